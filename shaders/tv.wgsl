@@ -1,0 +1,48 @@
+// Total variation: vertical * sum |x[r+1] - x[r]| + horizontal * sum |x[., k+1] - x[., k]|. |d| has derivative 0 at 0.
+
+struct Params {
+    c: u32,
+    h: u32,
+    w: u32,
+    shares: u32,
+    vertical: f32,    // weight / 2 / number of vertical differences
+    horizontal: f32,  // weight / 2 / number of horizontal differences
+}
+
+const ACCUMULATE: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;       // h x c x w
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.shares { return; }
+    let row = params.c * params.w;
+    var below = 0.0;
+    var beside = 0.0;
+    for (var i = id.x; i < params.h * row; i += params.shares) {
+        if i + row < params.h * row { below += abs(x[i + row] - x[i]); }
+        if i % params.w + 1u < params.w { beside += abs(x[i + 1u] - x[i]); }
+    }
+    partial[id.x] = params.vertical * below + params.horizontal * beside;
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    let row = params.c * params.w;
+    if id.x >= row { return; }
+    let i = id.y * row + id.x;
+    let column = id.x % params.w;
+    let here = x[i];
+    var below = 0.0;
+    var beside = 0.0;
+    if id.y > 0u { below += sign(here - x[i - row]); }
+    if id.y + 1u < params.h { below += sign(here - x[i + row]); }
+    if column > 0u { beside += sign(here - x[i - 1u]); }
+    if column + 1u < params.w { beside += sign(here - x[i + 1u]); }
+    var d = params.vertical * below + params.horizontal * beside;
+    if ACCUMULATE { d += dx[i]; }
+    dx[i] = d;
+}

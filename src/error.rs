@@ -1,0 +1,78 @@
+//! Everything that can go wrong, in sentences a user can act on.
+
+use std::path::{Path, PathBuf};
+
+/// Result of the library's fallible functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What failed, why, and what to try. Each text is one sentence; none ends in a full stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A picture could not be read or is of no use.
+    #[error("cannot use picture {}: {why}", .path.display())]
+    Picture {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// Reason and remedy.
+        why: String,
+    },
+    /// A network could not be read or does not fit its layer table.
+    #[error("cannot use weights {name}: {why}")]
+    Weights {
+        /// The file as the caller named it, or `built-in`.
+        name: String,
+        /// Reason and remedy.
+        why: String,
+    },
+    /// A file could not be written; whatever stood there before is untouched.
+    #[error("cannot write {}: {why}", .path.display())]
+    Write {
+        /// The target, not the temporary file beside it.
+        path: PathBuf,
+        /// Reason and remedy.
+        why: String,
+    },
+    /// A setting or a combination of settings makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// No usable graphics adapter.
+    #[error("{0}")]
+    Adapter(String),
+    /// The work does not fit the adapter.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The adapter stopped working or ran out of memory during the run.
+    #[error("{0}")]
+    Device(String),
+    /// A shader and its caller disagree: a defect of this program, never of its input.
+    #[error("internal error in shader {shader}: {why}")]
+    Shader {
+        /// File name without its extension.
+        shader: String,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::Picture`] about `path`.
+    pub fn picture(path: &Path, why: impl Into<String>) -> Self {
+        Self::Picture { path: path.to_owned(), why: why.into() }
+    }
+
+    /// A [`Error::Weights`] about `name`.
+    pub fn weights(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Weights { name: name.into(), why: why.into() }
+    }
+
+    /// A [`Error::Write`] about `path`.
+    pub fn write(path: &Path, why: impl Into<String>) -> Self {
+        Self::Write { path: path.to_owned(), why: why.into() }
+    }
+
+    /// A [`Error::Shader`] about the file `shader`.
+    pub fn shader(shader: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Shader { shader: shader.into(), why: why.into() }
+    }
+}

@@ -1,0 +1,327 @@
+//! The adapter and what is done with it directly: choosing, opening, buffers, waiting, faults.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use crate::kernel::{Kernel, Layout, Source};
+use crate::{Error, Result};
+
+/// An opened graphics adapter and the kernels compiled on it so far.
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    fault: Arc<Mutex<Option<Error>>>,
+    layouts: Mutex<HashMap<Source, Arc<Layout>>>,
+    kernels: Mutex<HashMap<Source, Arc<Kernel>>>,
+}
+
+/// What `impasto devices` tells of one adapter.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct Adapter {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
+    pub kind: &'static str,
+    /// Vulkan, Metal or DX12.
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Largest part of a buffer that one shader binding may see, in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Invocations that run in lockstep, smallest and largest; `None` without subgroup operations.
+    pub subgroup: Option<(u32, u32)>,
+    /// Half-precision arithmetic in shaders.
+    pub shader_f16: bool,
+    /// Whether shaders can be timed.
+    pub timestamps: bool,
+    /// Whether a run without `--adapter` uses this one.
+    pub default: bool,
+}
+
+const NO_ADAPTER: &str = "no graphics adapter found: install a Vulkan driver (on Debian or Ubuntu \
+    `apt install mesa-vulkan-drivers libvulkan1`, which also brings a software driver for machines without a GPU)";
+
+/// Smaller is better: what is usually the fastest first.
+fn rank(kind: wgpu::DeviceType) -> usize {
+    use wgpu::DeviceType::*;
+    [DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu, Other].iter().position(|k| *k == kind).unwrap_or(usize::MAX)
+}
+
+/// All adapters, the default one first. Vulkan, Metal and DX12 are looked for.
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
+    description.backends = wgpu::Backends::PRIMARY;
+    description.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(description);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    adapters.sort_by_key(|a| rank(a.get_info().device_type));
+    adapters
+}
+
+impl Gpu {
+    /// Opens the default adapter, or the first whose name contains `name` (in any case).
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] if there is none, or if the driver refuses to open it.
+    pub fn new(name: Option<&str>) -> Result<Self> {
+        let adapters = enumerate();
+        if adapters.is_empty() {
+            return Err(Error::Adapter(NO_ADAPTER.into()));
+        }
+        let wanted = name.unwrap_or("").to_lowercase();
+        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)) else {
+            let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
+            return Err(Error::Adapter(format!(
+                "no adapter is called {:?}; there is {}",
+                name.unwrap_or(""),
+                names.join(" and ")
+            )));
+        };
+        let optional = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
+        let request = wgpu::DeviceDescriptor {
+            label: Some("impasto"),
+            required_features: adapter.features() & optional,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
+            Error::Adapter(format!(
+                "cannot open adapter {}: {e}; update its driver, or choose another with --adapter",
+                adapter.get_info().name
+            ))
+        })?;
+        Ok(Self::from_device(device, queue))
+    }
+
+    /// Uses a device that an application already has. Its error callbacks are replaced.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let fault = Arc::new(Mutex::new(None));
+        // The first fault is the cause; what follows it is noise.
+        let keep = |fault: &Mutex<Option<Error>>, error: Error| {
+            fault.lock().expect("no panic holds this lock").get_or_insert(error);
+        };
+        let (lost, other) = (fault.clone(), fault.clone());
+        device.set_device_lost_callback(move |reason, text| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&lost, Error::Device(format!(
+                    "the graphics device was lost ({}); try a smaller --size, or update the driver",
+                    text.trim()
+                )));
+            }
+        });
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            keep(&other, match error {
+                wgpu::Error::OutOfMemory { .. } => Error::Device(
+                    "the graphics device is out of memory; try a smaller --size, or close other programs".into(),
+                ),
+                error => Error::Device(format!("the graphics driver refused a command: {error}")),
+            });
+        }));
+        let info = device.adapter_info();
+        Self { device, queue, info, fault, layouts: Mutex::default(), kernels: Mutex::default() }
+    }
+
+    /// Every adapter of this machine, the default one first.
+    pub fn adapters() -> Vec<Adapter> {
+        let describe = |(index, adapter): (usize, wgpu::Adapter)| {
+            let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+            Adapter {
+                kind: match info.device_type {
+                    wgpu::DeviceType::DiscreteGpu => "discrete",
+                    wgpu::DeviceType::IntegratedGpu => "integrated",
+                    wgpu::DeviceType::VirtualGpu => "virtual",
+                    wgpu::DeviceType::Cpu => "cpu",
+                    wgpu::DeviceType::Other => "other",
+                },
+                backend: info.backend.to_string(),
+                driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+                max_binding_bytes: limits.max_storage_buffer_binding_size,
+                max_buffer_bytes: limits.max_buffer_size,
+                subgroup: features
+                    .contains(wgpu::Features::SUBGROUP)
+                    .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+                shader_f16: features.contains(wgpu::Features::SHADER_F16),
+                timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+                default: index == 0,
+                name: info.name,
+            }
+        };
+        enumerate().into_iter().enumerate().map(describe).collect()
+    }
+
+    /// Name, type and driver of the adapter in use.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// Whether shaders run on the processor's own cores.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// What the device allows.
+    pub(crate) fn limits(&self) -> wgpu::Limits {
+        self.device.limits()
+    }
+
+    /// Bytes that one binding may see.
+    pub(crate) fn max_binding(&self) -> u64 {
+        self.limits().max_storage_buffer_binding_size
+    }
+
+    /// The declaration of a kernel, read from its WGSL once.
+    pub(crate) fn layout(&self, source: &Source) -> Result<Arc<Layout>> {
+        if let Some(layout) = self.layouts.lock().expect("no panic holds this lock").get(source) {
+            return Ok(layout.clone());
+        }
+        let layout = Arc::new(Layout::read(source)?);
+        self.layouts.lock().expect("no panic holds this lock").insert(source.clone(), layout.clone());
+        Ok(layout)
+    }
+
+    /// Compiles the kernels that are not compiled yet, side by side.
+    pub(crate) fn compile(&self, sources: &[Source]) -> Result<Vec<Arc<Kernel>>> {
+        let mut missing: Vec<&Source> = Vec::new();
+        {
+            let known = self.kernels.lock().expect("no panic holds this lock");
+            for source in sources {
+                if !known.contains_key(source) && !missing.contains(&source) {
+                    missing.push(source);
+                }
+            }
+        }
+        let layouts = missing.iter().map(|s| self.layout(s)).collect::<Result<Vec<_>>>()?;
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(missing.len().max(1));
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let Some(source) = missing.get(i) else { break };
+                        let kernel = Arc::new(Kernel::compile(&self.device, source, layouts[i].clone()));
+                        let mut known = self.kernels.lock().expect("no panic holds this lock");
+                        known.insert((*source).clone(), kernel);
+                    }
+                });
+            }
+        });
+        self.check()?;
+        let known = self.kernels.lock().expect("no panic holds this lock");
+        Ok(sources.iter().map(|s| known[s].clone()).collect())
+    }
+
+    /// A storage buffer of `bytes`, all zero.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the device has no room for it.
+    pub(crate) fn buffer(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer> {
+        let limit = self.limits().max_buffer_size;
+        let refused = || {
+            Error::TooLarge(format!(
+                "no room for {label} ({} MiB) on {}; try a smaller --size",
+                bytes.div_ceil(1 << 20),
+                self.info.name
+            ))
+        };
+        if bytes > limit {
+            return Err(refused());
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.next_multiple_of(16).max(16),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(_) => Err(refused()),
+        }
+    }
+
+    /// A storage buffer with `values`.
+    pub fn upload(&self, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(label, size_of_val(values) as u64)?;
+        self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        Ok(buffer)
+    }
+
+    /// The first `len` values of `buffer`, after all work submitted so far.
+    pub fn download(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
+        let staging = Readback::new(self, (len * 4) as u64);
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, (len * 4) as u64);
+        self.queue.submit([encoder.finish()]);
+        staging.request();
+        self.wait()?;
+        staging.take(self).map(|bytes| bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Waits for all submitted work.
+    pub(crate) fn wait(&self) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        polled.map(drop).map_err(|e| Error::Device(format!("waiting for the graphics device failed: {e}")))
+    }
+
+    /// Lets finished work call back, without waiting.
+    pub(crate) fn poll(&self) -> Result<()> {
+        let polled = self.device.poll(wgpu::PollType::Poll);
+        self.check()?;
+        polled.map(drop).map_err(|e| Error::Device(format!("the graphics device does not answer: {e}")))
+    }
+
+    /// The first fault the driver reported since the last call, if any.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.fault.lock().expect("no panic holds this lock").take() {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// A buffer the processor reads once the device has written it.
+pub(crate) struct Readback {
+    pub(crate) buffer: wgpu::Buffer,
+    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+}
+
+impl Readback {
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
+        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { buffer, mapped: Arc::default() }
+    }
+
+    /// Asks for the content; [`Self::ready`] turns true once the copy submitted before has run.
+    pub(crate) fn request(&self) {
+        let mapped = self.mapped.clone();
+        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            *mapped.lock().expect("no panic holds this lock") = Some(result);
+        });
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.mapped.lock().expect("no panic holds this lock").is_some()
+    }
+
+    /// The content; the buffer can be written again afterwards.
+    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let unread = || Error::Device("a result could not be read back from the graphics device".into());
+        let mapped = self.mapped.lock().expect("no panic holds this lock").take();
+        gpu.check()?;
+        mapped.and_then(Result::ok).ok_or_else(unread)?;
+        let bytes = self.buffer.get_mapped_range(..).map_err(|_| unread())?.to_vec();
+        self.buffer.unmap();
+        Ok(bytes)
+    }
+}

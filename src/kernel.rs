@@ -1,0 +1,279 @@
+//! A kernel: WGSL text, the constants replaced in it, its declaration as naga reads it, its pipeline.
+//!
+//! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up here by
+//! name, so Rust repeats no layout.
+
+use std::sync::Arc;
+
+use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
+
+use crate::{Error, Result};
+
+/// One entry point of one WGSL file, with the constants that differ from the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// File name without its extension.
+    pub file: &'static str,
+    /// The whole WGSL text.
+    pub text: &'static str,
+    /// Function to run.
+    pub entry: &'static str,
+    /// `const NAME: T = value;` lines whose value is replaced.
+    pub constants: Vec<(&'static str, String)>,
+}
+
+/// The entry point `$entry` of `shaders/$file.wgsl`.
+#[macro_export]
+macro_rules! kernel {
+    ($file:literal, $entry:literal) => {
+        $crate::kernel::Source {
+            file: $file,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
+            entry: $entry,
+            constants: Vec::new(),
+        }
+    };
+}
+
+impl Source {
+    /// Replaces the value of the line `const NAME: T = value;`.
+    pub fn constant(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
+        self.constants.push((name, value.to_string()));
+        self
+    }
+
+    /// `file/entry`, with the constants that were replaced.
+    pub fn label(&self) -> String {
+        let constants: String = self.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        format!("{}/{}{constants}", self.file, self.entry)
+    }
+
+    /// The text with its constants replaced.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if the text does not declare a constant that is to be replaced.
+    pub fn wgsl(&self) -> Result<String> {
+        let mut text = self.text.to_owned();
+        for (name, value) in &self.constants {
+            let declared = text.find(&format!("const {name}:")).and_then(|start| {
+                let equals = start + text[start..].find('=')?;
+                Some((equals + 1, equals + text[equals..].find(';')?))
+            });
+            let (from, to) =
+                declared.ok_or_else(|| Error::shader(self.file, format!("no `const {name}: T = value;` line")))?;
+            text.replace_range(from..to, &format!(" {value}"));
+        }
+        Ok(text)
+    }
+}
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The uniform block of parameters.
+    Uniform,
+    /// Storage that is only read.
+    Read,
+    /// Storage that is written, and perhaps read.
+    Write,
+}
+
+/// One `@group(0) @binding(slot) var` that the entry point uses.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The variable's name.
+    pub name: String,
+    /// Its number.
+    pub slot: u32,
+    /// How it is used.
+    pub access: Access,
+}
+
+/// A member of the uniform block.
+#[derive(Clone, Debug)]
+struct Member {
+    name: String,
+    offset: usize,
+    kind: ScalarKind,
+}
+
+/// A kernel's declaration, read from its text.
+#[derive(Debug)]
+pub struct Layout {
+    file: &'static str,
+    module: naga::Module,
+    /// What the entry point binds.
+    pub bindings: Vec<Binding>,
+    members: Vec<Member>,
+    /// Size of the uniform block in bytes; 0 if there is none.
+    pub uniform_bytes: usize,
+    /// Invocations of a workgroup.
+    pub workgroup: [u32; 3],
+}
+
+/// The value of a uniform member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A `u32` member.
+    U32(u32),
+    /// An `f32` member.
+    F32(f32),
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        // Sizes are checked against the device's limits, far below 2^32, when a plan is finished.
+        Self::U32(value.try_into().unwrap_or(u32::MAX))
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        Self::F32(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::F32(value as f32)
+    }
+}
+
+impl Layout {
+    /// Parses and validates the text of `source`.
+    pub fn read(source: &Source) -> Result<Self> {
+        let text = source.wgsl()?;
+        let wrong = |why: String| Error::shader(source.file, why);
+        let module =
+            naga::front::wgsl::parse_str(&text).map_err(|e| wrong(e.emit_to_string(&text)))?;
+        let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SHADER_FLOAT16;
+        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+            .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+            .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+            .validate(&module)
+            .map_err(|e| wrong(e.emit_to_string(&text)))?;
+        let index = module
+            .entry_points
+            .iter()
+            .position(|e| e.name == source.entry)
+            .ok_or_else(|| wrong(format!("no entry point `{}`", source.entry)))?;
+        let mut layout = Self {
+            file: source.file,
+            bindings: Vec::new(),
+            members: Vec::new(),
+            uniform_bytes: 0,
+            workgroup: module.entry_points[index].workgroup_size,
+            module: naga::Module::default(),
+        };
+        for (handle, global) in module.global_variables.iter() {
+            let (Some(binding), Some(name)) = (&global.binding, &global.name) else { continue };
+            if info.get_entry_point(index)[handle].is_empty() {
+                continue;
+            }
+            let access = match global.space {
+                AddressSpace::Uniform => Access::Uniform,
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
+                AddressSpace::Storage { .. } => Access::Read,
+                _ => return Err(wrong(format!("`{name}` is neither uniform nor storage"))),
+            };
+            if access == Access::Uniform {
+                let TypeInner::Struct { members, span } = &module.types[global.ty].inner else {
+                    return Err(wrong(format!("uniform `{name}` is not a struct")));
+                };
+                layout.uniform_bytes = *span as usize;
+                for member in members {
+                    let TypeInner::Scalar(Scalar { kind, width: 4 }) = module.types[member.ty].inner else {
+                        return Err(wrong(format!("uniform member {:?} is not a 32-bit scalar", member.name)));
+                    };
+                    let (name, offset) = (member.name.clone().unwrap_or_default(), member.offset as usize);
+                    layout.members.push(Member { name, offset, kind });
+                }
+            }
+            layout.bindings.push(Binding { name: name.clone(), slot: binding.binding, access });
+        }
+        layout.module = module;
+        Ok(layout)
+    }
+
+    /// The bytes of the uniform block; every member must be given, and nothing else.
+    pub fn uniform(&self, params: &[(&str, Value)]) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.uniform_bytes];
+        for member in &self.members {
+            let given = params.iter().find(|(name, _)| *name == member.name);
+            let word = match (member.kind, given.map(|(_, value)| *value)) {
+                (ScalarKind::Uint, Some(Value::U32(v))) => v.to_ne_bytes(),
+                (ScalarKind::Float, Some(Value::F32(v))) => v.to_ne_bytes(),
+                (_, None) => return Err(Error::shader(self.file, format!("parameter `{}` is not set", member.name))),
+                (kind, Some(v)) => {
+                    let why = format!("parameter `{}` is declared {kind:?} and set to {v:?}", member.name);
+                    return Err(Error::shader(self.file, why));
+                }
+            };
+            bytes[member.offset..member.offset + 4].copy_from_slice(&word);
+        }
+        match params.iter().find(|(name, _)| self.members.iter().all(|m| m.name != *name)) {
+            Some((name, _)) => Err(Error::shader(self.file, format!("there is no parameter `{name}`"))),
+            None => Ok(bytes),
+        }
+    }
+}
+
+/// A compiled kernel.
+pub struct Kernel {
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) group_layout: wgpu::BindGroupLayout,
+    pub(crate) pipeline: wgpu::ComputePipeline,
+}
+
+impl Kernel {
+    /// Errors surface through the device's error callback, see [`crate::gpu::Gpu`].
+    pub(crate) fn compile(device: &wgpu::Device, source: &Source, layout: Arc<Layout>) -> Self {
+        let label = source.label();
+        let entries: Vec<_> = layout
+            .bindings
+            .iter()
+            .map(|binding| wgpu::BindGroupLayoutEntry {
+                binding: binding.slot,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match binding.access {
+                        Access::Uniform => wgpu::BufferBindingType::Uniform,
+                        access => wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let group_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&group_layout)],
+            immediate_size: 0,
+        });
+        let description = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(layout.module.clone())),
+        };
+        // SAFETY: the shaders are this crate's own. The case tables run every one of them with sentinels around
+        // its buffers (no access out of bounds), and all loops are bounded by parameters.
+        let module =
+            unsafe { device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(source.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Self { layout, group_layout, pipeline }
+    }
+}

@@ -1,0 +1,12 @@
+//! Neural style transfer by optimising the picture itself, in hand-written compute shaders.
+#![warn(missing_docs)]
+
+pub mod error;
+pub mod gpu;
+pub mod kernel;
+pub mod ops;
+pub mod plan;
+pub mod tape;
+pub mod testing;
+
+pub use error::{Error, Result};

@@ -1,0 +1,73 @@
+//! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
+
+use crate::kernel;
+use crate::tape::{Tape, Tensor, Var};
+
+/// Adam's constants and the learning-rate schedule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Learning rate of the first iterations.
+    pub learning_rate: f64,
+    /// Factor on the learning rate every [`Self::decay_every`] iterations.
+    pub decay: f64,
+    /// Iterations between decays; at least 1.
+    pub decay_every: usize,
+}
+
+/// Decay rates of the two means and the floor of the denominator, as in the paper.
+const BETA: [f64; 2] = [0.9, 0.999];
+const EPSILON: f64 = 1e-8;
+
+/// The optimiser's tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Adam {
+    /// Losses of the last iterations, `history x slots`, the iteration modulo `history` first.
+    pub log: Tensor,
+    /// First moment.
+    pub m: Tensor,
+    /// Second moment.
+    pub v: Tensor,
+    /// Step count and what follows from it.
+    pub state: Tensor,
+}
+
+/// Records, after all gradients, `log[t mod history] = losses` and Adam's step on the picture `x` (Kingma and Ba,
+/// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
+/// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
+pub fn adam(tape: &mut Tape, x: Var, losses: Tensor, slots: usize, history: usize, schedule: Schedule) -> Adam {
+    let row = x.shape.channels * x.shape.width;
+    let adam = Adam {
+        log: tape.state("log", history * slots),
+        m: tape.state("m", x.shape.len()),
+        v: tape.state("v", x.shape.len()),
+        state: tape.state("state", 4),
+    };
+    let params = [
+        ("row", row.into()),
+        ("learning_rate", schedule.learning_rate.into()),
+        ("decay", schedule.decay.into()),
+        ("decay_every", schedule.decay_every.into()),
+        ("beta1", BETA[0].into()),
+        ("beta2", BETA[1].into()),
+        ("one_minus_beta1", (1.0 - BETA[0]).into()),
+        ("one_minus_beta2", (1.0 - BETA[1]).into()),
+        ("epsilon", EPSILON.into()),
+        ("slots", slots.into()),
+        ("history", history.into()),
+    ];
+    tape.update(kernel!("adam", "advance"))
+        .params(params)
+        .bind("state", adam.state)
+        .bind("losses", losses)
+        .bind("log", adam.log)
+        .grid([1; 3]);
+    tape.update(kernel!("adam", "step"))
+        .params(params)
+        .bind("state", adam.state)
+        .upstream("dx", x)
+        .bind("x", x.value)
+        .bind("m", adam.m)
+        .bind("v", adam.v)
+        .grid([row, x.shape.height, 1]);
+    adam
+}

@@ -1,0 +1,80 @@
+//! Picture to network input, and any other change of a three-channel convention.
+
+use crate::kernel;
+use crate::tape::{Shape, Tape, Var};
+use crate::testing::{Case, Input};
+
+/// A line per channel, `y = scale x + offset`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// Factors of red, green and blue.
+    pub scale: [f64; 3],
+    /// What is added.
+    pub offset: [f64; 3],
+}
+
+impl Affine {
+    /// `(x - mean) / std`.
+    pub fn normalize(mean: [f64; 3], std: [f64; 3]) -> Self {
+        Self { scale: std.map(|s| 1.0 / s), offset: std::array::from_fn(|c| -mean[c] / std[c]) }
+    }
+
+    /// `x std + mean`, the inverse of [`Self::normalize`].
+    pub fn denormalize(mean: [f64; 3], std: [f64; 3]) -> Self {
+        Self { scale: std, offset: mean }
+    }
+
+    /// First `self`, then `next`.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            scale: std::array::from_fn(|c| self.scale[c] * next.scale[c]),
+            offset: std::array::from_fn(|c| self.offset[c] * next.scale[c] + next.offset[c]),
+        }
+    }
+
+    /// Applies the line of channel `c`.
+    pub fn apply(&self, c: usize, x: f64) -> f64 {
+        self.scale[c] * x + self.offset[c]
+    }
+}
+
+/// `y = scale[c] x + offset[c]` for `x` of three channels; `dx = scale[c] dy`.
+pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
+    let Shape { channels, height, width } = x.shape;
+    assert_eq!(channels, 3, "a picture has three channels");
+    let [scale_r, scale_g, scale_b] = line.scale.map(Into::into);
+    let [offset_r, offset_g, offset_b] = line.offset.map(Into::into);
+    let params = [
+        ("w", width.into()),
+        ("h", height.into()),
+        ("scale_r", scale_r),
+        ("scale_g", scale_g),
+        ("scale_b", scale_b),
+        ("offset_r", offset_r),
+        ("offset_g", offset_g),
+        ("offset_b", offset_b),
+    ];
+    let y = tape.output("y", x.shape, x);
+    let grid = [3 * width, height, 1];
+    tape.forward(kernel!("affine", "forward")).params(params).bind("x", x.value).bind("y", y.value).grid(grid);
+    tape.backward(kernel!("affine", "backward")).params(params).upstream("dy", y).grad("dx", x).grid(grid);
+    y
+}
+
+fn reference(shape: Shape, line: &Affine, x: &[f64]) -> Vec<f64> {
+    let channel = |i: usize| i / shape.width % 3;
+    x.iter().enumerate().map(|(i, x)| line.apply(channel(i), *x)).collect()
+}
+
+/// One pixel, primes, a row wider than a workgroup.
+pub fn cases() -> Vec<Case> {
+    let line = Affine { scale: [0.5, -2.0, 60.0], offset: [0.1, 3.0, -4.0] };
+    [(1, 1), (7, 5), (3, 67)]
+        .map(|(h, w)| {
+            let shape = Shape::new(3, h, w);
+            Case::new("affine", format!("{h}x{w}"), [Input::vary("x", shape)])
+                .record(move |tape, inputs| affine(tape, inputs[0].var, &line))
+                .reference(move |inputs| reference(shape, &line, &inputs[0]))
+        })
+        .into()
+}

@@ -1,0 +1,27 @@
+//! The loss values, and the reduction of partial sums into them.
+
+use crate::kernel;
+use crate::tape::{Tape, Tensor};
+
+/// Where an op writes its loss: one value of the array of all losses.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The array of all losses.
+    pub losses: Tensor,
+    /// Which of them.
+    pub index: usize,
+}
+
+/// Partial sums of a loss over `n` values: enough to fill a device, few enough to add quickly.
+pub fn shares(n: usize) -> usize {
+    n.div_ceil(16).clamp(1, 4096)
+}
+
+/// `losses[slot] = sum of partial`, added in a fixed order.
+pub fn reduce(tape: &mut Tape, partial: Tensor, n: usize, slot: Slot) {
+    tape.forward(kernel!("reduce", "forward"))
+        .params([("n", n.into()), ("slot", slot.index.into())])
+        .bind("partial", partial)
+        .bind("losses", slot.losses)
+        .grid([64, 1, 1]);
+}

@@ -1,0 +1,97 @@
+//! Writing files whole or not at all.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// Symbolic links followed before they are taken for a circle, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// Writes `bytes` beside `path` and renames: a reader sees the old file or the new one, never a part.
+///
+/// A symbolic link stays and what it points at is replaced. A file that is replaced keeps its permissions; a
+/// new one gets those of any new file.
+///
+/// # Errors
+/// [`Error::Write`]; whatever was at `path` is then untouched and nothing is left beside it.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |why| Error::write(path, why);
+    let target = target(path).map_err(fail)?;
+    let mut file = beside(&target).map_err(fail)?;
+    let written = file.write_all(bytes).and_then(|()| match fs::metadata(&target) {
+        Ok(old) => file.as_file().set_permissions(old.permissions()),
+        Err(_) => Ok(()),
+    });
+    // Without this, a power cut after the rename could leave an empty file under the final name.
+    written.and_then(|()| file.as_file().sync_all()).map_err(|e| fail(explain(&e)))?;
+    file.persist(&target).map(drop).map_err(|e| fail(explain(&e.error)))
+}
+
+/// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target.
+pub(super) fn check(path: &Path) -> Result<()> {
+    let check = || target(path).and_then(|target| beside(&target));
+    check().map(drop).map_err(|why| Error::write(path, why))
+}
+
+/// Whether two paths lead to one file. `false` if either does not exist.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The file to replace: `path` itself or what it links to, if it can be replaced at all.
+fn target(path: &Path) -> Result<PathBuf, String> {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::symlink_metadata(&target) {
+            Ok(m) if m.is_symlink() => {
+                let link = fs::read_link(&target).map_err(|e| explain(&e))?;
+                target = folder(&target).join(link);
+            }
+            Ok(m) if m.is_dir() => return Err("it is a folder; give a file name inside it".into()),
+            Ok(m) if !m.is_file() => return Err("it is not a regular file; choose another name".into()),
+            Ok(m) if m.permissions().readonly() => {
+                return Err("it exists and is read-only; choose another name or make it writable".into());
+            }
+            Ok(_) => return Ok(target),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(target),
+            Err(e) => return Err(explain(&e)),
+        }
+    }
+    Err("its symbolic links go round in a circle; choose another name".into())
+}
+
+/// An empty file in the folder of `target`, where renaming it to `target` is possible; removed when dropped.
+fn beside(target: &Path) -> Result<NamedTempFile, String> {
+    let folder = folder(target);
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}; create it first", folder.display()));
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".impasto-").suffix(".part");
+    // Temporary files are private by default; this one becomes a normal file, so the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).map_err(|e| explain(&e))
+}
+
+/// The folder a path is in; never empty, which would name nothing.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn explain(e: &io::Error) -> String {
+    match e.kind() {
+        ErrorKind::PermissionDenied => {
+            "its folder does not allow new files; choose another folder".to_owned()
+        }
+        ErrorKind::ReadOnlyFilesystem => "its disk is read-only; choose another folder".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "its disk is full; free some space or choose another folder".to_owned()
+        }
+        _ => format!("the system says: {e}; choose another name or folder"),
+    }
+}

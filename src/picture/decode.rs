@@ -1,0 +1,156 @@
+//! From the bytes of a picture file to planes.
+
+use std::io::{Cursor, ErrorKind};
+
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::{Picture, icc, jpeg};
+
+/// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
+const MAX_PIXELS: u64 = 200_000_000;
+
+/// Bytes a decoder may hold: [`MAX_PIXELS`] of four 16-bit channels and its own buffers.
+const MAX_DECODER: u64 = 2 << 30;
+
+const DAMAGED: &str = "download, copy or export it again";
+const CONVERT: &str = "convert it to PNG or JPEG first";
+
+/// # Errors
+/// Says what is wrong with the file and what to try.
+pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    let format = recognise(bytes)?;
+    let mut notes = Vec::new();
+    let mut inks = false;
+    if format == ImageFormat::Jpeg {
+        let Some(outline) = jpeg::outline(bytes) else {
+            return Err(format!("it is cut short: its data stop before their end marker; {DAMAGED}"));
+        };
+        inks = outline.components == 4;
+        if inks && !outline.adobe {
+            return Err(
+                "it is a CMYK JPEG without Adobe's marker, so whether its inks are inverted cannot be \
+                        known; convert it to RGB in an image editor first"
+                    .into(),
+            );
+        }
+    }
+
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(format!("it has no pixels ({width} x {height}); {DAMAGED}"));
+    }
+    if pixels > MAX_PIXELS {
+        return Err(format!(
+            "it claims {width} x {height} pixels and {} million are the most that is read; scale it down first",
+            MAX_PIXELS / 1_000_000
+        ));
+    }
+    inks |= matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16);
+    // Unreadable metadata is no reason to refuse a picture that can be seen.
+    let orientation = decoder.orientation().ok();
+    let profile = decoder.icc_profile().unwrap_or_default();
+
+    let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let (mut colour, alpha) = planes(image)?;
+
+    // The decoder has already turned inks into RGB, which their profile no longer describes.
+    let profile = if inks { None } else { profile };
+    if inks {
+        notes.push(
+            "its CMYK inks were converted without their colour profile, so colours may be off; convert it to \
+             RGB in an image editor for exact ones"
+                .to_owned(),
+        );
+    }
+    if let Err(why) = icc::to_srgb(&mut colour, width * height, profile.as_deref()) {
+        notes.push(format!("its colour profile was ignored ({why}); its colours are taken as sRGB"));
+    }
+    let alpha = alpha.filter(|a| a.iter().any(|&a| a < 1.0));
+    if let Some(alpha) = &alpha {
+        paint_hidden(&mut colour, alpha)?;
+    }
+    Ok(Picture { width, height, rgb: colour, alpha, notes })
+}
+
+/// The format by content; names lie.
+fn recognise(bytes: &[u8]) -> Result<ImageFormat, String> {
+    use ImageFormat::{Jpeg, Png, Tiff, WebP};
+    if bytes.is_empty() {
+        return Err("the file is empty; download or copy it again".into());
+    }
+    match image::guess_format(bytes) {
+        Ok(format @ (Jpeg | Png | Tiff | WebP)) => Ok(format),
+        Ok(other) => Err(format!("{other:?} pictures are not read; {CONVERT}")),
+        // What phones make; the brand after it tells HEIC from AVIF and video.
+        Err(_) if bytes.get(4..8) == Some(b"ftyp") => {
+            Err(format!("it is a HEIC or other MPEG-family file, which is not read; {CONVERT}"))
+        }
+        Err(_) => Err("it is not a picture of a known kind; use a JPEG, PNG, TIFF or WebP file".into()),
+    }
+}
+
+/// One (gray) or three (RGB) planes of colour in 0..1, and alpha where the file has it.
+fn planes(image: DynamicImage) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
+    Ok(match image {
+        DynamicImage::ImageLuma8(i) => split(i.as_raw(), 1, u8::MAX),
+        DynamicImage::ImageLumaA8(i) => split(i.as_raw(), 2, u8::MAX),
+        DynamicImage::ImageRgb8(i) => split(i.as_raw(), 3, u8::MAX),
+        DynamicImage::ImageRgba8(i) => split(i.as_raw(), 4, u8::MAX),
+        DynamicImage::ImageLuma16(i) => split(i.as_raw(), 1, u16::MAX),
+        DynamicImage::ImageLumaA16(i) => split(i.as_raw(), 2, u16::MAX),
+        DynamicImage::ImageRgb16(i) => split(i.as_raw(), 3, u16::MAX),
+        DynamicImage::ImageRgba16(i) => split(i.as_raw(), 4, u16::MAX),
+        _ => {
+            return Err("its samples are not 8- or 16-bit integers; export it with 16 bits per channel".into());
+        }
+    })
+}
+
+/// `samples` are pixel by pixel; an even number of `channels` ends with alpha.
+fn split<T: Copy + Into<f32>>(samples: &[T], channels: usize, max: T) -> (Vec<f32>, Option<Vec<f32>>) {
+    let max = max.into();
+    let plane = |c: usize| samples.iter().skip(c).step_by(channels).map(move |&s| s.into() / max);
+    let colours = channels - (channels + 1) % 2;
+    let mut colour = Vec::with_capacity(samples.len() / channels * colours);
+    (0..colours).for_each(|c| colour.extend(plane(c)));
+    (colour, (colours < channels).then(|| plane(colours).collect()))
+}
+
+/// Gives fully transparent pixels the mean colour of the others, weighted by how visible those are.
+fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
+    let visible: f64 = alpha.iter().map(|&a| f64::from(a)).sum();
+    if visible == 0.0 {
+        return Err("all its pixels are fully transparent; use a picture that shows something".into());
+    }
+    for plane in colour.chunks_exact_mut(alpha.len()) {
+        let sum: f64 = plane.iter().zip(alpha).map(|(&v, &a)| f64::from(v) * f64::from(a)).sum();
+        let mean = (sum / visible) as f32;
+        plane.iter_mut().zip(alpha).filter(|(_, a)| **a == 0.0).for_each(|(v, _)| *v = mean);
+    }
+    Ok(())
+}
+
+fn explain(e: ImageError) -> String {
+    let cause = e.to_string().replace('\n', " ");
+    let cause = cause.trim_end_matches('.');
+    match e {
+        ImageError::Limits(_) => {
+            format!("reading it takes more than {} GiB of memory; scale it down first", MAX_DECODER >> 30)
+        }
+        ImageError::Unsupported(_) => format!("it uses a feature that is not read ({cause}); {CONVERT}"),
+        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
+            format!("it is cut short; {DAMAGED}")
+        }
+        _ => format!("it is damaged or cut short ({cause}); {DAMAGED}"),
+    }
+}

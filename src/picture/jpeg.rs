@@ -1,0 +1,42 @@
+//! The outline of a JPEG file: what the decoder does not tell.
+
+/// Found by walking over the markers of a file, without decoding.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outline {
+    /// Colour components: 1 gray, 3 colour, 4 inks.
+    pub components: u8,
+    /// Whether Adobe's marker is there. Where it is, the four inks are stored inverted.
+    pub adobe: bool,
+}
+
+/// `None` if the file stops before its end-of-image marker.
+///
+/// Decoders fill what is missing with gray and report success, which is right for a browser that shows a
+/// picture while it loads and wrong for a program that works on it for minutes.
+pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
+    let mut outline = Outline { components: 0, adobe: false };
+    let mut at = 0;
+    loop {
+        // Inside entropy-coded data 0xFF is followed by 0 or a restart marker; fill bytes repeat 0xFF.
+        let next = bytes
+            .get(at..)?
+            .windows(2)
+            .position(|w| w[0] == 0xff && !matches!(w[1], 0x00 | 0x01 | 0xd0..=0xd7 | 0xff))?;
+        let marker = bytes[at + next + 1];
+        at += next + 2;
+        match marker {
+            0xd8 => continue,
+            0xd9 => return Some(outline),
+            _ => {}
+        }
+        let length = usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+        let segment = bytes.get(at..at + length)?;
+        match marker {
+            // The frame headers; the three left out of their range are tables.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => outline.components = *segment.get(7)?,
+            0xee => outline.adobe |= segment.get(2..).is_some_and(|s| s.starts_with(b"Adobe")),
+            _ => {}
+        }
+        at += length;
+    }
+}

@@ -1,0 +1,105 @@
+//! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
+
+mod atomic;
+mod decode;
+mod icc;
+mod jpeg;
+mod resize;
+mod save;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+pub use atomic::{replace_file, same_file};
+pub use resize::{Size, contact_sheet};
+pub use save::{Format, SaveOptions, check_writable};
+
+use crate::error::{Error, Result};
+
+/// The longest file that is read: 2 GiB, far beyond any picture that [`Picture::open`] accepts.
+const MAX_FILE: u64 = 2 << 30;
+
+/// A picture in memory.
+///
+/// Where the file says how transparent its pixels are, that is kept in [`Picture::alpha`], apart from the
+/// colour. Fully transparent pixels have no colour of their own, only whatever a program left there, so they
+/// are given the mean colour of the visible ones: nothing hidden can bleed into a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Red, green and blue plane, each `height x width`; sRGB-encoded, 0 to 1.
+    pub rgb: Vec<f32>,
+    /// `height x width`, 0 transparent to 1 opaque, not multiplied into the colour. `None` if all is opaque.
+    pub alpha: Option<Vec<f32>>,
+    /// What the user should know about how the file was read, in sentences; mostly none.
+    pub notes: Vec<String>,
+}
+
+impl Picture {
+    /// An opaque picture of three planes `height x width`.
+    ///
+    /// # Panics
+    /// If `rgb` does not hold `3 * width * height` values, or none.
+    pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
+        assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
+        Self { width, height, rgb, alpha: None, notes: Vec::new() }
+    }
+
+    /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever its name ends in.
+    ///
+    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame or page counts.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than
+    /// 200 million pixels, or shows nothing because all its pixels are fully transparent.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = read(path).map_err(|why| Error::picture(path, why))?;
+        decode::decode(&bytes).map_err(|why| Error::picture(path, why))
+    }
+
+    /// As [`Picture::open`], from the bytes of such a file; `name` is for error texts.
+    ///
+    /// # Errors
+    /// As [`Picture::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        decode::decode(bytes).map_err(|why| Error::picture(Path::new(name), why))
+    }
+
+    /// The colours as seen on a white ground, three planes.
+    fn on_white(&self) -> Vec<f32> {
+        let mut rgb = self.rgb.clone();
+        if let Some(alpha) = &self.alpha {
+            for plane in rgb.chunks_exact_mut(alpha.len()) {
+                plane.iter_mut().zip(alpha).for_each(|(v, a)| *v = *v * a + (1.0 - a));
+            }
+        }
+        rgb
+    }
+}
+
+/// All bytes of a file, or why there are none.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let explain = |e: std::io::Error| match e.kind() {
+        ErrorKind::NotFound => "there is no such file; check its path".to_owned(),
+        ErrorKind::PermissionDenied => "reading it is not permitted; change its permissions".to_owned(),
+        _ => format!("it cannot be read ({e}); check the disk or copy the file elsewhere"),
+    };
+    // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+    if path.is_dir() {
+        return Err("it is a folder; name a picture inside it".into());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(explain)?;
+    // Not `fs::read`: a device or a pipe may never end.
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(explain)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err("the file is larger than 2 GiB; scale the picture down first".into());
+    }
+    Ok(bytes)
+}

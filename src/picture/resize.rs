@@ -1,0 +1,161 @@
+//! Sizes as users write them, and bringing pictures to them.
+
+use std::str::FromStr;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::Picture;
+use crate::error::Error;
+
+/// The longest side that can be asked for; whether an adapter can do it is another question.
+const MAX_SIDE: usize = 65536;
+
+/// The size a picture is to be brought to, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// The longer side gets this length and the aspect ratio is kept.
+    Longest(usize),
+    /// Exactly this, whatever the aspect ratio was.
+    Exact {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+}
+
+impl Size {
+    /// Width and height that a picture of `width x height` gets: rounded to nearest, at least 1.
+    ///
+    /// [`Size::Longest`] makes nothing larger unless `enlarge` says so.
+    pub fn of(self, width: usize, height: usize, enlarge: bool) -> (usize, usize) {
+        match self {
+            Self::Exact { width, height } => (width.max(1), height.max(1)),
+            Self::Longest(side) => {
+                let longest = width.max(height);
+                if side == longest || (side > longest && !enlarge) {
+                    return (width, height);
+                }
+                let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+                (scale(width), scale(height))
+            }
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = Error;
+
+    /// `512` is a longest side, `450x300` (or `450X300`, `450×300`) an exact width and height.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| {
+            Err(Error::Setting(format!(
+                "size `{text}` {why}; write 512 for the longest side or 450x300 for an exact width and height"
+            )))
+        };
+        // A leading plus sign, which `parse` accepts, is as much junk as any other letter.
+        let side = |s: &str| match s.bytes().all(|b| b.is_ascii_digit()) {
+            true => s.parse::<usize>().map_err(|e| *e.kind()),
+            false => Err(std::num::IntErrorKind::InvalidDigit),
+        };
+        let parts: Vec<_> = text.trim().split(['x', 'X', '×']).map(side).collect();
+        let size = match parts[..] {
+            [Ok(side)] => Self::Longest(side),
+            [Ok(width), Ok(height)] => Self::Exact { width, height },
+            ref parts if parts.contains(&Err(std::num::IntErrorKind::PosOverflow)) => {
+                return wrong("is larger than 65536");
+            }
+            _ => return wrong("is not a size in pixels"),
+        };
+        let (
+            Self::Longest(a) | Self::Exact { width: a, .. },
+            Self::Longest(b) | Self::Exact { height: b, .. },
+        ) = (size, size);
+        match (a.min(b), a.max(b)) {
+            (0, _) => wrong("has no pixels"),
+            (_, MAX_SIDE..) if a.max(b) > MAX_SIDE => wrong("is larger than 65536"),
+            _ => Ok(size),
+        }
+    }
+}
+
+impl Picture {
+    /// The picture brought to `size` by [`Size::of`]; the same bits if it has that size already.
+    ///
+    /// Bilinear with antialiasing (a triangle as wide as the reduction asks for) in float, on the sRGB-encoded
+    /// values: Pillow's and torchvision's arithmetic, which the recipe this program reproduces was tuned
+    /// with. Linear light would darken or lighten fine detail differently from that reference. Colours are
+    /// weighted by alpha, so that transparent pixels do not bleed into visible ones.
+    pub fn resized(&self, size: Size, enlarge: bool) -> Self {
+        let (width, height) = size.of(self.width, self.height, enlarge);
+        if (width, height) == (self.width, self.height) {
+            return self.clone();
+        }
+        let mut resizer = Resizer::new();
+        let mut plane =
+            |values: &[f32]| resample(&mut resizer, values, (self.width, self.height), (width, height));
+        let planes = self.rgb.chunks_exact(self.width * self.height);
+        let notes = self.notes.clone();
+        let Some(alpha) = &self.alpha else {
+            return Self { width, height, rgb: planes.flat_map(plane).collect(), alpha: None, notes };
+        };
+        let small = plane(alpha);
+        let mut rgb = Vec::with_capacity(3 * width * height);
+        for values in planes {
+            let weighted: Vec<_> = values.iter().zip(alpha).map(|(v, a)| v * a).collect();
+            let (seen, all) = (plane(&weighted), plane(values));
+            // Where nothing is visible the colour is what `Picture` promises for hidden pixels, give or take
+            // what lies around them; there it counts for nothing.
+            rgb.extend(
+                seen.iter().zip(&small).zip(all).map(
+                    |((v, &a), hidden)| {
+                        if a > 1e-4 { (v / a).clamp(0.0, 1.0) } else { hidden }
+                    },
+                ),
+            );
+        }
+        Self { width, height, rgb, alpha: Some(small), notes }
+    }
+}
+
+/// One plane from size `from` to size `to`, both width and height.
+fn resample(resizer: &mut Resizer, values: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let mut resized = vec![0.0f32; to.0 * to.1];
+    let source = ImageRef::new(from.0 as u32, from.1 as u32, bytemuck::cast_slice(values), PixelType::F32)
+        .expect("a plane is width x height floats");
+    let bytes = bytemuck::cast_slice_mut(&mut resized);
+    let mut target = Image::from_slice_u8(to.0 as u32, to.1 as u32, bytes, PixelType::F32)
+        .expect("a plane is width x height floats");
+    resizer.resize(&source, &mut target, &options).expect("both planes are of one type");
+    resized
+}
+
+/// Pictures side by side on a white ground, `gap` pixels apart and from the edges.
+///
+/// All get the height of the lowest, so that none is enlarged. Without pictures it is an empty ground.
+pub fn contact_sheet(pictures: &[&Picture], gap: usize) -> Picture {
+    let row = pictures.iter().map(|p| p.height).min().unwrap_or(1);
+    let pictures: Vec<_> = pictures
+        .iter()
+        .map(|p| {
+            let width = ((p.width * row + p.height / 2) / p.height).max(1);
+            p.resized(Size::Exact { width, height: row }, false)
+        })
+        .collect();
+    let width = (gap + pictures.iter().map(|p| p.width + gap).sum::<usize>()).max(1);
+    let height = row + 2 * gap;
+    let mut rgb = vec![1.0; 3 * width * height];
+    let mut left = gap;
+    for picture in &pictures {
+        // Rows of all three planes, one below the other.
+        for (i, line) in picture.on_white().chunks_exact(picture.width).enumerate() {
+            let (plane, y) = (i / row, i % row);
+            let start = (plane * height + gap + y) * width + left;
+            rgb[start..start + line.len()].copy_from_slice(line);
+        }
+        left += picture.width + gap;
+    }
+    Picture::new(width, height, rgb)
+}

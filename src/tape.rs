@@ -1,0 +1,365 @@
+//! The tape: an op records its forward and its backward dispatches side by side.
+//!
+//! A feature map is stored row by row, and within a row channel by channel: element `(y, c, x)` stands at
+//! `(y * channels + c) * width + x`. Any band of rows is therefore one contiguous range, which can be bound, sent
+//! or computed by itself.
+
+use std::ops::Range;
+
+use crate::gpu::Gpu;
+use crate::kernel::{Source, Value};
+use crate::plan::Plan;
+use crate::{Error, Result};
+
+/// Size of a feature map; see the module's text for the order of its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Feature channels; 3 for a picture.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// `channels` maps of `height` rows and `width` columns.
+    pub fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self { channels, height, width }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Pixels of one channel.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Where the values of some rows stand.
+    fn rows(&self, rows: Range<usize>) -> Range<usize> {
+        let row = self.channels * self.width;
+        rows.start * row..rows.end * row
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// A named array of 32-bit values on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor(pub(crate) usize);
+
+/// What a dispatch sees of a tensor: all of it, or a range of its values.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub(crate) tensor: Tensor,
+    pub(crate) range: Option<Range<usize>>,
+}
+
+impl From<Tensor> for View {
+    fn from(tensor: Tensor) -> Self {
+        Self { tensor, range: None }
+    }
+}
+
+/// A feature map and, where the loss is to be differentiated by it, its gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Var {
+    /// Size of value and gradient.
+    pub shape: Shape,
+    /// The values.
+    pub value: Tensor,
+    /// The gradient of the total loss with respect to the values.
+    pub grad: Option<Tensor>,
+}
+
+impl Var {
+    /// The values of some rows.
+    pub fn rows(&self, rows: Range<usize>) -> View {
+        View { tensor: self.value, range: Some(self.shape.rows(rows)) }
+    }
+}
+
+/// Where a tensor lives.
+pub(crate) enum Home {
+    /// In a buffer shared with tensors that are not alive at the same time.
+    Shared,
+    /// In a buffer of its own, which starts as zeros and lasts as long as the plan.
+    Own,
+    /// In a buffer of the caller's.
+    Given(wgpu::Buffer),
+}
+
+pub(crate) struct Declared {
+    pub(crate) label: String,
+    pub(crate) len: usize,
+    pub(crate) home: Home,
+}
+
+/// One dispatch as recorded.
+#[derive(Clone)]
+pub(crate) struct Dispatch {
+    pub(crate) label: String,
+    pub(crate) source: Source,
+    pub(crate) params: Vec<(&'static str, Value)>,
+    pub(crate) bound: Vec<(&'static str, View)>,
+    /// The gradient that is written, whose first writer must not accumulate.
+    pub(crate) grad: Option<Tensor>,
+    /// Invocations wanted in each dimension.
+    pub(crate) grid: [usize; 3],
+}
+
+/// The dispatches of one op.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(crate) label: String,
+    pub(crate) forward: Vec<Dispatch>,
+    pub(crate) backward: Vec<Dispatch>,
+}
+
+/// Records ops until [`Tape::finish`] turns them into a [`Plan`].
+pub struct Tape<'g> {
+    pub(crate) gpu: &'g Gpu,
+    pub(crate) tensors: Vec<Declared>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) updates: Vec<Dispatch>,
+    differentiate: bool,
+    fault: Option<Error>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Forward,
+    Backward,
+    Update,
+}
+
+impl<'g> Tape<'g> {
+    /// A tape that records forward and backward.
+    pub fn new(gpu: &'g Gpu) -> Self {
+        let (tensors, groups, updates) = Default::default();
+        Self { gpu, tensors, groups, updates, differentiate: true, fault: None }
+    }
+
+    /// A tape whose variables have no gradients: the same ops record only their forward half.
+    pub fn forward_only(gpu: &'g Gpu) -> Self {
+        Self { differentiate: false, ..Self::new(gpu) }
+    }
+
+    /// The device the plan will run on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
+    /// Opens the next op: dispatches and tensors recorded from here on belong to it and carry its label.
+    pub fn op(&mut self, label: impl Into<String>) {
+        self.groups.push(Group { label: label.into(), ..Group::default() });
+    }
+
+    fn declare(&mut self, name: &str, len: usize, home: Home) -> Tensor {
+        let label = match self.groups.last() {
+            Some(group) if !group.label.is_empty() => format!("{}.{name}", group.label),
+            _ => name.to_owned(),
+        };
+        self.tensors.push(Declared { label, len, home });
+        Tensor(self.tensors.len() - 1)
+    }
+
+    /// Scratch or kept values of an op: `len` values that live from their first writer to their last reader.
+    pub fn scratch(&mut self, name: &str, len: usize) -> Tensor {
+        self.declare(name, len, Home::Shared)
+    }
+
+    /// `len` values of its own that start as zeros and last as long as the plan.
+    pub fn state(&mut self, name: &str, len: usize) -> Tensor {
+        self.declare(name, len, Home::Own)
+    }
+
+    /// Values that the caller has on the device already, such as weights.
+    pub fn given(&mut self, name: &str, buffer: &wgpu::Buffer) -> Tensor {
+        let len = (buffer.size() / 4) as usize;
+        self.declare(name, len, Home::Given(buffer.clone()))
+    }
+
+    /// The output of an op, differentiable where its input `from` is.
+    pub fn output(&mut self, name: &str, shape: Shape, from: Var) -> Var {
+        let value = self.scratch(name, shape.len());
+        let grad = from.grad.map(|_| self.scratch(&format!("d{name}"), shape.len()));
+        Var { shape, value, grad }
+    }
+
+    /// A leaf: values that come from outside and last as long as the plan, and their gradient.
+    pub fn leaf(&mut self, name: &str, shape: Shape) -> Var {
+        let value = self.state(name, shape.len());
+        let grad = self.differentiate.then(|| self.scratch(&format!("d{name}"), shape.len()));
+        Var { shape, value, grad }
+    }
+
+    /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.
+    pub fn keep(&mut self, tensor: Tensor) {
+        self.tensors[tensor.0].home = Home::Own;
+    }
+
+    /// Records a dispatch of the forward pass.
+    pub fn forward(&mut self, source: Source) -> Recorder<'_, 'g> {
+        Recorder::new(self, Phase::Forward, source)
+    }
+
+    /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
+    /// the order in which they were recorded.
+    pub fn backward(&mut self, source: Source) -> Recorder<'_, 'g> {
+        Recorder::new(self, Phase::Backward, source)
+    }
+
+    /// Records a dispatch that runs when all gradients are there.
+    pub fn update(&mut self, source: Source) -> Recorder<'_, 'g> {
+        Recorder::new(self, Phase::Update, source)
+    }
+
+    /// Splits the rows of the first shape into bands, so that no binding passes the device's limit. One band is the
+    /// rule; large pictures on drivers with small bindings have several. The other maps are bound with the rows
+    /// that belong to a band and one more on both sides.
+    pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
+        let values = (self.gpu.max_binding() / 4) as usize;
+        let height = shapes[0].height;
+        let fits = |s: &Shape| (values / (s.channels * s.width).max(1)).saturating_sub(2) / s.height.div_ceil(height);
+        let rows = shapes.iter().map(fits).min().unwrap_or(height).clamp(1, height);
+        (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
+    }
+
+    /// Orders the dispatches, places the tensors and compiles the kernels.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work does
+    /// not fit the device.
+    pub fn finish(self) -> Result<Plan> {
+        self.finish_with(false)
+    }
+
+    /// Like [`Self::finish`], but every tensor has a buffer of its own with guards around it and NaN inside, for
+    /// tests: see [`Plan::guards_intact`].
+    pub fn finish_guarded(self) -> Result<Plan> {
+        self.finish_with(true)
+    }
+
+    fn finish_with(mut self, guarded: bool) -> Result<Plan> {
+        match self.fault.take() {
+            Some(fault) => Err(fault),
+            None => Plan::new(self, guarded),
+        }
+    }
+}
+
+/// One dispatch while it is being recorded; [`Recorder::grid`] completes it.
+pub struct Recorder<'t, 'g> {
+    tape: &'t mut Tape<'g>,
+    phase: Phase,
+    dispatch: Dispatch,
+    /// Set when the dispatch would only serve a gradient nobody asked for.
+    skip: bool,
+}
+
+impl<'t, 'g> Recorder<'t, 'g> {
+    fn new(tape: &'t mut Tape<'g>, phase: Phase, source: Source) -> Self {
+        let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
+        let (params, bound) = Default::default();
+        let skip = matches!(phase, Phase::Backward) && !tape.differentiate;
+        let dispatch = Dispatch { label, source, params, bound, grad: None, grid: [1; 3] };
+        Self { tape, phase, dispatch, skip }
+    }
+
+    /// Sets members of the uniform block.
+    pub fn params<const N: usize>(mut self, params: [(&'static str, Value); N]) -> Self {
+        self.dispatch.params.extend(params);
+        self
+    }
+
+    /// Binds the shader's `name`.
+    pub fn bind(mut self, name: &'static str, view: impl Into<View>) -> Self {
+        self.dispatch.bound.push((name, view.into()));
+        self
+    }
+
+    /// Binds the gradient of `var` for reading. Without one, the dispatch is not recorded.
+    pub fn upstream(self, name: &'static str, var: Var) -> Self {
+        let rows = 0..var.shape.height;
+        self.upstream_rows(name, var, rows)
+    }
+
+    /// As [`Self::upstream`], for some rows.
+    pub fn upstream_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
+        match var.grad {
+            Some(tensor) => self.bind(name, View { tensor, range: Some(var.shape.rows(rows)) }),
+            None => {
+                self.skip = true;
+                self
+            }
+        }
+    }
+
+    /// Binds the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for the
+    /// first of them, so that nothing needs to be cleared. Without a gradient, the dispatch is not recorded.
+    pub fn grad(self, name: &'static str, var: Var) -> Self {
+        let rows = 0..var.shape.height;
+        self.grad_rows(name, var, rows)
+    }
+
+    /// As [`Self::grad`], for some rows. The bands that one op writes must not overlap.
+    pub fn grad_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
+        self.dispatch.grad = var.grad;
+        self.upstream_rows(name, var, rows)
+    }
+
+    /// Completes the dispatch with the number of invocations in each dimension.
+    pub fn grid(self, invocations: [usize; 3]) {
+        let Self { tape, phase, mut dispatch, skip } = self;
+        if skip || tape.fault.is_some() {
+            return;
+        }
+        dispatch.grid = invocations;
+        if let Err(fault) = check(tape.gpu, &dispatch) {
+            tape.fault = Some(fault);
+            return;
+        }
+        match phase {
+            Phase::Update => tape.updates.push(dispatch),
+            Phase::Forward => tape.group().forward.push(dispatch),
+            Phase::Backward => tape.group().backward.push(dispatch),
+        }
+    }
+}
+
+impl Tape<'_> {
+    fn group(&mut self) -> &mut Group {
+        if self.groups.is_empty() {
+            self.groups.push(Group::default());
+        }
+        self.groups.last_mut().expect("one was pushed if there was none")
+    }
+}
+
+/// Holds a dispatch against its shader's declaration.
+fn check(gpu: &Gpu, dispatch: &Dispatch) -> Result<()> {
+    let layout = gpu.layout(&dispatch.source)?;
+    let wrong = |why: String| Err(Error::shader(dispatch.source.label(), why));
+    layout.uniform(&dispatch.params)?;
+    let declared = || layout.bindings.iter().filter(|b| b.access != crate::kernel::Access::Uniform);
+    if let Some(missing) = declared().find(|b| dispatch.bound.iter().all(|(name, _)| *name != b.name)) {
+        return wrong(format!("nothing is bound to `{}`", missing.name));
+    }
+    match dispatch.bound.iter().find(|(name, _)| declared().all(|b| b.name != *name)) {
+        Some((name, _)) => wrong(format!("there is no binding `{name}`")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,288 @@
+//! Cases: what an op must get right, and the comparison with float64. Used by the tests and by `impasto check`.
+//!
+//! A case's forward result is compared with a float64 reference, its gradient with central differences *of that
+//! reference*. Every buffer starts as NaN with guards around it, so reading what was never written, or writing
+//! beyond a buffer, is found.
+
+use std::time::{Duration, Instant};
+
+use crate::gpu::Gpu;
+use crate::ops::reduce::Slot;
+use crate::tape::{Shape, Tape, Var};
+use crate::{Error, Result};
+
+/// An input of a case.
+#[derive(Clone, Debug)]
+pub struct Input {
+    name: &'static str,
+    shape: Shape,
+    differentiate: bool,
+    scale: f32,
+}
+
+impl Input {
+    /// Values from -1 to 1, by which the result is differentiated.
+    pub fn vary(name: &'static str, shape: Shape) -> Self {
+        Self { name, shape, differentiate: true, scale: 1.0 }
+    }
+
+    /// Values from -1 to 1 that are constants of the op.
+    pub fn fixed(name: &'static str, shape: Shape) -> Self {
+        Self { differentiate: false, ..Self::vary(name, shape) }
+    }
+
+    /// Values from `-scale` to `scale`.
+    pub fn scaled(self, scale: f32) -> Self {
+        Self { scale, ..self }
+    }
+}
+
+/// An input on the tape, with its values.
+pub struct Leaf {
+    /// On the device.
+    pub var: Var,
+    /// On the processor.
+    pub values: Vec<f32>,
+}
+
+type Record = dyn Fn(&mut Tape, &[Leaf]) -> Result<Var> + Send + Sync;
+type Reference = dyn Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync;
+
+/// One op at one size.
+pub struct Case {
+    /// Name of the op.
+    pub op: &'static str,
+    /// Sizes and whatever else tells this case from the op's others.
+    pub name: String,
+    inputs: Vec<Input>,
+    record: Box<Record>,
+    reference: Box<Reference>,
+    tolerance: f64,
+}
+
+/// What running a case found.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Relative L2 error of the result.
+    pub forward: f64,
+    /// Relative L2 error of the gradient; `None` if there is none.
+    pub backward: Option<f64>,
+    /// Where the gradient is worst: index, value from the device, value from the reference.
+    pub worst: Option<(usize, f64, f64)>,
+    /// Values of the gradient that were compared, and those left out because the reference has a kink there.
+    pub compared: usize,
+    /// See [`Self::compared`].
+    pub kinks: usize,
+    /// Tensors beyond whose end something was written.
+    pub overrun: Vec<String>,
+    /// Time of one run on the device, with its submission.
+    pub time: Duration,
+}
+
+/// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
+const ELEMENTWISE: usize = 4096;
+/// Random directions compared where there are too many coordinates.
+const DIRECTIONS: usize = 24;
+/// Half the distance of a central difference. Float64 leaves 1e-11 of relative error at this step, and a kink is met
+/// with a probability of about 1e-5 per value.
+const STEP: f64 = 1e-5;
+
+impl Case {
+    /// A case without its functions: complete it with one of the `record` functions and [`Self::reference`].
+    pub fn new(op: &'static str, name: String, inputs: impl Into<Vec<Input>>) -> Self {
+        Self {
+            op,
+            name,
+            inputs: inputs.into(),
+            record: Box::new(|_, _| unreachable!("a case is completed before it runs")),
+            reference: Box::new(|_| unreachable!("a case is completed before it runs")),
+            tolerance: 1e-5,
+        }
+    }
+
+    /// How the op is recorded.
+    pub fn record(self, record: impl Fn(&mut Tape, &[Leaf]) -> Var + Send + Sync + 'static) -> Self {
+        self.record_fallible(move |tape, leaves| Ok(record(tape, leaves)))
+    }
+
+    /// As [`Self::record`], for ops that upload something.
+    pub fn record_fallible(
+        mut self,
+        record: impl Fn(&mut Tape, &[Leaf]) -> Result<Var> + Send + Sync + 'static,
+    ) -> Self {
+        self.record = Box::new(record);
+        self
+    }
+
+    /// How an op that ends in a loss is recorded: its gradient starts in itself.
+    pub fn record_loss(self, record: impl Fn(&mut Tape, &[Leaf], Slot) + Send + Sync + 'static) -> Self {
+        self.record(move |tape, leaves| {
+            let losses = tape.state("losses", 1);
+            record(tape, leaves, Slot { losses, index: 0 });
+            Var { shape: Shape::new(1, 1, 1), value: losses, grad: None }
+        })
+    }
+
+    /// The op in float64.
+    pub fn reference(mut self, reference: impl Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync + 'static) -> Self {
+        self.reference = Box::new(reference);
+        self
+    }
+
+    /// The bound on both relative errors. The default, 1e-5, is about a hundred roundings of float32.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Runs the case on fresh random values.
+    pub fn run(&self, gpu: &Gpu, seed: u64) -> Result<Outcome> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut uniform = |scale: f32| (random.f32() * 2.0 - 1.0) * scale;
+        let mut tape = Tape::new(gpu);
+        tape.op(self.op);
+        let leaves: Vec<Leaf> = self
+            .inputs
+            .iter()
+            .map(|input| {
+                let mut var = tape.leaf(input.name, input.shape);
+                match var.grad {
+                    Some(grad) if input.differentiate => tape.keep(grad),
+                    _ => var.grad = None,
+                }
+                Leaf { var, values: (0..input.shape.len()).map(|_| uniform(input.scale)).collect() }
+            })
+            .collect();
+        let y = (self.record)(&mut tape, &leaves)?;
+        tape.keep(y.value);
+        // An op that is no loss gets the gradient of sum(seed * y).
+        let seeds: Vec<f32> = (0..y.shape.len()).map(|_| if y.grad.is_some() { uniform(1.0) } else { 1.0 }).collect();
+        if let Some(grad) = y.grad {
+            tape.keep(grad);
+        }
+        let plan = tape.finish_guarded()?;
+        for leaf in &leaves {
+            plan.write(gpu, leaf.var.value, &leaf.values);
+        }
+        if let Some(grad) = y.grad {
+            plan.write(gpu, grad, &seeds);
+        }
+        gpu.wait()?;
+        let start = Instant::now();
+        plan.run(gpu);
+        gpu.wait()?;
+        let time = start.elapsed();
+
+        let inputs: Vec<Vec<f64>> = leaves.iter().map(|l| widen(&l.values)).collect();
+        let expected = (self.reference)(&inputs);
+        let forward = relative_error(&widen(&plan.read(gpu, y.value)?), &expected);
+        let overrun = plan.guards_overwritten(gpu)?.into_iter().map(str::to_owned).collect();
+        let (backward, worst, compared, kinks) = (None, None, 0, 0);
+        let mut outcome = Outcome { forward, backward, worst, compared, kinks, overrun, time };
+        for (index, leaf) in leaves.iter().enumerate() {
+            if let Some(grad) = leaf.var.grad {
+                let found = widen(&plan.read(gpu, grad)?);
+                self.check_gradient(&inputs, index, &widen(&seeds), &found, &mut random, &mut outcome);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Compares the device's gradient by input `index` with central differences of the reference.
+    fn check_gradient(
+        &self,
+        inputs: &[Vec<f64>],
+        index: usize,
+        seeds: &[f64],
+        found: &[f64],
+        random: &mut fastrand::Rng,
+        outcome: &mut Outcome,
+    ) {
+        let loss = |direction: &dyn Fn(usize) -> f64, step: f64| -> f64 {
+            let mut moved = inputs.to_vec();
+            moved[index].iter_mut().enumerate().for_each(|(i, v)| *v += step * direction(i));
+            (self.reference)(&moved).iter().zip(seeds).map(|(y, s)| y * s).sum()
+        };
+        // Only a coordinate can sit on a kink by itself; a direction crosses many small ones and is never left out.
+        let difference = |direction: &dyn Fn(usize) -> f64| {
+            let (below, here, above) = (loss(direction, -STEP), loss(direction, 0.0), loss(direction, STEP));
+            let (left, right) = ((here - below) / STEP, (above - here) / STEP);
+            ((above - below) / (2.0 * STEP), (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs())))
+        };
+        let (mut squares, mut errors) = (0.0, 0.0);
+        let mut compare = |at: usize, found: f64, expected: f64| {
+            squares += expected * expected;
+            errors += (found - expected) * (found - expected);
+            outcome.compared += 1;
+            let worse = |(_, f, e): (usize, f64, f64)| (found - expected).abs() > (f - e).abs();
+            if !found.is_finite() || outcome.worst.is_none_or(worse) {
+                outcome.worst = Some((at, found, expected));
+            }
+        };
+        if found.len() <= ELEMENTWISE {
+            for (i, value) in found.iter().enumerate() {
+                match difference(&|k| if k == i { 1.0 } else { 0.0 }) {
+                    (_, true) => outcome.kinks += 1,
+                    (expected, false) => compare(i, *value, expected),
+                }
+            }
+        } else {
+            for at in 0..DIRECTIONS {
+                let signs: Vec<f64> = found.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
+                let projected: f64 = found.iter().zip(&signs).map(|(f, s)| f * s).sum();
+                compare(at, projected, difference(&|i| signs[i]).0);
+            }
+        }
+        let error = (errors / squares.max(f64::MIN_POSITIVE)).sqrt();
+        outcome.backward = Some(outcome.backward.map_or(error, |e: f64| e.max(error)));
+    }
+
+    /// What is wrong with an outcome; `None` if nothing is.
+    pub fn verdict(&self, outcome: &Outcome) -> Option<String> {
+        let mut faults = Vec::new();
+        // Written so that NaN fails.
+        if !(outcome.forward <= self.tolerance) {
+            faults.push(format!("result off by {:.1e} (bound {:.0e})", outcome.forward, self.tolerance));
+        }
+        if let (Some(error), Some((at, found, expected))) = (outcome.backward, outcome.worst)
+            && !(error <= self.tolerance)
+        {
+            faults.push(format!(
+                "gradient off by {error:.1e} (bound {:.0e}), most at {at}: {found} instead of {expected}",
+                self.tolerance
+            ));
+        }
+        if outcome.kinks * 50 > outcome.compared + outcome.kinks && outcome.kinks > 2 {
+            faults.push(format!("{} of {} values sit on kinks", outcome.kinks, outcome.compared + outcome.kinks));
+        }
+        if !outcome.overrun.is_empty() {
+            faults.push(format!("wrote beyond {}", outcome.overrun.join(", ")));
+        }
+        (!faults.is_empty()).then(|| format!("{} {}: {}", self.op, self.name, faults.join("; ")))
+    }
+
+    /// Runs the case and turns a bad outcome into an error.
+    pub fn prove(&self, gpu: &Gpu, seed: u64) -> Result<Outcome> {
+        let outcome = self.run(gpu, seed)?;
+        match self.verdict(&outcome) {
+            None => Ok(outcome),
+            Some(fault) => Err(Error::shader(self.op, fault)),
+        }
+    }
+}
+
+/// As float64, exactly.
+pub fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths differ.
+pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::NAN;
+    }
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let error = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+    let size = norm(&mut expected.iter().copied());
+    if error == 0.0 { 0.0 } else { error / size }
+}
