@@ -56,6 +56,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The [`Error::Adapter`] of a machine that has none.
+    pub fn no_adapter() -> Self {
+        Self::Adapter(
+            "no graphics adapter found: install a Vulkan driver (on Debian or Ubuntu `apt install \
+             mesa-vulkan-drivers libvulkan1`, which also brings a software driver for machines without a GPU)"
+                .into(),
+        )
+    }
+
     /// A [`Error::Picture`] about `path`.
     pub fn picture(path: &Path, why: impl Into<String>) -> Self {
         Self::Picture { path: path.to_owned(), why: why.into() }

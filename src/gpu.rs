@@ -42,9 +42,6 @@ pub struct Adapter {
     pub default: bool,
 }
 
-const NO_ADAPTER: &str = "no graphics adapter found: install a Vulkan driver (on Debian or Ubuntu \
-    `apt install mesa-vulkan-drivers libvulkan1`, which also brings a software driver for machines without a GPU)";
-
 /// Smaller is better: what is usually the fastest first.
 fn rank(kind: wgpu::DeviceType) -> usize {
     use wgpu::DeviceType::*;
@@ -70,7 +67,7 @@ impl Gpu {
     pub fn new(name: Option<&str>) -> Result<Self> {
         let adapters = enumerate();
         if adapters.is_empty() {
-            return Err(Error::Adapter(NO_ADAPTER.into()));
+            return Err(Error::no_adapter());
         }
         let wanted = name.unwrap_or("").to_lowercase();
         let Some(adapter) = adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)) else {
@@ -264,16 +261,18 @@ impl Gpu {
 
     /// Waits for all submitted work.
     pub(crate) fn wait(&self) -> Result<()> {
-        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("waiting for the graphics device failed: {e}")))
+        self.finish_poll(self.device.poll(wgpu::PollType::wait_indefinitely()))
     }
 
-    /// Lets finished work call back, without waiting.
-    pub(crate) fn poll(&self) -> Result<()> {
-        let polled = self.device.poll(wgpu::PollType::Poll);
+    /// Waits for one submission, and for those before it.
+    pub(crate) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let until = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        self.finish_poll(self.device.poll(until))
+    }
+
+    fn finish_poll(&self, polled: Result<wgpu::PollStatus, wgpu::PollError>) -> Result<()> {
         self.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("the graphics device does not answer: {e}")))
+        polled.map(drop).map_err(|e| Error::Device(format!("waiting for the graphics device failed: {e}")))
     }
 
     /// The first fault the driver reported since the last call, if any.
@@ -308,10 +307,6 @@ impl Readback {
         self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
             *mapped.lock().expect("no panic holds this lock") = Some(result);
         });
-    }
-
-    pub(crate) fn ready(&self) -> bool {
-        self.mapped.lock().expect("no panic holds this lock").is_some()
     }
 
     /// The content; the buffer can be written again afterwards.

@@ -1,1 +1,9 @@
-fn main(){}
+//! The command line: parse, run, turn the outcome into an exit code.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -30,14 +30,6 @@ pub struct Plan {
     places: Vec<Option<Place>>,
     labels: Vec<String>,
     own_bytes: u64,
-    guarded: bool,
-}
-
-/// First and last step that touch a tensor.
-#[derive(Clone, Copy)]
-struct Life {
-    first: usize,
-    last: usize,
 }
 
 /// Bytes on both sides of a guarded tensor, a multiple of every device's binding alignment.
@@ -47,73 +39,54 @@ const SENTINEL: u32 = 0x7fc0_dead;
 
 impl Plan {
     pub(crate) fn new(tape: Tape, guarded: bool) -> Result<Self> {
-        let gpu = tape.gpu;
         let dispatches = ordered(&tape);
-        let lives = lifetimes(&tape, &dispatches)?;
+        let placement = Placement::new(&tape, &dispatches, guarded)?;
         let mut plan = Self {
             steps: Vec::new(),
             buffers: Vec::new(),
-            places: vec![None; tape.tensors.len()],
+            own_bytes: placement.bytes(&tape),
             labels: tape.tensors.iter().map(|t| t.label.clone()).collect(),
-            own_bytes: 0,
-            guarded,
+            places: placement.places,
         };
-        plan.place(&tape, &lives)?;
-        plan.bind(gpu, &tape, &dispatches)?;
+        for buffer in &placement.buffers {
+            let owner = &tape.tensors[buffer.owner];
+            plan.buffers.push(match &owner.home {
+                Home::Given(given) => given.clone(),
+                _ if guarded => {
+                    tape.gpu.upload(&owner.label, &vec![f32::from_bits(SENTINEL); (buffer.bytes / 4) as usize])?
+                }
+                _ => tape.gpu.buffer(&owner.label, buffer.bytes)?,
+            });
+        }
+        plan.bind(&tape, &dispatches)?;
         Ok(plan)
     }
 
-    /// Gives every tensor that is used its place. Large tensors choose first; a tensor moves into the first buffer
-    /// whose other tenants are never alive together with it. One buffer per tenant at a time, rather than one
-    /// arena, because wgpu tracks whole buffers.
-    fn place(&mut self, tape: &Tape, lives: &[Option<Life>]) -> Result<()> {
-        let gpu = tape.gpu;
-        let mut order: Vec<usize> = (0..tape.tensors.len()).collect();
-        order.sort_by_key(|i| std::cmp::Reverse(tape.tensors[*i].len));
-        let mut tenants: Vec<Option<Vec<Life>>> = Vec::new();
-        for i in order {
-            let tensor = &tape.tensors[i];
-            let bytes = (tensor.len as u64 * 4).max(4);
-            let life = match (&tensor.home, lives[i]) {
-                (Home::Shared, None) => continue,
-                (Home::Shared, Some(life)) if !self.guarded => Some(life),
-                _ => None,
-            };
-            let free = |tenants: &Option<Vec<Life>>| match (life, tenants) {
-                (Some(life), Some(others)) => others.iter().all(|o| o.last < life.first || life.last < o.first),
-                _ => false,
-            };
-            let mut offset = 0;
-            let buffer = match tenants.iter().position(free) {
-                Some(buffer) => {
-                    tenants[buffer].get_or_insert_default().extend(life);
-                    buffer
-                }
-                None => {
-                    self.buffers.push(match &tensor.home {
-                        Home::Given(buffer) => buffer.clone(),
-                        _ if self.guarded => {
-                            offset = GUARD;
-                            let words = vec![f32::from_bits(SENTINEL); ((bytes + 2 * GUARD) / 4) as usize];
-                            gpu.upload(&tensor.label, &words)?
-                        }
-                        _ => gpu.buffer(&tensor.label, bytes)?,
-                    });
-                    tenants.push(life.map(|life| vec![life]));
-                    self.buffers.len() - 1
-                }
-            };
-            if !matches!(tensor.home, Home::Given(_)) && tenants[buffer].as_ref().is_none_or(|t| t.len() == 1) {
-                self.own_bytes += self.buffers[buffer].size();
+    /// Device memory that the plan of `tape` would allocate, without allocating any.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the device's limits forbid it.
+    pub(crate) fn measure(tape: &Tape) -> Result<u64> {
+        let dispatches = ordered(tape);
+        let placement = Placement::new(tape, &dispatches, false)?;
+        let limits = tape.gpu.limits();
+        for buffer in &placement.buffers {
+            if buffer.bytes > limits.max_buffer_size {
+                return Err(too_large(tape.gpu, &tape.tensors[buffer.owner].label));
             }
-            let place = Place { buffer, offset, bytes };
-            self.places[i] = Some(place);
         }
-        Ok(())
+        for dispatch in &dispatches {
+            workgroups(tape.gpu, dispatch, tape.gpu.layout(&dispatch.source)?.workgroup)?;
+            for (_, view) in &dispatch.bound {
+                placement.window(tape, view)?;
+            }
+        }
+        Ok(placement.bytes(tape))
     }
 
     /// Compiles the kernels, fills one buffer with all parameters, makes the bind groups.
-    fn bind(&mut self, gpu: &Gpu, tape: &Tape, dispatches: &[Dispatch]) -> Result<()> {
+    fn bind(&mut self, tape: &Tape, dispatches: &[Dispatch]) -> Result<()> {
+        let gpu = tape.gpu;
         let limits = gpu.limits();
         let kernels = gpu.compile(&dispatches.iter().map(|d| d.source.clone()).collect::<Vec<_>>())?;
         let align = limits.min_uniform_buffer_offset_alignment as usize;
@@ -141,7 +114,9 @@ impl Plan {
                     let size = wgpu::BufferSize::new(kernel.layout.uniform_bytes as u64);
                     wgpu::BufferBinding { buffer: &uniform, offset, size }
                 } else {
-                    self.window(gpu, tape, dispatch, &binding.name)?
+                    let (_, view) = dispatch.bound.iter().find(|(name, _)| *name == binding.name).expect("checked");
+                    let Place { buffer, offset, bytes } = window(tape, &self.places, view)?;
+                    wgpu::BufferBinding { buffer: &self.buffers[buffer], offset, size: wgpu::BufferSize::new(bytes) }
                 };
                 let resource = wgpu::BindingResource::Buffer(resource);
                 entries.push(wgpu::BindGroupEntry { binding: binding.slot, resource });
@@ -151,34 +126,11 @@ impl Plan {
                 layout: &kernel.group_layout,
                 entries: &entries,
             });
-            let mut workgroups = [0; 3];
-            for axis in 0..3 {
-                let count = dispatch.grid[axis].div_ceil(kernel.layout.workgroup[axis] as usize);
-                workgroups[axis] = u32::try_from(count)
-                    .ok()
-                    .filter(|n| *n <= limits.max_compute_workgroups_per_dimension)
-                    .ok_or_else(|| too_large(gpu, &dispatch.label))?;
-            }
+            let workgroups = workgroups(gpu, dispatch, kernel.layout.workgroup)?;
             let label = format!("{} {}", dispatch.label, dispatch.source.label());
             self.steps.push(Step { label, kernel, bindings, workgroups });
         }
         gpu.check()
-    }
-
-    /// The part of a buffer that a dispatch sees under `name`.
-    fn window(&self, gpu: &Gpu, tape: &Tape, dispatch: &Dispatch, name: &str) -> Result<wgpu::BufferBinding<'_>> {
-        let (_, View { tensor, range }) = dispatch
-            .bound
-            .iter()
-            .find(|(bound, _)| *bound == name)
-            .expect("the tape checked that everything is bound");
-        let place = self.places[tensor.0].expect("a tensor that is bound has a place");
-        let range = range.clone().unwrap_or(0..tape.tensors[tensor.0].len);
-        let (offset, bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
-        if bytes > gpu.max_binding() || offset % u64::from(gpu.limits().min_storage_buffer_offset_alignment) != 0 {
-            return Err(too_large(gpu, &tape.tensors[tensor.0].label));
-        }
-        Ok(wgpu::BufferBinding { buffer: &self.buffers[place.buffer], offset, size: wgpu::BufferSize::new(bytes) })
     }
 
     /// Encodes one run of the plan.
@@ -295,4 +247,96 @@ fn lifetimes(tape: &Tape, dispatches: &[Dispatch]) -> Result<Vec<Option<Life>>> 
         }
     }
     Ok(lives)
+}
+
+/// First and last step that touch a tensor.
+#[derive(Clone, Copy)]
+struct Life {
+    first: usize,
+    last: usize,
+}
+
+/// A buffer to be allocated, or one that is given.
+struct Room {
+    /// Index of the tensor it was made for, the largest of its tenants.
+    owner: usize,
+    bytes: u64,
+    /// When its tenants are alive; `None` if it is not shared.
+    tenants: Option<Vec<Life>>,
+}
+
+/// Which tensor lives where.
+struct Placement {
+    places: Vec<Option<Place>>,
+    buffers: Vec<Room>,
+}
+
+impl Placement {
+    /// Gives every tensor that is used its place. Large tensors choose first; a tensor moves into the first buffer
+    /// whose other tenants are never alive together with it. Whole buffers are shared, rather than parts of one
+    /// arena, because wgpu tracks whole buffers.
+    fn new(tape: &Tape, dispatches: &[Dispatch], guarded: bool) -> Result<Self> {
+        let lives = lifetimes(tape, dispatches)?;
+        let mut order: Vec<usize> = (0..tape.tensors.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(tape.tensors[*i].len));
+        let mut placement = Self { places: vec![None; tape.tensors.len()], buffers: Vec::new() };
+        for i in order {
+            let tensor = &tape.tensors[i];
+            let bytes = (tensor.len as u64 * 4).max(4);
+            let life = match (&tensor.home, lives[i]) {
+                (Home::Shared, None) => continue,
+                (Home::Shared, Some(life)) if !guarded => Some(life),
+                _ => None,
+            };
+            let free = |room: &Room| match (life, &room.tenants) {
+                (Some(life), Some(others)) => others.iter().all(|o| o.last < life.first || life.last < o.first),
+                _ => false,
+            };
+            let fenced = guarded && !matches!(tensor.home, Home::Given(_));
+            let offset = if fenced { GUARD } else { 0 };
+            let buffer = placement.buffers.iter().position(free).unwrap_or_else(|| {
+                let (bytes, tenants) = (bytes + 2 * offset, life.map(|_| Vec::new()));
+                placement.buffers.push(Room { owner: i, bytes, tenants });
+                placement.buffers.len() - 1
+            });
+            if let Some(tenants) = &mut placement.buffers[buffer].tenants {
+                tenants.extend(life);
+            }
+            placement.places[i] = Some(Place { buffer, offset, bytes });
+        }
+        Ok(placement)
+    }
+
+    fn window(&self, tape: &Tape, view: &View) -> Result<Place> {
+        window(tape, &self.places, view)
+    }
+
+    /// What is to be allocated.
+    fn bytes(&self, tape: &Tape) -> u64 {
+        let own = |room: &&Room| !matches!(tape.tensors[room.owner].home, Home::Given(_));
+        self.buffers.iter().filter(own).map(|room| room.bytes).sum()
+    }
+}
+
+/// The part of a buffer that a dispatch sees.
+fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range }: &View) -> Result<Place> {
+    let place = places[tensor.0].expect("a tensor that is bound has a place");
+    let range = range.clone().unwrap_or(0..tape.tensors[tensor.0].len);
+    let (offset, bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
+    let aligned = offset % u64::from(tape.gpu.limits().min_storage_buffer_offset_alignment) == 0;
+    if bytes > tape.gpu.max_binding() || !aligned {
+        return Err(too_large(tape.gpu, &tape.tensors[tensor.0].label));
+    }
+    Ok(Place { buffer: place.buffer, offset, bytes })
+}
+
+/// Workgroups of a dispatch in each dimension.
+fn workgroups(gpu: &Gpu, dispatch: &Dispatch, size: [u32; 3]) -> Result<[u32; 3]> {
+    let most = gpu.limits().max_compute_workgroups_per_dimension as usize;
+    let mut counts = [0; 3];
+    for axis in 0..3 {
+        let count = dispatch.grid[axis].div_ceil(size[axis] as usize);
+        counts[axis] = if count <= most { count as u32 } else { return Err(too_large(gpu, &dispatch.label)) };
+    }
+    Ok(counts)
 }

@@ -240,12 +240,13 @@ impl Case {
     /// What is wrong with an outcome; `None` if nothing is.
     pub fn verdict(&self, outcome: &Outcome) -> Option<String> {
         let mut faults = Vec::new();
-        // Written so that NaN fails.
-        if !(outcome.forward <= self.tolerance) {
+        // NaN is bad, too.
+        let bad = |error: f64| error.is_nan() || error > self.tolerance;
+        if bad(outcome.forward) {
             faults.push(format!("result off by {:.1e} (bound {:.0e})", outcome.forward, self.tolerance));
         }
         if let (Some(error), Some((at, found, expected))) = (outcome.backward, outcome.worst)
-            && !(error <= self.tolerance)
+            && bad(error)
         {
             faults.push(format!(
                 "gradient off by {error:.1e} (bound {:.0e}), most at {at}: {found} instead of {expected}",

@@ -32,7 +32,10 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target.
-pub(super) fn check(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Write`] says what stands in the way.
+pub fn check_replaceable(path: &Path) -> Result<()> {
     let check = || target(path).and_then(|target| beside(&target));
     check().map(drop).map_err(|why| Error::write(path, why))
 }

@@ -2,9 +2,13 @@
 
 use std::io::{Cursor, ErrorKind};
 
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::codecs::jpeg::JpegDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
-use super::{Picture, icc, jpeg};
+use super::{Format, Picture, icc, jpeg};
 
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
 const MAX_PIXELS: u64 = 200_000_000;
@@ -14,6 +18,10 @@ const MAX_DECODER: u64 = 2 << 30;
 
 const DAMAGED: &str = "download, copy or export it again";
 const CONVERT: &str = "convert it to PNG or JPEG first";
+const UNMARKED_INKS: &str = "it is a CMYK JPEG without Adobe's marker, so whether its inks are inverted cannot be \
+     known; convert it to RGB in an image editor first";
+const INKS_NOTE: &str = "its CMYK inks were converted without their colour profile, so colours may be off; convert \
+     it to RGB in an image editor for exact ones";
 
 /// # Errors
 /// Says what is wrong with the file and what to try.
@@ -21,25 +29,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let format = recognise(bytes)?;
     let mut notes = Vec::new();
     let mut inks = false;
-    if format == ImageFormat::Jpeg {
+    if format == Format::Jpeg {
         let Some(outline) = jpeg::outline(bytes) else {
             return Err(format!("it is cut short: its data stop before their end marker; {DAMAGED}"));
         };
         inks = outline.components == 4;
         if inks && !outline.adobe {
-            return Err(
-                "it is a CMYK JPEG without Adobe's marker, so whether its inks are inverted cannot be \
-                        known; convert it to RGB in an image editor first"
-                    .into(),
-            );
+            return Err(UNMARKED_INKS.into());
         }
     }
 
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let mut decoder = decoder(format, bytes, limits.clone()).map_err(explain)?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
@@ -52,9 +54,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
         ));
     }
     inks |= matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16);
-    // Unreadable metadata is no reason to refuse a picture that can be seen.
+    // Unreadable metadata is no reason to refuse a picture.
     let orientation = decoder.orientation().ok();
     let profile = decoder.icc_profile().unwrap_or_default();
+    // Only now: the TIFF decoder takes the size of the pixels as the limit of a profile's size too, and a small
+    // picture would lose its own.
+    decoder.set_limits(limits).map_err(explain)?;
 
     let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
     if let Some(orientation) = orientation {
@@ -66,11 +71,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     // The decoder has already turned inks into RGB, which their profile no longer describes.
     let profile = if inks { None } else { profile };
     if inks {
-        notes.push(
-            "its CMYK inks were converted without their colour profile, so colours may be off; convert it to \
-             RGB in an image editor for exact ones"
-                .to_owned(),
-        );
+        notes.push(INKS_NOTE.to_owned());
     }
     if let Err(why) = icc::to_srgb(&mut colour, width * height, profile.as_deref()) {
         notes.push(format!("its colour profile was ignored ({why}); its colours are taken as sRGB"));
@@ -83,13 +84,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
 }
 
 /// The format by content; names lie.
-fn recognise(bytes: &[u8]) -> Result<ImageFormat, String> {
-    use ImageFormat::{Jpeg, Png, Tiff, WebP};
+fn recognise(bytes: &[u8]) -> Result<Format, String> {
     if bytes.is_empty() {
         return Err("the file is empty; download or copy it again".into());
     }
     match image::guess_format(bytes) {
-        Ok(format @ (Jpeg | Png | Tiff | WebP)) => Ok(format),
+        Ok(ImageFormat::Jpeg) => Ok(Format::Jpeg),
+        Ok(ImageFormat::Png) => Ok(Format::Png),
+        Ok(ImageFormat::Tiff) => Ok(Format::Tiff),
+        Ok(ImageFormat::WebP) => Ok(Format::WebP),
         Ok(other) => Err(format!("{other:?} pictures are not read; {CONVERT}")),
         // What phones make; the brand after it tells HEIC from AVIF and video.
         Err(_) if bytes.get(4..8) == Some(b"ftyp") => {
@@ -97,6 +100,17 @@ fn recognise(bytes: &[u8]) -> Result<ImageFormat, String> {
         }
         Err(_) => Err("it is not a picture of a known kind; use a JPEG, PNG, TIFF or WebP file".into()),
     }
+}
+
+/// Reads the header. PNG decompresses parts of it and must know the limits before; the others are told later.
+fn decoder(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn ImageDecoder + '_>> {
+    let bytes = Cursor::new(bytes);
+    Ok(match format {
+        Format::Jpeg => Box::new(JpegDecoder::new(bytes)?),
+        Format::Png => Box::new(PngDecoder::with_limits(bytes, limits)?),
+        Format::Tiff => Box::new(TiffDecoder::new(bytes)?),
+        Format::WebP => Box::new(WebPDecoder::new(bytes)?),
+    })
 }
 
 /// One (gray) or three (RGB) planes of colour in 0..1, and alpha where the file has it.
@@ -111,7 +125,9 @@ fn planes(image: DynamicImage) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
         DynamicImage::ImageRgb16(i) => split(i.as_raw(), 3, u16::MAX),
         DynamicImage::ImageRgba16(i) => split(i.as_raw(), 4, u16::MAX),
         _ => {
-            return Err("its samples are not 8- or 16-bit integers; export it with 16 bits per channel".into());
+            return Err(
+                "its samples are not 8- or 16-bit integers; export it with 16 bits per channel".into()
+            );
         }
     })
 }

@@ -14,33 +14,31 @@ const PROBES: usize = 9;
 
 /// Brings planes of one (gray) or three (RGB) channels of `n` values each to three planes in sRGB.
 ///
-/// Gray planes without a profile become three equal ones. Colours outside of sRGB are clipped by channel.
+/// Gray becomes three equal planes. Colours outside of sRGB are clipped by channel.
 ///
 /// # Errors
 /// Says why the profile cannot be used; `planes` are then what they would be without one.
 pub(super) fn to_srgb(planes: &mut Vec<f32>, n: usize, profile: Option<&[u8]>) -> Result<(), String> {
     let channels = planes.len() / n;
-    let transform = profile.map_or(Ok(None), |profile| transform(profile, channels));
-    if let Ok(Some(transform)) = &transform {
-        let mut srgb = vec![0.0; 3 * n];
-        let mut source = vec![0.0; channels * BLOCK];
-        let mut target = vec![0.0; 3 * BLOCK];
-        for start in (0..n).step_by(BLOCK) {
-            let len = BLOCK.min(n - start);
-            let (source, target) = (&mut source[..channels * len], &mut target[..3 * len]);
-            for (i, pixel) in source.chunks_exact_mut(channels).enumerate() {
-                (0..channels).for_each(|c| pixel[c] = planes[c * n + start + i]);
-            }
-            transform.transform(source, target).map_err(|e| reason(&e))?;
-            for (i, pixel) in target.chunks_exact(3).enumerate() {
-                (0..3).for_each(|c| srgb[c * n + start + i] = pixel[c].clamp(0.0, 1.0));
-            }
-        }
-        *planes = srgb;
-    } else if channels == 1 {
+    if channels == 1 {
         *planes = planes.repeat(3);
     }
-    transform.map(drop)
+    let Some(profile) = profile else { return Ok(()) };
+    let Some(transform) = transform(profile, channels)? else { return Ok(()) };
+    let mut source = vec![0.0; channels * BLOCK];
+    let mut target = vec![0.0; 3 * BLOCK];
+    for start in (0..n).step_by(BLOCK) {
+        let len = BLOCK.min(n - start);
+        let (source, target) = (&mut source[..channels * len], &mut target[..3 * len]);
+        for (i, pixel) in source.chunks_exact_mut(channels).enumerate() {
+            (0..channels).for_each(|c| pixel[c] = planes[c * n + start + i]);
+        }
+        transform.transform(source, target).map_err(|e| reason(&e))?;
+        for (i, pixel) in target.chunks_exact(3).enumerate() {
+            (0..3).for_each(|c| planes[c * n + start + i] = pixel[c].clamp(0.0, 1.0));
+        }
+    }
+    Ok(())
 }
 
 /// `None` if the profile is sRGB in effect.
@@ -59,7 +57,7 @@ fn transform(profile: &[u8], channels: usize) -> Result<Option<Arc<TransformF32E
     Ok((!is_identity(transform.as_ref(), channels).map_err(|e| reason(&e))?).then_some(transform))
 }
 
-/// Whether no probe moves by as much as half of an 8-bit step.
+/// Whether no probe moves by as much as one 8-bit step.
 ///
 /// Profiles called sRGB come in dozens of versions that differ in the last digits. By its effect one knows them
 /// all, and such pictures keep their values bit for bit.
@@ -72,7 +70,7 @@ fn is_identity(transform: &TransformF32Executor, channels: usize) -> Result<bool
     transform.transform(&source, &mut target)?;
     // A gray probe is to be compared with each of the three channels it becomes.
     let probe = |i: usize| source[if channels == 1 { i / 3 } else { i }];
-    Ok(target.iter().enumerate().all(|(i, v)| (v - probe(i)).abs() < 0.5 / 255.0))
+    Ok(target.iter().enumerate().all(|(i, v)| (v - probe(i)).abs() < 1.0 / 255.0))
 }
 
 fn reason(e: &CmsError) -> String {

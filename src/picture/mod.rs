@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-pub use atomic::{replace_file, same_file};
+pub use atomic::{check_replaceable, replace_file, same_file};
 pub use resize::{Size, contact_sheet};
 pub use save::{Format, SaveOptions, check_writable};
 
@@ -49,6 +49,12 @@ impl Picture {
     pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
         assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
         Self { width, height, rgb, alpha: None, notes: Vec::new() }
+    }
+
+    /// Uniform noise, the same for the same `seed`.
+    pub fn noise(width: usize, height: usize, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
     /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever its name ends in.

@@ -49,34 +49,22 @@ impl FromStr for Size {
 
     /// `512` is a longest side, `450x300` (or `450X300`, `450×300`) an exact width and height.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong = |why: &str| {
-            Err(Error::Setting(format!(
+        let side = |s: &str| match s.parse() {
+            // `parse` takes a leading plus sign.
+            _ if s.is_empty() || !s.bytes().all(|b| b.is_ascii_digit()) => Err("is not a size in pixels"),
+            Ok(0) => Err("has no pixels"),
+            Ok(side @ 1..=MAX_SIDE) => Ok(side),
+            _ => Err("is larger than 65536 pixels a side"),
+        };
+        let size = match text.trim().split_once(['x', 'X', '×']) {
+            None => side(text.trim()).map(Self::Longest),
+            Some((w, h)) => side(w).and_then(|width| side(h).map(|height| Self::Exact { width, height })),
+        };
+        size.map_err(|why| {
+            Error::Setting(format!(
                 "size `{text}` {why}; write 512 for the longest side or 450x300 for an exact width and height"
-            )))
-        };
-        // A leading plus sign, which `parse` accepts, is as much junk as any other letter.
-        let side = |s: &str| match s.bytes().all(|b| b.is_ascii_digit()) {
-            true => s.parse::<usize>().map_err(|e| *e.kind()),
-            false => Err(std::num::IntErrorKind::InvalidDigit),
-        };
-        let parts: Vec<_> = text.trim().split(['x', 'X', '×']).map(side).collect();
-        let size = match parts[..] {
-            [Ok(side)] => Self::Longest(side),
-            [Ok(width), Ok(height)] => Self::Exact { width, height },
-            ref parts if parts.contains(&Err(std::num::IntErrorKind::PosOverflow)) => {
-                return wrong("is larger than 65536");
-            }
-            _ => return wrong("is not a size in pixels"),
-        };
-        let (
-            Self::Longest(a) | Self::Exact { width: a, .. },
-            Self::Longest(b) | Self::Exact { height: b, .. },
-        ) = (size, size);
-        match (a.min(b), a.max(b)) {
-            (0, _) => wrong("has no pixels"),
-            (_, MAX_SIDE..) if a.max(b) > MAX_SIDE => wrong("is larger than 65536"),
-            _ => Ok(size),
-        }
+            ))
+        })
     }
 }
 
@@ -107,13 +95,9 @@ impl Picture {
             let (seen, all) = (plane(&weighted), plane(values));
             // Where nothing is visible the colour is what `Picture` promises for hidden pixels, give or take
             // what lies around them; there it counts for nothing.
-            rgb.extend(
-                seen.iter().zip(&small).zip(all).map(
-                    |((v, &a), hidden)| {
-                        if a > 1e-4 { (v / a).clamp(0.0, 1.0) } else { hidden }
-                    },
-                ),
-            );
+            let colour =
+                |i: usize| if small[i] > 1e-4 { (seen[i] / small[i]).clamp(0.0, 1.0) } else { all[i] };
+            rgb.extend((0..width * height).map(colour));
         }
         Self { width, height, rgb, alpha: Some(small), notes }
     }

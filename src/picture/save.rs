@@ -85,7 +85,7 @@ impl Default for SaveOptions {
 /// [`Error::Write`] says what stands in the way.
 pub fn check_writable(path: &Path) -> Result<Format> {
     let format = Format::of(path)?;
-    atomic::check(path)?;
+    atomic::check_replaceable(path)?;
     Ok(format)
 }
 

@@ -1,0 +1,83 @@
+//! Commands, exit codes, and the two streams: data goes to stdout, talk to stderr.
+
+mod check;
+mod devices;
+mod progress;
+mod stylize;
+mod weights;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Interrupted, but the picture so far was saved.
+pub const INTERRUPTED: u8 = 130;
+
+const EXAMPLES: &str = "\
+Examples:
+  impasto stylize photo.jpg painting.jpg -o result.png
+  impasto stylize photo.jpg painting.jpg -o result.png --size 1024
+  impasto devices
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
+
+/// Repaints a photograph in the style of a painting
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Stylize(Box<stylize::Options>),
+    Devices(devices::Options),
+    Check(check::Options),
+    Weights(weights::Options),
+}
+
+/// Parses the arguments and runs the command.
+pub fn run() -> ExitCode {
+    // Asked for help or wrong usage: clap prints it to the right stream and knows the exit code.
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = match cli.command {
+        Command::Stylize(options) => stylize::run(&options),
+        Command::Devices(options) => devices::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Weights(options) => weights::run(&options),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            talk(&format!("error: {error:#}"));
+            let usage = matches!(error.downcast_ref(), Some(impasto::Error::Setting(_)));
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// Whoever read our output has seen enough, as `head` does; that is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A line to stderr. That nobody reads it is no reason to stop.
+pub fn talk(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line to stdout.
+pub fn print(line: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}

@@ -1,0 +1,64 @@
+//! Progress on stderr: a bar on a terminal, now and then a line elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use impasto::session::Losses;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use super::talk;
+
+/// Lines of a run whose stderr is no terminal come at least this far apart.
+const QUIET_TIME: Duration = Duration::from_secs(10);
+
+/// How far a run has come.
+pub enum Progress {
+    Silent,
+    Bar(ProgressBar),
+    Lines { total: usize, start: Instant, last: Instant },
+}
+
+impl Progress {
+    /// For a run of `total` iterations, starting now.
+    pub fn new(total: usize, quiet: bool) -> Self {
+        if quiet {
+            return Self::Silent;
+        }
+        if !std::io::stderr().is_terminal() {
+            let now = Instant::now();
+            return Self::Lines { total, start: now, last: now };
+        }
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}  {per_sec}  {eta} left")
+            .expect("the template is fixed and valid");
+        Self::Bar(ProgressBar::new(total as u64).with_style(style))
+    }
+
+    /// An iteration is done.
+    pub fn report(&mut self, losses: &Losses) {
+        let Losses { iteration, content, style, tv, .. } = losses;
+        let text = format!("content {content:.3}  style {style:.3}  tv {tv:.3}");
+        match self {
+            Self::Silent => {}
+            Self::Bar(bar) => {
+                bar.set_message(text);
+                bar.set_position(*iteration as u64 + 1);
+            }
+            Self::Lines { total, start, last } => {
+                let (done, now) = (iteration + 1, Instant::now());
+                if now - *last >= QUIET_TIME || done == *total {
+                    *last = now;
+                    let rate = done as f64 / (now - *start).as_secs_f64();
+                    let left = Duration::from_secs_f64((*total - done) as f64 / rate);
+                    talk(&format!("{done}/{total}  {text}  {rate:.2}/s  {} left", HumanDuration(left)));
+                }
+            }
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

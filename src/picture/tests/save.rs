@@ -1,0 +1,183 @@
+//! Tests of writing: values that come back, and files that are whole or untouched.
+
+use std::fs;
+
+use super::*;
+
+const EIGHT: SaveOptions = SaveOptions { jpeg_quality: 92, depth16: false };
+const SIXTEEN: SaveOptions = SaveOptions { jpeg_quality: 92, depth16: true };
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(result: Result<T>, path: &Path, why: &str) {
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains(why), "{text}");
+    assert_sentence(&text, &format!("cannot write {}: ", path.display()));
+}
+
+#[test]
+fn lossless_formats_round_trip_by_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut picture = pattern(16, 5);
+    for alpha in [None, Some((0..80).map(|i| (i % 51 + 1) as f32 / 51.0).collect())] {
+        picture.alpha = alpha;
+        for name in ["a.png", "a.PNG", "a.tif", "a.tiff", "a.webp"] {
+            let path = dir.path().join(name);
+            picture.save(&path, &EIGHT).unwrap();
+            assert_eq!(Picture::open(&path).unwrap(), picture, "{name}");
+        }
+    }
+    let fine = |i: usize| (i * 4099 % 65536) as f32 / 65535.0;
+    picture = Picture::new(16, 5, (0..240).map(fine).collect());
+    for alpha in [None, Some((0..80).map(|i| fine(i + 1)).collect())] {
+        picture.alpha = alpha;
+        for name in ["b.png", "b.tif"] {
+            let path = dir.path().join(name);
+            picture.save(&path, &SIXTEEN).unwrap();
+            assert_eq!(Picture::open(&path).unwrap(), picture, "{name}");
+        }
+    }
+}
+
+#[test]
+fn values_are_clamped_and_rounded_to_nearest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.png");
+    let values = [-1.0, 2.0, 0.499 / 255.0, 0.501 / 255.0, f32::NAN, f32::INFINITY];
+    Picture::new(2, 1, values.to_vec()).save(&path, &EIGHT).unwrap();
+    assert_eq!(Picture::open(&path).unwrap().rgb, [0.0, 1.0, 0.0, 1.0 / 255.0, 0.0, 1.0]);
+}
+
+#[test]
+fn jpeg_has_a_white_ground_and_a_quality() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.jpg");
+    let mut picture = Picture::new(8, 8, vec![0.0; 192]);
+    picture.alpha = Some(vec![0.25; 64]);
+    picture.save(&path, &EIGHT).unwrap();
+    let read = Picture::open(&path).unwrap();
+    assert_eq!(read.alpha, None);
+    assert_near(&read.rgb, &[0.75; 192], 2.0 / 255.0);
+
+    let picture = pattern(64, 64);
+    let size = |jpeg_quality| {
+        picture.save(&path, &SaveOptions { jpeg_quality, depth16: false }).unwrap();
+        fs::metadata(&path).unwrap().len()
+    };
+    assert!(size(30) * 2 < size(95));
+    for jpeg_quality in [0, 101] {
+        let options = SaveOptions { jpeg_quality, depth16: false };
+        assert_refused(picture.save(&path, &options), &path, "JPEG quality");
+    }
+}
+
+#[test]
+fn files_are_marked_as_srgb_and_do_not_depend_on_the_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let profile = icc::srgb().unwrap();
+    for name in ["a.jpg", "a.tif", "a.webp"] {
+        let path = dir.path().join(name);
+        pattern(8, 8).save(&path, &EIGHT).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.windows(profile.len()).any(|w| w == profile), "{name}");
+    }
+    let path = dir.path().join("a.png");
+    pattern(8, 8).save(&path, &EIGHT).unwrap();
+    assert!(fs::read(&path).unwrap().windows(4).any(|w| w == b"iCCP"));
+    // The date field of the header: year, month, day.
+    assert_eq!(profile[24..30], [7, 234, 0, 1, 0, 1]);
+}
+
+#[test]
+fn what_a_format_cannot_hold_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a.jpg", "a.webp"] {
+        let path = dir.path().join(name);
+        assert_refused(pattern(2, 2).save(&path, &SIXTEEN), &path, "8 bits per sample");
+    }
+    let path = dir.path().join("a.webp");
+    assert_refused(pattern(16385, 1).save(&path, &EIGHT), &path, "more than the 16384");
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn the_target_is_checked_before_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |name: &str, why: &str| {
+        let path = dir.path().join(name);
+        assert_refused(check_writable(&path), &path, why);
+    };
+    check("a", "no ending");
+    check("a.gif", "`.gif` is not a known ending");
+    check("none/a.png", "there is no folder");
+    fs::create_dir(dir.path().join("d.png")).unwrap();
+    check("d.png", "it is a folder");
+    fs::write(dir.path().join("f"), "").unwrap();
+    check("f/a.png", "");
+
+    let path = dir.path().join("r.png");
+    fs::write(&path, "kept").unwrap();
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&path, permissions).unwrap();
+    check("r.png", "read-only");
+    assert_refused(pattern(1, 1).save(&path, &EIGHT), &path, "read-only");
+    assert_eq!(fs::read(&path).unwrap(), b"kept");
+
+    assert_eq!(check_writable(&dir.path().join("a.JPEG")).unwrap(), Format::Jpeg);
+    assert_eq!(names(dir.path()), ["d.png", "f", "r.png"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn permissions_and_links_are_those_of_the_target() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+    let (ordinary, new) = (dir.path().join("ordinary"), dir.path().join("new.png"));
+    fs::write(&ordinary, "").unwrap();
+    pattern(1, 1).save(&new, &EIGHT).unwrap();
+    assert_eq!(mode(&new), mode(&ordinary));
+
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = dir.path().join("link.png");
+    symlink("new.png", &link).unwrap();
+    pattern(3, 2).save(&link, &EIGHT).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!((Picture::open(&new).unwrap().width, mode(&new)), (3, 0o640));
+    assert!(same_file(&link, &new) && !same_file(&link, &ordinary) && !same_file(&new, Path::new("none")));
+
+    let dangling = dir.path().join("dangling.png");
+    symlink("later.png", &dangling).unwrap();
+    pattern(1, 1).save(&dangling, &EIGHT).unwrap();
+    assert!(dir.path().join("later.png").is_file());
+
+    let circle = dir.path().join("circle.png");
+    symlink("circle.png", &circle).unwrap();
+    assert_refused(check_writable(&circle), &circle, "circle");
+    let device = dir.path().join("device.png");
+    symlink("/dev/null", &device).unwrap();
+    assert_refused(check_writable(&device), &device, "not a regular file");
+    let expected =
+        ["circle.png", "dangling.png", "device.png", "later.png", "link.png", "new.png", "ordinary"];
+    assert_eq!(names(dir.path()), expected);
+}
+
+#[test]
+fn replacing_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.json");
+    replace_file(&path, b"one").unwrap();
+    replace_file(&path, b"two").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"two");
+    assert_eq!(names(dir.path()), ["a.json"]);
+    let missing = dir.path().join("none").join("a.json");
+    assert_refused(replace_file(&missing, b"three"), &missing, "there is no folder");
+}

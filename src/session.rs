@@ -1,0 +1,424 @@
+//! One picture being painted: built once, then stepped.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::gpu::{Gpu, Readback};
+use crate::ops::adam::adam;
+use crate::ops::affine::Affine;
+use crate::ops::gram::gram;
+use crate::ops::mse::mse;
+use crate::ops::reduce::Slot;
+use crate::ops::tv::tv;
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::tape::{Shape, Tape, Tensor, Var};
+use crate::vgg::{Tap, Vgg};
+use crate::{Error, Result};
+
+/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
+/// convention: step size and total variation are measured in these units.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+
+/// Iterations whose losses the device remembers: at least those of two submissions.
+const HISTORY: usize = 128;
+/// Iterations of one submission at most.
+const MOST_PER_SUBMIT: usize = HISTORY / 2;
+/// What one submission should take: short enough that no driver resets the device and an interrupt is answered
+/// quickly, long enough that submitting costs nothing.
+const SUBMIT_TIME: Duration = Duration::from_millis(60);
+
+/// Losses of one iteration, weighted, of the picture before that iteration's step.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Counted from 0.
+    pub iteration: usize,
+    /// Sum over the content layers.
+    pub content: f64,
+    /// Sum over the style layers.
+    pub style: f64,
+    /// Each style layer's part of it.
+    pub style_layers: Vec<f64>,
+    /// Total variation.
+    pub tv: f64,
+    /// Content, style and total variation together.
+    pub total: f64,
+}
+
+/// A submission that the device may still be working on.
+struct Flight {
+    first: usize,
+    count: usize,
+    readback: Readback,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// A run of the optimiser on one picture.
+pub struct Session<'g> {
+    gpu: &'g Gpu,
+    plan: Plan,
+    picture: Var,
+    log: Tensor,
+    slots: usize,
+    content_slots: usize,
+    iterations: usize,
+    submitted: usize,
+    in_flight: VecDeque<Flight>,
+    spare: Vec<Readback>,
+    ready: VecDeque<Losses>,
+    per_submit: usize,
+    last_landing: Option<Instant>,
+}
+
+/// What a session is made of; see [`Session::builder`].
+pub struct Builder<'a> {
+    gpu: &'a Gpu,
+    vgg: &'a Vgg,
+    content: Option<&'a Picture>,
+    styles: Vec<(&'a Picture, f64)>,
+    start: Option<&'a Picture>,
+    settings: Settings,
+}
+
+impl<'a> Builder<'a> {
+    /// The photograph: what the result shows, and its size.
+    pub fn content(mut self, picture: &'a Picture) -> Self {
+        self.content = Some(picture);
+        self
+    }
+
+    /// The picture to start from, of the content's size; by default the content itself.
+    pub fn start(mut self, picture: &'a Picture) -> Self {
+        self.start = Some(picture);
+        self
+    }
+
+    /// A painting whose Gram matrices the result shall have. Of several, the weighted mean counts.
+    pub fn style(mut self, picture: &'a Picture, weight: f64) -> Self {
+        self.styles.push((picture, weight));
+        self
+    }
+
+    /// All else.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Measures the paintings and the photograph on the device, and records the iteration.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
+    /// room, and [`Error::Device`] if it fails.
+    pub fn build(self) -> Result<Session<'a>> {
+        let Self { gpu, vgg, content, styles, start, settings } = self;
+        settings.validate()?;
+        let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
+        let start = start.unwrap_or(content);
+        if (start.width, start.height) != (content.width, content.height) {
+            return Err(Error::Setting("the picture to start from is not as large as the content".into()));
+        }
+        let sum: f64 = styles.iter().map(|(_, weight)| weight).sum();
+        if styles.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0) || sum <= 0.0 || !sum.is_finite() {
+            return Err(Error::Setting("no style picture with a weight above 0".into()));
+        }
+        let smallest = vgg.smallest(&settings.taps());
+        for (name, picture) in std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", s.0))) {
+            let (width, height) = (picture.width, picture.height);
+            if width.min(height) < smallest {
+                return Err(Error::Setting(format!(
+                    "the {name} picture is {width} x {height} pixels; the network halves it until nothing is left \
+                     below {smallest} x {smallest}, so use a larger one or a larger size"
+                )));
+            }
+        }
+        let shape = Shape::new(3, content.height, content.width);
+        let recipe = Recipe { gpu, vgg, settings: &settings };
+        // Refused before the pictures are measured, so that nobody waits for it.
+        recipe.fits(shape)?;
+        let mut grams: Vec<Vec<f64>> = Vec::new();
+        for (picture, weight) in &styles {
+            let measured = recipe.measure(picture, &settings.style_layers, gram)?;
+            grams.resize(measured.len(), Vec::new());
+            for (sum_of, gram) in grams.iter_mut().zip(measured) {
+                sum_of.resize(gram.len(), 0.0);
+                sum_of.iter_mut().zip(gram).for_each(|(s, g)| *s += weight / sum * f64::from(g));
+            }
+        }
+        let features = recipe.measure(content, &settings.content_layers, |_, x| x)?;
+        let narrow = |values: &Vec<f64>| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        let upload = |values: &[f32]| gpu.upload("target", values);
+        let targets = Targets {
+            content: features.iter().map(|f| upload(f)).collect::<Result<_>>()?,
+            style: grams.iter().map(|g| upload(&narrow(g))).collect::<Result<_>>()?,
+        };
+        let (tape, picture, log) = recipe.record(shape, Some(&targets));
+        let plan = tape.finish()?;
+        plan.write(gpu, picture.value, &normalize(start));
+        Ok(Session {
+            gpu,
+            plan,
+            picture,
+            log,
+            slots: settings.content_layers.len() + settings.style_layers.len() + 1,
+            content_slots: settings.content_layers.len(),
+            iterations: settings.iterations,
+            submitted: 0,
+            in_flight: VecDeque::new(),
+            spare: Vec::new(),
+            ready: VecDeque::new(),
+            per_submit: 1,
+            last_landing: None,
+        })
+    }
+}
+
+/// Features of the photograph and Gram matrices of the painting, on the device.
+struct Targets {
+    content: Vec<wgpu::Buffer>,
+    style: Vec<wgpu::Buffer>,
+}
+
+/// The loss, recorded from settings.
+struct Recipe<'a> {
+    gpu: &'a Gpu,
+    vgg: &'a Vgg,
+    settings: &'a Settings,
+}
+
+impl<'a> Recipe<'a> {
+    /// From the optimised variable to the network's input.
+    fn line(&self) -> Affine {
+        Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
+    }
+
+    /// What `look` sees of a picture at `taps`, in the order of `taps`.
+    fn measure(
+        &self,
+        picture: &Picture,
+        taps: &[Tap],
+        look: impl Fn(&mut Tape, Var) -> Var,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut tape = Tape::forward_only(self.gpu);
+        let leaf = tape.leaf("picture", Shape::new(3, picture.height, picture.width));
+        let mut seen = vec![None; taps.len()];
+        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
+            tape.op(format!("{tap}.measured"));
+            let y = look(tape, x);
+            tape.keep(y.value);
+            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = Some(y.value);
+        });
+        let plan = tape.finish()?;
+        plan.write(self.gpu, leaf.value, &normalize(picture));
+        plan.run(self.gpu);
+        seen.into_iter().flatten().map(|tensor| plan.read(self.gpu, tensor)).collect()
+    }
+
+    /// One iteration on a picture of `shape`: the tape, the picture, the log of losses. Without targets the tape
+    /// serves only to be measured.
+    fn record(&self, shape: Shape, targets: Option<&Targets>) -> (Tape<'a>, Var, Tensor) {
+        let settings = self.settings;
+        let (contents, styles) = (&settings.content_layers, &settings.style_layers);
+        let slots = contents.len() + styles.len() + 1;
+        let mut tape = Tape::new(self.gpu);
+        let picture = tape.leaf("picture", shape);
+        let losses = tape.state("losses", slots);
+        tape.op("tv");
+        tv(&mut tape, picture, settings.tv_weight, Slot { losses, index: slots - 1 });
+        let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
+            Some(buffer) => tape.given("target", buffer),
+            None => tape.state("target", shape.len()),
+        };
+        self.vgg.record(&mut tape, picture, &self.line(), &settings.taps(), |tape, tap, x| {
+            if let Some(index) = contents.iter().position(|t| *t == tap) {
+                tape.op(format!("{tap}.content"));
+                let target = target(tape, targets.map(|t| &t.content[index]), x.shape);
+                mse(tape, x, target, settings.content_weight, Slot { losses, index });
+            }
+            if let Some(index) = styles.iter().position(|t| *t == tap) {
+                tape.op(format!("{tap}.gram"));
+                let g = gram(tape, x);
+                tape.op(format!("{tap}.style"));
+                let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
+                mse(tape, g, target, settings.style_weight, Slot { losses, index: contents.len() + index });
+            }
+        });
+        tape.op("adam");
+        let log = adam(&mut tape, picture, losses, slots, HISTORY, settings.schedule()).log;
+        (tape, picture, log)
+    }
+
+    /// Refuses a size that the device's limits forbid, naming the largest of the same shape that they allow.
+    fn fits(&self, shape: Shape) -> Result<()> {
+        let measure = |shape| Plan::measure(&self.record(shape, None).0);
+        let Err(error) = measure(shape) else { return Ok(()) };
+        let longest = shape.width.max(shape.height);
+        let scaled = |side: usize| {
+            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+            Shape::new(3, scale(shape.height), scale(shape.width))
+        };
+        let (mut fits, mut fails) = (0, longest);
+        while fails - fits > 1 {
+            let middle = (fits + fails) / 2;
+            if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
+        }
+        if fits == 0 {
+            return Err(error);
+        }
+        let Shape { width, height, .. } = scaled(fits);
+        Err(Error::TooLarge(format!(
+            "{} x {} pixels are too many for {}; the largest that fits is {width} x {height}, which is --size {fits}",
+            shape.width,
+            shape.height,
+            self.gpu.info().name
+        )))
+    }
+}
+
+impl<'g> Session<'g> {
+    /// Starts to describe a session. Content and at least one style are needed.
+    pub fn builder(gpu: &'g Gpu, vgg: &'g Vgg) -> Builder<'g> {
+        Builder { gpu, vgg, content: None, styles: Vec::new(), start: None, settings: Settings::default() }
+    }
+
+    /// The losses of the next iteration, or `None` when all iterations are done.
+    ///
+    /// The device works ahead: when iteration `i` is reported, later ones may have run. What [`Self::picture`] gives
+    /// tells how many.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed, or if the losses are no longer finite.
+    pub fn step(&mut self) -> Result<Option<Losses>> {
+        loop {
+            if let Some(losses) = self.ready.pop_front() {
+                if !losses.total.is_finite() {
+                    return Err(Error::Device(format!(
+                        "the loss of iteration {} is no longer a finite number; lower the weights or the learning rate",
+                        losses.iteration
+                    )));
+                }
+                return Ok(Some(losses));
+            }
+            // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
+            while self.in_flight.len() < 2 && self.submitted < self.iterations {
+                self.submit();
+            }
+            if self.in_flight.is_empty() {
+                return Ok(None);
+            }
+            self.land()?;
+        }
+    }
+
+    /// Submits nothing more: [`Self::step`] still reports what the device was given, then ends.
+    pub fn stop(&mut self) {
+        self.iterations = self.submitted;
+    }
+
+    /// Iterations that were given to the device so far.
+    pub fn submitted(&self) -> usize {
+        self.submitted
+    }
+
+    /// Waits for the device and returns the picture after [`Self::submitted`] iterations.
+    pub fn picture(&mut self) -> Result<Picture> {
+        while !self.in_flight.is_empty() {
+            self.land()?;
+        }
+        let values = self.plan.read(self.gpu, self.picture.value)?;
+        Ok(denormalize(self.picture.shape, &values))
+    }
+
+    /// The optimised variable itself: `(rgb - mean) / std`, `height x 3 x width`.
+    pub fn variable(&mut self) -> Result<Vec<f32>> {
+        while !self.in_flight.is_empty() {
+            self.land()?;
+        }
+        self.plan.read(self.gpu, self.picture.value)
+    }
+
+    /// Device memory of this session's buffers in bytes, without the network's weights.
+    pub fn bytes(&self) -> u64 {
+        self.plan.bytes()
+    }
+
+    /// One line per dispatch and buffer of an iteration.
+    pub fn describe(&self) -> String {
+        self.plan.describe()
+    }
+
+    fn submit(&mut self) {
+        let count = self.per_submit.min(self.iterations - self.submitted);
+        let bytes = (HISTORY * self.slots * 4) as u64;
+        let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for _ in 0..count {
+                self.plan.encode(&mut pass);
+            }
+        }
+        encoder.copy_buffer_to_buffer(self.plan.buffer(self.log), 0, &readback.buffer, 0, bytes);
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        readback.request();
+        self.in_flight.push_back(Flight { first: self.submitted, count, readback, submission });
+        self.submitted += count;
+    }
+
+    /// Waits for the oldest submission and takes its losses.
+    fn land(&mut self) -> Result<()> {
+        let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
+        self.gpu.wait_for(flight.submission)?;
+        let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
+        for iteration in flight.first..flight.first + flight.count {
+            let slots = &log[iteration % HISTORY * self.slots..][..self.slots];
+            self.ready.push_back(losses(iteration, slots, self.content_slots));
+        }
+        let now = Instant::now();
+        if let Some(before) = self.last_landing.replace(now) {
+            let wanted = SUBMIT_TIME.as_secs_f64() / ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
+            self.per_submit = (wanted as usize).clamp(1, MOST_PER_SUBMIT).min(2 * self.per_submit);
+        }
+        self.spare.push(flight.readback);
+        Ok(())
+    }
+}
+
+fn losses(iteration: usize, slots: &[f32], contents: usize) -> Losses {
+    let value = |v: &f32| f64::from(*v);
+    let content = slots[..contents].iter().map(value).sum::<f64>();
+    let style_layers: Vec<f64> = slots[contents..slots.len() - 1].iter().map(value).collect();
+    let style = style_layers.iter().sum::<f64>();
+    let tv = value(&slots[slots.len() - 1]);
+    Losses { iteration, content, style, style_layers, tv, total: content + style + tv }
+}
+
+/// The optimised variable of a picture: from planes of 0..1 to `height x 3 x width`, normalised.
+fn normalize(picture: &Picture) -> Vec<f32> {
+    let line = Affine::normalize(IMAGENET_MEAN, IMAGENET_STD);
+    let (width, plane) = (picture.width, picture.width * picture.height);
+    let mut values = Vec::with_capacity(3 * plane);
+    for y in 0..picture.height {
+        for c in 0..3 {
+            let row = &picture.rgb[c * plane + y * width..][..width];
+            values.extend(row.iter().map(|v| line.apply(c, f64::from(*v)) as f32));
+        }
+    }
+    values
+}
+
+/// The inverse of [`normalize`], clamped to what a picture can show.
+fn denormalize(shape: Shape, values: &[f32]) -> Picture {
+    let line = Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD);
+    let (width, plane) = (shape.width, shape.pixels());
+    let mut rgb = vec![0.0; 3 * plane];
+    for (i, row) in values.chunks_exact(width).enumerate() {
+        let (y, c) = (i / 3, i % 3);
+        let out = &mut rgb[c * plane + y * width..][..width];
+        out.iter_mut().zip(row).for_each(|(o, v)| *o = line.apply(c, f64::from(*v)).clamp(0.0, 1.0) as f32);
+    }
+    Picture::new(width, shape.height, rgb)
+}
