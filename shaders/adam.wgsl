@@ -1,5 +1,10 @@
 // Adam (Kingma and Ba 2015) with a step count and a stepwise learning-rate decay that live on the device.
 //
+// Adam's first steps are as long for a tiny gradient as for a large one: neighbouring pixels that were equal end up
+// 1e-8 apart, float32 makes them equal again, and the derivative of |difference| turns from a sign into 0. So the
+// picture and its moments are float64 where the device has it, as in the reference; the network reads the picture
+// rounded to float32.
+//
 // `advance` runs once before `step`: it counts, decays the learning rate and keeps 1 - beta^t. That difference is
 // carried as c += (1 - beta) (1 - c), because computing 1 - beta^t from a rounded power loses four digits at t = 1.
 
@@ -17,12 +22,14 @@ struct Params {
     history: u32,            // iterations that the log holds
 }
 
+alias real = f32;
+
 // All zero before the first iteration.
 struct State {
     t: u32,
-    learning_rate: f32,
-    correction1: f32,        // 1 - beta1^t
-    correction2: f32,        // 1 - beta2^t
+    learning_rate: real,
+    correction1: real,       // 1 - beta1^t
+    correction2: real,       // 1 - beta2^t
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -30,9 +37,10 @@ struct State {
 @group(0) @binding(2) var<storage, read> losses: array<f32>;      // slots
 @group(0) @binding(3) var<storage, read_write> log: array<f32>;   // history x slots
 @group(0) @binding(4) var<storage, read> dx: array<f32>;          // h x 3 x w
-@group(0) @binding(5) var<storage, read_write> x: array<f32>;     // h x 3 x w
-@group(0) @binding(6) var<storage, read_write> m: array<f32>;     // h x 3 x w, mean of gradients
-@group(0) @binding(7) var<storage, read_write> v: array<f32>;     // h x 3 x w, mean of their squares
+@group(0) @binding(5) var<storage, read_write> exact: array<real>;  // h x 3 x w, the picture
+@group(0) @binding(6) var<storage, read_write> m: array<real>;      // h x 3 x w, mean of gradients
+@group(0) @binding(7) var<storage, read_write> v: array<real>;      // h x 3 x w, mean of their squares
+@group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, the picture as the network sees it
 
 @compute @workgroup_size(1)
 fn advance() {
@@ -40,12 +48,12 @@ fn advance() {
         log[(state.t % params.history) * params.slots + i] = losses[i];
     }
     if state.t == 0u {
-        state.learning_rate = params.learning_rate;
+        state.learning_rate = real(params.learning_rate);
     } else if state.t % params.decay_every == 0u {
-        state.learning_rate *= params.decay;
+        state.learning_rate *= real(params.decay);
     }
-    state.correction1 += params.one_minus_beta1 * (1.0 - state.correction1);
-    state.correction2 += params.one_minus_beta2 * (1.0 - state.correction2);
+    state.correction1 += real(params.one_minus_beta1) * (real(1) - state.correction1);
+    state.correction2 += real(params.one_minus_beta2) * (real(1) - state.correction2);
     state.t += 1u;
 }
 
@@ -53,10 +61,11 @@ fn advance() {
 fn step(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.row { return; }
     let i = id.y * params.row + id.x;
-    let g = dx[i];
-    m[i] = params.beta1 * m[i] + params.one_minus_beta1 * g;
-    v[i] = params.beta2 * v[i] + params.one_minus_beta2 * g * g;
+    let g = real(dx[i]);
+    m[i] = real(params.beta1) * m[i] + real(params.one_minus_beta1) * g;
+    v[i] = real(params.beta2) * v[i] + real(params.one_minus_beta2) * g * g;
     let mean = m[i] / state.correction1;
     let root = sqrt(v[i] / state.correction2);
-    x[i] -= state.learning_rate * mean / (root + params.epsilon);
+    exact[i] -= state.learning_rate * mean / (root + real(params.epsilon));
+    x[i] = f32(exact[i]);
 }

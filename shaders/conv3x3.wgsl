@@ -14,7 +14,7 @@ const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;   // c_out x c_in x 3 x 3
+@group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
 @group(0) @binding(3) var<storage, read> x: array<f32>;         // h_in x c_in x w
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // h x c_out x w
@@ -40,7 +40,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         for (var tap = 0u; tap < 9u; tap++) {
             let p = at(row, column, tap);
             if p.z == 1u {
-                sum += weights[(id.y * params.c_in + c) * 9u + tap] * x[(p.x * params.c_in + c) * params.w + p.y];
+                sum += weights[(tap * params.c_in + c) * params.c_out + id.y] * x[(p.x * params.c_in + c) * params.w + p.y];
             }
         }
     }
@@ -59,7 +59,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
             let p = at(row, column, tap);
             let i = (p.x * params.c_out + c) * params.w + p.y;
             if p.z == 1u && (!RELU || kept[i] > 0.0) {
-                sum += weights[(c * params.c_in + id.y) * 9u + 8u - tap] * dy[i];
+                sum += weights[((8u - tap) * params.c_in + id.y) * params.c_out + c] * dy[i];
             }
         }
     }

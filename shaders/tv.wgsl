@@ -11,8 +11,10 @@ struct Params {
 
 const ACCUMULATE: bool = false;
 
+alias real = f32;  // f64 where the device has it: see adam.wgsl
+
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(1) var<storage, read> x: array<real>;             // h x c x w
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;       // h x c x w
 
@@ -20,13 +22,13 @@ const ACCUMULATE: bool = false;
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.shares { return; }
     let row = params.c * params.w;
-    var below = 0.0;
-    var beside = 0.0;
+    var below = real(0);
+    var beside = real(0);
     for (var i = id.x; i < params.h * row; i += params.shares) {
         if i + row < params.h * row { below += abs(x[i + row] - x[i]); }
         if i % params.w + 1u < params.w { beside += abs(x[i + 1u] - x[i]); }
     }
-    partial[id.x] = params.vertical * below + params.horizontal * beside;
+    partial[id.x] = params.vertical * f32(below) + params.horizontal * f32(beside);
 }
 
 @compute @workgroup_size(64)
@@ -36,13 +38,13 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     let i = id.y * row + id.x;
     let column = id.x % params.w;
     let here = x[i];
-    var below = 0.0;
-    var beside = 0.0;
+    var below = real(0);
+    var beside = real(0);
     if id.y > 0u { below += sign(here - x[i - row]); }
     if id.y + 1u < params.h { below += sign(here - x[i + row]); }
     if column > 0u { beside += sign(here - x[i - 1u]); }
     if column + 1u < params.w { beside += sign(here - x[i + 1u]); }
-    var d = params.vertical * below + params.horizontal * beside;
+    var d = params.vertical * f32(below) + params.horizontal * f32(beside);
     if ACCUMULATE { d += dx[i]; }
     dx[i] = d;
 }

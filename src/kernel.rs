@@ -18,7 +18,7 @@ pub struct Source {
     pub text: &'static str,
     /// Function to run.
     pub entry: &'static str,
-    /// `const NAME: T = value;` lines whose value is replaced.
+    /// Lines `const NAME: T = value;` and `alias NAME = type;` whose value is replaced.
     pub constants: Vec<(&'static str, String)>,
 }
 
@@ -36,7 +36,7 @@ macro_rules! kernel {
 }
 
 impl Source {
-    /// Replaces the value of the line `const NAME: T = value;`.
+    /// Replaces the value of the line `const NAME: T = value;` or `alias NAME = type;`.
     pub fn constant(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.constants.push((name, value.to_string()));
         self
@@ -44,7 +44,8 @@ impl Source {
 
     /// `file/entry`, with the constants that were replaced.
     pub fn label(&self) -> String {
-        let constants: String = self.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let constants: String =
+            self.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         format!("{}/{}{constants}", self.file, self.entry)
     }
 
@@ -55,17 +56,28 @@ impl Source {
     pub fn wgsl(&self) -> Result<String> {
         let mut text = self.text.to_owned();
         for (name, value) in &self.constants {
-            let declared = text.find(&format!("const {name}:")).and_then(|start| {
+            let line = [format!("const {name}:"), format!("alias {name} ")].iter().find_map(|l| text.find(l));
+            let declared = line.and_then(|start| {
                 let equals = start + text[start..].find('=')?;
                 Some((equals + 1, equals + text[equals..].find(';')?))
             });
             let (from, to) =
-                declared.ok_or_else(|| Error::shader(self.file, format!("no `const {name}: T = value;` line")))?;
+                declared.ok_or_else(|| Error::shader(self.file, format!("no line declares {name}")))?;
             text.replace_range(from..to, &format!(" {value}"));
         }
         Ok(text)
     }
 }
+
+/// The type `texture_storage_2d<rgba32float, read>`.
+const TEXELS: TypeInner = TypeInner::Image {
+    dim: naga::ImageDimension::D2,
+    arrayed: false,
+    class: naga::ImageClass::Storage {
+        format: naga::StorageFormat::Rgba32Float,
+        access: StorageAccess::LOAD,
+    },
+};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +88,8 @@ pub enum Access {
     Read,
     /// Storage that is written, and perhaps read.
     Write,
+    /// A texture that serves as read-only linear memory, see [`crate::gpu::Texels`].
+    Texels,
 }
 
 /// One `@group(0) @binding(slot) var` that the entry point uses.
@@ -144,9 +158,8 @@ impl Layout {
     pub fn read(source: &Source) -> Result<Self> {
         let text = source.wgsl()?;
         let wrong = |why: String| Error::shader(source.file, why);
-        let module =
-            naga::front::wgsl::parse_str(&text).map_err(|e| wrong(e.emit_to_string(&text)))?;
-        let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SHADER_FLOAT16;
+        let module = naga::front::wgsl::parse_str(&text).map_err(|e| wrong(e.emit_to_string(&text)))?;
+        let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::FLOAT64;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
             .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
             .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -174,7 +187,8 @@ impl Layout {
                 AddressSpace::Uniform => Access::Uniform,
                 AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
                 AddressSpace::Storage { .. } => Access::Read,
-                _ => return Err(wrong(format!("`{name}` is neither uniform nor storage"))),
+                AddressSpace::Handle if module.types[global.ty].inner == TEXELS => Access::Texels,
+                _ => return Err(wrong(format!("`{name}` is neither uniform nor storage nor texels"))),
             };
             if access == Access::Uniform {
                 let TypeInner::Struct { members, span } = &module.types[global.ty].inner else {
@@ -183,7 +197,10 @@ impl Layout {
                 layout.uniform_bytes = *span as usize;
                 for member in members {
                     let TypeInner::Scalar(Scalar { kind, width: 4 }) = module.types[member.ty].inner else {
-                        return Err(wrong(format!("uniform member {:?} is not a 32-bit scalar", member.name)));
+                        return Err(wrong(format!(
+                            "uniform member {:?} is not a 32-bit scalar",
+                            member.name
+                        )));
                     };
                     let (name, offset) = (member.name.clone().unwrap_or_default(), member.offset as usize);
                     layout.members.push(Member { name, offset, kind });
@@ -203,7 +220,9 @@ impl Layout {
             let word = match (member.kind, given.map(|(_, value)| *value)) {
                 (ScalarKind::Uint, Some(Value::U32(v))) => v.to_ne_bytes(),
                 (ScalarKind::Float, Some(Value::F32(v))) => v.to_ne_bytes(),
-                (_, None) => return Err(Error::shader(self.file, format!("parameter `{}` is not set", member.name))),
+                (_, None) => {
+                    return Err(Error::shader(self.file, format!("parameter `{}` is not set", member.name)));
+                }
                 (kind, Some(v)) => {
                     let why = format!("parameter `{}` is declared {kind:?} and set to {v:?}", member.name);
                     return Err(Error::shader(self.file, why));
@@ -229,19 +248,21 @@ impl Kernel {
     /// Errors surface through the device's error callback, see [`crate::gpu::Gpu`].
     pub(crate) fn compile(device: &wgpu::Device, source: &Source, layout: Arc<Layout>) -> Self {
         let label = source.label();
+        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
         let entries: Vec<_> = layout
             .bindings
             .iter()
             .map(|binding| wgpu::BindGroupLayoutEntry {
                 binding: binding.slot,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match binding.access {
-                        Access::Uniform => wgpu::BufferBindingType::Uniform,
-                        access => wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                ty: match binding.access {
+                    Access::Texels => wgpu::BindingType::StorageTexture {
+                        access: wgpu::StorageTextureAccess::ReadOnly,
+                        format: wgpu::TextureFormat::Rgba32Float,
+                        view_dimension: wgpu::TextureViewDimension::D2,
                     },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
+                    Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+                    access => buffer(wgpu::BufferBindingType::Storage { read_only: access == Access::Read }),
                 },
                 count: None,
             })
@@ -261,8 +282,9 @@ impl Kernel {
         };
         // SAFETY: the shaders are this crate's own. The case tables run every one of them with sentinels around
         // its buffers (no access out of bounds), and all loops are bounded by parameters.
-        let module =
-            unsafe { device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let module = unsafe {
+            device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
+        };
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&pipeline_layout),

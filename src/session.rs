@@ -4,23 +4,15 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::gpu::{Gpu, Readback};
-use crate::ops::adam::adam;
-use crate::ops::affine::Affine;
 use crate::ops::gram::gram;
-use crate::ops::mse::mse;
-use crate::ops::reduce::Slot;
-use crate::ops::tv::tv;
 use crate::picture::Picture;
 use crate::plan::Plan;
+use crate::real::Real;
+use crate::recipe::{Recipe, Recorded, Targets, denormalize, normalize};
 use crate::settings::Settings;
-use crate::tape::{Shape, Tape, Tensor, Var};
-use crate::vgg::{Tap, Vgg};
+use crate::tape::{Shape, Tensor, Var};
+use crate::vgg::Vgg;
 use crate::{Error, Result};
-
-/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
-/// convention: step size and total variation are measured in these units.
-const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 /// Iterations whose losses the device remembers: at least those of two submissions.
 const HISTORY: usize = 128;
@@ -61,6 +53,8 @@ pub struct Session<'g> {
     gpu: &'g Gpu,
     plan: Plan,
     picture: Var,
+    exact: Tensor,
+    real: Real,
     log: Tensor,
     slots: usize,
     content_slots: usize,
@@ -122,11 +116,14 @@ impl<'a> Builder<'a> {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
         let sum: f64 = styles.iter().map(|(_, weight)| weight).sum();
-        if styles.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0) || sum <= 0.0 || !sum.is_finite() {
+        if styles.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0) || sum <= 0.0 || !sum.is_finite()
+        {
             return Err(Error::Setting("no style picture with a weight above 0".into()));
         }
         let smallest = vgg.smallest(&settings.taps());
-        for (name, picture) in std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", s.0))) {
+        for (name, picture) in
+            std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", s.0)))
+        {
             let (width, height) = (picture.width, picture.height);
             if width.min(height) < smallest {
                 return Err(Error::Setting(format!(
@@ -155,13 +152,17 @@ impl<'a> Builder<'a> {
             content: features.iter().map(|f| upload(f)).collect::<Result<_>>()?,
             style: grams.iter().map(|g| upload(&narrow(g))).collect::<Result<_>>()?,
         };
-        let (tape, picture, log) = recipe.record(shape, Some(&targets));
+        let Recorded { tape, picture, exact, real, log } = recipe.record(shape, Some(&targets), HISTORY);
         let plan = tape.finish()?;
-        plan.write(gpu, picture.value, &normalize(start));
+        let values = normalize(start);
+        plan.write(gpu, picture.value, &Real::F32.encode(&values));
+        plan.write(gpu, exact, &real.encode(&values));
         Ok(Session {
             gpu,
             plan,
             picture,
+            exact,
+            real,
             log,
             slots: settings.content_layers.len() + settings.style_layers.len() + 1,
             content_slots: settings.content_layers.len(),
@@ -173,108 +174,6 @@ impl<'a> Builder<'a> {
             per_submit: 1,
             last_landing: None,
         })
-    }
-}
-
-/// Features of the photograph and Gram matrices of the painting, on the device.
-struct Targets {
-    content: Vec<wgpu::Buffer>,
-    style: Vec<wgpu::Buffer>,
-}
-
-/// The loss, recorded from settings.
-struct Recipe<'a> {
-    gpu: &'a Gpu,
-    vgg: &'a Vgg,
-    settings: &'a Settings,
-}
-
-impl<'a> Recipe<'a> {
-    /// From the optimised variable to the network's input.
-    fn line(&self) -> Affine {
-        Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
-    }
-
-    /// What `look` sees of a picture at `taps`, in the order of `taps`.
-    fn measure(
-        &self,
-        picture: &Picture,
-        taps: &[Tap],
-        look: impl Fn(&mut Tape, Var) -> Var,
-    ) -> Result<Vec<Vec<f32>>> {
-        let mut tape = Tape::forward_only(self.gpu);
-        let leaf = tape.leaf("picture", Shape::new(3, picture.height, picture.width));
-        let mut seen = vec![None; taps.len()];
-        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
-            tape.op(format!("{tap}.measured"));
-            let y = look(tape, x);
-            tape.keep(y.value);
-            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = Some(y.value);
-        });
-        let plan = tape.finish()?;
-        plan.write(self.gpu, leaf.value, &normalize(picture));
-        plan.run(self.gpu);
-        seen.into_iter().flatten().map(|tensor| plan.read(self.gpu, tensor)).collect()
-    }
-
-    /// One iteration on a picture of `shape`: the tape, the picture, the log of losses. Without targets the tape
-    /// serves only to be measured.
-    fn record(&self, shape: Shape, targets: Option<&Targets>) -> (Tape<'a>, Var, Tensor) {
-        let settings = self.settings;
-        let (contents, styles) = (&settings.content_layers, &settings.style_layers);
-        let slots = contents.len() + styles.len() + 1;
-        let mut tape = Tape::new(self.gpu);
-        let picture = tape.leaf("picture", shape);
-        let losses = tape.state("losses", slots);
-        tape.op("tv");
-        tv(&mut tape, picture, settings.tv_weight, Slot { losses, index: slots - 1 });
-        let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
-            Some(buffer) => tape.given("target", buffer),
-            None => tape.state("target", shape.len()),
-        };
-        self.vgg.record(&mut tape, picture, &self.line(), &settings.taps(), |tape, tap, x| {
-            if let Some(index) = contents.iter().position(|t| *t == tap) {
-                tape.op(format!("{tap}.content"));
-                let target = target(tape, targets.map(|t| &t.content[index]), x.shape);
-                mse(tape, x, target, settings.content_weight, Slot { losses, index });
-            }
-            if let Some(index) = styles.iter().position(|t| *t == tap) {
-                tape.op(format!("{tap}.gram"));
-                let g = gram(tape, x);
-                tape.op(format!("{tap}.style"));
-                let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
-                mse(tape, g, target, settings.style_weight, Slot { losses, index: contents.len() + index });
-            }
-        });
-        tape.op("adam");
-        let log = adam(&mut tape, picture, losses, slots, HISTORY, settings.schedule()).log;
-        (tape, picture, log)
-    }
-
-    /// Refuses a size that the device's limits forbid, naming the largest of the same shape that they allow.
-    fn fits(&self, shape: Shape) -> Result<()> {
-        let measure = |shape| Plan::measure(&self.record(shape, None).0);
-        let Err(error) = measure(shape) else { return Ok(()) };
-        let longest = shape.width.max(shape.height);
-        let scaled = |side: usize| {
-            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
-            Shape::new(3, scale(shape.height), scale(shape.width))
-        };
-        let (mut fits, mut fails) = (0, longest);
-        while fails - fits > 1 {
-            let middle = (fits + fails) / 2;
-            if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
-        }
-        if fits == 0 {
-            return Err(error);
-        }
-        let Shape { width, height, .. } = scaled(fits);
-        Err(Error::TooLarge(format!(
-            "{} x {} pixels are too many for {}; the largest that fits is {width} x {height}, which is --size {fits}",
-            shape.width,
-            shape.height,
-            self.gpu.info().name
-        )))
     }
 }
 
@@ -325,19 +224,25 @@ impl<'g> Session<'g> {
 
     /// Waits for the device and returns the picture after [`Self::submitted`] iterations.
     pub fn picture(&mut self) -> Result<Picture> {
-        while !self.in_flight.is_empty() {
-            self.land()?;
-        }
-        let values = self.plan.read(self.gpu, self.picture.value)?;
-        Ok(denormalize(self.picture.shape, &values))
+        Ok(denormalize(self.picture.shape, &self.variable()?))
     }
 
-    /// The optimised variable itself: `(rgb - mean) / std`, `height x 3 x width`.
-    pub fn variable(&mut self) -> Result<Vec<f32>> {
+    /// Waits for the device and returns the optimised variable: `(rgb - mean) / std`, `height x 3 x width`.
+    pub fn variable(&mut self) -> Result<Vec<f64>> {
+        Ok(self.real.decode(&self.read(self.exact)?))
+    }
+
+    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last iteration
+    /// before that iteration's step; `height x 3 x width`.
+    pub fn gradient(&mut self) -> Result<Vec<f32>> {
+        self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
+    }
+
+    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>> {
         while !self.in_flight.is_empty() {
             self.land()?;
         }
-        self.plan.read(self.gpu, self.picture.value)
+        self.plan.read(self.gpu, tensor)
     }
 
     /// Device memory of this session's buffers in bytes, without the network's weights.
@@ -355,11 +260,8 @@ impl<'g> Session<'g> {
         let bytes = (HISTORY * self.slots * 4) as u64;
         let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for _ in 0..count {
-                self.plan.encode(&mut pass);
-            }
+        for _ in 0..count {
+            self.plan.encode(&mut encoder);
         }
         encoder.copy_buffer_to_buffer(self.plan.buffer(self.log), 0, &readback.buffer, 0, bytes);
         let submission = self.gpu.queue.submit([encoder.finish()]);
@@ -379,7 +281,8 @@ impl<'g> Session<'g> {
         }
         let now = Instant::now();
         if let Some(before) = self.last_landing.replace(now) {
-            let wanted = SUBMIT_TIME.as_secs_f64() / ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
+            let wanted =
+                SUBMIT_TIME.as_secs_f64() / ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
             self.per_submit = (wanted as usize).clamp(1, MOST_PER_SUBMIT).min(2 * self.per_submit);
         }
         self.spare.push(flight.readback);
@@ -394,31 +297,4 @@ fn losses(iteration: usize, slots: &[f32], contents: usize) -> Losses {
     let style = style_layers.iter().sum::<f64>();
     let tv = value(&slots[slots.len() - 1]);
     Losses { iteration, content, style, style_layers, tv, total: content + style + tv }
-}
-
-/// The optimised variable of a picture: from planes of 0..1 to `height x 3 x width`, normalised.
-fn normalize(picture: &Picture) -> Vec<f32> {
-    let line = Affine::normalize(IMAGENET_MEAN, IMAGENET_STD);
-    let (width, plane) = (picture.width, picture.width * picture.height);
-    let mut values = Vec::with_capacity(3 * plane);
-    for y in 0..picture.height {
-        for c in 0..3 {
-            let row = &picture.rgb[c * plane + y * width..][..width];
-            values.extend(row.iter().map(|v| line.apply(c, f64::from(*v)) as f32));
-        }
-    }
-    values
-}
-
-/// The inverse of [`normalize`], clamped to what a picture can show.
-fn denormalize(shape: Shape, values: &[f32]) -> Picture {
-    let line = Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD);
-    let (width, plane) = (shape.width, shape.pixels());
-    let mut rgb = vec![0.0; 3 * plane];
-    for (i, row) in values.chunks_exact(width).enumerate() {
-        let (y, c) = (i / 3, i % 3);
-        let out = &mut rgb[c * plane + y * width..][..width];
-        out.iter_mut().zip(row).for_each(|(o, v)| *o = line.apply(c, f64::from(*v)).clamp(0.0, 1.0) as f32);
-    }
-    Picture::new(width, shape.height, rgb)
 }

@@ -59,7 +59,9 @@ impl Settings {
         for (name, value) in weights {
             // The upper bound keeps gradients inside float32.
             if !(0.0..=1e15).contains(&value) {
-                return Err(Error::Setting(format!("the {name} weight is {value}; it must be from 0 to 1e15")));
+                return Err(Error::Setting(format!(
+                    "the {name} weight is {value}; it must be from 0 to 1e15"
+                )));
             }
         }
         if weights.iter().all(|(_, value)| *value == 0.0) {
@@ -67,7 +69,9 @@ impl Settings {
         }
         let rate = self.learning_rate;
         if !(rate > 0.0 && rate <= 1000.0) {
-            return Err(Error::Setting(format!("the learning rate is {rate}; it must be above 0 and at most 1000")));
+            return Err(Error::Setting(format!(
+                "the learning rate is {rate}; it must be above 0 and at most 1000"
+            )));
         }
         if !(self.decay > 0.0 && self.decay <= 1.0) || self.decay_every == 0 {
             return Err(Error::Setting(format!(

@@ -1,60 +1,12 @@
 //! The tape: an op records its forward and its backward dispatches side by side.
-//!
-//! A feature map is stored row by row, and within a row channel by channel: element `(y, c, x)` stands at
-//! `(y * channels + c) * width + x`. Any band of rows is therefore one contiguous range, which can be bound, sent
-//! or computed by itself.
 
 use std::ops::Range;
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Texels};
 use crate::kernel::{Source, Value};
 use crate::plan::Plan;
+pub use crate::shape::Shape;
 use crate::{Error, Result};
-
-/// Size of a feature map; see the module's text for the order of its elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Feature channels; 3 for a picture.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl Shape {
-    /// `channels` maps of `height` rows and `width` columns.
-    pub fn new(channels: usize, height: usize, width: usize) -> Self {
-        Self { channels, height, width }
-    }
-
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Whether there is no value at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Pixels of one channel.
-    pub fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-
-    /// Where the values of some rows stand.
-    fn rows(&self, rows: Range<usize>) -> Range<usize> {
-        let row = self.channels * self.width;
-        rows.start * row..rows.end * row
-    }
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
-    }
-}
 
 /// A named array of 32-bit values on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,14 +49,44 @@ pub(crate) enum Home {
     Shared,
     /// In a buffer of its own, which starts as zeros and lasts as long as the plan.
     Own,
-    /// In a buffer of the caller's.
-    Given(wgpu::Buffer),
+    /// In memory of the caller's.
+    Given(Memory),
+}
+
+/// A piece of device memory.
+#[derive(Clone)]
+pub(crate) enum Memory {
+    Buffer(wgpu::Buffer),
+    Texels(Texels),
+}
+
+impl Memory {
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Texels(texels) => texels.bytes(),
+        }
+    }
 }
 
 pub(crate) struct Declared {
     pub(crate) label: String,
     pub(crate) len: usize,
     pub(crate) home: Home,
+    /// Whether it is a texture, see [`Texels`].
+    pub(crate) texels: bool,
+}
+
+/// One step as recorded.
+#[derive(Clone)]
+pub(crate) enum Step {
+    Dispatch(Dispatch),
+    /// The first `len` values of a buffer go to a texture.
+    Copy {
+        from: Tensor,
+        to: Tensor,
+        len: usize,
+    },
 }
 
 /// One dispatch as recorded.
@@ -124,8 +106,8 @@ pub(crate) struct Dispatch {
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) label: String,
-    pub(crate) forward: Vec<Dispatch>,
-    pub(crate) backward: Vec<Dispatch>,
+    pub(crate) forward: Vec<Step>,
+    pub(crate) backward: Vec<Step>,
 }
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
@@ -133,12 +115,13 @@ pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
     pub(crate) tensors: Vec<Declared>,
     pub(crate) groups: Vec<Group>,
-    pub(crate) updates: Vec<Dispatch>,
+    pub(crate) updates: Vec<Step>,
     differentiate: bool,
     fault: Option<Error>,
 }
 
-#[derive(Clone, Copy)]
+/// When a step runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Forward,
     Backward,
@@ -172,7 +155,7 @@ impl<'g> Tape<'g> {
             Some(group) if !group.label.is_empty() => format!("{}.{name}", group.label),
             _ => name.to_owned(),
         };
-        self.tensors.push(Declared { label, len, home });
+        self.tensors.push(Declared { label, len, home, texels: false });
         Tensor(self.tensors.len() - 1)
     }
 
@@ -188,8 +171,21 @@ impl<'g> Tape<'g> {
 
     /// Values that the caller has on the device already, such as weights.
     pub fn given(&mut self, name: &str, buffer: &wgpu::Buffer) -> Tensor {
-        let len = (buffer.size() / 4) as usize;
-        self.declare(name, len, Home::Given(buffer.clone()))
+        self.given_memory(name, &Memory::Buffer(buffer.clone()))
+    }
+
+    /// As [`Self::scratch`], in a texture. `len` is rounded up to whole rows; only copies write it.
+    pub(crate) fn scratch_texels(&mut self, name: &str, len: usize) -> Tensor {
+        let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize / 4), Home::Shared);
+        self.tensors[tensor.0].texels = true;
+        tensor
+    }
+
+    /// As [`Self::given`], for either kind of memory.
+    pub(crate) fn given_memory(&mut self, name: &str, memory: &Memory) -> Tensor {
+        let tensor = self.declare(name, (memory.bytes() / 4) as usize, Home::Given(memory.clone()));
+        self.tensors[tensor.0].texels = matches!(memory, Memory::Texels(_));
+        tensor
     }
 
     /// The output of an op, differentiable where its input `from` is.
@@ -227,13 +223,40 @@ impl<'g> Tape<'g> {
         Recorder::new(self, Phase::Update, source)
     }
 
+    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. Both are
+    /// as long as whole rows of texels.
+    pub(crate) fn forward_copy(&mut self, from: Tensor, to: Tensor, len: usize) {
+        self.push(Phase::Forward, Step::Copy { from, to, len });
+    }
+
+    /// As [`Self::forward_copy`], for the backward pass.
+    pub(crate) fn backward_copy(&mut self, from: Tensor, to: Tensor, len: usize) {
+        if self.differentiate {
+            self.push(Phase::Backward, Step::Copy { from, to, len });
+        }
+    }
+
+    fn push(&mut self, phase: Phase, step: Step) {
+        if self.groups.is_empty() {
+            self.groups.push(Group::default());
+        }
+        let group = self.groups.last_mut().expect("one was pushed if there was none");
+        match phase {
+            Phase::Forward => group.forward.push(step),
+            Phase::Backward => group.backward.push(step),
+            Phase::Update => self.updates.push(step),
+        }
+    }
+
     /// Splits the rows of the first shape into bands, so that no binding passes the device's limit. One band is the
     /// rule; large pictures on drivers with small bindings have several. The other maps are bound with the rows
     /// that belong to a band and one more on both sides.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
         let values = (self.gpu.max_binding() / 4) as usize;
         let height = shapes[0].height;
-        let fits = |s: &Shape| (values / (s.channels * s.width).max(1)).saturating_sub(2) / s.height.div_ceil(height);
+        let fits = |s: &Shape| {
+            (values / (s.channels * s.width).max(1)).saturating_sub(2) / s.height.div_ceil(height)
+        };
         let rows = shapes.iter().map(fits).min().unwrap_or(height).clamp(1, height);
         (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
     }
@@ -274,7 +297,7 @@ impl<'t, 'g> Recorder<'t, 'g> {
     fn new(tape: &'t mut Tape<'g>, phase: Phase, source: Source) -> Self {
         let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
         let (params, bound) = Default::default();
-        let skip = matches!(phase, Phase::Backward) && !tape.differentiate;
+        let skip = phase == Phase::Backward && !tape.differentiate;
         let dispatch = Dispatch { label, source, params, bound, grad: None, grid: [1; 3] };
         Self { tape, phase, dispatch, skip }
     }
@@ -332,20 +355,7 @@ impl<'t, 'g> Recorder<'t, 'g> {
             tape.fault = Some(fault);
             return;
         }
-        match phase {
-            Phase::Update => tape.updates.push(dispatch),
-            Phase::Forward => tape.group().forward.push(dispatch),
-            Phase::Backward => tape.group().backward.push(dispatch),
-        }
-    }
-}
-
-impl Tape<'_> {
-    fn group(&mut self) -> &mut Group {
-        if self.groups.is_empty() {
-            self.groups.push(Group::default());
-        }
-        self.groups.last_mut().expect("one was pushed if there was none")
+        tape.push(phase, Step::Dispatch(dispatch));
     }
 }
 

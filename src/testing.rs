@@ -46,6 +46,7 @@ pub struct Leaf {
 }
 
 type Record = dyn Fn(&mut Tape, &[Leaf]) -> Result<Var> + Send + Sync;
+type Needs = dyn Fn(&Gpu) -> bool + Send + Sync;
 type Reference = dyn Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync;
 
 /// One op at one size.
@@ -55,6 +56,7 @@ pub struct Case {
     /// Sizes and whatever else tells this case from the op's others.
     pub name: String,
     inputs: Vec<Input>,
+    needs: Box<Needs>,
     record: Box<Record>,
     reference: Box<Reference>,
     tolerance: f64,
@@ -80,7 +82,7 @@ pub struct Outcome {
 }
 
 /// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
-const ELEMENTWISE: usize = 4096;
+const ELEMENTWISE: usize = 2500;
 /// Random directions compared where there are too many coordinates.
 const DIRECTIONS: usize = 24;
 /// Half the distance of a central difference. Float64 leaves 1e-11 of relative error at this step, and a kink is met
@@ -94,10 +96,22 @@ impl Case {
             op,
             name,
             inputs: inputs.into(),
+            needs: Box::new(|_| true),
             record: Box::new(|_, _| unreachable!("a case is completed before it runs")),
             reference: Box::new(|_| unreachable!("a case is completed before it runs")),
             tolerance: 1e-5,
         }
+    }
+
+    /// What a device must have for this case, for variants made for some devices only.
+    pub fn needs(mut self, needs: impl Fn(&Gpu) -> bool + Send + Sync + 'static) -> Self {
+        self.needs = Box::new(needs);
+        self
+    }
+
+    /// Whether this case can run on a device.
+    pub fn runs_on(&self, gpu: &Gpu) -> bool {
+        (self.needs)(gpu)
     }
 
     /// How the op is recorded.
@@ -115,11 +129,14 @@ impl Case {
     }
 
     /// How an op that ends in a loss is recorded: its gradient starts in itself.
-    pub fn record_loss(self, record: impl Fn(&mut Tape, &[Leaf], Slot) + Send + Sync + 'static) -> Self {
-        self.record(move |tape, leaves| {
+    pub fn record_loss(
+        self,
+        record: impl Fn(&mut Tape, &[Leaf], Slot) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.record_fallible(move |tape, leaves| {
             let losses = tape.state("losses", 1);
-            record(tape, leaves, Slot { losses, index: 0 });
-            Var { shape: Shape::new(1, 1, 1), value: losses, grad: None }
+            record(tape, leaves, Slot { losses, index: 0 })?;
+            Ok(Var { shape: Shape::new(1, 1, 1), value: losses, grad: None })
         })
     }
 
@@ -156,7 +173,8 @@ impl Case {
         let y = (self.record)(&mut tape, &leaves)?;
         tape.keep(y.value);
         // An op that is no loss gets the gradient of sum(seed * y).
-        let seeds: Vec<f32> = (0..y.shape.len()).map(|_| if y.grad.is_some() { uniform(1.0) } else { 1.0 }).collect();
+        let seeds: Vec<f32> =
+            (0..y.shape.len()).map(|_| if y.grad.is_some() { uniform(1.0) } else { 1.0 }).collect();
         if let Some(grad) = y.grad {
             tape.keep(grad);
         }
@@ -203,11 +221,10 @@ impl Case {
             moved[index].iter_mut().enumerate().for_each(|(i, v)| *v += step * direction(i));
             (self.reference)(&moved).iter().zip(seeds).map(|(y, s)| y * s).sum()
         };
-        // Only a coordinate can sit on a kink by itself; a direction crosses many small ones and is never left out.
-        let difference = |direction: &dyn Fn(usize) -> f64| {
-            let (below, here, above) = (loss(direction, -STEP), loss(direction, 0.0), loss(direction, STEP));
-            let (left, right) = ((here - below) / STEP, (above - here) / STEP);
-            ((above - below) / (2.0 * STEP), (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs())))
+        let here = loss(&|_| 0.0, 0.0);
+        let differences = |direction: &dyn Fn(usize) -> f64| {
+            let (below, above) = (loss(direction, -STEP), loss(direction, STEP));
+            ((here - below) / STEP, (above - here) / STEP)
         };
         let (mut squares, mut errors) = (0.0, 0.0);
         let mut compare = |at: usize, found: f64, expected: f64| {
@@ -220,17 +237,21 @@ impl Case {
             }
         };
         if found.len() <= ELEMENTWISE {
-            for (i, value) in found.iter().enumerate() {
-                match difference(&|k| if k == i { 1.0 } else { 0.0 }) {
-                    (_, true) => outcome.kinks += 1,
-                    (expected, false) => compare(i, *value, expected),
+            let one = |i: usize| differences(&|k| if k == i { 1.0 } else { 0.0 });
+            for (i, (left, right)) in in_parallel(found.len(), &one).into_iter().enumerate() {
+                if (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs())) {
+                    outcome.kinks += 1;
+                } else {
+                    compare(i, found[i], (left + right) / 2.0);
                 }
             }
         } else {
+            // A direction crosses many small kinks; none is left out.
             for at in 0..DIRECTIONS {
                 let signs: Vec<f64> = found.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
                 let projected: f64 = found.iter().zip(&signs).map(|(f, s)| f * s).sum();
-                compare(at, projected, difference(&|i| signs[i]).0);
+                let (left, right) = differences(&|i| signs[i]);
+                compare(at, projected, (left + right) / 2.0);
             }
         }
         let error = (errors / squares.max(f64::MIN_POSITIVE)).sqrt();
@@ -254,7 +275,11 @@ impl Case {
             ));
         }
         if outcome.kinks * 50 > outcome.compared + outcome.kinks && outcome.kinks > 2 {
-            faults.push(format!("{} of {} values sit on kinks", outcome.kinks, outcome.compared + outcome.kinks));
+            faults.push(format!(
+                "{} of {} values sit on kinks",
+                outcome.kinks,
+                outcome.compared + outcome.kinks
+            ));
         }
         if !outcome.overrun.is_empty() {
             faults.push(format!("wrote beyond {}", outcome.overrun.join(", ")));
@@ -270,6 +295,18 @@ impl Case {
             Some(fault) => Err(Error::shader(self.op, fault)),
         }
     }
+}
+
+/// `work(0), work(1), ...` on all cores.
+fn in_parallel<T: Send>(n: usize, work: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = n.div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let run =
+            |first: usize| scope.spawn(move || (first..(first + share).min(n)).map(work).collect::<Vec<_>>());
+        let handles: Vec<_> = (0..n).step_by(share).map(run).collect();
+        handles.into_iter().flat_map(|h| h.join().expect("the reference does not panic")).collect()
+    })
 }
 
 /// As float64, exactly.

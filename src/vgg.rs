@@ -9,6 +9,7 @@ use crate::ops::conv3x3::{Filter, conv3x3};
 use crate::ops::pool::pool;
 use crate::ops::relu::relu;
 use crate::tape::{Tape, Var};
+use crate::tune::Tuning;
 use crate::weights::{LayerSpec, Weights};
 use crate::{Error, Result};
 
@@ -35,7 +36,10 @@ impl Network {
     /// A network whose block `b` has `convolutions[b]` convolutions of `channels[b]` channels.
     pub fn new<const N: usize>(name: &'static str, convolutions: [usize; N], channels: [usize; N]) -> Self {
         let blocks = std::iter::zip(convolutions, channels);
-        Self { name, blocks: blocks.map(|(convolutions, channels)| Block { convolutions, channels }).collect() }
+        Self {
+            name,
+            blocks: blocks.map(|(convolutions, channels)| Block { convolutions, channels }).collect(),
+        }
     }
 
     /// VGG-19 (Simonyan and Zisserman 2014, configuration E).
@@ -118,7 +122,9 @@ impl FromStr for Tap {
             let number = |digits: &str| digits.parse().ok().filter(|n| *n > 0);
             Some(Self { block: number(block)?, convolution: number(convolution)?, after_relu })
         };
-        parse().ok_or_else(|| Error::Setting(format!("{text:?} is no layer; write for example relu4_1 or conv4_1")))
+        parse().ok_or_else(|| {
+            Error::Setting(format!("{text:?} is no layer; write for example relu4_1 or conv4_1"))
+        })
     }
 }
 
@@ -146,9 +152,15 @@ pub struct Vgg {
 
 impl Vgg {
     /// Uploads the weights of `network`, as many convolutions as `weights` has.
-    pub fn new(gpu: &Gpu, network: Network, weights: &Weights) -> Result<Self> {
+    pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
         let upload = |layer: &crate::weights::ConvWeights| {
-            Filter::upload(gpu, &layer.name, &layer.weight, &layer.bias)
+            Filter::upload(
+                gpu,
+                &layer.name,
+                tuning.conv3x3(gpu, layer.c_in, layer.c_out),
+                &layer.weight,
+                &layer.bias,
+            )
         };
         let filters: Vec<_> = weights.layers.iter().map(upload).collect::<Result<_>>()?;
         let input = Affine::normalize(weights.input_mean.map(f64::from), weights.input_std.map(f64::from));

@@ -25,6 +25,8 @@ LIGHTS = [MOON, *STARS]
 # Ridges of the hills: middle, height, offset into the random phases.
 FAR_RIDGE = (0.575, 0.034, 0)
 NEAR_RIDGE = (0.655, 0.022, 3)
+# Cypresses: x of the foot, y of the top, half width, sway.
+TREE_SHAPES = [(1.135, 0.17, 0.066, 0.02), (1.225, 0.40, 0.044, -0.015), (1.045, 0.47, 0.040, 0.012)]
 SKY, FAR_HILLS, NEAR_HILLS, LAKE, FIELD, TREES = range(6)
 
 
@@ -64,7 +66,7 @@ class Landscape:
     def cypress(self, x, y):
         """Below 1 inside one of the trees."""
         inside = np.full(np.broadcast(x, y).shape, 9.0)
-        for foot, top, width, lean in [(1.135, 0.17, 0.066, 0.02), (1.225, 0.40, 0.044, -0.015), (1.045, 0.47, 0.040, 0.012)]:
+        for foot, top, width, lean in TREE_SHAPES:
             t = (y - top) / (1.04 - top)
             flame = width * np.sqrt(np.clip(t, 0, 1)) * (1.15 - 0.45 * t) * (1 + 0.13 * np.sin(26 * y + 40 * foot))
             middle = foot + lean * np.sin(7 * y) * (1 - t)
@@ -134,7 +136,9 @@ class Landscape:
             return WHEAT_COLOURS[int(np.floor(band)) % len(WHEAT_COLOURS)]
         if region == LAKE and rng.random() < 0.8 * np.exp(-(((x - MOON[0]) / 0.09) ** 2)):
             return HALO_COLOURS[rng.integers(5)]
-        palette = {FAR_HILLS: FAR_COLOURS, NEAR_HILLS: NEAR_COLOURS, LAKE: LAKE_COLOURS, TREES: CYPRESS_COLOURS}[region]
+        palette = {
+            FAR_HILLS: FAR_COLOURS, NEAR_HILLS: NEAR_COLOURS, LAKE: LAKE_COLOURS, TREES: CYPRESS_COLOURS,
+        }[region]
         band = 30 * y + 3 * np.sin(8 * x) + rng.normal(0, 1.3)
         return palette[int(np.floor(band)) % len(palette)]
 
@@ -216,7 +220,8 @@ def blur(a, sigma):
     k = np.exp(-(r**2) / (2 * sigma**2))
     k /= k.sum()
     for axis in (0, 1):
-        a = np.apply_along_axis(lambda v: np.convolve(np.pad(v, len(r) // 2, mode="edge"), k, mode="valid"), axis, a)
+        line = lambda v: np.convolve(np.pad(v, len(r) // 2, mode="edge"), k, mode="valid")
+        a = np.apply_along_axis(line, axis, a)
     return a
 
 

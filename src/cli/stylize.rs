@@ -10,6 +10,7 @@ use impasto::gpu::Gpu;
 use impasto::picture::{self, Picture, SaveOptions, Size};
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
+use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
 
@@ -81,6 +82,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER", help_heading = "Machine")]
     adapter: Option<String>,
 
+    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, first or winograd
+    #[arg(long, value_name = "conv3x3=NAME", help_heading = "Machine")]
+    variant: Option<Tuning>,
+
     /// Also write every iteration's weighted losses, one JSON object per line
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     losses: Option<PathBuf>,
@@ -118,7 +123,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     .context("cannot listen for Ctrl-C")?;
 
     let content = Picture::open(&options.content)?;
-    let content = content.resized(options.size.unwrap_or(Size::Longest(DEFAULT_SIDE)), options.size.is_some());
+    let content =
+        content.resized(options.size.unwrap_or(Size::Longest(DEFAULT_SIDE)), options.size.is_some());
     let style_size = options.style_size.unwrap_or(Size::Longest(content.width.max(content.height)));
     let open_style = |path: &PathBuf| Ok(Picture::open(path)?.resized(style_size, true));
     let styles = options.styles.iter().map(open_style).collect::<Result<Vec<_>, Error>>()?;
@@ -131,7 +137,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         Some(file) => Weights::from_file(file, &specs)?,
     };
     let gpu = Gpu::new(options.adapter.as_deref())?;
-    let vgg = Vgg::new(&gpu, network, &weights)?;
+    let vgg = Vgg::new(&gpu, network, &weights, &options.variant.unwrap_or_default())?;
     let began = Instant::now();
     let mut builder = Session::builder(&gpu, &vgg).content(&content).settings(settings.clone());
     for style in &styles {

@@ -26,7 +26,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     for layer in &weights.layers {
         let size = layer.weight.len() as f32;
         let rms = (layer.weight.iter().map(|w| w * w).sum::<f32>() / size).sqrt();
-        print(&format!("{:12} {:3} -> {:3} channels, weights rms {rms:.5}", layer.name, layer.c_in, layer.c_out))?;
+        print(&format!(
+            "{:12} {:3} -> {:3} channels, weights rms {rms:.5}",
+            layer.name, layer.c_in, layer.c_out
+        ))?;
     }
     Ok(0)
 }

@@ -1,6 +1,7 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
 use crate::kernel;
+use crate::real::Real;
 use crate::tape::{Tape, Tensor, Var};
 
 /// Adam's constants and the learning-rate schedule.
@@ -18,6 +19,17 @@ pub struct Schedule {
 const BETA: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 
+/// The log of losses that is kept along with the steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The losses of an iteration.
+    pub losses: Tensor,
+    /// How many there are.
+    pub slots: usize,
+    /// Iterations that are remembered.
+    pub history: usize,
+}
+
 /// The optimiser's tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
@@ -34,13 +46,15 @@ pub struct Adam {
 /// Records, after all gradients, `log[t mod history] = losses` and Adam's step on the picture `x` (Kingma and Ba,
 /// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
 /// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
-pub fn adam(tape: &mut Tape, x: Var, losses: Tensor, slots: usize, history: usize, schedule: Schedule) -> Adam {
+///
+/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
+pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedule: Schedule) -> Adam {
     let row = x.shape.channels * x.shape.width;
     let adam = Adam {
-        log: tape.state("log", history * slots),
-        m: tape.state("m", x.shape.len()),
-        v: tape.state("v", x.shape.len()),
-        state: tape.state("state", 4),
+        log: tape.state("log", log.history * log.slots),
+        m: tape.state("m", real.len(x.shape.len())),
+        v: tape.state("v", real.len(x.shape.len())),
+        state: tape.state("state", 8),
     };
     let params = [
         ("row", row.into()),
@@ -52,19 +66,20 @@ pub fn adam(tape: &mut Tape, x: Var, losses: Tensor, slots: usize, history: usiz
         ("one_minus_beta1", (1.0 - BETA[0]).into()),
         ("one_minus_beta2", (1.0 - BETA[1]).into()),
         ("epsilon", EPSILON.into()),
-        ("slots", slots.into()),
-        ("history", history.into()),
+        ("slots", log.slots.into()),
+        ("history", log.history.into()),
     ];
-    tape.update(kernel!("adam", "advance"))
+    tape.update(kernel!("adam", "advance").constant("real", real.wgsl()))
         .params(params)
         .bind("state", adam.state)
-        .bind("losses", losses)
+        .bind("losses", log.losses)
         .bind("log", adam.log)
         .grid([1; 3]);
-    tape.update(kernel!("adam", "step"))
+    tape.update(kernel!("adam", "step").constant("real", real.wgsl()))
         .params(params)
         .bind("state", adam.state)
         .upstream("dx", x)
+        .bind("exact", exact)
         .bind("x", x.value)
         .bind("m", adam.m)
         .bind("v", adam.v)

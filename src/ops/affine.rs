@@ -56,7 +56,11 @@ pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
     ];
     let y = tape.output("y", x.shape, x);
     let grid = [3 * width, height, 1];
-    tape.forward(kernel!("affine", "forward")).params(params).bind("x", x.value).bind("y", y.value).grid(grid);
+    tape.forward(kernel!("affine", "forward"))
+        .params(params)
+        .bind("x", x.value)
+        .bind("y", y.value)
+        .grid(grid);
     tape.backward(kernel!("affine", "backward")).params(params).upstream("dy", y).grad("dx", x).grid(grid);
     y
 }

@@ -2,37 +2,106 @@
 
 use std::ops::Range;
 
+use super::winograd;
 use crate::gpu::Gpu;
-use crate::kernel::Value;
-use crate::tape::{Shape, Tape, Var};
+use crate::kernel::{Source, Value};
+use crate::tape::{Memory, Shape, Tape, Tensor, Var};
 use crate::testing::{Case, Input};
 use crate::{Result, kernel};
 
-/// Frozen weights of one convolution, on the device.
+/// How the convolution is computed; what is computed is always the same. `tune` chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// One output per invocation: the specification.
+    Naive,
+    /// Register tiles over workgroup memory, for GPUs.
+    Tiled,
+    /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
+    First,
+    /// Winograd F(4x4, 3x3), for software drivers.
+    Winograd,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Naive, Self::Tiled, Self::First, Self::Winograd];
+
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Tiled => "tiled",
+            Self::First => "first",
+            Self::Winograd => "winograd",
+        }
+    }
+
+    /// Whether it can compute `c_in -> c_out` channels on this device.
+    pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
+        match self {
+            Self::Naive | Self::Tiled => true,
+            Self::First => false && gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
+            Self::Winograd => gpu.has_subgroups_of(8) && c_in.is_multiple_of(32) && c_out.is_multiple_of(32),
+        }
+    }
+}
+
+/// Frozen weights of one convolution, on the device, packed for one variant.
 pub struct Filter {
-    c_in: usize,
-    c_out: usize,
-    weights: wgpu::Buffer,
-    bias: wgpu::Buffer,
+    pub(crate) c_in: usize,
+    pub(crate) c_out: usize,
+    pub(crate) variant: Variant,
+    pub(crate) weights: Memory,
+    pub(crate) bias: wgpu::Buffer,
 }
 
 impl Filter {
     /// Uploads weights of `c_out x c_in x 3 x 3` and `c_out` biases.
-    pub fn upload(gpu: &Gpu, label: &str, weights: &[f32], bias: &[f32]) -> Result<Self> {
+    pub fn upload(gpu: &Gpu, label: &str, variant: Variant, weights: &[f32], bias: &[f32]) -> Result<Self> {
         let c_out = bias.len();
         let c_in = weights.len() / (9 * c_out);
-        Ok(Self {
-            c_in,
-            c_out,
-            weights: gpu.upload(&format!("{label}.weights"), weights)?,
-            bias: gpu.upload(&format!("{label}.bias"), bias)?,
-        })
+        let label_weights = format!("{label}.weights");
+        let packed = match variant {
+            Variant::Naive | Variant::Tiled => {
+                Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
+            }
+            Variant::First => {
+                Memory::Texels(gpu.upload_texels(&label_weights, &one_row_each(weights, bias))?)
+            }
+            Variant::Winograd => {
+                Memory::Texels(gpu.upload_texels(&label_weights, &winograd::pack(weights, c_in, c_out))?)
+            }
+        };
+        let bias = gpu.upload(&format!("{label}.bias"), bias)?;
+        Ok(Self { c_in, c_out, variant, weights: packed, bias })
     }
 
     /// Device memory in bytes.
     pub fn bytes(&self) -> u64 {
-        self.weights.size() + self.bias.size()
+        self.weights.bytes() + self.bias.size()
     }
+}
+
+/// `c_out x c_in x 3 x 3` to `3 x 3 x c_in x c_out`: neighbouring output channels stand together.
+fn taps_first(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(weights.len());
+    for tap in 0..9 {
+        for i in 0..c_in {
+            packed.extend((0..c_out).map(|o| weights[(o * c_in + i) * 9 + tap]));
+        }
+    }
+    packed
+}
+
+/// Per output channel its 27 weights of three input channels, its bias, and nothing up to 32 values.
+fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
+    let row = |(weights, bias): (&[f32], &f32)| {
+        let mut row = weights.to_vec();
+        row.push(*bias);
+        row.resize(32, 0.0);
+        row
+    };
+    weights.chunks_exact(27).zip(bias).flat_map(row).collect()
 }
 
 /// The rows that a band of output rows reads: one more on each side, as far as the map goes.
@@ -40,43 +109,91 @@ fn halo(rows: &Range<usize>, height: usize) -> Range<usize> {
     rows.start.saturating_sub(1)..(rows.end + 1).min(height)
 }
 
+/// One band of rows of one convolution, as all variants record it.
+pub(crate) struct Band<'a> {
+    pub(crate) x: Var,
+    pub(crate) y: Var,
+    pub(crate) filter: &'a Filter,
+    pub(crate) weights: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) relu: bool,
+    /// Rows that are computed.
+    pub(crate) rows: Range<usize>,
+    /// Rows that are read.
+    pub(crate) around: Range<usize>,
+}
+
 /// `y[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`, then `max(y, 0)` if `relu`.
 ///
 /// With `z = dy` where the ReLU was open and 0 elsewhere,
 /// `dx[i] = sum over o and t of weights[o][i][t] z[o] shifted by -t`.
 pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, relu: bool) -> Var {
-    let Shape { channels: c_in, height, width } = x.shape;
-    assert_eq!(c_in, filter.c_in, "channels of the map and of the filter");
-    let shape = Shape::new(filter.c_out, height, width);
-    let weights = tape.given("weights", &filter.weights);
+    assert_eq!(x.shape.channels, filter.c_in, "channels of the map and of the filter");
+    let shape = Shape::new(filter.c_out, x.shape.height, x.shape.width);
+    let weights = tape.given_memory("weights", &filter.weights);
     let bias = tape.given("bias", &filter.bias);
     let y = tape.output("y", shape, x);
     for rows in tape.bands(&[shape, x.shape]) {
-        let around = halo(&rows, height);
-        let params: [(_, Value); 6] = [
-            ("w", width.into()),
-            ("h", rows.len().into()),
-            ("h_in", around.len().into()),
-            ("top", (rows.start - around.start).into()),
-            ("c_in", c_in.into()),
-            ("c_out", filter.c_out.into()),
-        ];
-        tape.forward(kernel!("conv3x3", "forward").constant("RELU", relu))
-            .params(params)
-            .bind("weights", weights)
-            .bind("bias", bias)
-            .bind("x", x.rows(around.clone()))
-            .bind("y", y.rows(rows.clone()))
-            .grid([rows.len() * width, filter.c_out, 1]);
-        tape.backward(kernel!("conv3x3", "backward").constant("RELU", relu))
-            .params(params)
-            .bind("weights", weights)
-            .bind("kept", y.rows(around.clone()))
-            .upstream_rows("dy", y, around)
-            .grad_rows("dx", x, rows.clone())
-            .grid([rows.len() * width, c_in, 1]);
+        let around = halo(&rows, shape.height);
+        let band = Band { x, y, filter, weights, bias, relu, rows, around };
+        match filter.variant {
+            Variant::Naive => {
+                let grid = |c| [band.rows.len() * shape.width, c, 1];
+                let [forward, backward] = [kernel!("conv3x3", "forward"), kernel!("conv3x3", "backward")];
+                direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
+            }
+            Variant::Tiled => {
+                // A workgroup of 32 x 8 computes 128 pixels of 64 channels.
+                let grid = |c: usize| [(band.rows.len() * shape.width).div_ceil(4), c.div_ceil(64) * 8, 1];
+                let [forward, backward] =
+                    [kernel!("conv3x3_tiled", "forward"), kernel!("conv3x3_tiled", "backward")];
+                direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
+            }
+            Variant::First => {
+                // Forward computes four pixels of a row per invocation, backward four of each of four rows.
+                let across = shape.width.div_ceil(4);
+                let [forward, backward] =
+                    [kernel!("conv3x3_first", "forward"), kernel!("conv3x3_first", "backward")];
+                let (rows, blocks) = (band.rows.len(), band.rows.len().div_ceil(4));
+                direct(tape, &band, forward, [rows * across, 1, 1], backward, [blocks * across, 1, 1]);
+            }
+            Variant::Winograd => winograd::record(tape, &band),
+        }
     }
     y
+}
+
+/// The variants that are one dispatch in each direction.
+fn direct(
+    tape: &mut Tape,
+    band: &Band,
+    forward: Source,
+    forward_grid: [usize; 3],
+    backward: Source,
+    backward_grid: [usize; 3],
+) {
+    let Band { x, y, filter, rows, around, .. } = band;
+    let params: [(_, Value); 6] = [
+        ("w", x.shape.width.into()),
+        ("h", rows.len().into()),
+        ("h_in", around.len().into()),
+        ("top", (rows.start - around.start).into()),
+        ("c_in", filter.c_in.into()),
+        ("c_out", filter.c_out.into()),
+    ];
+    // The kernel of three channels has its biases among the weights.
+    let bind_bias = filter.variant != Variant::First;
+    let forward =
+        tape.forward(forward.constant("RELU", band.relu)).params(params).bind("weights", band.weights);
+    let forward = if bind_bias { forward.bind("bias", band.bias) } else { forward };
+    forward.bind("x", x.rows(around.clone())).bind("y", y.rows(rows.clone())).grid(forward_grid);
+    tape.backward(backward.constant("RELU", band.relu))
+        .params(params)
+        .bind("weights", band.weights)
+        .bind("kept", y.rows(around.clone()))
+        .upstream_rows("dy", *y, around.clone())
+        .grad_rows("dx", *x, rows.clone())
+        .grid(backward_grid);
 }
 
 pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -107,41 +224,53 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
     y
 }
 
-/// One pixel, one row, one column, primes, around the kernels' tiles, few and many channels.
+/// One pixel, one row, one column, primes, around the kernels' tiles, few and many channels; every variant that can.
 pub fn cases() -> Vec<Case> {
     let sizes = [
         (1, 1, 1, 1),
         (3, 4, 1, 7),
         (4, 3, 9, 1),
         (5, 7, 3, 3),
+        (3, 64, 1, 1),
         (3, 64, 5, 6),
+        (3, 8, 9, 35),
         (64, 3, 4, 5),
         (8, 8, 7, 17),
         (16, 24, 5, 9),
-        (64, 64, 3, 4),
-        (40, 64, 8, 8),
+        (65, 63, 3, 43),
+        (32, 32, 1, 1),
+        (32, 64, 5, 9),
+        (64, 32, 4, 4),
+        (64, 64, 17, 3),
+        (96, 32, 8, 13),
+        (32, 32, 25, 37),
     ];
     let mut cases = Vec::new();
     for (c_in, c_out, h, w) in sizes {
-        for relu in [true, false] {
-            let shape = Shape::new(c_in, h, w);
-            let filter = Shape::new(c_out * c_in, 3, 3);
-            let name = format!("{c_in}->{c_out} {h}x{w}{}", if relu { " relu" } else { "" });
-            let inputs = [
-                Input::vary("x", shape),
-                Input::fixed("weights", filter).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
-                Input::fixed("bias", Shape::new(c_out, 1, 1)),
-            ];
-            cases.push(
-                Case::new("conv3x3", name, inputs)
-                    .record_fallible(move |tape, inputs| {
-                        let filter =
-                            Filter::upload(tape.gpu(), "filter", &inputs[1].values, &inputs[2].values)?;
-                        Ok(conv3x3(tape, inputs[0].var, &filter, relu))
-                    })
-                    .reference(move |i| reference(shape, relu, &i[0], &i[1], &i[2])),
-            );
+        for variant in Variant::ALL {
+            for relu in [true, false] {
+                cases.push(case(Shape::new(c_in, h, w), c_out, variant, relu));
+            }
         }
     }
     cases
+}
+
+fn case(shape: Shape, c_out: usize, variant: Variant, relu: bool) -> Case {
+    let Shape { channels: c_in, height, width } = shape;
+    let name =
+        format!("{} {c_in}->{c_out} {height}x{width}{}", variant.name(), if relu { " relu" } else { "" });
+    let inputs = [
+        Input::vary("x", shape),
+        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
+        Input::fixed("bias", Shape::new(c_out, 1, 1)),
+    ];
+    Case::new("conv3x3", name, inputs)
+        .needs(move |gpu| variant.supports(gpu, c_in, c_out))
+        .record_fallible(move |tape, inputs| {
+            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
+            let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
+            Ok(conv3x3(tape, inputs[0].var, &filter, relu))
+        })
+        .reference(move |i| reference(shape, relu, &i[0], &i[1], &i[2]))
 }

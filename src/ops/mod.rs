@@ -10,13 +10,22 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub(crate) mod winograd;
 
 use crate::testing::Case;
 
 /// The cases of every op. A new op adds its line here; tests, gradient checks and `impasto check` pick it up.
 pub fn cases() -> Vec<Case> {
-    [affine::cases(), relu::cases(), conv3x3::cases(), pool::cases(), gram::cases(), mse::cases(), tv::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        affine::cases(),
+        relu::cases(),
+        conv3x3::cases(),
+        pool::cases(),
+        gram::cases(),
+        mse::cases(),
+        tv::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

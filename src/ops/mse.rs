@@ -13,8 +13,11 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     let shares = shares(n / bands.len());
     let partial = tape.scratch("partial", shares * bands.len());
     for (index, band) in bands.iter().enumerate() {
-        let params =
-            [("n", (row * band.len()).into()), ("shares", shares.into()), ("scale", (weight / n as f64).into())];
+        let params = [
+            ("n", (row * band.len()).into()),
+            ("shares", shares.into()),
+            ("scale", (weight / n as f64).into()),
+        ];
         let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
         let values = band.start * row..band.end * row;
         tape.forward(kernel!("mse", "forward"))
@@ -39,7 +42,10 @@ pub fn cases() -> Vec<Case> {
     [Shape::new(1, 1, 1), Shape::new(1, 1, 97), Shape::new(5, 5, 41), Shape::new(512, 4, 6)]
         .map(|shape| {
             Case::new("mse", format!("{shape}"), [Input::vary("x", shape), Input::fixed("target", shape)])
-                .record_loss(move |tape, inputs, slot| mse(tape, inputs[0].var, inputs[1].var.value, weight, slot))
+                .record_loss(move |tape, inputs, slot| {
+                    mse(tape, inputs[0].var, inputs[1].var.value, weight, slot);
+                    Ok(())
+                })
                 .reference(move |inputs| {
                     let squares = inputs[0].iter().zip(&inputs[1]).map(|(x, t)| (x - t) * (x - t));
                     vec![weight * squares.sum::<f64>() / shape.len() as f64]

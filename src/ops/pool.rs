@@ -45,11 +45,17 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
 
 /// The smallest window, odd sizes on either side and both, several workgroups.
 pub fn cases() -> Vec<Case> {
-    [Shape::new(1, 2, 2), Shape::new(3, 5, 4), Shape::new(4, 4, 7), Shape::new(5, 7, 9), Shape::new(64, 3, 11)]
-        .map(|shape| {
-            Case::new("pool", format!("{shape}"), [Input::vary("x", shape)])
-                .record(|tape, inputs| pool(tape, inputs[0].var))
-                .reference(move |inputs| reference(shape, &inputs[0]))
-        })
-        .into()
+    [
+        Shape::new(1, 2, 2),
+        Shape::new(3, 5, 4),
+        Shape::new(4, 4, 7),
+        Shape::new(5, 7, 9),
+        Shape::new(64, 3, 11),
+    ]
+    .map(|shape| {
+        Case::new("pool", format!("{shape}"), [Input::vary("x", shape)])
+            .record(|tape, inputs| pool(tape, inputs[0].var))
+            .reference(move |inputs| reference(shape, &inputs[0]))
+    })
+    .into()
 }

@@ -2,13 +2,16 @@
 
 use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
-use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Case, Input};
+use crate::real::Real;
+use crate::tape::{Shape, Tape, Tensor, Var};
+use crate::testing::{Case, Input, widen};
 
 /// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum of the
 /// signs of the differences, each over its mean's count. A picture of one row has no vertical differences; their
 /// mean counts as 0, and likewise for one column.
-pub fn tv(tape: &mut Tape, x: Var, weight: f64, slot: Slot) {
+///
+/// `exact` holds the values of `x` in the precision `real`, in which differences are taken.
+pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot: Slot) {
     let Shape { channels, height, width } = x.shape;
     let mean = |count: usize| if count == 0 { 0.0 } else { weight / 2.0 / count as f64 };
     let shares = shares(x.shape.len());
@@ -21,15 +24,15 @@ pub fn tv(tape: &mut Tape, x: Var, weight: f64, slot: Slot) {
         ("horizontal", mean(channels * height * (width - 1)).into()),
     ];
     let partial = tape.scratch("partial", shares);
-    tape.forward(kernel!("tv", "forward"))
+    tape.forward(kernel!("tv", "forward").constant("real", real.wgsl()))
         .params(params)
-        .bind("x", x.value)
+        .bind("x", exact)
         .bind("partial", partial)
         .grid([shares, 1, 1]);
     reduce(tape, partial, shares, slot);
-    tape.backward(kernel!("tv", "backward"))
+    tape.backward(kernel!("tv", "backward").constant("real", real.wgsl()))
         .params(params)
-        .bind("x", x.value)
+        .bind("x", exact)
         .grad("dx", x)
         .grid([channels * width, height, 1]);
 }
@@ -51,14 +54,20 @@ fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
     weight / 2.0 * (vertical + mean(beside, channels * height * (width - 1)))
 }
 
-/// One pixel, one row, one column, primes, more values than shares.
+/// One pixel, one row, one column, primes, more values than shares; in both precisions.
 pub fn cases() -> Vec<Case> {
-    [(1, 1), (1, 5), (5, 1), (7, 11), (19, 67)]
-        .map(|(h, w)| {
-            let shape = Shape::new(3, h, w);
-            Case::new("tv", format!("{shape}"), [Input::vary("x", shape)])
-                .record_loss(|tape, inputs, slot| tv(tape, inputs[0].var, 10.0, slot))
-                .reference(move |inputs| vec![reference(shape, 10.0, &inputs[0])])
-        })
-        .into()
+    let sizes = [(1, 1), (1, 5), (5, 1), (7, 11), (19, 67)];
+    let case = |(h, w), real: Real| {
+        let shape = Shape::new(3, h, w);
+        Case::new("tv", format!("{} {h}x{w}", real.wgsl()), [Input::vary("x", shape)])
+            .needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)
+            .record_loss(move |tape, inputs, slot| {
+                let exact = tape.gpu().upload("exact", &real.encode(&widen(&inputs[0].values)))?;
+                let exact = tape.given("exact", &exact);
+                tv(tape, inputs[0].var, exact, real, 10.0, slot);
+                Ok(())
+            })
+            .reference(move |inputs| vec![reference(shape, 10.0, &inputs[0])])
+    };
+    sizes.into_iter().flat_map(|size| [case(size, Real::F32), case(size, Real::F64)]).collect()
 }

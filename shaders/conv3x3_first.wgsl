@@ -1,0 +1,69 @@
+// 3x3 convolution with zero padding and stride 1, bias and ReLU; the readable form, one output per invocation.
+// Backward masks dy where the ReLU was shut and applies the taps mirrored.
+
+struct Params {
+    w: u32,
+    h: u32,      // output rows of this band
+    h_in: u32,   // input rows of this band: one more on a side where the map goes on
+    top: u32,    // 1 if the first input row stands above the first output row, else 0
+    c_in: u32,
+    c_out: u32,
+}
+
+const RELU: bool = true;
+const ACCUMULATE: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
+@group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
+@group(0) @binding(3) var<storage, read> x: array<f32>;         // h_in x c_in x w
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // h x c_out x w
+@group(0) @binding(5) var<storage, read> dy: array<f32>;        // h_in x c_out x w
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x c_in x w
+@group(0) @binding(7) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
+
+// The input row and column under tap k of output pixel (row, column), if it is inside the map.
+fn at(row: u32, column: u32, tap: u32) -> vec3u {
+    let r = i32(row + params.top + tap / 3u) - 1;
+    let k = i32(column + tap % 3u) - 1;
+    let inside = r >= 0 && r < i32(params.h_in) && k >= 0 && k < i32(params.w);
+    return vec3u(u32(r), u32(k), u32(inside));
+}
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.h * params.w { return; }
+    let row = id.x / params.w;
+    let column = id.x % params.w;
+    var sum = bias[id.y];
+    for (var c = 0u; c < params.c_in; c++) {
+        for (var tap = 0u; tap < 9u; tap++) {
+            let p = at(row, column, tap);
+            if p.z == 1u {
+                sum += weights[(tap * params.c_in + c) * params.c_out + id.y] * x[(p.x * params.c_in + c) * params.w + p.y];
+            }
+        }
+    }
+    if RELU { sum = max(sum, 0.0); }
+    y[(row * params.c_out + id.y) * params.w + column] = sum;
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.h * params.w { return; }
+    let row = id.x / params.w;
+    let column = id.x % params.w;
+    var sum = 0.0;
+    for (var c = 0u; c < params.c_out; c++) {
+        for (var tap = 0u; tap < 9u; tap++) {
+            let p = at(row, column, tap);
+            let i = (p.x * params.c_out + c) * params.w + p.y;
+            if p.z == 1u && (!RELU || kept[i] > 0.0) {
+                sum += weights[((8u - tap) * params.c_in + id.y) * params.c_out + c] * dy[i];
+            }
+        }
+    }
+    let i = (row * params.c_in + id.y) * params.w + column;
+    if ACCUMULATE { sum += dx[i]; }
+    dx[i] = sum;
+}

@@ -1,0 +1,135 @@
+// Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
+// Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
+// For subgroups of exactly 8, one per workgroup: it computes 32 channels of 32 tiles, of which a lane has every eighth.
+// Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
+
+struct Params {
+    c_in: u32,    // a multiple of 32
+    c_out: u32,   // a multiple of 32
+    stride: u32,  // tiles of a row of v and m, a multiple of 32
+}
+
+// The textures are linear memory in rows of 256 texels.
+@group(0) @binding(0) var<uniform> params: Params;
+// 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
+@group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
+// 36 x c_out/32 x c_in/4 x 32: texel (f, o/32, i/4, o%32) has the weights from channels i .. i+3 to channel o
+@group(0) @binding(2) var u: texture_storage_2d<rgba32float, read>;
+// 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
+@group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
+
+fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
+
+// This lane's four tiles (rows), four channels of each (columns); 32 tiles never cross a row of the texture.
+fn tiles(i: u32) -> mat4x4f {
+    let p = vec2u(i & 255u, i >> 8u);
+    let t0 = textureLoad(v, p);
+    let t1 = textureLoad(v, p + vec2u(8u, 0u));
+    let t2 = textureLoad(v, p + vec2u(16u, 0u));
+    let t3 = textureLoad(v, p + vec2u(24u, 0u));
+    return transpose(mat4x4f(t0, t1, t2, t3));
+}
+
+fn store(i: u32, sum: mat4x4f) {
+    let channels = transpose(sum);
+    m[i] = channels[0];
+    m[i + 8u] = channels[1];
+    m[i + 16u] = channels[2];
+    m[i + 24u] = channels[3];
+}
+
+// Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
+fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
+    return mat4x4f(
+        sum[0] + v * subgroupShuffle(w, lane),
+        sum[1] + v * subgroupShuffle(w, lane + 1u),
+        sum[2] + v * subgroupShuffle(w, lane + 2u),
+        sum[3] + v * subgroupShuffle(w, lane + 3u),
+    );
+}
+
+// Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
+fn columns(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
+    return mat4x4f(
+        sum[0] + v * spread(w.x, lane),
+        sum[1] + v * spread(w.y, lane),
+        sum[2] + v * spread(w.z, lane),
+        sum[3] + v * spread(w.w, lane),
+    );
+}
+
+fn spread(w: f32, lane: u32) -> vec4f {
+    return vec4f(
+        subgroupShuffle(w, lane),
+        subgroupShuffle(w, lane + 1u),
+        subgroupShuffle(w, lane + 2u),
+        subgroupShuffle(w, lane + 3u),
+    );
+}
+
+// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in
+// memory, and spills its registers around each load.
+@compute @workgroup_size(8)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = group.y * 32u + lane;
+    let quads = params.c_in / 4u;
+    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
+    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    for (var q = 0u; q < quads; q += 2u) {
+        let i = (group.z * quads + q) * params.stride + tile;
+        let v0 = tiles(i);
+        let v1 = tiles(i + params.stride);
+        let k = ((group.z * params.c_out / 32u + group.x) * quads + q) * 32u + lane;
+        let a0 = weights(k); let a1 = weights(k + 8u); let a2 = weights(k + 16u); let a3 = weights(k + 24u);
+        let b0 = weights(k + 32u); let b1 = weights(k + 40u); let b2 = weights(k + 48u); let b3 = weights(k + 56u);
+        sum0 = rows(sum0, v0, a0, 0u); sum1 = rows(sum1, v0, a0, 4u);
+        sum2 = rows(sum2, v0, a1, 0u); sum3 = rows(sum3, v0, a1, 4u);
+        sum4 = rows(sum4, v0, a2, 0u); sum5 = rows(sum5, v0, a2, 4u);
+        sum6 = rows(sum6, v0, a3, 0u); sum7 = rows(sum7, v0, a3, 4u);
+        sum0 = rows(sum0, v1, b0, 0u); sum1 = rows(sum1, v1, b0, 4u);
+        sum2 = rows(sum2, v1, b1, 0u); sum3 = rows(sum3, v1, b1, 4u);
+        sum4 = rows(sum4, v1, b2, 0u); sum5 = rows(sum5, v1, b2, 4u);
+        sum6 = rows(sum6, v1, b3, 0u); sum7 = rows(sum7, v1, b3, 4u);
+    }
+    let i = (group.z * params.c_out / 4u + group.x * 8u) * params.stride + tile;
+    store(i, sum0);
+    store(i + params.stride, sum1);
+    store(i + 2u * params.stride, sum2);
+    store(i + 3u * params.stride, sum3);
+    store(i + 4u * params.stride, sum4);
+    store(i + 5u * params.stride, sum5);
+    store(i + 6u * params.stride, sum6);
+    store(i + 7u * params.stride, sum7);
+}
+
+@compute @workgroup_size(8)
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let tile = group.y * 32u + lane;
+    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
+    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    for (var o = 0u; o < params.c_out; o += 8u) {
+        let i = (group.z * params.c_out + o) / 4u * params.stride + tile;
+        let v0 = tiles(i);
+        let v1 = tiles(i + params.stride);
+        let k = ((group.z * params.c_out + o) / 32u * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
+        let a0 = weights(k); let a1 = weights(k + 32u); let a2 = weights(k + 64u); let a3 = weights(k + 96u);
+        let a4 = weights(k + 128u); let a5 = weights(k + 160u); let a6 = weights(k + 192u); let a7 = weights(k + 224u);
+        sum0 = columns(sum0, v0, a0, 0u); sum1 = columns(sum1, v0, a1, 0u);
+        sum2 = columns(sum2, v0, a2, 0u); sum3 = columns(sum3, v0, a3, 0u);
+        sum4 = columns(sum4, v0, a4, 0u); sum5 = columns(sum5, v0, a5, 0u);
+        sum6 = columns(sum6, v0, a6, 0u); sum7 = columns(sum7, v0, a7, 0u);
+        sum0 = columns(sum0, v1, a0, 4u); sum1 = columns(sum1, v1, a1, 4u);
+        sum2 = columns(sum2, v1, a2, 4u); sum3 = columns(sum3, v1, a3, 4u);
+        sum4 = columns(sum4, v1, a4, 4u); sum5 = columns(sum5, v1, a5, 4u);
+        sum6 = columns(sum6, v1, a6, 4u); sum7 = columns(sum7, v1, a7, 4u);
+    }
+    let i = (group.z * params.c_in / 4u + group.x * 8u) * params.stride + tile;
+    store(i, sum0);
+    store(i + params.stride, sum1);
+    store(i + 2u * params.stride, sum2);
+    store(i + 3u * params.stride, sum3);
+    store(i + 4u * params.stride, sum4);
+    store(i + 5u * params.stride, sum5);
+    store(i + 6u * params.stride, sum6);
+    store(i + 7u * params.stride, sum7);
+}

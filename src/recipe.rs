@@ -1,0 +1,166 @@
+//! The loss as it is recorded from settings: what is measured on the pictures, and what an iteration does.
+
+use crate::gpu::Gpu;
+use crate::ops::adam::{Log, adam};
+use crate::ops::affine::Affine;
+use crate::ops::gram::gram;
+use crate::ops::mse::mse;
+use crate::ops::reduce::Slot;
+use crate::ops::tv::tv;
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::real::Real;
+use crate::settings::Settings;
+use crate::tape::{Shape, Tape, Tensor, Var};
+use crate::vgg::{Tap, Vgg};
+use crate::{Error, Result};
+
+/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
+/// convention: step size and total variation are measured in these units.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+
+/// Features of the photograph and Gram matrices of the painting, on the device.
+pub(crate) struct Targets {
+    pub(crate) content: Vec<wgpu::Buffer>,
+    pub(crate) style: Vec<wgpu::Buffer>,
+}
+
+/// One iteration on a tape.
+pub(crate) struct Recorded<'a> {
+    pub(crate) tape: Tape<'a>,
+    /// The picture as the network sees it, and its gradient.
+    pub(crate) picture: Var,
+    /// The picture as the optimiser moves it.
+    pub(crate) exact: Tensor,
+    pub(crate) real: Real,
+    /// The losses of the last iterations.
+    pub(crate) log: Tensor,
+}
+
+/// The loss, recorded from settings.
+pub(crate) struct Recipe<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) vgg: &'a Vgg,
+    pub(crate) settings: &'a Settings,
+}
+
+impl<'a> Recipe<'a> {
+    /// From the optimised variable to the network's input.
+    fn line(&self) -> Affine {
+        Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
+    }
+
+    /// What `look` sees of a picture at `taps`, in the order of `taps`.
+    pub(crate) fn measure(
+        &self,
+        picture: &Picture,
+        taps: &[Tap],
+        look: impl Fn(&mut Tape, Var) -> Var,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut tape = Tape::forward_only(self.gpu);
+        let leaf = tape.leaf("picture", Shape::new(3, picture.height, picture.width));
+        let mut seen = vec![None; taps.len()];
+        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
+            tape.op(format!("{tap}.measured"));
+            let y = look(tape, x);
+            tape.keep(y.value);
+            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = Some(y.value);
+        });
+        let plan = tape.finish()?;
+        plan.write(self.gpu, leaf.value, &Real::F32.encode(&normalize(picture)));
+        plan.run(self.gpu);
+        seen.into_iter().flatten().map(|tensor| plan.read(self.gpu, tensor)).collect()
+    }
+
+    /// Records an iteration on a picture of `shape`, and a log of the losses of `history` iterations. Without
+    /// targets the tape serves only to be measured.
+    pub(crate) fn record(&self, shape: Shape, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
+        let settings = self.settings;
+        let (contents, styles) = (&settings.content_layers, &settings.style_layers);
+        let slots = contents.len() + styles.len() + 1;
+        let mut tape = Tape::new(self.gpu);
+        let picture = tape.leaf("picture", shape);
+        picture.grad.into_iter().for_each(|grad| tape.keep(grad));
+        let real = Real::of(self.gpu);
+        let exact = tape.state("exact", real.len(shape.len()));
+        let losses = tape.state("losses", slots);
+        tape.op("tv");
+        tv(&mut tape, picture, exact, real, settings.tv_weight, Slot { losses, index: slots - 1 });
+        let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
+            Some(buffer) => tape.given("target", buffer),
+            None => tape.state("target", shape.len()),
+        };
+        self.vgg.record(&mut tape, picture, &self.line(), &settings.taps(), |tape, tap, x| {
+            if let Some(index) = contents.iter().position(|t| *t == tap) {
+                tape.op(format!("{tap}.content"));
+                let target = target(tape, targets.map(|t| &t.content[index]), x.shape);
+                mse(tape, x, target, settings.content_weight, Slot { losses, index });
+            }
+            if let Some(index) = styles.iter().position(|t| *t == tap) {
+                tape.op(format!("{tap}.gram"));
+                let g = gram(tape, x);
+                tape.op(format!("{tap}.style"));
+                let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
+                mse(tape, g, target, settings.style_weight, Slot { losses, index: contents.len() + index });
+            }
+        });
+        tape.op("adam");
+        let log = Log { losses, slots, history };
+        let log = adam(&mut tape, picture, exact, real, log, settings.schedule()).log;
+        Recorded { tape, picture, exact, real, log }
+    }
+
+    /// Refuses a size that the device's limits forbid, naming the largest of the same shape that they allow.
+    pub(crate) fn fits(&self, shape: Shape) -> Result<()> {
+        let measure = |shape| Plan::measure(&self.record(shape, None, 1).tape);
+        let Err(error) = measure(shape) else { return Ok(()) };
+        let longest = shape.width.max(shape.height);
+        let scaled = |side: usize| {
+            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+            Shape::new(3, scale(shape.height), scale(shape.width))
+        };
+        let (mut fits, mut fails) = (0, longest);
+        while fails - fits > 1 {
+            let middle = (fits + fails) / 2;
+            if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
+        }
+        if fits == 0 {
+            return Err(error);
+        }
+        let Shape { width, height, .. } = scaled(fits);
+        Err(Error::TooLarge(format!(
+            "{} x {} pixels are too many for {}; the largest that fits is {width} x {height}, which is --size {fits}",
+            shape.width,
+            shape.height,
+            self.gpu.info().name
+        )))
+    }
+}
+
+/// The optimised variable of a picture: from planes of 0..1 to `height x 3 x width`, normalised.
+pub(crate) fn normalize(picture: &Picture) -> Vec<f64> {
+    let line = Affine::normalize(IMAGENET_MEAN, IMAGENET_STD);
+    let (width, plane) = (picture.width, picture.width * picture.height);
+    let mut values = Vec::with_capacity(3 * plane);
+    for y in 0..picture.height {
+        for c in 0..3 {
+            let row = &picture.rgb[c * plane + y * width..][..width];
+            values.extend(row.iter().map(|v| line.apply(c, f64::from(*v))));
+        }
+    }
+    values
+}
+
+/// The inverse of [`normalize`], clamped to what a picture can show.
+pub(crate) fn denormalize(shape: Shape, values: &[f64]) -> Picture {
+    let line = Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD);
+    let (width, plane) = (shape.width, shape.pixels());
+    let mut rgb = vec![0.0; 3 * plane];
+    for (i, row) in values.chunks_exact(width).enumerate() {
+        let (y, c) = (i / 3, i % 3);
+        let out = &mut rgb[c * plane + y * width..][..width];
+        out.iter_mut().zip(row).for_each(|(o, v)| *o = line.apply(c, *v).clamp(0.0, 1.0) as f32);
+    }
+    Picture::new(width, shape.height, rgb)
+}

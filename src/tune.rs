@@ -1,0 +1,37 @@
+//! The one place that chooses between variants of an op.
+
+use std::str::FromStr;
+
+use crate::gpu::Gpu;
+use crate::ops::conv3x3::Variant;
+use crate::{Error, Result};
+
+/// How variants are chosen. The default takes what is known to be fastest on the kind of device at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    conv3x3: Option<Variant>,
+}
+
+impl Tuning {
+    /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
+    /// fastest there, see `docs/performance.md`; elsewhere the tiles made for GPUs.
+    pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> Variant {
+        let software = [Variant::Winograd, Variant::First].into_iter().filter(|_| gpu.is_software());
+        let mut wanted = self.conv3x3.into_iter().chain(software);
+        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(Variant::Tiled)
+    }
+}
+
+impl FromStr for Tuning {
+    type Err = Error;
+
+    /// `conv3x3=NAME`.
+    fn from_str(text: &str) -> Result<Self> {
+        let names = Variant::ALL.map(Variant::name).join(", ");
+        let wrong =
+            || Error::Setting(format!("{text:?} is no variant; write conv3x3=NAME with one of {names}"));
+        let name = text.strip_prefix("conv3x3=").ok_or_else(wrong)?;
+        let variant = Variant::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(wrong)?;
+        Ok(Self { conv3x3: Some(variant) })
+    }
+}

@@ -1,0 +1,307 @@
+//! The binary as users meet it: what it writes, what it refuses, and how it says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// A folder with two small pictures in it.
+struct Studio {
+    folder: TempDir,
+}
+
+impl Studio {
+    fn new() -> Self {
+        let studio = Self { folder: TempDir::new().unwrap() };
+        studio.paint("photo.png", 40, 33);
+        studio.paint("painting.png", 32, 37);
+        studio
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A picture with gradients and edges.
+    fn paint(&self, name: &str, width: u32, height: u32) {
+        let shade = |x: u32, y: u32| {
+            [(x * 7 + y) as u8, (y * 5) as u8, if (x / 5 + y / 3) % 2 == 0 { 200 } else { 30 }]
+        };
+        image::RgbImage::from_fn(width, height, |x, y| image::Rgb(shade(x, y)))
+            .save(self.path(name))
+            .unwrap();
+    }
+
+    /// The command, inside the folder.
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("impasto"));
+        command.current_dir(self.folder.path()).args(arguments.split_whitespace()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Names of all files.
+    fn files(&self) -> Vec<String> {
+        let name = |entry: Result<fs::DirEntry, _>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// Runs what must be refused, with exit code `code`, a message with `text`, and every file as it was.
+    fn refuses(&self, code: i32, text: &str, arguments: &str) {
+        let snapshot = || -> Vec<(String, Option<Vec<u8>>)> {
+            self.files().into_iter().map(|f| (f.clone(), fs::read(self.path(&f)).ok())).collect()
+        };
+        let before = snapshot();
+        let output = self.run(arguments);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
+        assert!(message.contains(text), "{arguments}: expected {text:?} in: {message}");
+        assert!(!message.contains("panicked"), "{arguments}: {message}");
+        assert!(message.starts_with("error: "), "{arguments}: {message}");
+        assert!(before == snapshot(), "{arguments} changed files");
+    }
+}
+
+const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
+
+#[test]
+fn a_run_writes_the_picture_and_names_it_last() {
+    let studio = Studio::new();
+    let output = studio.run(&format!("{RUN} --losses losses.jsonl --contact-sheet sheet.jpg"));
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().last(), Some("out.png"));
+    assert!(talk.contains("2/2"), "{talk}");
+    let picture = image::open(studio.path("out.png")).unwrap();
+    assert_eq!((picture.width(), picture.height()), (40, 33));
+    assert!(image::open(studio.path("sheet.jpg")).unwrap().width() > 3 * 28);
+    let losses = fs::read_to_string(studio.path("losses.jsonl")).unwrap();
+    let losses: Vec<serde_json::Value> = losses.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(losses.len(), 2);
+    for (index, line) in losses.iter().enumerate() {
+        let value = |key: &str| line[key].as_f64().unwrap();
+        assert_eq!(value("iteration"), index as f64);
+        let sum: f64 = line["style_layers"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).sum();
+        assert!((sum - value("style")).abs() <= 1e-9 * sum);
+        assert!(
+            (value("content") + value("style") + value("tv") - value("total")).abs() <= 1e-9 * value("total")
+        );
+    }
+    assert_eq!(losses[0]["content"], 0.0, "the first picture is the content");
+    let nothing_else = ["losses.jsonl", "out.png", "painting.png", "photo.png", "sheet.jpg"];
+    assert_eq!(studio.files(), nothing_else);
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let studio = Studio::new();
+    let mut results = Vec::new();
+    for extra in ["", "-q"] {
+        let output = studio.run(&format!("{RUN} --losses l --json {extra}"));
+        assert!(output.status.success());
+        results.push((fs::read(studio.path("out.png")).unwrap(), fs::read(studio.path("l")).unwrap()));
+    }
+    assert!(results[0] == results[1]);
+}
+
+#[test]
+fn json_lines_tell_every_iteration_and_the_end() {
+    let studio = Studio::new();
+    let output = studio.run(&format!("{RUN} --json -q"));
+    assert!(output.stderr.is_empty());
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let events: Vec<_> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["iteration", "iteration", "done"]);
+    assert_eq!(lines[2]["output"], "out.png");
+}
+
+#[test]
+fn sizes_and_starts_are_what_was_asked_for() {
+    let studio = Studio::new();
+    for (arguments, width, height) in [
+        ("--size 20", 20, 17),
+        ("--size 24x48 --style-size 17x19", 24, 48),
+        ("--size 60", 60, 50),
+        ("--init noise --seed 7 --size 16", 19, 16),
+        ("--init painting.png --size 20", 20, 17),
+    ] {
+        let arguments = arguments.replace("--size 16", "--size 19x16");
+        let output = studio.run(&format!("{RUN} {arguments} -q"));
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        let picture = image::open(studio.path("out.png")).unwrap();
+        assert_eq!((picture.width(), picture.height()), (width, height), "{arguments}");
+    }
+}
+
+#[test]
+fn useless_pictures_are_refused() {
+    let studio = Studio::new();
+    fs::write(studio.path("empty.png"), "").unwrap();
+    fs::write(studio.path("text.jpg"), "dear diary").unwrap();
+    let whole = fs::read(studio.path("photo.png")).unwrap();
+    fs::write(studio.path("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::create_dir(studio.path("folder.png")).unwrap();
+    studio.paint("line.png", 1, 64);
+    studio.paint("small.png", 15, 40);
+    for (content, code, text) in [
+        ("missing.png", 1, "missing.png"),
+        ("empty.png", 1, "empty"),
+        ("text.jpg", 1, "text.jpg"),
+        ("cut.png", 1, "cut.png"),
+        ("folder.png", 1, "folder"),
+        ("line.png", 2, "1 x 64"),
+        ("small.png", 2, "16 x 16"),
+    ] {
+        studio.refuses(code, text, &format!("stylize {content} painting.png -o out.png"));
+        studio.refuses(
+            code,
+            text,
+            &format!(
+                "stylize photo.png {content} -o out.png --style-size {}",
+                match content {
+                    "line.png" => "1x64",
+                    "small.png" => "15x40",
+                    _ => "32",
+                }
+            ),
+        );
+    }
+}
+
+#[test]
+fn useless_outputs_are_refused_before_the_run() {
+    let studio = Studio::new();
+    fs::create_dir(studio.path("folder.png")).unwrap();
+    studio.refuses(2, "photo.png is an input", "stylize photo.png painting.png -o photo.png");
+    studio.refuses(2, "is an input", "stylize photo.png painting.png -o ./painting.png");
+    studio.refuses(2, "is an input", "stylize photo.png painting.png -o out.png --losses photo.png");
+    studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --contact-sheet out.png");
+    studio.refuses(1, "ending", "stylize photo.png painting.png -o out.gif");
+    studio.refuses(1, "ending", "stylize photo.png painting.png -o out");
+    studio.refuses(1, "no folder", "stylize photo.png painting.png -o missing/out.png");
+    studio.refuses(1, "folder", "stylize photo.png painting.png -o folder.png");
+    studio.refuses(1, "no folder", "stylize photo.png painting.png -o out.png --losses missing/l");
+}
+
+#[test]
+fn useless_numbers_are_refused() {
+    let studio = Studio::new();
+    for option in ["content-weight", "style-weight", "tv-weight", "learning-rate"] {
+        for value in ["-1", "nan", "inf", "-inf", "1e300", "many"] {
+            let output = studio.run(&format!("{RUN} --{option} {value}"));
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "--{option} {value}: {message}");
+            assert!(message.starts_with("error: ") && !studio.path("out.png").exists(), "{message}");
+        }
+    }
+    studio.refuses(2, "nothing to do", &format!("{RUN} --content-weight 0 --style-weight 0 --tv-weight 0"));
+    for size in ["0", "-5", "0x10", "10x", "big", "99999999999999999999", "70000"] {
+        studio.refuses(2, "size", &format!("{RUN} --size={size}"));
+        studio.refuses(2, "size", &format!("{RUN} --style-size={size}"));
+    }
+    studio.refuses(2, "iterations", &format!("{RUN}9999999999999999999999"));
+    studio.refuses(2, "too many", &format!("{RUN}99999999999"));
+}
+
+#[test]
+fn a_size_beyond_the_adapter_names_the_largest_that_fits() {
+    let studio = Studio::new();
+    let output = studio.run(&format!("{RUN} --size 65536x65536"));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("the largest that fits is"), "{message}");
+}
+
+#[test]
+fn useless_weights_are_refused() {
+    let studio = Studio::new();
+    let whole = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/vgg19.safetensors")).unwrap();
+    fs::write(studio.path("empty"), "").unwrap();
+    fs::write(studio.path("cut"), &whole[..whole.len() - 1000]).unwrap();
+    fs::write(studio.path("lies"), u64::MAX.to_le_bytes()).unwrap();
+    fs::write(studio.path("text"), "not weights at all, but long enough to hold a header").unwrap();
+    for file in ["missing", "empty", "cut", "lies", "text", "photo.png"] {
+        studio.refuses(1, "cannot use weights", &format!("{RUN} --weights {file}"));
+    }
+}
+
+#[test]
+fn adapters_are_listed_and_chosen() {
+    let studio = Studio::new();
+    let output = studio.run("devices --json");
+    assert!(output.status.success());
+    let adapters: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(adapters[0]["default"], true);
+    assert!(!studio.run("devices").stdout.is_empty());
+    studio.refuses(1, "no adapter is called", &format!("{RUN} --adapter voodoo"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_an_adapter_it_says_what_to_install() {
+    let studio = Studio::new();
+    for arguments in [RUN, "devices", "check"] {
+        let output = studio.command(arguments).env("VK_DRIVER_FILES", "/nowhere").output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("mesa-vulkan-drivers"), "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_the_picture_so_far() {
+    let studio = Studio::new();
+    let child = studio
+        .command("stylize photo.png painting.png -o out.png --iterations 100000 --json --losses l")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = child;
+    // The first line tells that it is running.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    lines.next().unwrap().unwrap();
+    let rest = std::thread::spawn(move || lines.map_while(Result::ok).last());
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let done: serde_json::Value = serde_json::from_str(&rest.join().unwrap().unwrap()).unwrap();
+    assert_eq!(done["interrupted"], true);
+    image::open(studio.path("out.png")).unwrap();
+    let losses = fs::read_to_string(studio.path("l")).unwrap();
+    assert_eq!(losses.lines().count() as u64, done["iterations"].as_u64().unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn closed_pipes_are_no_failure() {
+    let studio = Studio::new();
+    let mut child = studio.command(&format!("{RUN} --json")).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    std::thread::sleep(Duration::from_millis(1));
+    let status = child.wait().unwrap();
+    // Nobody reads the data any more, but the picture was asked for.
+    assert!(status.success(), "{status}");
+    image::open(studio.path("out.png")).unwrap();
+}
+
+#[test]
+fn help_names_every_command() {
+    let studio = Studio::new();
+    let help = String::from_utf8(studio.run("--help").stdout).unwrap();
+    for command in ["stylize", "devices", "check", "weights"] {
+        assert!(help.contains(command), "{help}");
+        assert!(studio.run(&format!("{command} --help")).status.success());
+    }
+    assert_eq!(studio.run("paint").status.code(), Some(2));
+    assert_eq!(studio.run("").status.code(), Some(2));
+}
