@@ -9,20 +9,20 @@
 // carried as c += (1 - beta) (1 - c), because computing 1 - beta^t from a rounded power loses four digits at t = 1.
 
 struct Params {
-    row: u32,                // values of a row of the picture: 3 * width
-    learning_rate: f32,
-    decay: f32,              // factor on the learning rate
-    decay_every: u32,        // iterations between decays
-    beta1: f32,
-    beta2: f32,
-    one_minus_beta1: f32,
-    one_minus_beta2: f32,
-    epsilon: f32,
-    slots: u32,              // loss terms
-    history: u32,            // iterations that the log holds
+    row: u32,          // values of a row of the picture: 3 * width
+    decay_every: u32,  // iterations between decays
+    slots: u32,        // loss terms
+    history: u32,      // iterations that the log holds
 }
 
 alias real = f32;
+
+// Constants rather than parameters, so that they have the precision of `real`.
+const LEARNING_RATE: real = 0.3;
+const DECAY: real = 0.8;
+const BETA1: real = 0.9;    // decay rates and floor as in the paper
+const BETA2: real = 0.999;
+const EPSILON: real = 1e-8;
 
 // All zero before the first iteration.
 struct State {
@@ -48,12 +48,12 @@ fn advance() {
         log[(state.t % params.history) * params.slots + i] = losses[i];
     }
     if state.t == 0u {
-        state.learning_rate = real(params.learning_rate);
+        state.learning_rate = LEARNING_RATE;
     } else if state.t % params.decay_every == 0u {
-        state.learning_rate *= real(params.decay);
+        state.learning_rate *= DECAY;
     }
-    state.correction1 += real(params.one_minus_beta1) * (real(1) - state.correction1);
-    state.correction2 += real(params.one_minus_beta2) * (real(1) - state.correction2);
+    state.correction1 += (1 - BETA1) * (1 - state.correction1);
+    state.correction2 += (1 - BETA2) * (1 - state.correction2);
     state.t += 1u;
 }
 
@@ -62,10 +62,10 @@ fn step(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.row { return; }
     let i = id.y * params.row + id.x;
     let g = real(dx[i]);
-    m[i] = real(params.beta1) * m[i] + real(params.one_minus_beta1) * g;
-    v[i] = real(params.beta2) * v[i] + real(params.one_minus_beta2) * g * g;
+    m[i] = BETA1 * m[i] + (1 - BETA1) * g;
+    v[i] = BETA2 * v[i] + (1 - BETA2) * g * g;
     let mean = m[i] / state.correction1;
     let root = sqrt(v[i] / state.correction2);
-    exact[i] -= state.learning_rate * mean / (root + real(params.epsilon));
+    exact[i] -= state.learning_rate * mean / (root + EPSILON);
     x[i] = f32(exact[i]);
 }

@@ -1,12 +1,12 @@
-// 3x3 convolution with zero padding and stride 1, bias and ReLU; the readable form, one output per invocation.
-// Backward masks dy where the ReLU was shut and applies the taps mirrored.
+// The first convolution, 3 x 3 from three channels, with bias and ReLU; backward the gradient of its input.
+// For subgroups of exactly 8: a lane loads one of the texels of weights, and the subgroup shares them by shuffles.
+// An invocation has four pixels of a row in all channels (forward), or 4 x 4 pixels (backward).
 
 struct Params {
     w: u32,
-    h: u32,      // output rows of this band
-    h_in: u32,   // input rows of this band: one more on a side where the map goes on
-    top: u32,    // 1 if the first input row stands above the first output row, else 0
-    c_in: u32,
+    h: u32,       // output rows of this band
+    h_in: u32,    // input rows of this band: one more on a side where the map goes on
+    top: u32,     // 1 if the first input row stands above the first output row, else 0
     c_out: u32,
 }
 
@@ -14,56 +14,159 @@ const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
-@group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
-@group(0) @binding(3) var<storage, read> x: array<f32>;         // h_in x c_in x w
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // h x c_out x w
-@group(0) @binding(5) var<storage, read> dy: array<f32>;        // h_in x c_out x w
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
+// c_out x 8 texels in rows of 256, the numbers of an output channel: 3 x 3 x 3 weights, bias, 0, 0, 0, 0
+@group(0) @binding(1) var weights: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;         // h_in x 3 x w
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c_out x w
+@group(0) @binding(4) var<storage, read> dy: array<f32>;        // h_in x c_out x w
+@group(0) @binding(5) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x 3 x w
 
-// The input row and column under tap k of output pixel (row, column), if it is inside the map.
-fn at(row: u32, column: u32, tap: u32) -> vec3u {
-    let r = i32(row + params.top + tap / 3u) - 1;
-    let k = i32(column + tap % 3u) - 1;
-    let inside = r >= 0 && r < i32(params.h_in) && k >= 0 && k < i32(params.w);
-    return vec3u(u32(r), u32(k), u32(inside));
+// The texel of weights of this lane.
+fn numbers(o: u32, lane: u32) -> vec4f {
+    let i = 8u * o + lane;
+    return textureLoad(weights, vec2u(i & 255u, i >> 8u));
 }
 
-@compute @workgroup_size(64)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.h * params.w { return; }
-    let row = id.x / params.w;
-    let column = id.x % params.w;
-    var sum = bias[id.y];
-    for (var c = 0u; c < params.c_in; c++) {
-        for (var tap = 0u; tap < 9u; tap++) {
-            let p = at(row, column, tap);
-            if p.z == 1u {
-                sum += weights[(tap * params.c_in + c) * params.c_out + id.y] * x[(p.x * params.c_in + c) * params.w + p.y];
+// Three weights of a row of taps, from number n on.
+fn taps(w: vec4f, n: u32) -> vec3f {
+    return vec3f(
+        subgroupShuffle(w[n % 4u], n / 4u),
+        subgroupShuffle(w[(n + 1u) % 4u], (n + 1u) / 4u),
+        subgroupShuffle(w[(n + 2u) % 4u], (n + 2u) / 4u),
+    );
+}
+
+// A row above the map or a column left of it has wrapped around and is too large.
+fn inside(row: u32, column: u32) -> bool {
+    return row < params.h_in && column < params.w;
+}
+
+fn pixel(row: u32, c: u32, column: u32) -> f32 {
+    let ok = inside(row, column);
+    return select(0.0, x[select(0u, (row * 3u + c) * params.w + column, ok)], ok);
+}
+
+fn upstream(row: u32, c: u32, column: u32) -> f32 {
+    let ok = inside(row, column);
+    let i = select(0u, (row * params.c_out + c) * params.w + column, ok);
+    var d = select(0.0, dy[i], ok);
+    if RELU { d = select(0.0, d, kept[i] > 0.0); }
+    return d;
+}
+
+// What lies under the three taps of a row: a column of four pixels for each tap.
+fn forward_row(row: u32, c: u32, column: u32) -> mat3x4f {
+    let a = pixel(row, c, column);
+    let b = pixel(row, c, column + 1u);
+    let d = pixel(row, c, column + 2u);
+    let e = pixel(row, c, column + 3u);
+    let f = pixel(row, c, column + 4u);
+    let g = pixel(row, c, column + 5u);
+    return mat3x4f(a, b, d, e, b, d, e, f, d, e, f, g);
+}
+
+// The same with mirrored taps.
+fn backward_row(row: u32, c: u32, column: u32) -> mat3x4f {
+    let a = upstream(row, c, column);
+    let b = upstream(row, c, column + 1u);
+    let d = upstream(row, c, column + 2u);
+    let e = upstream(row, c, column + 3u);
+    let f = upstream(row, c, column + 4u);
+    let g = upstream(row, c, column + 5u);
+    return mat3x4f(d, e, f, g, b, d, e, f, a, b, d, e);
+}
+
+@compute @workgroup_size(8)
+fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let across = (params.w + 3u) / 4u;
+    let row = id.x / across;
+    let column = id.x % across * 4u;
+    let top = row + params.top - 1u;
+    let r0 = forward_row(top, 0u, column - 1u);
+    let r1 = forward_row(top + 1u, 0u, column - 1u);
+    let r2 = forward_row(top + 2u, 0u, column - 1u);
+    let g0 = forward_row(top, 1u, column - 1u);
+    let g1 = forward_row(top + 1u, 1u, column - 1u);
+    let g2 = forward_row(top + 2u, 1u, column - 1u);
+    let b0 = forward_row(top, 2u, column - 1u);
+    let b1 = forward_row(top + 1u, 2u, column - 1u);
+    let b2 = forward_row(top + 2u, 2u, column - 1u);
+    // The 27 taps and, for the bias, 1: four numbers for each texel.
+    let x0 = mat4x4f(r0[0], r0[1], r0[2], r1[0]);
+    let x1 = mat4x4f(r1[1], r1[2], r2[0], r2[1]);
+    let x2 = mat4x4f(r2[2], g0[0], g0[1], g0[2]);
+    let x3 = mat4x4f(g1[0], g1[1], g1[2], g2[0]);
+    let x4 = mat4x4f(g2[1], g2[2], b0[0], b0[1]);
+    let x5 = mat4x4f(b0[2], b1[0], b1[1], b1[2]);
+    let x6 = mat4x4f(b2[0], b2[1], b2[2], vec4f(1.0));
+    for (var o = 0u; o < params.c_out; o++) {
+        let w = numbers(o, lane);
+        var sum = x6 * subgroupBroadcast(w, 6u);
+        sum += x0 * subgroupBroadcast(w, 0u);
+        sum += x1 * subgroupBroadcast(w, 1u);
+        sum += x2 * subgroupBroadcast(w, 2u);
+        sum += x3 * subgroupBroadcast(w, 3u);
+        sum += x4 * subgroupBroadcast(w, 4u);
+        sum += x5 * subgroupBroadcast(w, 5u);
+        if RELU { sum = max(sum, vec4f()); }
+        let i = (row * params.c_out + o) * params.w + column;
+        for (var k = 0u; k < 4u; k++) {
+            if row < params.h && column + k < params.w { y[i + k] = sum[k]; }
+        }
+    }
+}
+
+// Adds to four rows of pixels of one input channel, whose taps are the numbers from n on.
+fn spread(sum: mat4x4f, z: array<mat3x4f, 6>, w: vec4f, n: u32) -> mat4x4f {
+    let a = taps(w, n);
+    let b = taps(w, n + 3u);
+    let c = taps(w, n + 6u);
+    return mat4x4f(
+        sum[0] + z[2] * a + z[1] * b + z[0] * c,
+        sum[1] + z[3] * a + z[2] * b + z[1] * c,
+        sum[2] + z[4] * a + z[3] * b + z[2] * c,
+        sum[3] + z[5] * a + z[4] * b + z[3] * c,
+    );
+}
+
+fn store(row: u32, c: u32, column: u32, sum: mat4x4f) {
+    for (var r = 0u; r < 4u; r++) {
+        for (var k = 0u; k < 4u; k++) {
+            if row + r < params.h && column + k < params.w {
+                let i = ((row + r) * 3u + c) * params.w + column + k;
+                var d = sum[r][k];
+                if ACCUMULATE { d += dx[i]; }
+                dx[i] = d;
             }
         }
     }
-    if RELU { sum = max(sum, 0.0); }
-    y[(row * params.c_out + id.y) * params.w + column] = sum;
 }
 
-@compute @workgroup_size(64)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.h * params.w { return; }
-    let row = id.x / params.w;
-    let column = id.x % params.w;
-    var sum = 0.0;
-    for (var c = 0u; c < params.c_out; c++) {
-        for (var tap = 0u; tap < 9u; tap++) {
-            let p = at(row, column, tap);
-            let i = (p.x * params.c_out + c) * params.w + p.y;
-            if p.z == 1u && (!RELU || kept[i] > 0.0) {
-                sum += weights[((8u - tap) * params.c_in + id.y) * params.c_out + c] * dy[i];
-            }
-        }
+@compute @workgroup_size(8)
+fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let across = (params.w + 3u) / 4u;
+    let row = id.x / across * 4u;
+    let column = id.x % across * 4u;
+    let top = row + params.top - 1u;
+    var red = mat4x4f();
+    var green = mat4x4f();
+    var blue = mat4x4f();
+    for (var o = 0u; o < params.c_out; o++) {
+        let w = numbers(o, lane);
+        let z = array(
+            backward_row(top, o, column - 1u),
+            backward_row(top + 1u, o, column - 1u),
+            backward_row(top + 2u, o, column - 1u),
+            backward_row(top + 3u, o, column - 1u),
+            backward_row(top + 4u, o, column - 1u),
+            backward_row(top + 5u, o, column - 1u),
+        );
+        red = spread(red, z, w, 0u);
+        green = spread(green, z, w, 9u);
+        blue = spread(blue, z, w, 18u);
     }
-    let i = (row * params.c_in + id.y) * params.w + column;
-    if ACCUMULATE { sum += dx[i]; }
-    dx[i] = sum;
+    store(row, 0u, column, red);
+    store(row, 1u, column, green);
+    store(row, 2u, column, blue);
 }

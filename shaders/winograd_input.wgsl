@@ -20,16 +20,20 @@ const RELU: bool = true;
 @group(0) @binding(3) var<storage, read> kept: array<f32>;     // h_in x c x w, the y that forward wrote
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x c/4 x stride x 4
 
-const A: f32 = 0.70710678;
-const B: f32 = 1.41421356;
+// The points are 0, A, -A, B, -B and infinity, near sqrt(1/2) and sqrt(2). All products of them that are used are exact
+// in float32: rounded ones would be off by the same in every layer.
+const A: f32 = 0.703125;
+const B: f32 = 1.40625;
 
-// Six inputs at the points 0, A, -A, B, -B and infinity; the factors that belong to the points are in the weights.
+// Six inputs at the points; the factors that belong to the points are in the weights.
 fn transform(d: array<f32, 6>) -> array<f32, 6> {
-    let p = d[4] - 2.0 * d[2];
-    let q = A * d[3] - B * d[1];
-    let r = d[4] - 0.5 * d[2];
-    let s = B * d[3] - A * d[1];
-    return array(d[0] - 2.5 * d[2] + d[4], p + q, p - q, r + s, r - s, d[1] - 2.5 * d[3] + d[5]);
+    let p = d[4] - B * B * d[2];
+    let q = A * d[3] - A * B * B * d[1];
+    let r = d[4] - A * A * d[2];
+    let s = B * d[3] - A * A * B * d[1];
+    let zero = A * A * B * B * d[0] - (A * A + B * B) * d[2] + d[4];
+    let infinity = A * A * B * B * d[1] - (A * A + B * B) * d[3] + d[5];
+    return array(zero, p + q, p - q, r + s, r - s, infinity);
 }
 
 // The row and column of the tile's first input.

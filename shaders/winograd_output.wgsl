@@ -19,8 +19,9 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c x w
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // h x c x w
 
-const A: f32 = 0.70710678;
-const B: f32 = 1.41421356;
+// The points of step 1.
+const A: f32 = 0.703125;
+const B: f32 = 1.40625;
 
 // Four outputs from six products at the points 0, A, -A, B, -B and infinity.
 fn transform(m: array<f32, 6>) -> array<f32, 4> {
@@ -28,7 +29,7 @@ fn transform(m: array<f32, 6>) -> array<f32, 4> {
     let q = m[1] - m[2];
     let r = m[3] + m[4];
     let s = m[3] - m[4];
-    return array(m[0] + p + r, A * q + B * s, 0.5 * p + 2.0 * r, 0.5 * A * q + 2.0 * B * s + m[5]);
+    return array(m[0] + p + r, A * q + B * s, A * A * p + B * B * r, A * A * A * q + B * B * B * s + m[5]);
 }
 
 // The pixels of a tile, column by column.

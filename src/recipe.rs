@@ -51,6 +51,11 @@ impl<'a> Recipe<'a> {
         Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
     }
 
+    /// The Gram matrix, in the variant for this device.
+    pub(crate) fn gram(&self, tape: &mut Tape, x: Var) -> Var {
+        gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
+    }
+
     /// What `look` sees of a picture at `taps`, in the order of `taps`.
     pub(crate) fn measure(
         &self,
@@ -99,7 +104,7 @@ impl<'a> Recipe<'a> {
             }
             if let Some(index) = styles.iter().position(|t| *t == tap) {
                 tape.op(format!("{tap}.gram"));
-                let g = gram(tape, x);
+                let g = self.gram(tape, x);
                 tape.op(format!("{tap}.style"));
                 let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
                 mse(tape, g, target, settings.style_weight, Slot { losses, index: contents.len() + index });

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::gpu::{Gpu, Readback};
-use crate::ops::gram::gram;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::real::Real;
@@ -138,7 +137,7 @@ impl<'a> Builder<'a> {
         recipe.fits(shape)?;
         let mut grams: Vec<Vec<f64>> = Vec::new();
         for (picture, weight) in &styles {
-            let measured = recipe.measure(picture, &settings.style_layers, gram)?;
+            let measured = recipe.measure(picture, &settings.style_layers, |tape, x| recipe.gram(tape, x))?;
             grams.resize(measured.len(), Vec::new());
             for (sum_of, gram) in grams.iter_mut().zip(measured) {
                 sum_of.resize(gram.len(), 0.0);

@@ -39,6 +39,13 @@ impl Shape {
         self.height * self.width
     }
 
+    /// Bands of rows must begin at a multiple of this, so that what is bound begins where every device allows it.
+    pub(crate) fn row_alignment(&self) -> usize {
+        // 256 bytes, a power of two, divided by what a row already has of it.
+        let row = self.channels * self.width * 4;
+        256 >> row.trailing_zeros().min(8)
+    }
+
     /// Where the values of some rows stand.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Range<usize> {
         let row = self.channels * self.width;

@@ -110,6 +110,9 @@ pub(crate) struct Group {
     pub(crate) backward: Vec<Step>,
 }
 
+/// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
+const BAND_PIXELS: usize = 1 << 20;
+
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
 pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
@@ -248,16 +251,19 @@ impl<'g> Tape<'g> {
         }
     }
 
-    /// Splits the rows of the first shape into bands, so that no binding passes the device's limit. One band is the
-    /// rule; large pictures on drivers with small bindings have several. The other maps are bound with the rows
-    /// that belong to a band and one more on both sides.
+    /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch passes the device's limits.
+    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps may
+    /// be bound with the rows that belong to a band and one more on each side.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
         let values = (self.gpu.max_binding() / 4) as usize;
         let height = shapes[0].height;
+        let align = shapes.iter().map(Shape::row_alignment).max().unwrap_or(1);
         let fits = |s: &Shape| {
-            (values / (s.channels * s.width).max(1)).saturating_sub(2) / s.height.div_ceil(height)
+            let rows = (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment());
+            (rows / s.height.div_ceil(height)).min(BAND_PIXELS / s.width.max(1))
         };
-        let rows = shapes.iter().map(fits).min().unwrap_or(height).clamp(1, height);
+        let rows = shapes.iter().map(fits).min().unwrap_or(height);
+        let rows = if rows < height { (rows / align * align).max(align) } else { height };
         (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
     }
 

@@ -85,9 +85,9 @@ pub struct Outcome {
 const ELEMENTWISE: usize = 2500;
 /// Random directions compared where there are too many coordinates.
 const DIRECTIONS: usize = 24;
-/// Half the distance of a central difference. Float64 leaves 1e-11 of relative error at this step, and a kink is met
-/// with a probability of about 1e-5 per value.
-const STEP: f64 = 1e-5;
+/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step, and a kink is
+/// met with a probability of about 1e-7 per value.
+const STEP: f64 = 1e-7;
 
 impl Case {
     /// A case without its functions: complete it with one of the `record` functions and [`Self::reference`].

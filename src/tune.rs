@@ -3,22 +3,29 @@
 use std::str::FromStr;
 
 use crate::gpu::Gpu;
-use crate::ops::conv3x3::Variant;
+use crate::ops::{conv3x3, gram};
 use crate::{Error, Result};
 
 /// How variants are chosen. The default takes what is known to be fastest on the kind of device at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
-    conv3x3: Option<Variant>,
+    conv3x3: Option<conv3x3::Variant>,
 }
 
 impl Tuning {
     /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
     /// fastest there, see `docs/performance.md`; elsewhere the tiles made for GPUs.
-    pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> Variant {
-        let software = [Variant::Winograd, Variant::First].into_iter().filter(|_| gpu.is_software());
+    pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
+        let software =
+            [conv3x3::Variant::Winograd, conv3x3::Variant::First].into_iter().filter(|_| gpu.is_software());
         let mut wanted = self.conv3x3.into_iter().chain(software);
-        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(Variant::Tiled)
+        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Tiled)
+    }
+
+    /// The Gram matrix of `c` channels.
+    pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
+        let subgroup = gram::Variant::Subgroup;
+        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Naive }
     }
 }
 
@@ -27,11 +34,12 @@ impl FromStr for Tuning {
 
     /// `conv3x3=NAME`.
     fn from_str(text: &str) -> Result<Self> {
-        let names = Variant::ALL.map(Variant::name).join(", ");
+        let names = conv3x3::Variant::ALL.map(conv3x3::Variant::name).join(", ");
         let wrong =
             || Error::Setting(format!("{text:?} is no variant; write conv3x3=NAME with one of {names}"));
         let name = text.strip_prefix("conv3x3=").ok_or_else(wrong)?;
-        let variant = Variant::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(wrong)?;
+        let variant =
+            conv3x3::Variant::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(wrong)?;
         Ok(Self { conv3x3: Some(variant) })
     }
 }

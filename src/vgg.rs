@@ -148,6 +148,7 @@ pub struct Vgg {
     filters: Vec<Filter>,
     input: Affine,
     bytes: u64,
+    tuning: Tuning,
 }
 
 impl Vgg {
@@ -165,12 +166,17 @@ impl Vgg {
         let filters: Vec<_> = weights.layers.iter().map(upload).collect::<Result<_>>()?;
         let input = Affine::normalize(weights.input_mean.map(f64::from), weights.input_std.map(f64::from));
         let bytes = filters.iter().map(Filter::bytes).sum();
-        Ok(Self { network, filters, input, bytes })
+        Ok(Self { network, filters, input, bytes, tuning: *tuning })
     }
 
     /// From pictures in 0..1 to this network's input.
     pub fn input(&self) -> Affine {
         self.input
+    }
+
+    /// How variants are chosen for what is recorded with this network.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// Device memory of the weights.

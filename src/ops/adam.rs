@@ -1,6 +1,7 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
 use crate::kernel;
+use crate::kernel::Source;
 use crate::real::Real;
 use crate::tape::{Tape, Tensor, Var};
 
@@ -14,10 +15,6 @@ pub struct Schedule {
     /// Iterations between decays; at least 1.
     pub decay_every: usize,
 }
-
-/// Decay rates of the two means and the floor of the denominator, as in the paper.
-const BETA: [f64; 2] = [0.9, 0.999];
-const EPSILON: f64 = 1e-8;
 
 /// The log of losses that is kept along with the steps.
 #[derive(Clone, Copy, Debug)]
@@ -58,24 +55,21 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
     };
     let params = [
         ("row", row.into()),
-        ("learning_rate", schedule.learning_rate.into()),
-        ("decay", schedule.decay.into()),
         ("decay_every", schedule.decay_every.into()),
-        ("beta1", BETA[0].into()),
-        ("beta2", BETA[1].into()),
-        ("one_minus_beta1", (1.0 - BETA[0]).into()),
-        ("one_minus_beta2", (1.0 - BETA[1]).into()),
-        ("epsilon", EPSILON.into()),
         ("slots", log.slots.into()),
         ("history", log.history.into()),
     ];
-    tape.update(kernel!("adam", "advance").constant("real", real.wgsl()))
+    let kernel = |kernel: Source| {
+        let (rate, decay) = (format!("{:?}", schedule.learning_rate), format!("{:?}", schedule.decay));
+        kernel.constant("real", real.wgsl()).constant("LEARNING_RATE", rate).constant("DECAY", decay)
+    };
+    tape.update(kernel(kernel!("adam", "advance")))
         .params(params)
         .bind("state", adam.state)
         .bind("losses", log.losses)
         .bind("log", adam.log)
         .grid([1; 3]);
-    tape.update(kernel!("adam", "step").constant("real", real.wgsl()))
+    tape.update(kernel(kernel!("adam", "step")))
         .params(params)
         .bind("state", adam.state)
         .upstream("dx", x)

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::winograd;
 use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
-use crate::tape::{Memory, Shape, Tape, Tensor, Var};
+use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
 use crate::testing::{Case, Input};
 use crate::{Result, kernel};
 
@@ -40,7 +40,7 @@ impl Variant {
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
         match self {
             Self::Naive | Self::Tiled => true,
-            Self::First => false && gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
+            Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
             Self::Winograd => gpu.has_subgroups_of(8) && c_in.is_multiple_of(32) && c_out.is_multiple_of(32),
         }
     }
@@ -104,9 +104,11 @@ fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
     weights.chunks_exact(27).zip(bias).flat_map(row).collect()
 }
 
-/// The rows that a band of output rows reads: one more on each side, as far as the map goes.
-fn halo(rows: &Range<usize>, height: usize) -> Range<usize> {
-    rows.start.saturating_sub(1)..(rows.end + 1).min(height)
+/// The rows that a band of output rows reads: one more on each side, as far as the map goes, and begun where a binding
+/// may begin.
+fn halo(rows: &Range<usize>, shape: Shape) -> Range<usize> {
+    let align = shape.row_alignment();
+    rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(shape.height)
 }
 
 /// One band of rows of one convolution, as all variants record it.
@@ -119,8 +121,27 @@ pub(crate) struct Band<'a> {
     pub(crate) relu: bool,
     /// Rows that are computed.
     pub(crate) rows: Range<usize>,
-    /// Rows that are read.
-    pub(crate) around: Range<usize>,
+}
+
+impl Band<'_> {
+    /// Rows of `x` that forward reads, and of `dy` and `y` that backward reads.
+    pub(crate) fn around(&self, map: Var) -> Range<usize> {
+        halo(&self.rows, map.shape)
+    }
+
+    /// What a direct kernel gets in both directions.
+    fn begin<'t, 'g>(&self, recorder: Recorder<'t, 'g>) -> Recorder<'t, 'g> {
+        let Self { x, filter, rows, .. } = self;
+        let recorder = recorder
+            .params([("w", x.shape.width.into()), ("h", rows.len().into()), ("c_out", filter.c_out.into())])
+            .bind("weights", self.weights);
+        // The kernel of three channels knows how many those are, and has its biases among the weights.
+        if filter.variant == Variant::First {
+            recorder
+        } else {
+            recorder.params([("c_in", filter.c_in.into())])
+        }
+    }
 }
 
 /// `y[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`, then `max(y, 0)` if `relu`.
@@ -134,26 +155,32 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, relu: bool) -> Var {
     let bias = tape.given("bias", &filter.bias);
     let y = tape.output("y", shape, x);
     for rows in tape.bands(&[shape, x.shape]) {
-        let around = halo(&rows, shape.height);
-        let band = Band { x, y, filter, weights, bias, relu, rows, around };
+        let band = Band { x, y, filter, weights, bias, relu, rows };
         match filter.variant {
             Variant::Naive => {
                 let grid = |c| [band.rows.len() * shape.width, c, 1];
-                let [forward, backward] = [kernel!("conv3x3", "forward"), kernel!("conv3x3", "backward")];
+                let [forward, backward] = [
+                    kernel!("conv3x3", "forward").constant("RELU", relu),
+                    kernel!("conv3x3", "backward").constant("RELU", relu),
+                ];
                 direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
             }
             Variant::Tiled => {
                 // A workgroup of 32 x 8 computes 128 pixels of 64 channels.
                 let grid = |c: usize| [(band.rows.len() * shape.width).div_ceil(4), c.div_ceil(64) * 8, 1];
-                let [forward, backward] =
-                    [kernel!("conv3x3_tiled", "forward"), kernel!("conv3x3_tiled", "backward")];
+                let [forward, backward] = [
+                    kernel!("conv3x3_tiled", "forward").constant("RELU", relu),
+                    kernel!("conv3x3_tiled", "backward").constant("RELU", relu),
+                ];
                 direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
             }
             Variant::First => {
                 // Forward computes four pixels of a row per invocation, backward four of each of four rows.
                 let across = shape.width.div_ceil(4);
-                let [forward, backward] =
-                    [kernel!("conv3x3_first", "forward"), kernel!("conv3x3_first", "backward")];
+                let [forward, backward] = [
+                    kernel!("conv3x3_first", "forward").constant("RELU", relu),
+                    kernel!("conv3x3_first", "backward").constant("RELU", relu),
+                ];
                 let (rows, blocks) = (band.rows.len(), band.rows.len().div_ceil(4));
                 direct(tape, &band, forward, [rows * across, 1, 1], backward, [blocks * across, 1, 1]);
             }
@@ -172,26 +199,18 @@ fn direct(
     backward: Source,
     backward_grid: [usize; 3],
 ) {
-    let Band { x, y, filter, rows, around, .. } = band;
-    let params: [(_, Value); 6] = [
-        ("w", x.shape.width.into()),
-        ("h", rows.len().into()),
-        ("h_in", around.len().into()),
-        ("top", (rows.start - around.start).into()),
-        ("c_in", filter.c_in.into()),
-        ("c_out", filter.c_out.into()),
-    ];
-    // The kernel of three channels has its biases among the weights.
-    let bind_bias = filter.variant != Variant::First;
-    let forward =
-        tape.forward(forward.constant("RELU", band.relu)).params(params).bind("weights", band.weights);
-    let forward = if bind_bias { forward.bind("bias", band.bias) } else { forward };
-    forward.bind("x", x.rows(around.clone())).bind("y", y.rows(rows.clone())).grid(forward_grid);
-    tape.backward(backward.constant("RELU", band.relu))
-        .params(params)
-        .bind("weights", band.weights)
-        .bind("kept", y.rows(around.clone()))
-        .upstream_rows("dy", *y, around.clone())
+    let Band { x, y, filter, rows, .. } = band;
+    let (x_rows, y_rows) = (band.around(*x), band.around(*y));
+    let seen = |seen: &Range<usize>| -> [(&'static str, Value); 2] {
+        [("h_in", seen.len().into()), ("top", (rows.start - seen.start).into())]
+    };
+    let forward = band.begin(tape.forward(forward)).params(seen(&x_rows));
+    let forward = if filter.variant == Variant::First { forward } else { forward.bind("bias", band.bias) };
+    forward.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(forward_grid);
+    band.begin(tape.backward(backward))
+        .params(seen(&y_rows))
+        .bind("kept", y.rows(y_rows.clone()))
+        .upstream_rows("dy", *y, y_rows)
         .grad_rows("dx", *x, rows.clone())
         .grid(backward_grid);
 }

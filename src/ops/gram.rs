@@ -1,51 +1,117 @@
 //! Gram matrix of a feature map.
 
+use std::ops::Range;
+
+use crate::gpu::Gpu;
 use crate::kernel;
-use crate::tape::{Shape, Tape, Var, View};
+use crate::kernel::Value;
+use crate::tape::{Shape, Tape, Tensor, Var};
 use crate::testing::{Case, Input};
 
-/// Rows summed into one partial matrix: bounds the memory of the partial sums while keeping a device busy.
+/// How the Gram matrix is computed. `tune` chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// One output per invocation.
+    Naive,
+    /// Tiles of 32 channels in registers, for software drivers.
+    Subgroup,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Naive, Self::Subgroup];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Subgroup => "subgroup",
+        }
+    }
+
+    /// Whether it can compute the matrix of `c` channels on this device.
+    pub fn supports(self, gpu: &Gpu, c: usize) -> bool {
+        match self {
+            Self::Naive => true,
+            Self::Subgroup => gpu.has_subgroups_of(8) && c.is_multiple_of(32),
+        }
+    }
+}
+
+/// Partial matrices of a band: enough to keep a device busy, few enough to be small beside the map.
 fn shares(shape: Shape) -> usize {
-    (256 / shape.channels).clamp(1, 8).min(shape.height)
+    (2048 / shape.channels).clamp(1, 32).min(shape.height)
 }
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
 ///
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
-pub fn gram(tape: &mut Tape, x: Var) -> Var {
-    let Shape { channels: c, width: w, .. } = x.shape;
+pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
+    let c = x.shape.channels;
     let bands = tape.bands(&[x.shape]);
-    let scale = 1.0 / x.shape.len() as f64;
     let shares = shares(x.shape);
     let g = tape.output("g", Shape::new(1, c, c), x);
     let partial = tape.scratch("partial", bands.len() * shares * c * c);
-    for (index, band) in bands.iter().enumerate() {
-        let params = [
+    let params = |band: &Range<usize>, index: usize| -> [(&'static str, Value); 6] {
+        [
             ("c", c.into()),
             ("h", band.len().into()),
-            ("w", w.into()),
-            ("scale", scale.into()),
+            ("w", x.shape.width.into()),
+            ("scale", (1.0 / x.shape.len() as f64).into()),
             ("shares", shares.into()),
             ("share", (index * shares).into()),
-        ];
-        tape.forward(kernel!("gram", "forward"))
-            .params(params)
+        ]
+    };
+    for (index, band) in bands.iter().enumerate() {
+        let (kernel, grid) = match variant {
+            Variant::Naive => (kernel!("gram", "forward"), [c * c, shares, 1]),
+            // A workgroup of 8 lanes has a tile of 32 x 32.
+            Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
+        };
+        tape.forward(kernel)
+            .params(params(band, index))
             .bind("x", x.rows(band.clone()))
             .bind("partial", partial)
-            .grid([c * c, shares, 1]);
-        tape.backward(kernel!("gram", "backward"))
-            .params(params)
-            .bind("x", x.rows(band.clone()))
-            .upstream("dg", g)
-            .grad_rows("dx", x, band.clone())
-            .grid([c * w, band.len(), 1]);
+            .grid(grid);
     }
     tape.forward(kernel!("gram_sum", "forward"))
         .params([("n", (c * c).into()), ("shares", (bands.len() * shares).into())])
-        .bind("partial", View::from(partial))
+        .bind("partial", partial)
         .bind("g", g.value)
         .grid([c * c, 1, 1]);
+    if x.grad.is_none() {
+        return g;
+    }
+    let sums = (variant == Variant::Subgroup).then(|| symmetrize(tape, g, params(&bands[0], 0)));
+    for (index, band) in bands.iter().enumerate() {
+        let backward = match sums {
+            None => tape.backward(kernel!("gram", "backward")).upstream("dg", g),
+            Some(sums) => tape.backward(kernel!("gram_subgroup", "backward")).bind("s", sums),
+        };
+        let pixels = band.len() * x.shape.width;
+        backward
+            .params(params(band, index))
+            .bind("x", x.rows(band.clone()))
+            .grad_rows("dx", x, band.clone())
+            .grid(match variant {
+                Variant::Naive => [c * x.shape.width, band.len(), 1],
+                Variant::Subgroup => [c / 32 * 8, pixels.div_ceil(32), 1],
+            });
+    }
     g
+}
+
+/// The texels of `(dg + dg^T) / (c n)`, which the gradient multiplies by.
+fn symmetrize(tape: &mut Tape, g: Var, params: [(&'static str, Value); 6]) -> Tensor {
+    let n = g.shape.len();
+    let (sums, texels) = (tape.scratch("sums", n), tape.scratch_texels("sums.texels", n));
+    tape.backward(kernel!("gram_subgroup", "symmetrize"))
+        .params(params)
+        .upstream("dg", g)
+        .bind("sums", sums)
+        .grid([n, 1, 1]);
+    tape.backward_copy(sums, texels, n);
+    texels
 }
 
 pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
@@ -62,14 +128,25 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
     g
 }
 
-/// One value, primes, around the kernels' tiles, a style layer's size.
+/// One value, primes, around the kernels' tiles, a style layer's size; every variant that can.
 pub fn cases() -> Vec<Case> {
-    [(1, 1, 1), (3, 5, 7), (4, 1, 33), (7, 9, 8), (64, 3, 5), (65, 2, 3), (128, 9, 4)]
-        .map(|(c, h, w)| {
-            let shape = Shape::new(c, h, w);
-            Case::new("gram", format!("{shape}"), [Input::vary("x", shape)])
-                .record(|tape, inputs| gram(tape, inputs[0].var))
-                .reference(move |inputs| reference(shape, &inputs[0]))
-        })
-        .into()
+    let sizes = [
+        (1, 1, 1),
+        (3, 5, 7),
+        (4, 1, 33),
+        (7, 9, 8),
+        (32, 1, 1),
+        (64, 3, 5),
+        (64, 7, 33),
+        (65, 2, 3),
+        (128, 9, 4),
+    ];
+    let case = |(c, h, w), variant: Variant| {
+        let shape = Shape::new(c, h, w);
+        Case::new("gram", format!("{} {shape}", variant.name()), [Input::vary("x", shape)])
+            .needs(move |gpu| variant.supports(gpu, c))
+            .record(move |tape, inputs| gram(tape, inputs[0].var, variant))
+            .reference(move |inputs| reference(shape, &inputs[0]))
+    };
+    sizes.into_iter().flat_map(|size| Variant::ALL.map(|variant| case(size, variant))).collect()
 }

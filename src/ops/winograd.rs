@@ -2,8 +2,11 @@
 //!
 //! A tile of 4 x 4 outputs depends on 6 x 6 inputs. Both are polynomials evaluated at six points in each direction,
 //! where the convolution is a product (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). The
-//! points 0, +-sqrt(1/2), +-sqrt(2) and infinity keep the rounding error near that of the direct sum. Turning a filter by
+//! points 0, +-a, +-b and infinity, with a and b near sqrt(1/2) and sqrt(2), keep the rounding error near that of the
+//! direct sum. Turning a filter by
 //! 180 degrees is the same as turning its tiles, so that the backward pass uses the same transformed weights.
+
+use std::ops::Range;
 
 use super::conv3x3::Band;
 use crate::kernel;
@@ -19,18 +22,17 @@ const BLOCK: usize = 32;
 /// Values of a row of texels.
 const TEXEL_ROW: usize = crate::gpu::Texels::ROW as usize / 4;
 
-/// Row `p` holds what a filter of three taps is at point `p`, divided by what the inverse transform leaves out.
+/// Row `p` holds what a filter of three taps is at point `p`, divided by the product of that point's distances from the
+/// other finite points.
 fn points() -> [[f64; 3]; 6] {
-    let (a, b) = (2f64.sqrt() / 3.0, 2f64.sqrt() / 6.0);
-    let (p, q) = (2.0 / 3.0, 1.0 / 6.0);
-    [
-        [1.0, 0.0, 0.0],
-        [-p, -a, -q * 2.0],
-        [-p, a, -q * 2.0],
-        [q, b, q * 2.0],
-        [q, -b, q * 2.0],
-        [0.0, 0.0, 1.0],
-    ]
+    // As in the shaders.
+    let (a, b): (f64, f64) = (0.703125, 1.40625);
+    let row = |p: f64, other: f64| {
+        let scale = 2.0 * p * p * (p * p - other * other);
+        [1.0 / scale, p / scale, p * p / scale]
+    };
+    let zero = [1.0 / (a * a * b * b), 0.0, 0.0];
+    [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
 }
 
 /// Transformed weights `G w G^T`, `36 x c_out/32 x c_in/4 x 32 x 4`: point, block of outputs, four inputs, output,
@@ -58,7 +60,8 @@ pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
 
 /// Records a band of rows: forward x -> v -> m -> y, backward dy -> v -> m -> dx.
 pub(super) fn record(tape: &mut Tape, band: &Band) {
-    let Band { x, y, filter, rows, around, .. } = band;
+    let Band { x, y, filter, rows, .. } = band;
+    let (x_rows, y_rows) = (band.around(*x), band.around(*y));
     let Shape { width, .. } = x.shape;
     let (c_in, c_out) = (filter.c_in, filter.c_out);
     let total = rows.len().div_ceil(4) * width.div_ceil(4);
@@ -72,11 +75,11 @@ pub(super) fn record(tape: &mut Tape, band: &Band) {
     for first in (0..total).step_by(stride) {
         let tiles = stride.min(total - first);
         // What reads a map with its surroundings, and what writes one.
-        let reads = |c: usize| -> [(&'static str, Value); 7] {
+        let reads = |c: usize, seen: &Range<usize>| -> [(&'static str, Value); 7] {
             [
                 ("w", width.into()),
-                ("h_in", around.len().into()),
-                ("top", (rows.start - around.start).into()),
+                ("h_in", seen.len().into()),
+                ("top", (rows.start - seen.start).into()),
                 ("c", c.into()),
                 ("first", first.into()),
                 ("tiles", tiles.into()),
@@ -100,8 +103,8 @@ pub(super) fn record(tape: &mut Tape, band: &Band) {
         let product = |c: usize| [c / BLOCK * 8, tiles.div_ceil(BLOCK), POINTS];
 
         tape.forward(kernel!("winograd_input", "forward"))
-            .params(reads(c_in))
-            .bind("x", x.rows(around.clone()))
+            .params(reads(c_in, &x_rows))
+            .bind("x", x.rows(x_rows.clone()))
             .bind("v", v)
             .grid(edge(c_in));
         tape.forward_copy(v, texels, values(c_in));
@@ -122,9 +125,9 @@ pub(super) fn record(tape: &mut Tape, band: &Band) {
             continue;
         }
         tape.backward(kernel!("winograd_input", "backward").constant("RELU", band.relu))
-            .params(reads(c_out))
-            .upstream_rows("dy", *y, around.clone())
-            .bind("kept", y.rows(around.clone()))
+            .params(reads(c_out, &y_rows))
+            .upstream_rows("dy", *y, y_rows.clone())
+            .bind("kept", y.rows(y_rows.clone()))
             .bind("v", dv)
             .grid(edge(c_out));
         tape.backward_copy(dv, dtexels, values(c_out));

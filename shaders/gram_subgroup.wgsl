@@ -1,0 +1,153 @@
+// Gram matrix of a feature map and its gradient, as gram.wgsl, for subgroups of exactly 8 and c a multiple of 32.
+// A subgroup computes 32 x 32 products of channels (forward), or 32 channels of 32 pixels (backward): 8 matrices of
+// sums in a lane. What all lanes need is loaded by one of them and shared by shuffles, for loads are dear.
+
+struct Params {
+    c: u32,
+    h: u32,       // rows of this band
+    w: u32,
+    scale: f32,
+    shares: u32,  // partial matrices, each over every shares-th row
+    share: u32,   // the first of them in this band
+}
+
+const ACCUMULATE: bool = false;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
+@group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
+@group(0) @binding(5) var<storage, read_write> sums: array<f32>;     // c x c, scale * (dg + its transpose)
+@group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same as texels in rows of 256
+
+// Four rows of products: v times the texels of four lanes.
+fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
+    return mat4x4f(
+        sum[0] + v * subgroupShuffle(w, lane),
+        sum[1] + v * subgroupShuffle(w, lane + 1u),
+        sum[2] + v * subgroupShuffle(w, lane + 2u),
+        sum[3] + v * subgroupShuffle(w, lane + 3u),
+    );
+}
+
+// Four pixels of a row of a channel, zero behind its end.
+fn pixels(line: u32, column: u32) -> vec4f {
+    var d = vec4f();
+    for (var k = 0u; k < 4u; k++) {
+        let inside = column + k < params.w;
+        d[k] = select(0.0, x[line + select(0u, column + k, inside)], inside);
+    }
+    return d;
+}
+
+@compute @workgroup_size(8)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    // The other tiles are mirror images.
+    if group.x > group.y { return; }
+    let c = params.c;
+    let w = params.w;
+    let a = group.y * 32u;
+    let b = group.x * 32u;
+    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
+    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    for (var row = group.z; row < params.h; row += params.shares) {
+        let i = (row * c + a + lane) * w;
+        let j = (row * c + b + lane) * w;
+        for (var k = 0u; k < w; k += 4u) {
+            let b0 = pixels(j, k);
+            let b1 = pixels(j + 8u * w, k);
+            let b2 = pixels(j + 16u * w, k);
+            let b3 = pixels(j + 24u * w, k);
+            let a0 = pixels(i, k);
+            let a1 = pixels(i + 8u * w, k);
+            let a2 = pixels(i + 16u * w, k);
+            let a3 = pixels(i + 24u * w, k);
+            let v = transpose(mat4x4f(b0, b1, b2, b3));
+            sum0 = rows(sum0, v, a0, 0u); sum1 = rows(sum1, v, a0, 4u);
+            sum2 = rows(sum2, v, a1, 0u); sum3 = rows(sum3, v, a1, 4u);
+            sum4 = rows(sum4, v, a2, 0u); sum5 = rows(sum5, v, a2, 4u);
+            sum6 = rows(sum6, v, a3, 0u); sum7 = rows(sum7, v, a3, 4u);
+        }
+    }
+    let first = (params.share + group.z) * c * c;
+    // Stores are slow to compile, so this is a loop which moves the next sums up; a count known at compile time would
+    // have it unrolled.
+    for (var r = a; r < a + 32u; r += 4u) {
+        for (var k = 0u; k < 4u; k++) {
+            for (var t = 0u; t < 4u; t++) {
+                let d = params.scale * sum0[k][t];
+                let column = b + lane + 8u * t;
+                partial[first + (r + k) * c + column] = d;
+                partial[first + column * c + r + k] = d;
+            }
+        }
+        sum0 = sum1; sum1 = sum2; sum2 = sum3; sum3 = sum4; sum4 = sum5; sum5 = sum6; sum6 = sum7;
+    }
+}
+
+@compute @workgroup_size(64)
+fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
+    let c = params.c;
+    if id.x >= c * c { return; }
+    sums[id.x] = params.scale * (dg[id.x] + dg[id.x % c * c + id.x / c]);
+}
+
+fn weights(i: u32) -> vec4f { return textureLoad(s, vec2u(i & 255u, i >> 8u)); }
+
+// The index of the first channel of a pixel, or of the last pixel's.
+fn place(pixel: u32) -> u32 {
+    let p = min(pixel, params.h * params.w - 1u);
+    return p / params.w * params.c * params.w + p % params.w;
+}
+
+// Four pixels (rows) of four channels (columns).
+fn channels(p: vec4u, c: u32) -> mat4x4f {
+    let q = p + c * params.w;
+    let w = params.w;
+    return mat4x4f(
+        vec4f(x[q.x], x[q.y], x[q.z], x[q.w]),
+        vec4f(x[q.x + w], x[q.y + w], x[q.z + w], x[q.w + w]),
+        vec4f(x[q.x + 2u * w], x[q.y + 2u * w], x[q.z + 2u * w], x[q.w + 2u * w]),
+        vec4f(x[q.x + 3u * w], x[q.y + 3u * w], x[q.z + 3u * w], x[q.w + 3u * w]),
+    );
+}
+
+@compute @workgroup_size(8)
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let first = group.x * 32u;
+    let pixel = group.y * 32u + lane;
+    let p = vec4u(place(pixel), place(pixel + 8u), place(pixel + 16u), place(pixel + 24u));
+    let size = 2u * params.c;  // texels of eight rows
+    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
+    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    for (var c = 0u; c < params.c; c += 8u) {
+        let x0 = channels(p, c);
+        let x1 = channels(p, c + 4u);
+        let k = ((first + lane) * params.c + c) / 4u;
+        let a0 = weights(k); let a1 = weights(k + size); let a2 = weights(k + 2u * size); let a3 = weights(k + 3u * size);
+        let b0 = weights(k + 1u); let b1 = weights(k + size + 1u);
+        let b2 = weights(k + 2u * size + 1u); let b3 = weights(k + 3u * size + 1u);
+        sum0 = rows(sum0, x0, a0, 0u); sum1 = rows(sum1, x0, a0, 4u);
+        sum2 = rows(sum2, x0, a1, 0u); sum3 = rows(sum3, x0, a1, 4u);
+        sum4 = rows(sum4, x0, a2, 0u); sum5 = rows(sum5, x0, a2, 4u);
+        sum6 = rows(sum6, x0, a3, 0u); sum7 = rows(sum7, x0, a3, 4u);
+        sum0 = rows(sum0, x1, b0, 0u); sum1 = rows(sum1, x1, b0, 4u);
+        sum2 = rows(sum2, x1, b1, 0u); sum3 = rows(sum3, x1, b1, 4u);
+        sum4 = rows(sum4, x1, b2, 0u); sum5 = rows(sum5, x1, b2, 4u);
+        sum6 = rows(sum6, x1, b3, 0u); sum7 = rows(sum7, x1, b3, 4u);
+    }
+    for (var r = first; r < first + 32u; r += 4u) {
+        for (var k = 0u; k < 4u; k++) {
+            for (var t = 0u; t < 4u; t++) {
+                if pixel + 8u * t < params.h * params.w {
+                    let i = p[t] + (r + k) * params.w;
+                    var d = sum0[k][t];
+                    if ACCUMULATE { d += dx[i]; }
+                    dx[i] = d;
+                }
+            }
+        }
+        sum0 = sum1; sum1 = sum2; sum2 = sum3; sum3 = sum4; sum4 = sum5; sum5 = sum6; sum6 = sum7;
+    }
+}
