@@ -116,10 +116,38 @@ impl<'a> Recipe<'a> {
         Recorded { tape, picture, exact, real, log }
     }
 
-    /// Refuses a size that the device's limits forbid, naming the largest of the same shape that they allow.
-    pub(crate) fn fits(&self, shape: Shape) -> Result<()> {
-        let measure = |shape| Plan::measure(&self.record(shape, None, 1).tape);
-        let Err(error) = measure(shape) else { return Ok(()) };
+    /// Refuses sizes that the device's limits forbid, naming the largest content of the same shape that they allow.
+    ///
+    /// This needs no picture, so that it can come before one is enlarged.
+    pub(crate) fn fits(&self, content: Shape, styles: &[Shape]) -> Result<()> {
+        let smallest = self.vgg.smallest(&self.settings.taps());
+        let largest = self.gpu.limits().max_buffer_size / (4 * self.vgg.widest() as u64);
+        let too_large = |shape: Shape| shape.pixels() as u64 > largest;
+        for (name, shape) in std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", *s)))
+        {
+            let Shape { width, height, .. } = shape;
+            if width.min(height) < smallest {
+                return Err(Error::Setting(format!(
+                    "the {name} picture is {width} x {height} pixels; the network halves it until nothing is left \
+                     below {smallest} x {smallest}, so use a larger picture or a larger size"
+                )));
+            }
+        }
+        let shape = content;
+        let measure = |shape: Shape| match too_large(shape) || shape.width.min(shape.height) < smallest {
+            // Seen at a glance; recording it all to find out would take long.
+            true => Err(Error::TooLarge(String::new())),
+            false => Plan::measure(&self.record(shape, None, 1).tape).map(drop),
+        };
+        let Err(error) = measure(shape) else {
+            return match styles.iter().find(|style| too_large(**style)) {
+                None => Ok(()),
+                Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
+                    "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
+                    self.gpu.info().name
+                ))),
+            };
+        };
         let longest = shape.width.max(shape.height);
         let scaled = |side: usize| {
             let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
@@ -130,7 +158,7 @@ impl<'a> Recipe<'a> {
             let middle = (fits + fails) / 2;
             if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
         }
-        if fits == 0 {
+        if fits < smallest {
             return Err(error);
         }
         let Shape { width, height, .. } = scaled(fits);

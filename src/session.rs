@@ -119,22 +119,10 @@ impl<'a> Builder<'a> {
         {
             return Err(Error::Setting("no style picture with a weight above 0".into()));
         }
-        let smallest = vgg.smallest(&settings.taps());
-        for (name, picture) in
-            std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", s.0)))
-        {
-            let (width, height) = (picture.width, picture.height);
-            if width.min(height) < smallest {
-                return Err(Error::Setting(format!(
-                    "the {name} picture is {width} x {height} pixels; the network halves it until nothing is left \
-                     below {smallest} x {smallest}, so use a larger one or a larger size"
-                )));
-            }
-        }
-        let shape = Shape::new(3, content.height, content.width);
+        let of = |picture: &Picture| Shape::new(3, picture.height, picture.width);
+        let shape = of(content);
         let recipe = Recipe { gpu, vgg, settings: &settings };
-        // Refused before the pictures are measured, so that nobody waits for it.
-        recipe.fits(shape)?;
+        recipe.fits(shape, &styles.iter().map(|(picture, _)| of(picture)).collect::<Vec<_>>())?;
         let mut grams: Vec<Vec<f64>> = Vec::new();
         for (picture, weight) in &styles {
             let measured = recipe.measure(picture, &settings.style_layers, |tape, x| recipe.gram(tape, x))?;
@@ -174,6 +162,22 @@ impl<'a> Builder<'a> {
             last_landing: None,
         })
     }
+}
+
+/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
+///
+/// # Errors
+/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
+pub fn check_sizes(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+) -> Result<()> {
+    let shape = |(width, height): (usize, usize)| Shape::new(3, height, width);
+    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
+    Recipe { gpu, vgg, settings }.fits(shape(content), &styles)
 }
 
 impl<'g> Session<'g> {

@@ -184,6 +184,11 @@ impl Vgg {
         self.bytes
     }
 
+    /// The most channels that a map of the picture's own size has.
+    pub(crate) fn widest(&self) -> usize {
+        self.network.blocks.first().map_or(1, |block| block.channels)
+    }
+
     /// Smallest height and width of which something is left at `taps`.
     pub fn smallest(&self, taps: &[Tap]) -> usize {
         1 << taps.iter().map(|t| t.block - 1).max().unwrap_or(0)

@@ -27,7 +27,7 @@ impl Studio {
     /// A picture with gradients and edges.
     fn paint(&self, name: &str, width: u32, height: u32) {
         let shade = |x: u32, y: u32| {
-            [(x * 7 + y) as u8, (y * 5) as u8, if (x / 5 + y / 3) % 2 == 0 { 200 } else { 30 }]
+            [(x * 7 + y) as u8, (y * 5) as u8, if (x / 5 + y / 3).is_multiple_of(2) { 200 } else { 30 }]
         };
         image::RgbImage::from_fn(width, height, |x, y| image::Rgb(shade(x, y)))
             .save(self.path(name))
@@ -218,6 +218,7 @@ fn a_size_beyond_the_adapter_names_the_largest_that_fits() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("the largest that fits is"), "{message}");
+    studio.refuses(1, "--style-size", &format!("{RUN} --style-size 65536"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use impasto::gpu::Gpu;
-use impasto::picture::Picture;
+use impasto::picture::{Picture, Size};
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::testing::{relative_error, widen};
@@ -24,7 +24,10 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let gpu = Gpu::new(None).expect("an adapter");
+        Self::on(Gpu::new(None).expect("an adapter"))
+    }
+
+    fn on(gpu: Gpu) -> Self {
         let network = Network::vgg19();
         let specs = network.specs(&Settings::default().taps()).unwrap();
         let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
@@ -124,4 +127,24 @@ fn the_same_bits_however_often_and_however_submitted() {
     }
     assert_eq!(losses, seen);
     assert_eq!(bits(&mut together), bits(&mut again));
+}
+
+#[test]
+fn small_bindings_change_nothing_but_rounding() {
+    // A map of 64 channels of this picture has 5.1 MB, so that those are worked on in several bands of rows.
+    let size = Size::Exact { width: 161, height: 127 };
+    let mut whole = Setup::new();
+    whole.content = whole.content.resized(size, true);
+    let mut banded = Setup::on(Gpu::new(None).unwrap().with_binding_limit(4 << 20));
+    banded.content = whole.content.clone();
+    let gradient = |setup: &Setup| {
+        let mut session = setup.session(1);
+        let losses = run(&mut session).remove(0);
+        (losses.total, widen(&session.gradient().unwrap()), session.describe().lines().count())
+    };
+    let ((total, expected, few), (banded_total, found, many)) = (gradient(&whole), gradient(&banded));
+    assert!(many > few, "{many} lines with bands, {few} without");
+    assert!((total - banded_total).abs() <= 1e-6 * total, "{total} and {banded_total}");
+    let error = relative_error(&found, &expected);
+    assert!(error <= 1e-5, "gradient off by {error:.1e}");
 }

@@ -9,6 +9,7 @@ mod weights;
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// Interrupted, but the picture so far was saved.
@@ -56,7 +57,6 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             talk(&format!("error: {error:#}"));
             let usage = matches!(error.downcast_ref(), Some(impasto::Error::Setting(_)));
@@ -65,19 +65,16 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Whoever read our output has seen enough, as `head` does; that is no failure.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
 /// A line to stderr. That nobody reads it is no reason to stop.
 pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A line to stdout.
+/// A line to stdout. Whoever reads it may have seen enough, as `head` does; that is no failure.
 pub fn print(line: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    Ok(stdout.flush()?)
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }

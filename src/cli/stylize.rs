@@ -8,7 +8,7 @@ use anyhow::Context;
 use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::{self, Picture, SaveOptions, Size};
-use impasto::session::{Losses, Session};
+use impasto::session::{Losses, Session, check_sizes};
 use impasto::settings::Settings;
 use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
@@ -123,13 +123,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     .context("cannot listen for Ctrl-C")?;
 
     let content = Picture::open(&options.content)?;
-    let content =
-        content.resized(options.size.unwrap_or(Size::Longest(DEFAULT_SIDE)), options.size.is_some());
-    let style_size = options.style_size.unwrap_or(Size::Longest(content.width.max(content.height)));
-    let open_style = |path: &PathBuf| Ok(Picture::open(path)?.resized(style_size, true));
-    let styles = options.styles.iter().map(open_style).collect::<Result<Vec<_>, Error>>()?;
-    let start = options.start(&content)?;
-
+    let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, Error>>()?;
     let network = Network::vgg19();
     let specs = network.specs(&settings.taps())?;
     let weights = match &options.weights {
@@ -138,6 +132,16 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     };
     let gpu = Gpu::new(options.adapter.as_deref())?;
     let vgg = Vgg::new(&gpu, network, &weights, &options.variant.unwrap_or_default())?;
+
+    // Enlarging comes after the check: what is too large for the adapter may be too large for memory, too.
+    let size = options.size.unwrap_or(Size::Longest(DEFAULT_SIDE));
+    let (width, height) = size.of(content.width, content.height, options.size.is_some());
+    let style_size = options.style_size.unwrap_or(Size::Longest(width.max(height)));
+    let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+    check_sizes(&gpu, &vgg, &settings, (width, height), &style_sizes)?;
+    let content = content.resized(Size::Exact { width, height }, true);
+    let styles: Vec<_> = styles.iter().map(|style| style.resized(style_size, true)).collect();
+    let start = options.start(&content)?;
     let began = Instant::now();
     let mut builder = Session::builder(&gpu, &vgg).content(&content).settings(settings.clone());
     for style in &styles {
