@@ -13,8 +13,16 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     binding_limit: u64,
     fault: Arc<Mutex<Option<Error>>>,
+    mutation: Option<Mutation>,
     layouts: Mutex<HashMap<Source, Arc<Layout>>>,
     kernels: Mutex<HashMap<Source, Arc<Kernel>>>,
+}
+
+/// A deliberate mistake in one shader, see [`Gpu::with_mutation`].
+struct Mutation {
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
 }
 
 /// What `impasto devices` tells of one adapter.
@@ -134,6 +142,7 @@ impl Gpu {
             queue,
             info,
             binding_limit: u64::MAX,
+            mutation: None,
             fault,
             layouts: Mutex::default(),
             kernels: Mutex::default(),
@@ -183,6 +192,11 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F64)
     }
 
+    /// Makes a mistake: in the shader `file`, `from` is replaced by `to` wherever it stands. For tests of the tests.
+    pub fn with_mutation(self, file: &'static str, from: &'static str, to: &'static str) -> Self {
+        Self { mutation: Some(Mutation { file, from, to }), ..self }
+    }
+
     /// Whether subgroup operations are there and every subgroup has `size` lanes.
     pub(crate) fn has_subgroups_of(&self, size: u32) -> bool {
         self.device.features().contains(wgpu::Features::SUBGROUP)
@@ -209,7 +223,12 @@ impl Gpu {
         if let Some(layout) = self.layouts.lock().expect("no panic holds this lock").get(source) {
             return Ok(layout.clone());
         }
-        let layout = Arc::new(Layout::read(source)?);
+        let mut text = source.wgsl()?;
+        if let Some(Mutation { file, from, to }) = self.mutation.as_ref().filter(|m| m.file == source.file) {
+            assert!(text.contains(from), "{file} has no {from:?} to mutate");
+            text = text.replace(from, to);
+        }
+        let layout = Arc::new(Layout::read(source, &text)?);
         self.layouts.lock().expect("no panic holds this lock").insert(source.clone(), layout.clone());
         Ok(layout)
     }

@@ -154,17 +154,16 @@ impl From<f64> for Value {
 }
 
 impl Layout {
-    /// Parses and validates the text of `source`.
-    pub fn read(source: &Source) -> Result<Self> {
-        let text = source.wgsl()?;
+    /// Parses and validates `text`, which is that of `source`.
+    pub fn read(source: &Source, text: &str) -> Result<Self> {
         let wrong = |why: String| Error::shader(source.file, why);
-        let module = naga::front::wgsl::parse_str(&text).map_err(|e| wrong(e.emit_to_string(&text)))?;
+        let module = naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string(text)))?;
         let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::FLOAT64;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
             .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
             .subgroup_operations(naga::valid::SubgroupOperationSet::all())
             .validate(&module)
-            .map_err(|e| wrong(e.emit_to_string(&text)))?;
+            .map_err(|e| wrong(e.emit_to_string(text)))?;
         let index = module
             .entry_points
             .iter()

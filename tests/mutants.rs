@@ -1,0 +1,69 @@
+//! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
+
+use impasto::gpu::Gpu;
+use impasto::ops;
+
+/// Op, shader, what stands there, the mistake.
+const MUTANTS: &[(&str, &str, &str, &str)] = &[
+    // A sign.
+    ("tv", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
+    ("mse", "mse", "x[i] - reference[i];\n        sum", "x[i] + reference[i];\n        sum"),
+    // A factor.
+    ("mse", "mse", "2.0 * params.scale", "params.scale"),
+    ("affine", "affine", "scale[channel] * dy[i]", "dy[i]"),
+    // A missing tap.
+    ("conv3x3", "conv3x3", "tap < 9u", "tap < 8u"),
+    ("conv3x3", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
+    // Taps that are not mirrored, transposed weights.
+    ("conv3x3", "conv3x3", "8u - tap", "tap"),
+    (
+        "conv3x3",
+        "conv3x3",
+        "(tap * params.c_in + c) * params.c_out + id.y",
+        "(tap * params.c_out + id.y) * params.c_in + c",
+    ),
+    ("conv3x3", "conv3x3_tiled", "(8u - tap)", "(tap)"),
+    // A halo that is off by one.
+    ("conv3x3", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
+    ("conv3x3", "conv3x3_tiled", "row >= 0", "row > 0"),
+    ("conv3x3", "winograd_input", "row < params.h_in", "row + 1u < params.h_in"),
+    ("conv3x3", "conv3x3_first", "column < params.w", "column <= params.w"),
+    // A mask that lets all through.
+    ("conv3x3", "conv3x3", "kept[i] > 0.0", "kept[i] >= 0.0"),
+    ("conv3x3", "winograd_input", "kept[i] > 0.0", "kept[i] >= 0.0"),
+    ("relu", "relu", "x[i] > 0.0", "x[i] > -0.5"),
+    // A transform at the wrong point, a lane too few.
+    ("conv3x3", "winograd_output", "A * A * A * q", "A * A * B * q"),
+    ("conv3x3", "winograd_gemm", "lane + 3u", "lane + 2u"),
+    // One side of a symmetric gradient, a neighbouring channel.
+    ("gram", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
+    ("gram", "gram_subgroup", "lane + 1u", "lane"),
+    ("gram", "gram_sum", "share = 0u", "share = 1u"),
+    // The wrong element of a pooling window; the dropped row gets a gradient.
+    (
+        "pool",
+        "pool",
+        "first == 2u * (id.y & 1u) + (column & 1u)",
+        "first == (id.y & 1u) + 2u * (column & 1u)",
+    ),
+    ("pool", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    // Writing beyond the end, forgetting the last value.
+    ("relu", "relu", "y[i] = max", "y[i + 1u] = max"),
+    ("relu", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
+];
+
+#[test]
+fn every_mistake_is_noticed() {
+    let cases = ops::cases();
+    for (op, file, from, to) in MUTANTS {
+        let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
+        let mut touched = false;
+        let noticed = cases.iter().filter(|case| case.op == *op && case.runs_on(&gpu)).any(|case| {
+            touched = true;
+            // A mutant that does not even compile would prove nothing.
+            let fault = case.prove(&gpu, 1).err().map(|fault| fault.to_string());
+            fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
+        });
+        assert!(touched && noticed, "{file}: `{to}` for `{from}` goes unnoticed");
+    }
+}
