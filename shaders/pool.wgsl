@@ -30,25 +30,34 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     y[id.y * params.c * width + id.x] = max(max(v.x, v.y), max(v.z, v.w));
 }
 
+fn write(row: u32, c: u32, column: u32, value: f32) {
+    if row >= params.h || column >= params.w { return; }
+    let i = (row * params.c + c) * params.w + column;
+    var d = value;
+    if ACCUMULATE { d += dx[i]; }
+    dx[i] = d;
+}
+
+// One window per invocation, those that the map's edge cuts off included: theirs is the gradient zero.
 @compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.c * params.w { return; }
-    let c = id.x / params.w;
-    let column = id.x % params.w;
-    let width = params.w / 2u;
-    var d = 0.0;
-    if id.y / 2u < params.h / 2u && column / 2u < width {
-        let v = window(id.y & ~1u, c, column & ~1u);
+    let across = (params.w + 1u) / 2u;
+    if id.x >= params.c * across { return; }
+    let c = id.x / across;
+    let row = 2u * id.y;
+    let column = 2u * (id.x % across);
+    var d = vec4f();
+    if row + 1u < params.h && column + 1u < params.w {
+        let v = window(row, c, column);
         // v[k] is the maximum if no earlier value is as large and no later one larger.
         var first = 3u;
         if v.z >= v.w { first = 2u; }
         if v.y >= max(v.z, v.w) { first = 1u; }
         if v.x >= max(v.y, max(v.z, v.w)) { first = 0u; }
-        if first == 2u * (id.y & 1u) + (column & 1u) {
-            d = dy[((id.y / 2u) * params.c + c) * width + column / 2u];
-        }
+        d[first] = dy[(id.y * params.c + c) * (params.w / 2u) + column / 2u];
     }
-    let i = id.y * params.c * params.w + id.x;
-    if ACCUMULATE { d += dx[i]; }
-    dx[i] = d;
+    write(row, c, column, d.x);
+    write(row, c, column + 1u, d.y);
+    write(row + 1u, c, column, d.z);
+    write(row + 1u, c, column + 1u, d.w);
 }

@@ -40,12 +40,7 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ("gram", "gram_subgroup", "lane + 1u", "lane"),
     ("gram", "gram_sum", "share = 0u", "share = 1u"),
     // The wrong element of a pooling window; the dropped row gets a gradient.
-    (
-        "pool",
-        "pool",
-        "first == 2u * (id.y & 1u) + (column & 1u)",
-        "first == (id.y & 1u) + 2u * (column & 1u)",
-    ),
+    ("pool", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
     ("pool", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
     // Writing beyond the end, forgetting the last value.
     ("relu", "relu", "y[i] = max", "y[i + 1u] = max"),

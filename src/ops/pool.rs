@@ -24,7 +24,7 @@ pub fn pool(tape: &mut Tape, x: Var) -> Var {
             .bind("x", x.rows(rows_in.clone()))
             .upstream_rows("dy", y, rows)
             .grad_rows("dx", x, rows_in.clone())
-            .grid([channels * width, rows_in.len(), 1]);
+            .grid([channels * width.div_ceil(2), rows_in.len().div_ceil(2), 1]);
     }
     y
 }
