@@ -25,7 +25,7 @@ impl Tuning {
     /// The Gram matrix of `c` channels.
     pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
         let subgroup = gram::Variant::Subgroup;
-        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Naive }
+        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Tiled }
     }
 }
 

@@ -13,18 +13,21 @@ use crate::testing::{Case, Input};
 pub enum Variant {
     /// One output per invocation.
     Naive,
+    /// Tiles of 64 channels over workgroup memory, for GPUs.
+    Tiled,
     /// Tiles of 32 channels in registers, for software drivers.
     Subgroup,
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Naive, Self::Subgroup];
+    pub const ALL: [Self; 3] = [Self::Naive, Self::Tiled, Self::Subgroup];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Naive => "naive",
+            Self::Tiled => "tiled",
             Self::Subgroup => "subgroup",
         }
     }
@@ -32,7 +35,7 @@ impl Variant {
     /// Whether it can compute the matrix of `c` channels on this device.
     pub fn supports(self, gpu: &Gpu, c: usize) -> bool {
         match self {
-            Self::Naive => true,
+            Self::Naive | Self::Tiled => true,
             Self::Subgroup => gpu.has_subgroups_of(8) && c.is_multiple_of(32),
         }
     }
@@ -65,6 +68,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     for (index, band) in bands.iter().enumerate() {
         let (kernel, grid) = match variant {
             Variant::Naive => (kernel!("gram", "forward"), [c * c, shares, 1]),
+            // A workgroup of 16 x 16 has a tile of 64 x 64.
+            Variant::Tiled => {
+                (kernel!("gram_tiled", "forward"), [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares])
+            }
             // A workgroup of 8 lanes has a tile of 32 x 32.
             Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
         };
@@ -84,9 +91,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     }
     let sums = (variant == Variant::Subgroup).then(|| symmetrize(tape, g, params(&bands[0], 0)));
     for (index, band) in bands.iter().enumerate() {
-        let backward = match sums {
-            None => tape.backward(kernel!("gram", "backward")).upstream("dg", g),
-            Some(sums) => tape.backward(kernel!("gram_subgroup", "backward")).bind("s", sums),
+        let backward = match (variant, sums) {
+            (_, Some(sums)) => tape.backward(kernel!("gram_subgroup", "backward")).bind("s", sums),
+            (Variant::Tiled, _) => tape.backward(kernel!("gram_tiled", "backward")).upstream("dg", g),
+            _ => tape.backward(kernel!("gram", "backward")).upstream("dg", g),
         };
         let pixels = band.len() * x.shape.width;
         backward
@@ -95,6 +103,8 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
             .grad_rows("dx", x, band.clone())
             .grid(match variant {
                 Variant::Naive => [c * x.shape.width, band.len(), 1],
+                // A workgroup of 32 x 8 has 128 pixels of 64 channels.
+                Variant::Tiled => [pixels.div_ceil(4), c.div_ceil(64) * 8, 1],
                 Variant::Subgroup => [c / 32 * 8, pixels.div_ceil(32), 1],
             });
     }
