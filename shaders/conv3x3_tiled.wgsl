@@ -5,8 +5,8 @@
 struct Params {
     w: u32,
     h: u32,      // output rows of this band
-    h_in: u32,   // input rows of this band: one more on a side where the map goes on
-    top: u32,    // 1 if the first input row stands above the first output row, else 0
+    h_in: u32,   // rows of the input that this band sees
+    top: u32,    // how many of them stand above the first output row
     c_in: u32,
     c_out: u32,
 }

@@ -79,7 +79,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
                 let d = params.scale * sum0[k][t];
                 let column = b + lane + 8u * t;
                 partial[first + (r + k) * c + column] = d;
-                partial[first + column * c + r + k] = d;
+                // A tile on the diagonal has its own mirror image.
+                if a != b { partial[first + column * c + r + k] = d; }
             }
         }
         sum0 = sum1; sum1 = sum2; sum2 = sum3; sum3 = sum4; sum4 = sum5; sum5 = sum6; sum6 = sum7;

@@ -28,6 +28,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
 
 @compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.shares { return; }
     for (var i = id.x; i < params.n; i += params.shares) {
         var d = 2.0 * params.scale * (x[i] - reference[i]);
         if ACCUMULATE { d += dx[i]; }

@@ -4,8 +4,8 @@
 
 struct Params {
     w: u32,
-    h_in: u32,    // input rows of this band: one more on a side where the map goes on
-    top: u32,     // 1 if the first input row stands above the first output row, else 0
+    h_in: u32,    // rows of the input that this band sees
+    top: u32,     // how many of them stand above the first output row
     c: u32,       // a multiple of 4
     first: u32,   // the first tile, counted along the rows of tiles of the band
     tiles: u32,   // how many

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use crate::kernel::{Kernel, Layout, Source};
+use crate::memory::{Readback, Texels};
 use crate::{Error, Result};
 
 /// An opened graphics adapter and the kernels compiled on it so far.
@@ -88,8 +89,7 @@ impl Gpu {
                 names.join(" and ")
             )));
         };
-        let optional =
-            wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
+        let optional = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F64;
         let request = wgpu::DeviceDescriptor {
             label: Some("impasto"),
             required_features: adapter.features() & optional,
@@ -192,6 +192,7 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F64)
     }
 
+    #[doc(hidden)]
     /// Makes a mistake: in the shader `file`, `from` is replaced by `to` wherever it stands. For tests of the tests.
     pub fn with_mutation(self, file: &'static str, from: &'static str, to: &'static str) -> Self {
         Self { mutation: Some(Mutation { file, from, to }), ..self }
@@ -213,6 +214,7 @@ impl Gpu {
         self.limits().max_storage_buffer_binding_size.min(self.binding_limit)
     }
 
+    #[doc(hidden)]
     /// Pretends that one binding may see at most `bytes`, so that tests can meet drivers with small limits.
     pub fn with_binding_limit(self, bytes: u64) -> Self {
         Self { binding_limit: bytes, ..self }
@@ -260,8 +262,12 @@ impl Gpu {
                 });
             }
         });
-        self.check()?;
-        let known = self.kernels.lock().expect("no panic holds this lock");
+        let mut known = self.kernels.lock().expect("no panic holds this lock");
+        if let Err(error) = self.check() {
+            // Whichever failed must not be found here by the next plan.
+            known.clear();
+            return Err(error);
+        }
         Ok(sources.iter().map(|s| known[s].clone()).collect())
     }
 
@@ -301,15 +307,21 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Whether a texture can hold `bytes`.
+    pub(crate) fn has_texels_of(&self, bytes: u64) -> bool {
+        bytes.div_ceil(Texels::ROW) <= u64::from(self.limits().max_texture_dimension_2d)
+    }
+
     /// Texels with room for `bytes`.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if a texture cannot be as high, or if the device has no room for it.
     pub(crate) fn texels(&self, label: &str, bytes: u64) -> Result<Texels> {
         let height = bytes.div_ceil(Texels::ROW).max(1);
+        let fits = self.has_texels_of(bytes);
         let refused =
             || Error::TooLarge(format!("no room for {label} on {}; try a smaller --size", self.info.name));
-        if height > u64::from(self.limits().max_texture_dimension_2d) {
+        if !fits {
             return Err(refused());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -378,61 +390,5 @@ impl Gpu {
             None => Ok(()),
             Some(error) => Err(error),
         }
-    }
-}
-
-/// A texture used as linear memory of `vec4f`: texel `i` is at `(i % 256, i / 256)`. Software drivers read textures
-/// four times faster than buffers, because their buffer reads are checked and gathered lane by lane.
-#[derive(Clone)]
-pub(crate) struct Texels {
-    pub(crate) texture: wgpu::Texture,
-    pub(crate) view: wgpu::TextureView,
-}
-
-impl Texels {
-    /// Texels of a row.
-    pub(crate) const WIDTH: u32 = 256;
-    /// Bytes of a row.
-    pub(crate) const ROW: u64 = Self::WIDTH as u64 * 16;
-
-    pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.texture.height()) * Self::ROW
-    }
-}
-
-/// A buffer the processor reads once the device has written it.
-pub(crate) struct Readback {
-    pub(crate) buffer: wgpu::Buffer,
-    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
-}
-
-impl Readback {
-    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
-        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: bytes.max(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        Self { buffer, mapped: Arc::default() }
-    }
-
-    /// Asks for the content; [`Self::ready`] turns true once the copy submitted before has run.
-    pub(crate) fn request(&self) {
-        let mapped = self.mapped.clone();
-        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            *mapped.lock().expect("no panic holds this lock") = Some(result);
-        });
-    }
-
-    /// The content; the buffer can be written again afterwards.
-    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
-        let unread = || Error::Device("a result could not be read back from the graphics device".into());
-        let mapped = self.mapped.lock().expect("no panic holds this lock").take();
-        gpu.check()?;
-        mapped.and_then(Result::ok).ok_or_else(unread)?;
-        let bytes = self.buffer.get_mapped_range(..).map_err(|_| unread())?.to_vec();
-        self.buffer.unmap();
-        Ok(bytes)
     }
 }

@@ -88,7 +88,7 @@ pub enum Access {
     Read,
     /// Storage that is written, and perhaps read.
     Write,
-    /// A texture that serves as read-only linear memory, see [`crate::gpu::Texels`].
+    /// A texture that serves as read-only linear memory, 256 texels to a row.
     Texels,
 }
 
@@ -136,7 +136,7 @@ pub enum Value {
 
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
-        // Sizes are checked against the device's limits, far below 2^32, when a plan is finished.
+        // Nothing so large gets past the device's limits, which are checked when a plan is finished.
         Self::U32(value.try_into().unwrap_or(u32::MAX))
     }
 }
@@ -279,8 +279,8 @@ impl Kernel {
             label: Some(&label),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(layout.module.clone())),
         };
-        // SAFETY: the shaders are this crate's own. The case tables run every one of them with sentinels around
-        // its buffers (no access out of bounds), and all loops are bounded by parameters.
+        // SAFETY: the shaders are this crate's own, every index is compared with the sizes it is given, and all loops
+        // are bounded by parameters. The case tables run each with guards behind its buffers, which no write may hit.
         let module = unsafe {
             device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
         };

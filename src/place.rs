@@ -21,15 +21,25 @@ pub(crate) fn too_large(gpu: &Gpu, what: &str) -> Error {
 
 /// Forward in order, backward with the ops in reverse, then the updates. The first op that writes a gradient does
 /// not accumulate.
-pub(crate) fn ordered(tape: &Tape) -> Vec<Step> {
+///
+/// # Errors
+/// [`Error::Shader`] if two kinds of ops that write the same gradient were recorded without a [`Tape::op`] between them:
+/// neither would add to the other.
+pub(crate) fn ordered(tape: &Tape) -> Result<Vec<Step>> {
     let mut written = vec![None; tape.tensors.len()];
     let mut all: Vec<Step> = tape.groups.iter().flat_map(|g| &g.forward).cloned().collect();
     for (index, group) in tape.groups.iter().enumerate().rev() {
+        let mut here: Vec<(usize, &str)> = Vec::new();
         for step in &group.backward {
             let mut step = step.clone();
             if let Step::Dispatch(dispatch) = &mut step
                 && let Some(Tensor(grad)) = dispatch.grad
             {
+                if here.iter().any(|(other, file)| *other == grad && *file != dispatch.source.file) {
+                    let why = format!("two ops that write `{}` share a label", tape.tensors[grad].label);
+                    return Err(Error::shader(dispatch.source.label(), why));
+                }
+                here.push((grad, dispatch.source.file));
                 let first = *written[grad].get_or_insert(index) == index;
                 dispatch.source.constants.push(("ACCUMULATE", (!first).to_string()));
             }
@@ -37,7 +47,7 @@ pub(crate) fn ordered(tape: &Tape) -> Vec<Step> {
         }
     }
     all.extend(tape.updates.iter().cloned());
-    all
+    Ok(all)
 }
 
 pub(crate) fn dispatch(step: &Step) -> Option<&Dispatch> {
@@ -151,7 +161,11 @@ pub(crate) fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range
         return Ok(place);
     }
     let range = range.clone().unwrap_or(0..tape.tensors[tensor.0].len);
-    let (offset, bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
+    let (offset, mut bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
+    if place.offset == GUARD {
+        // A driver drops what is written beyond a binding, so the guard must be inside it to be hit.
+        bytes += GUARD;
+    }
     let aligned = offset % u64::from(tape.gpu.limits().min_storage_buffer_offset_alignment) == 0;
     if bytes > tape.gpu.max_binding() || !aligned {
         return Err(too_large(tape.gpu, &tape.tensors[tensor.0].label));

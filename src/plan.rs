@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::gpu::{Gpu, Texels};
+use crate::gpu::Gpu;
 use crate::kernel::{Access, Kernel};
+use crate::memory::Texels;
 use crate::place::{GUARD, Place, Placement, dispatch, ordered, too_large, window, workgroups};
 use crate::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
 
@@ -28,7 +29,7 @@ const SENTINEL: u32 = 0x7fc0_dead;
 
 impl Plan {
     pub(crate) fn new(tape: Tape, guarded: bool) -> Result<Self> {
-        let steps = ordered(&tape);
+        let steps = ordered(&tape)?;
         let placement = Placement::new(&tape, &steps, guarded)?;
         let mut plan = Self {
             steps: Vec::new(),
@@ -58,7 +59,7 @@ impl Plan {
     /// # Errors
     /// [`Error::TooLarge`] if the device's limits forbid it.
     pub(crate) fn measure(tape: &Tape) -> Result<u64> {
-        let steps = ordered(tape);
+        let steps = ordered(tape)?;
         let placement = Placement::new(tape, &steps, false)?;
         let limits = tape.gpu.limits();
         for room in &placement.buffers {

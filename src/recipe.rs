@@ -56,6 +56,25 @@ impl<'a> Recipe<'a> {
         gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
     }
 
+    /// Records what `look` sees of a picture at `taps`; the tensors are in the order of `taps`.
+    fn record_look(
+        &self,
+        shape: Shape,
+        taps: &[Tap],
+        look: impl Fn(&mut Tape, Var) -> Var,
+    ) -> (Tape<'a>, Var, Vec<Tensor>) {
+        let mut tape = Tape::forward_only(self.gpu);
+        let leaf = tape.leaf("picture", shape);
+        let mut seen = vec![leaf.value; taps.len()];
+        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
+            tape.op(format!("{tap}.measured"));
+            let y = look(tape, x);
+            tape.keep(y.value);
+            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = y.value;
+        });
+        (tape, leaf, seen)
+    }
+
     /// What `look` sees of a picture at `taps`, in the order of `taps`.
     pub(crate) fn measure(
         &self,
@@ -63,19 +82,14 @@ impl<'a> Recipe<'a> {
         taps: &[Tap],
         look: impl Fn(&mut Tape, Var) -> Var,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut tape = Tape::forward_only(self.gpu);
-        let leaf = tape.leaf("picture", Shape::new(3, picture.height, picture.width));
-        let mut seen = vec![None; taps.len()];
-        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
-            tape.op(format!("{tap}.measured"));
-            let y = look(tape, x);
-            tape.keep(y.value);
-            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = Some(y.value);
-        });
+        if taps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (tape, leaf, seen) = self.record_look(Shape::new(3, picture.height, picture.width), taps, look);
         let plan = tape.finish()?;
         plan.write(self.gpu, leaf.value, &Real::F32.encode(&normalize(picture)));
         plan.run(self.gpu);
-        seen.into_iter().flatten().map(|tensor| plan.read(self.gpu, tensor)).collect()
+        seen.into_iter().map(|tensor| plan.read(self.gpu, tensor)).collect()
     }
 
     /// Records an iteration on a picture of `shape`, and a log of the losses of `history` iterations. Without
@@ -120,6 +134,7 @@ impl<'a> Recipe<'a> {
     ///
     /// This needs no picture, so that it can come before one is enlarged.
     pub(crate) fn fits(&self, content: Shape, styles: &[Shape]) -> Result<()> {
+        self.vgg.check(&self.settings.taps())?;
         let smallest = self.vgg.smallest(&self.settings.taps());
         let largest = self.gpu.limits().max_buffer_size / (4 * self.vgg.widest() as u64);
         let too_large = |shape: Shape| shape.pixels() as u64 > largest;
@@ -139,35 +154,46 @@ impl<'a> Recipe<'a> {
             true => Err(Error::TooLarge(String::new())),
             false => Plan::measure(&self.record(shape, None, 1).tape).map(drop),
         };
-        let Err(error) = measure(shape) else {
-            return match styles.iter().find(|style| too_large(**style)) {
-                None => Ok(()),
-                Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
-                    "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
-                    self.gpu.info().name
-                ))),
+        let outcome = measure(shape);
+        if !matches!(outcome, Err(Error::TooLarge(_))) {
+            outcome?;
+        } else {
+            let longest = shape.width.max(shape.height);
+            let scaled = |side: usize| {
+                let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+                Shape::new(3, scale(shape.height), scale(shape.width))
             };
-        };
-        let longest = shape.width.max(shape.height);
-        let scaled = |side: usize| {
-            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
-            Shape::new(3, scale(shape.height), scale(shape.width))
-        };
-        let (mut fits, mut fails) = (0, longest);
-        while fails - fits > 1 {
-            let middle = (fits + fails) / 2;
-            if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
+            let (mut fits, mut fails) = (0, longest);
+            while fails - fits > 1 {
+                let middle = (fits + fails) / 2;
+                if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
+            }
+            let Shape { width, height, .. } = scaled(fits);
+            let largest = match fits {
+                0 => "nothing of this shape fits; crop the picture, or use another adapter".to_owned(),
+                _ => format!("the largest that fits is {width} x {height}, which is --size {width}x{height}"),
+            };
+            return Err(Error::TooLarge(format!(
+                "{} x {} pixels are too many for {}; {largest}",
+                shape.width,
+                shape.height,
+                self.gpu.info().name
+            )));
         }
-        if fits < smallest {
-            return Err(error);
+        let measure_style = |shape: Shape| match too_large(shape) || self.settings.style_layers.is_empty() {
+            true => too_large(shape),
+            false => {
+                let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
+                Plan::measure(&self.record_look(shape, &self.settings.style_layers, look).0).is_err()
+            }
+        };
+        match styles.iter().find(|style| measure_style(**style)) {
+            None => Ok(()),
+            Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
+                "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
+                self.gpu.info().name
+            ))),
         }
-        let Shape { width, height, .. } = scaled(fits);
-        Err(Error::TooLarge(format!(
-            "{} x {} pixels are too many for {}; the largest that fits is {width} x {height}, which is --size {fits}",
-            shape.width,
-            shape.height,
-            self.gpu.info().name
-        )))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::gpu::{Gpu, Readback};
+use crate::gpu::Gpu;
+use crate::memory::Readback;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::real::Real;
@@ -15,6 +16,9 @@ use crate::{Error, Result};
 
 /// Iterations whose losses the device remembers: at least those of two submissions.
 const HISTORY: usize = 128;
+const NOT_FINITE: &str =
+    "the picture is no longer made of finite numbers; lower the weights or the learning rate";
+
 /// Iterations of one submission at most.
 const MOST_PER_SUBMIT: usize = HISTORY / 2;
 /// What one submission should take: short enough that no driver resets the device and an interrupt is answered
@@ -192,15 +196,12 @@ impl<'g> Session<'g> {
     /// tells how many.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device failed, or if the losses are no longer finite.
+    /// [`Error::Device`] if the device failed, [`Error::Setting`] if the losses are no longer finite.
     pub fn step(&mut self) -> Result<Option<Losses>> {
         loop {
             if let Some(losses) = self.ready.pop_front() {
                 if !losses.total.is_finite() {
-                    return Err(Error::Device(format!(
-                        "the loss of iteration {} is no longer a finite number; lower the weights or the learning rate",
-                        losses.iteration
-                    )));
+                    return Err(Error::Setting(format!("iteration {}: {NOT_FINITE}", losses.iteration)));
                 }
                 return Ok(Some(losses));
             }
@@ -227,7 +228,11 @@ impl<'g> Session<'g> {
 
     /// Waits for the device and returns the picture after [`Self::submitted`] iterations.
     pub fn picture(&mut self) -> Result<Picture> {
-        Ok(denormalize(self.picture.shape, &self.variable()?))
+        let values = self.variable()?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(Error::Setting(NOT_FINITE.into()));
+        }
+        Ok(denormalize(self.picture.shape, &values))
     }
 
     /// Waits for the device and returns the optimised variable: `(rgb - mean) / std`, `height x 3 x width`.

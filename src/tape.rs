@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::gpu::{Gpu, Texels};
+use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
+use crate::memory::Texels;
 use crate::plan::Plan;
 pub use crate::shape::Shape;
 use crate::{Error, Result};
@@ -47,7 +48,7 @@ impl Var {
 pub(crate) enum Home {
     /// In a buffer shared with tensors that are not alive at the same time.
     Shared,
-    /// In a buffer of its own, which starts as zeros and lasts as long as the plan.
+    /// In a buffer of its own, which starts as zeros (unless guarded) and lasts as long as the plan.
     Own,
     /// In memory of the caller's.
     Given(Memory),
@@ -120,6 +121,7 @@ pub struct Tape<'g> {
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
     differentiate: bool,
+    binding_limit: u64,
     fault: Option<Error>,
 }
 
@@ -135,12 +137,25 @@ impl<'g> Tape<'g> {
     /// A tape that records forward and backward.
     pub fn new(gpu: &'g Gpu) -> Self {
         let (tensors, groups, updates) = Default::default();
-        Self { gpu, tensors, groups, updates, differentiate: true, fault: None }
+        Self {
+            gpu,
+            tensors,
+            groups,
+            updates,
+            differentiate: true,
+            binding_limit: gpu.max_binding(),
+            fault: None,
+        }
     }
 
     /// A tape whose variables have no gradients: the same ops record only their forward half.
     pub fn forward_only(gpu: &'g Gpu) -> Self {
         Self { differentiate: false, ..Self::new(gpu) }
+    }
+
+    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
+    pub(crate) fn limit_bindings(&mut self, bytes: u64) {
+        self.binding_limit = bytes;
     }
 
     /// The device the plan will run on.
@@ -255,7 +270,7 @@ impl<'g> Tape<'g> {
     /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps may
     /// be bound with the rows that belong to a band and one more on each side.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
-        let values = (self.gpu.max_binding() / 4) as usize;
+        let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
         let align = shapes.iter().map(Shape::row_alignment).max().unwrap_or(1);
         let fits = |s: &Shape| {
@@ -277,7 +292,7 @@ impl<'g> Tape<'g> {
     }
 
     /// Like [`Self::finish`], but every tensor has a buffer of its own with guards around it and NaN inside, for
-    /// tests: see [`Plan::guards_intact`].
+    /// tests: see [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)
     }

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::gpu::Gpu;
+use crate::ops::mse::mse;
 use crate::ops::reduce::Slot;
 use crate::tape::{Shape, Tape, Var};
 use crate::{Error, Result};
@@ -59,7 +60,6 @@ pub struct Case {
     needs: Box<Needs>,
     record: Box<Record>,
     reference: Box<Reference>,
-    tolerance: f64,
 }
 
 /// What running a case found.
@@ -81,6 +81,8 @@ pub struct Outcome {
     pub time: Duration,
 }
 
+/// The bound on both relative errors: about a hundred roundings of float32.
+const TOLERANCE: f64 = 1e-5;
 /// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
 const ELEMENTWISE: usize = 2500;
 /// Random directions compared where there are too many coordinates.
@@ -99,7 +101,6 @@ impl Case {
             needs: Box::new(|_| true),
             record: Box::new(|_, _| unreachable!("a case is completed before it runs")),
             reference: Box::new(|_| unreachable!("a case is completed before it runs")),
-            tolerance: 1e-5,
         }
     }
 
@@ -146,76 +147,110 @@ impl Case {
         self
     }
 
-    /// The bound on both relative errors. The default, 1e-5, is about a hundred roundings of float32.
-    pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = tolerance;
-        self
-    }
-
-    /// Runs the case on fresh random values.
+    /// Runs the case on fresh random values: once as it is, once where another op has written the gradients first, and
+    /// once in bands of few rows.
     pub fn run(&self, gpu: &Gpu, seed: u64) -> Result<Outcome> {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut uniform = |scale: f32| (random.f32() * 2.0 - 1.0) * scale;
-        let mut tape = Tape::new(gpu);
-        tape.op(self.op);
-        let leaves: Vec<Leaf> = self
+        let values: Vec<Vec<f32>> = self
             .inputs
             .iter()
-            .map(|input| {
-                let mut var = tape.leaf(input.name, input.shape);
-                match var.grad {
-                    Some(grad) if input.differentiate => tape.keep(grad),
-                    _ => var.grad = None,
-                }
-                Leaf { var, values: (0..input.shape.len()).map(|_| uniform(input.scale)).collect() }
-            })
+            .map(|input| (0..input.shape.len()).map(|_| uniform(input.scale)).collect())
             .collect();
+        let inputs: Vec<Vec<f64>> = values.iter().map(|v| widen(v)).collect();
+        let expected = (self.reference)(&inputs);
+        let seeds: Vec<f32> = expected.iter().map(|_| uniform(1.0)).collect();
+
+        let plain = self.run_once(gpu, &values, &seeds, Form::Plain)?;
+        let (backward, worst, compared, kinks) = (None, None, 0, 0);
+        let forward = relative_error(&plain.y, &expected);
+        let mut outcome =
+            Outcome { forward, backward, worst, compared, kinks, overrun: plain.overrun, time: plain.time };
+        let mut others = Vec::new();
+        for form in [Form::Added, Form::Banded(plain.widest_row)] {
+            let other = self.run_once(gpu, &values, &seeds, form)?;
+            outcome.forward = outcome.forward.max(relative_error(&other.y, &expected));
+            outcome.overrun.extend(other.overrun);
+            outcome.overrun.dedup();
+            others.push(other.gradients);
+        }
+        for (index, _) in self.inputs.iter().enumerate().filter(|(_, input)| input.differentiate) {
+            // A loss starts its own gradient, as that of its one value.
+            let seeds = if plain.starts_itself { vec![1.0] } else { widen(&seeds) };
+            let probes = self.probe(&inputs, index, &seeds, &mut random);
+            outcome.kinks += probes.iter().filter(|probe| probe.kink()).count();
+            compare(&probes, &plain.gradients[index], None, &mut outcome);
+            compare(&probes, &others[0][index], Some(&inputs[index]), &mut outcome);
+            compare(&probes, &others[1][index], None, &mut outcome);
+        }
+        Ok(outcome)
+    }
+
+    fn run_once(&self, gpu: &Gpu, values: &[Vec<f32>], seeds: &[f32], form: Form) -> Result<Run> {
+        let mut tape = Tape::new(gpu);
+        if let Form::Banded(row) = form {
+            tape.limit_bindings(8 * 4 * row as u64);
+        }
+        tape.op(self.op);
+        let mut leaves: Vec<Leaf> = Vec::new();
+        for (input, values) in self.inputs.iter().zip(values) {
+            let mut var = tape.leaf(input.name, input.shape);
+            match var.grad {
+                Some(grad) if input.differentiate => tape.keep(grad),
+                _ => var.grad = None,
+            }
+            leaves.push(Leaf { var, values: values.clone() });
+        }
         let y = (self.record)(&mut tape, &leaves)?;
         tape.keep(y.value);
         // An op that is no loss gets the gradient of sum(seed * y).
-        let seeds: Vec<f32> =
-            (0..y.shape.len()).map(|_| if y.grad.is_some() { uniform(1.0) } else { 1.0 }).collect();
-        if let Some(grad) = y.grad {
-            tape.keep(grad);
+        y.grad.into_iter().for_each(|grad| tape.keep(grad));
+        let mut zeros = Vec::new();
+        if form == Form::Added {
+            for leaf in leaves.iter().filter(|leaf| leaf.var.grad.is_some()) {
+                // The gradient of sum x^2 / 2 is x. Recorded later, it comes first on the way back.
+                tape.op("other");
+                let losses = tape.state("losses", 1);
+                let zero = tape.state("zero", leaf.var.shape.len());
+                zeros.push((zero, leaf.var.shape.len()));
+                mse(&mut tape, leaf.var, zero, leaf.var.shape.len() as f64 / 2.0, Slot { losses, index: 0 });
+            }
         }
         let plan = tape.finish_guarded()?;
         for leaf in &leaves {
             plan.write(gpu, leaf.var.value, &leaf.values);
         }
+        for (zero, len) in zeros {
+            plan.write(gpu, zero, &vec![0.0; len]);
+        }
         if let Some(grad) = y.grad {
-            plan.write(gpu, grad, &seeds);
+            plan.write(gpu, grad, seeds);
         }
         gpu.wait()?;
         let start = Instant::now();
         plan.run(gpu);
         gpu.wait()?;
         let time = start.elapsed();
-
-        let inputs: Vec<Vec<f64>> = leaves.iter().map(|l| widen(&l.values)).collect();
-        let expected = (self.reference)(&inputs);
-        let forward = relative_error(&widen(&plan.read(gpu, y.value)?), &expected);
-        let overrun = plan.guards_overwritten(gpu)?.into_iter().map(str::to_owned).collect();
-        let (backward, worst, compared, kinks) = (None, None, 0, 0);
-        let mut outcome = Outcome { forward, backward, worst, compared, kinks, overrun, time };
-        for (index, leaf) in leaves.iter().enumerate() {
-            if let Some(grad) = leaf.var.grad {
-                let found = widen(&plan.read(gpu, grad)?);
-                self.check_gradient(&inputs, index, &widen(&seeds), &found, &mut random, &mut outcome);
-            }
-        }
-        Ok(outcome)
+        let gradient = |leaf: &Leaf| leaf.var.grad.map_or(Ok(Vec::new()), |grad| plan.read(gpu, grad));
+        let rows = leaves.iter().map(|leaf| leaf.var.shape).chain([y.shape]);
+        Ok(Run {
+            y: widen(&plan.read(gpu, y.value)?),
+            gradients: leaves.iter().map(|leaf| gradient(leaf).map(|g| widen(&g))).collect::<Result<_>>()?,
+            overrun: plan.guards_overwritten(gpu)?.into_iter().map(str::to_owned).collect(),
+            widest_row: rows.map(|shape| shape.channels * shape.width).max().unwrap_or(1),
+            starts_itself: y.grad.is_none(),
+            time,
+        })
     }
 
-    /// Compares the device's gradient by input `index` with central differences of the reference.
-    fn check_gradient(
+    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions.
+    fn probe(
         &self,
         inputs: &[Vec<f64>],
         index: usize,
         seeds: &[f64],
-        found: &[f64],
         random: &mut fastrand::Rng,
-        outcome: &mut Outcome,
-    ) {
+    ) -> Vec<Probe> {
         let loss = |direction: &dyn Fn(usize) -> f64, step: f64| -> f64 {
             let mut moved = inputs.to_vec();
             moved[index].iter_mut().enumerate().for_each(|(i, v)| *v += step * direction(i));
@@ -226,53 +261,41 @@ impl Case {
             let (below, above) = (loss(direction, -STEP), loss(direction, STEP));
             ((here - below) / STEP, (above - here) / STEP)
         };
-        let (mut squares, mut errors) = (0.0, 0.0);
-        let mut compare = |at: usize, found: f64, expected: f64| {
-            squares += expected * expected;
-            errors += (found - expected) * (found - expected);
-            outcome.compared += 1;
-            let worse = |(_, f, e): (usize, f64, f64)| (found - expected).abs() > (f - e).abs();
-            if !found.is_finite() || outcome.worst.is_none_or(worse) {
-                outcome.worst = Some((at, found, expected));
-            }
-        };
-        if found.len() <= ELEMENTWISE {
-            let one = |i: usize| differences(&|k| if k == i { 1.0 } else { 0.0 });
-            for (i, (left, right)) in in_parallel(found.len(), &one).into_iter().enumerate() {
-                if (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs())) {
-                    outcome.kinks += 1;
-                } else {
-                    compare(i, found[i], (left + right) / 2.0);
-                }
-            }
-        } else {
-            // A direction crosses many small kinks; none is left out.
-            for at in 0..DIRECTIONS {
-                let signs: Vec<f64> = found.iter().map(|_| if random.bool() { 1.0 } else { -1.0 }).collect();
-                let projected: f64 = found.iter().zip(&signs).map(|(f, s)| f * s).sum();
-                let (left, right) = differences(&|i| signs[i]);
-                compare(at, projected, (left + right) / 2.0);
-            }
+        let n = inputs[index].len();
+        if n <= ELEMENTWISE {
+            let one = |i: usize| {
+                let (left, right) = differences(&|k| if k == i { 1.0 } else { 0.0 });
+                Probe { at: i, signs: None, left, right }
+            };
+            return in_parallel(n, &one);
         }
-        let error = (errors / squares.max(f64::MIN_POSITIVE)).sqrt();
-        outcome.backward = Some(outcome.backward.map_or(error, |e: f64| e.max(error)));
+        let signs: Vec<Vec<f64>> = (0..DIRECTIONS)
+            .map(|_| (0..n).map(|_| if random.bool() { 1.0 } else { -1.0 }).collect())
+            .collect();
+        in_parallel(DIRECTIONS, &|at| {
+            let (left, right) = differences(&|i| signs[at][i]);
+            Probe { at, signs: Some(signs[at].clone()), left, right }
+        })
     }
 
     /// What is wrong with an outcome; `None` if nothing is.
     pub fn verdict(&self, outcome: &Outcome) -> Option<String> {
         let mut faults = Vec::new();
         // NaN is bad, too.
-        let bad = |error: f64| error.is_nan() || error > self.tolerance;
+        let bad = |error: f64| error.is_nan() || error > TOLERANCE;
         if bad(outcome.forward) {
-            faults.push(format!("result off by {:.1e} (bound {:.0e})", outcome.forward, self.tolerance));
+            faults.push(format!("result off by {:.1e} (bound {:.0e})", outcome.forward, TOLERANCE));
         }
         if let (Some(error), Some((at, found, expected))) = (outcome.backward, outcome.worst)
             && bad(error)
         {
             faults.push(format!(
                 "gradient off by {error:.1e} (bound {:.0e}), most at {at}: {found} instead of {expected}",
-                self.tolerance
+                TOLERANCE
             ));
+        }
+        if outcome.backward.is_some() && outcome.compared == 0 {
+            faults.push("no value of the gradient was compared".to_owned());
         }
         if outcome.kinks * 50 > outcome.compared + outcome.kinks && outcome.kinks > 2 {
             faults.push(format!(
@@ -295,6 +318,70 @@ impl Case {
             Some(fault) => Err(Error::shader(self.op, fault)),
         }
     }
+}
+
+/// How a case is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is recorded.
+    Plain,
+    /// After another op has written the gradients, to which this one must add.
+    Added,
+    /// In bands of rows, where the widest row has so many values.
+    Banded(usize),
+}
+
+/// What the device gave.
+struct Run {
+    y: Vec<f64>,
+    gradients: Vec<Vec<f64>>,
+    overrun: Vec<String>,
+    widest_row: usize,
+    starts_itself: bool,
+    time: Duration,
+}
+
+/// The reference's derivative by one value, or in one direction of signs.
+struct Probe {
+    at: usize,
+    signs: Option<Vec<f64>>,
+    left: f64,
+    right: f64,
+}
+
+impl Probe {
+    /// Only a single value can sit on a kink; a direction crosses many small ones and is never left out.
+    fn kink(&self) -> bool {
+        let (left, right) = (self.left, self.right);
+        self.signs.is_none() && (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs()))
+    }
+
+    fn project(&self, gradient: &[f64]) -> f64 {
+        match &self.signs {
+            None => gradient[self.at],
+            Some(signs) => gradient.iter().zip(signs).map(|(g, s)| g * s).sum(),
+        }
+    }
+}
+
+/// Compares a gradient from the device, less what another op has added, with the reference's.
+fn compare(probes: &[Probe], found: &[f64], added: Option<&Vec<f64>>, outcome: &mut Outcome) {
+    let (mut squares, mut errors) = (0.0, 0.0);
+    for probe in probes.iter().filter(|probe| !probe.kink()) {
+        let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
+        let found = probe.project(found);
+        squares += expected * expected;
+        errors += (found - expected) * (found - expected);
+        outcome.compared += 1;
+        let worse = |(_, f, e): (usize, f64, f64)| (found - expected).abs() > (f - e).abs();
+        if !found.is_finite() || outcome.worst.is_none_or(worse) {
+            outcome.worst = Some((probe.at, found, expected));
+        }
+    }
+    let error = if errors == 0.0 { 0.0 } else { (errors / squares).sqrt() };
+    let worst = outcome.backward.unwrap_or(0.0);
+    // NaN must not get lost in a maximum.
+    outcome.backward = Some(if error.is_nan() || worst.is_nan() { f64::NAN } else { error.max(worst) });
 }
 
 /// `work(0), work(1), ...` on all cores.

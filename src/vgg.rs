@@ -191,7 +191,21 @@ impl Vgg {
 
     /// Smallest height and width of which something is left at `taps`.
     pub fn smallest(&self, taps: &[Tap]) -> usize {
-        1 << taps.iter().map(|t| t.block - 1).max().unwrap_or(0)
+        1 << taps.iter().map(|t| t.block - 1).max().unwrap_or(0).min(31)
+    }
+
+    /// Refuses taps that lie behind the last convolution whose weights were loaded.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub(crate) fn check(&self, taps: &[Tap]) -> Result<()> {
+        let needed = self.network.specs(taps)?.len();
+        if needed > self.filters.len() {
+            let why =
+                "a layer lies behind the convolutions whose weights were loaded; load those of all layers";
+            return Err(Error::Setting(why.into()));
+        }
+        Ok(())
     }
 
     /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as soon as its

@@ -44,10 +44,21 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     // The wrong element of a pooling window; the dropped row gets a gradient.
     ("pool", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
     ("pool", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    // Erasing what another op added to the gradient, adding to what nobody wrote, adding twice at the end.
+    ("pool", "pool", "if ACCUMULATE { d += dx[i]; }", ""),
+    ("conv3x3", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
     // Writing beyond the end, forgetting the last value.
     ("relu", "relu", "y[i] = max", "y[i + 1u] = max"),
     ("relu", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
 ];
+
+#[test]
+fn guards_notice_a_write_beyond_the_end() {
+    let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", "y[i + 1u] = max");
+    let case = ops::cases().into_iter().find(|case| case.op == "relu").unwrap();
+    let outcome = case.run(&gpu, 1).unwrap();
+    assert_eq!(outcome.overrun, ["relu.y"]);
+}
 
 #[test]
 fn every_mistake_is_noticed() {

@@ -97,13 +97,13 @@ fn every_form_translates_to_every_backend() {
 
 #[test]
 fn every_shader_stays_inside_webgpus_defaults() {
-    let limits = wgpu_limits();
+    let limits = wgpu::Limits::defaults();
     for (name, text) in shaders() {
         let (module, info) = validate(&name, &text);
         for (index, entry) in module.entry_points.iter().enumerate() {
             let usage = info.get_entry_point(index);
             let (mut storage, mut uniforms, mut workgroup) = (0, 0, 0);
-            for (handle, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
+            for (_, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
                 match global.space {
                     naga::AddressSpace::Storage { .. } => storage += 1,
                     naga::AddressSpace::Uniform => uniforms += 1,
@@ -112,27 +112,22 @@ fn every_shader_stays_inside_webgpus_defaults() {
                     }
                     _ => {}
                 }
-                let _ = handle;
             }
             let invocations: u32 = entry.workgroup_size.iter().product();
-            assert!(invocations <= limits.invocations, "{name}: {invocations} invocations");
-            assert!(workgroup <= limits.workgroup_bytes, "{name}: {workgroup} bytes of workgroup memory");
             assert!(
-                storage <= 8 && uniforms <= 1,
+                invocations <= limits.max_compute_invocations_per_workgroup,
+                "{name}: {invocations} invocations"
+            );
+            assert!(
+                workgroup <= limits.max_compute_workgroup_storage_size,
+                "{name}: {workgroup} bytes of workgroup memory"
+            );
+            assert!(
+                storage <= limits.max_storage_buffers_per_shader_stage && uniforms <= 1,
                 "{name}: {storage} storage buffers, {uniforms} uniform blocks"
             );
         }
     }
-}
-
-struct Limits {
-    invocations: u32,
-    workgroup_bytes: u32,
-}
-
-/// WebGPU's defaults, which every adapter has.
-fn wgpu_limits() -> Limits {
-    Limits { invocations: 256, workgroup_bytes: 16384 }
 }
 
 #[test]

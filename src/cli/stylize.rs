@@ -19,6 +19,8 @@ use super::{INTERRUPTED, print, talk};
 
 /// Longest side where none is asked for.
 const DEFAULT_SIDE: usize = 512;
+/// White pixels around the pictures of a contact sheet.
+const SHEET_GAP: usize = 12;
 
 /// Repaint a photograph in the style of a painting
 #[derive(clap::Args)]
@@ -115,10 +117,11 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let settings = options.settings();
     settings.validate()?;
     options.check_outputs()?;
-    ctrlc::set_handler(|| {
-        if INTERRUPTS.fetch_add(1, Ordering::SeqCst) > 0 {
-            std::process::exit(INTERRUPTED.into());
-        }
+    let quiet = options.quiet;
+    ctrlc::set_handler(move || match INTERRUPTS.fetch_add(1, Ordering::SeqCst) {
+        0 if quiet => {}
+        0 => talk("stopping after the running iterations; interrupt again to end at once without saving"),
+        _ => std::process::exit(INTERRUPTED.into()),
     })
     .context("cannot listen for Ctrl-C")?;
 
@@ -139,6 +142,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let style_size = options.style_size.unwrap_or(Size::Longest(width.max(height)));
     let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
     check_sizes(&gpu, &vgg, &settings, (width, height), &style_sizes)?;
+    options.check_format(width.max(height))?;
     let content = content.resized(Size::Exact { width, height }, true);
     let styles: Vec<_> = styles.iter().map(|style| style.resized(style_size, true)).collect();
     let start = options.start(&content)?;
@@ -155,37 +159,54 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         options.explain(&gpu, &vgg, &session, &content, &styles);
     }
 
-    let mut log = Vec::new();
+    let (mut log, mut stdout) = (Vec::new(), Ok(()));
     let mut progress = Progress::new(settings.iterations, options.quiet);
     let mut interrupted = false;
-    loop {
+    let finished = loop {
         if !interrupted && INTERRUPTS.load(Ordering::SeqCst) > 0 {
             interrupted = true;
             session.stop();
         }
-        let Some(losses) = session.step()? else { break };
+        let losses = match session.step() {
+            Ok(Some(losses)) => losses,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
         progress.report(&losses);
-        if options.json {
-            print(&event("iteration", serde_json::to_value(&losses)?))?;
+        if options.json && stdout.is_ok() {
+            stdout = print(&event("iteration", serde_json::to_value(&losses)?));
         }
         log.push(losses);
-    }
+    };
     progress.finish();
 
+    if let Err(error) = finished {
+        // What led here may show in the losses.
+        options.save_losses(&log)?;
+        return Err(error.into());
+    }
     if interrupted && session.submitted() == 0 {
         talk("interrupted before the first iteration; nothing is saved");
         return Ok(INTERRUPTED);
     }
     let mut result = session.picture()?;
     result.alpha = content.alpha.clone();
-    options.save(&content, &styles, &result, &log)?;
+    result.save(&options.output, &SaveOptions::default())?;
+    options.save_losses(&log)?;
+    if let Some(path) = &options.contact_sheet {
+        let pictures: Vec<&Picture> = std::iter::once(&content).chain(&styles).chain([&result]).collect();
+        picture::contact_sheet(&pictures, SHEET_GAP).save(path, &SaveOptions::default())?;
+    }
     if interrupted {
         talk(&format!("interrupted after {} iterations; the picture so far is saved", session.submitted()));
     }
+    // Whatever became of stdout, the picture is safe by now.
+    stdout?;
     print(&if options.json {
         let done = serde_json::json!({
-            "output": options.output, "iterations": session.submitted(), "interrupted": interrupted,
-            "seconds": began.elapsed().as_secs_f64(), "width": result.width, "height": result.height,
+            "output": options.output.to_string_lossy(), "iterations": session.submitted(),
+            "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
+            "width": result.width, "height": result.height,
         });
         event("done", done)
     } else {
@@ -226,7 +247,7 @@ impl Options {
                 ))
                 .into());
             }
-            if outputs[..i].contains(output) {
+            if outputs[..i].iter().any(|other| other == output || picture::same_file(other, output)) {
                 return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
             }
         }
@@ -237,6 +258,19 @@ impl Options {
         if let Some(path) = &self.losses {
             picture::check_replaceable(path)?;
         }
+        Ok(())
+    }
+
+    /// Refuses an output format that cannot hold the result.
+    fn check_format(&self, side: usize) -> anyhow::Result<()> {
+        let most = picture::Format::of(&self.output)?.max_side();
+        anyhow::ensure!(
+            side <= most,
+            Error::write(
+                &self.output,
+                format!("{side} pixels are more than the {most} this format allows; write PNG")
+            )
+        );
         Ok(())
     }
 
@@ -269,27 +303,13 @@ impl Options {
         ));
     }
 
-    /// Writes all that was asked for, the result first.
-    fn save(
-        &self,
-        content: &Picture,
-        styles: &[Picture],
-        result: &Picture,
-        log: &[Losses],
-    ) -> anyhow::Result<()> {
-        result.save(&self.output, &SaveOptions::default())?;
-        if let Some(path) = &self.losses {
-            let mut lines = String::new();
-            for losses in log {
-                lines += &serde_json::to_string(losses)?;
-                lines.push('\n');
-            }
-            picture::replace_file(path, lines.as_bytes())?;
+    fn save_losses(&self, log: &[Losses]) -> anyhow::Result<()> {
+        let Some(path) = &self.losses else { return Ok(()) };
+        let mut lines = String::new();
+        for losses in log {
+            lines += &serde_json::to_string(losses)?;
+            lines.push('\n');
         }
-        if let Some(path) = &self.contact_sheet {
-            let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
-            picture::contact_sheet(&pictures, 12).save(path, &SaveOptions::default())?;
-        }
-        Ok(())
+        Ok(picture::replace_file(path, lines.as_bytes())?)
     }
 }

@@ -41,7 +41,10 @@ impl Variant {
         match self {
             Self::Naive | Self::Tiled => true,
             Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
-            Self::Winograd => gpu.has_subgroups_of(8) && c_in.is_multiple_of(32) && c_out.is_multiple_of(32),
+            Self::Winograd => {
+                let blocks = c_in.is_multiple_of(32) && c_out.is_multiple_of(32);
+                blocks && gpu.has_subgroups_of(8) && gpu.has_texels_of(winograd::packed_bytes(c_in, c_out))
+            }
         }
     }
 }
@@ -263,6 +266,8 @@ pub fn cases() -> Vec<Case> {
         (64, 64, 17, 3),
         (96, 32, 8, 13),
         (32, 32, 25, 37),
+        // More tiles than go through Winograd's steps together.
+        (32, 64, 47, 46),
     ];
     let mut cases = Vec::new();
     for (c_in, c_out, h, w) in sizes {

@@ -10,7 +10,8 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape]);
-    let shares = shares(n / bands.len());
+    // Whole workgroups, and partial sums of a band that begin where a binding may begin.
+    let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     for (index, band) in bands.iter().enumerate() {
         let params = [

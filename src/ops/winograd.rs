@@ -20,7 +20,7 @@ const TILES: usize = 128;
 /// Channels of an output block, and tiles of an invocation's subgroup.
 const BLOCK: usize = 32;
 /// Values of a row of texels.
-const TEXEL_ROW: usize = crate::gpu::Texels::ROW as usize / 4;
+const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize / 4;
 
 /// Row `p` holds what a filter of three taps is at point `p`, divided by the product of that point's distances from the
 /// other finite points.
@@ -33,6 +33,11 @@ fn points() -> [[f64; 3]; 6] {
     };
     let zero = [1.0 / (a * a * b * b), 0.0, 0.0];
     [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
+}
+
+/// Device memory of the transformed weights.
+pub(super) fn packed_bytes(c_in: usize, c_out: usize) -> u64 {
+    (POINTS * c_in * c_out * 4) as u64
 }
 
 /// Transformed weights `G w G^T`, `36 x c_out/32 x c_in/4 x 32 x 4`: point, block of outputs, four inputs, output,

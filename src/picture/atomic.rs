@@ -40,9 +40,13 @@ pub fn check_replaceable(path: &Path) -> Result<()> {
     check().map(drop).map_err(|why| Error::write(path, why))
 }
 
-/// Whether two paths lead to one file. `false` if either does not exist.
+/// Whether two paths lead to one file, be it there or only meant.
 pub fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+    let resolve = |path: &Path| {
+        let meant = || Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
+        fs::canonicalize(path).ok().or_else(meant)
+    };
+    matches!((resolve(a), resolve(b)), (Some(a), Some(b)) if a == b)
 }
 
 /// The file to replace: `path` itself or what it links to, if it can be replaced at all.
