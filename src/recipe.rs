@@ -104,6 +104,7 @@ impl<'a> Recipe<'a> {
         let real = Real::of(self.gpu);
         let exact = tape.state("exact", real.len(shape.len()));
         let losses = tape.state("losses", slots);
+        // Recorded first, so it adds its gradient last, when the network's has arrived.
         tape.op("tv");
         tv(&mut tape, picture, exact, real, settings.tv_weight, Slot { losses, index: slots - 1 });
         let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {

@@ -145,6 +145,7 @@ impl<'a> Builder<'a> {
         };
         let Recorded { tape, picture, exact, real, log } = recipe.record(shape, Some(&targets), HISTORY);
         let plan = tape.finish()?;
+        // The optimiser moves the picture in its own precision; the network reads it in float32.
         let values = normalize(start);
         plan.write(gpu, picture.value, &Real::F32.encode(&values));
         plan.write(gpu, exact, &real.encode(&values));
