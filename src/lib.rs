@@ -43,7 +43,7 @@
 //!   reference, test cases ([`testing`]).
 //! - Ops are recorded on a [`tape::Tape`], which becomes a [`plan::Plan`]: a flat list of dispatches over buffers shared
 //!   by lifetime, replayed without allocation.
-//! - The WGSL file is the only declaration of a kernel; [`kernel`] reads bindings and parameters from it, and a name that
+//! - The WGSL file is the only declaration of a kernel; [`mod@kernel`] reads bindings and parameters from it, and a name that
 //!   does not fit is an error when the op is recorded.
 //! - [`tune`] is the one place that chooses between variants of an op.
 #![warn(missing_docs)]

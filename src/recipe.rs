@@ -144,8 +144,8 @@ impl<'a> Recipe<'a> {
             let Shape { width, height, .. } = shape;
             if width.min(height) < smallest {
                 return Err(Error::Setting(format!(
-                    "the {name} picture is {width} x {height} pixels; the network halves it until nothing is left \
-                     below {smallest} x {smallest}, so use a larger picture or a larger size"
+                    "the {name} picture would be {width} x {height} pixels, but the network halves it until nothing is \
+                     left below {smallest} x {smallest}; use a larger picture, --size or --style-size"
                 )));
             }
         }

@@ -16,8 +16,8 @@ use crate::{Error, Result};
 
 /// Iterations whose losses the device remembers: at least those of two submissions.
 const HISTORY: usize = 128;
-const NOT_FINITE: &str =
-    "the picture is no longer made of finite numbers; lower the weights or the learning rate";
+const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower the weights of the losses or the \
+    learning rate, or check the network's file";
 
 /// Iterations of one submission at most.
 const MOST_PER_SUBMIT: usize = HISTORY / 2;

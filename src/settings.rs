@@ -81,7 +81,11 @@ impl Settings {
             )));
         }
         if u32::try_from(self.iterations).is_err() {
-            return Err(Error::Setting(format!("{} iterations are too many", self.iterations)));
+            return Err(Error::Setting(format!(
+                "{} iterations are too many; the most are {}",
+                self.iterations,
+                u32::MAX
+            )));
         }
         for (name, taps) in [("content", &self.content_layers), ("style", &self.style_layers)] {
             if taps.iter().enumerate().any(|(i, tap)| taps[..i].contains(tap)) {

@@ -188,6 +188,8 @@ fn useless_outputs_are_refused_before_the_run() {
     studio.refuses(1, "ending", "stylize photo.png painting.png -o out");
     studio.refuses(1, "no folder", "stylize photo.png painting.png -o missing/out.png");
     studio.refuses(1, "folder", "stylize photo.png painting.png -o folder.png");
+    studio.refuses(1, "folder", "stylize photo.png painting.png -o new.png/");
+    studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --losses ./out.png");
     studio.refuses(1, "no folder", "stylize photo.png painting.png -o out.png --losses missing/l");
 }
 
@@ -282,13 +284,51 @@ fn an_interrupt_saves_the_picture_so_far() {
     assert_eq!(losses.lines().count() as u64, done["iterations"].as_u64().unwrap());
 }
 
+/// What a full disk or a vanished reader does to one output must not cost the others.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_stdout_costs_no_picture() {
+    let studio = Studio::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = studio.command(&format!("{RUN} --json --losses l")).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: "));
+    image::open(studio.path("out.png")).unwrap();
+    assert_eq!(fs::read_to_string(studio.path("l")).unwrap().lines().count(), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let studio = Studio::new();
+    let name = std::ffi::OsStr::from_bytes(b"out\xff.png");
+    let output =
+        studio.command("stylize photo.png painting.png --iterations 1 --json -o").arg(name).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(studio.folder.path().join(name).exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn before_the_run_one_interrupt_is_enough() {
+    let studio = Studio::new();
+    assert!(Command::new("mkfifo").arg(studio.path("fifo")).status().unwrap().success());
+    // Nobody writes to the pipe, so that the program waits for its content.
+    let mut child =
+        studio.command("stylize fifo painting.png -o out.png").stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!studio.path("out.png").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn closed_pipes_are_no_failure() {
     let studio = Studio::new();
     let mut child = studio.command(&format!("{RUN} --json")).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    std::thread::sleep(Duration::from_millis(1));
     let status = child.wait().unwrap();
     // Nobody reads the data any more, but the picture was asked for.
     assert!(status.success(), "{status}");

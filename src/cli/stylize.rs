@@ -1,7 +1,7 @@
 //! `impasto stylize`: one command repaints a photograph.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -111,19 +111,49 @@ pub struct Options {
 
 /// How often the user asked to stop.
 static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
+/// Whether there is anything to save yet.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first interrupt asks the run to stop, where there is one to stop, and the second ends it.
+fn listen(quiet: bool) -> anyhow::Result<()> {
+    // Who started us with `nohup` wants us to outlive the terminal.
+    #[cfg(unix)]
+    let ignored = unsafe { ignore_hangup() }?;
+    ctrlc::set_handler(move || match INTERRUPTS.fetch_add(1, Ordering::SeqCst) {
+        0 if !RUNNING.load(Ordering::SeqCst) => {
+            talk("interrupted before the first iteration; nothing is saved");
+            std::process::exit(INTERRUPTED.into());
+        }
+        0 if quiet => {}
+        0 => talk("stopping after the running iterations; interrupt again to end at once without saving"),
+        _ => std::process::exit(INTERRUPTED.into()),
+    })
+    .context("cannot listen for Ctrl-C")?;
+    #[cfg(unix)]
+    if ignored {
+        unsafe { ignore_hangup() }?;
+    }
+    Ok(())
+}
+
+/// Ignores the end of the terminal, and tells whether that was so before.
+///
+/// # Safety
+/// Ignoring a signal installs no handler, so nothing runs that would have to be safe inside one.
+#[cfg(unix)]
+unsafe fn ignore_hangup() -> anyhow::Result<bool> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    let before =
+        unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("cannot listen for the terminal")?;
+    Ok(matches!(before, SigHandler::SigIgn))
+}
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     // Everything that can be refused is refused before the first second of work.
     let settings = options.settings();
     settings.validate()?;
     options.check_outputs()?;
-    let quiet = options.quiet;
-    ctrlc::set_handler(move || match INTERRUPTS.fetch_add(1, Ordering::SeqCst) {
-        0 if quiet => {}
-        0 => talk("stopping after the running iterations; interrupt again to end at once without saving"),
-        _ => std::process::exit(INTERRUPTED.into()),
-    })
-    .context("cannot listen for Ctrl-C")?;
+    listen(options.quiet)?;
 
     let content = Picture::open(&options.content)?;
     let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, Error>>()?;
@@ -162,6 +192,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let (mut log, mut stdout) = (Vec::new(), Ok(()));
     let mut progress = Progress::new(settings.iterations, options.quiet);
     let mut interrupted = false;
+    RUNNING.store(true, Ordering::SeqCst);
     let finished = loop {
         if !interrupted && INTERRUPTS.load(Ordering::SeqCst) > 0 {
             interrupted = true;
@@ -185,24 +216,17 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         options.save_losses(&log)?;
         return Err(error.into());
     }
-    if interrupted && session.submitted() == 0 {
-        talk("interrupted before the first iteration; nothing is saved");
-        return Ok(INTERRUPTED);
-    }
     let mut result = session.picture()?;
     result.alpha = content.alpha.clone();
-    result.save(&options.output, &SaveOptions::default())?;
-    options.save_losses(&log)?;
-    if let Some(path) = &options.contact_sheet {
-        let pictures: Vec<&Picture> = std::iter::once(&content).chain(&styles).chain([&result]).collect();
-        picture::contact_sheet(&pictures, SHEET_GAP).save(path, &SaveOptions::default())?;
-    }
-    if interrupted {
+    // One output that cannot be written takes none of the others along.
+    let saved = result.save(&options.output, &SaveOptions::default()).map_err(anyhow::Error::from);
+    let there = saved.is_ok();
+    let mut outcomes = vec![saved, options.save_losses(&log), options.save_sheet(&content, &styles, &result)];
+    if interrupted && there {
         talk(&format!("interrupted after {} iterations; the picture so far is saved", session.submitted()));
     }
-    // Whatever became of stdout, the picture is safe by now.
-    stdout?;
-    print(&if options.json {
+    outcomes.push(stdout);
+    let line = if options.json {
         let done = serde_json::json!({
             "output": options.output.to_string_lossy(), "iterations": session.submitted(),
             "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
@@ -211,8 +235,17 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         event("done", done)
     } else {
         options.output.display().to_string()
-    })?;
-    Ok(if interrupted { INTERRUPTED } else { 0 })
+    };
+    if there {
+        outcomes.push(print(&line));
+    }
+    let mut errors = outcomes.into_iter().filter_map(Result::err);
+    let first = errors.next();
+    errors.for_each(|error| talk(&format!("error: {error:#}")));
+    match first {
+        Some(error) => Err(error),
+        None => Ok(if interrupted { INTERRUPTED } else { 0 }),
+    }
 }
 
 /// A JSON line that says first what it is about.
@@ -301,6 +334,12 @@ impl Options {
             session.bytes() / pixels,
             mib(vgg.bytes())
         ));
+    }
+
+    fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
+        let Some(path) = &self.contact_sheet else { return Ok(()) };
+        let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
+        Ok(picture::contact_sheet(&pictures, SHEET_GAP).save(path, &SaveOptions::default())?)
     }
 
     fn save_losses(&self, log: &[Losses]) -> anyhow::Result<()> {

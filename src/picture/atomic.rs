@@ -51,6 +51,9 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
 
 /// The file to replace: `path` itself or what it links to, if it can be replaced at all.
 fn target(path: &Path) -> Result<PathBuf, String> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err("its name ends as that of a folder; give a file name".into());
+    }
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {
         match fs::symlink_metadata(&target) {
