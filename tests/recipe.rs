@@ -77,8 +77,9 @@ fn losses_follow_the_reference_for_30_iterations() {
         ];
         let layers = expected["style_layers"].as_array().unwrap();
         pairs.extend(found.style_layers.iter().zip(layers).map(|(f, e)| (*f, e.as_f64().unwrap())));
-        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: PyTorch's own
-        // float32 is off by 5e-4 of the total within 30 iterations. Ten times that is allowed, nothing at the start.
+        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32 in PyTorch
+        // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. At the start nothing
+        // has grown yet.
         let bound = if found.iteration == 0 { 1e-5 } else { 5e-3 };
         for (found_loss, expected_loss) in pairs {
             let error = (found_loss - expected_loss).abs() / value("total");
