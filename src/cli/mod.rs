@@ -2,6 +2,7 @@
 
 mod check;
 mod devices;
+mod interrupt;
 mod progress;
 mod stylize;
 mod weights;

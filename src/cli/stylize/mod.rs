@@ -1,0 +1,39 @@
+//! `impasto stylize`: one command repaints a photograph.
+//!
+//! A reader who follows one picture goes from [`run`] here to [`Job::run`], with [`options`] for what the user can ask for
+//! and [`outputs`] for what is written.
+
+mod job;
+mod options;
+mod outputs;
+
+use impasto::picture::Picture;
+
+use self::job::{Ending, Job};
+pub use self::options::Options;
+use self::outputs::Outputs;
+use super::{INTERRUPTED, interrupt};
+
+pub fn run(options: &Options) -> anyhow::Result<u8> {
+    // Everything that can be refused is refused before the first second of work.
+    let settings = options.look.settings();
+    settings.validate()?;
+    let outputs = Outputs {
+        result: &options.output,
+        losses: options.record.losses.as_deref(),
+        contact_sheet: options.record.contact_sheet.as_deref(),
+    };
+    outputs.check(&options.inputs())?;
+    interrupt::listen(options.record.quiet)?;
+
+    let content = Picture::open(&options.content)?;
+    let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let (gpu, vgg) = options.machine.open(&settings)?;
+    let name = &options.content;
+    let (gpu, vgg) = (&gpu, &vgg);
+    let job = Job { options, settings: &settings, gpu, vgg, name, content, styles: &styles, outputs };
+    Ok(match job.run()? {
+        Ending::Finished => 0,
+        Ending::Interrupted => INTERRUPTED,
+    })
+}

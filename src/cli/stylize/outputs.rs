@@ -1,0 +1,84 @@
+//! Where a run writes, checked before it and written after it.
+
+use std::path::Path;
+
+use impasto::Error;
+use impasto::picture::{self, Format, Picture, SaveOptions};
+use impasto::session::Losses;
+
+/// White pixels around the pictures of a contact sheet.
+const SHEET_GAP: usize = 12;
+
+/// The files of one picture.
+pub struct Outputs<'a> {
+    /// The result.
+    pub result: &'a Path,
+    /// The log of losses.
+    pub losses: Option<&'a Path>,
+    /// Content, styles and result side by side.
+    pub contact_sheet: Option<&'a Path>,
+}
+
+impl Outputs<'_> {
+    /// Refuses what cannot be written and what would destroy an input or another output.
+    pub fn check(&self, inputs: &[&Path]) -> anyhow::Result<()> {
+        let outputs: Vec<&Path> =
+            [Some(self.result), self.losses, self.contact_sheet].into_iter().flatten().collect();
+        for (i, output) in outputs.iter().enumerate() {
+            if inputs.iter().any(|input| picture::same_file(input, output)) {
+                return Err(Error::Setting(format!(
+                    "{} is an input, and writing the result there would destroy it; name another output",
+                    output.display()
+                ))
+                .into());
+            }
+            if outputs[..i].iter().any(|other| other == output || picture::same_file(other, output)) {
+                return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
+            }
+        }
+        picture::check_writable(self.result)?;
+        if let Some(path) = self.contact_sheet {
+            picture::check_writable(path)?;
+        }
+        if let Some(path) = self.losses {
+            picture::check_replaceable(path)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an output format that cannot hold a result of this longest side.
+    pub fn check_side(&self, side: usize) -> anyhow::Result<()> {
+        let most = Format::of(self.result)?.max_side();
+        anyhow::ensure!(
+            side <= most,
+            Error::write(
+                self.result,
+                format!("{side} pixels are more than the {most} this format allows; write PNG")
+            )
+        );
+        Ok(())
+    }
+
+    /// Writes the result.
+    pub fn save_result(&self, result: &Picture) -> anyhow::Result<()> {
+        Ok(result.save(self.result, &SaveOptions::default())?)
+    }
+
+    /// Writes the contact sheet, if there shall be one.
+    pub fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
+        let Some(path) = self.contact_sheet else { return Ok(()) };
+        let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
+        Ok(picture::contact_sheet(&pictures, SHEET_GAP).save(path, &SaveOptions::default())?)
+    }
+
+    /// Writes the log of losses, if there shall be one.
+    pub fn save_losses(&self, log: &[Losses]) -> anyhow::Result<()> {
+        let Some(path) = self.losses else { return Ok(()) };
+        let mut lines = String::new();
+        for losses in log {
+            lines += &serde_json::to_string(losses)?;
+            lines.push('\n');
+        }
+        Ok(picture::replace_file(path, lines.as_bytes())?)
+    }
+}
