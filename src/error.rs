@@ -33,6 +33,14 @@ pub enum Error {
         /// Reason and remedy.
         why: String,
     },
+    /// A checkpoint could not be read, or a run cannot go on from it.
+    #[error("cannot resume from {name}: {why}")]
+    Checkpoint {
+        /// The file as the caller named it.
+        name: String,
+        /// Reason and remedy.
+        why: String,
+    },
     /// A setting or a combination of settings makes no sense.
     #[error("{0}")]
     Setting(String),
@@ -78,6 +86,11 @@ impl Error {
     /// A [`Error::Write`] about `path`.
     pub fn write(path: &Path, why: impl Into<String>) -> Self {
         Self::Write { path: path.to_owned(), why: why.into() }
+    }
+
+    /// A [`Error::Checkpoint`] about `name`.
+    pub fn checkpoint(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Checkpoint { name: name.into(), why: why.into() }
     }
 
     /// A [`Error::Shader`] about the file `shader`.

@@ -48,7 +48,9 @@
 //! - [`tune`] is the one place that chooses between variants of an op.
 #![warn(missing_docs)]
 
+mod digest;
 pub mod error;
+pub mod fit;
 pub mod gpu;
 pub mod kernel;
 mod memory;
@@ -61,6 +63,8 @@ mod recipe;
 pub mod session;
 pub mod settings;
 pub mod shape;
+pub mod snapshot;
+pub mod style;
 pub mod tape;
 pub mod testing;
 pub mod tune;

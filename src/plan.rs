@@ -67,13 +67,17 @@ impl Plan {
                 return Err(too_large(tape.gpu, &tape.tensors[room.owner].label));
             }
         }
+        let align = limits.min_uniform_buffer_offset_alignment as usize;
+        let mut params = 0usize;
         for dispatch in steps.iter().filter_map(dispatch) {
-            workgroups(tape.gpu, dispatch, tape.gpu.layout(&dispatch.source)?.workgroup)?;
+            let layout = tape.gpu.layout(&dispatch.source)?;
+            workgroups(tape.gpu, dispatch, layout.workgroup)?;
+            params = params.next_multiple_of(align) + layout.uniform_bytes;
             for (_, view) in &dispatch.bound {
                 window(tape, &placement.places, view)?;
             }
         }
-        Ok(placement.bytes(tape))
+        Ok(placement.bytes(tape) + params.next_multiple_of(align).max(align) as u64)
     }
 
     /// Compiles the kernels, fills one buffer with all parameters, makes the bind groups.
@@ -249,8 +253,8 @@ impl Plan {
         Ok(hit)
     }
 
-    /// One line per dispatch and per buffer, for people.
-    pub fn describe(&self) -> String {
+    /// One line per dispatch.
+    pub(crate) fn describe_steps(&self) -> String {
         let mut text = String::new();
         for step in &self.steps {
             let _ = match step {
@@ -260,6 +264,12 @@ impl Plan {
                 Ready::Copy { rows, .. } => writeln!(text, "{rows:5} rows of texels copied"),
             };
         }
+        text
+    }
+
+    /// One line per dispatch and per buffer, for people.
+    pub fn describe(&self) -> String {
+        let mut text = self.describe_steps();
         for (label, place) in self.labels.iter().zip(&self.places) {
             if let Some(place) = place {
                 let _ = writeln!(text, "buffer {:3} {:10} bytes  {label}", place.buffer, place.bytes);

@@ -3,7 +3,7 @@
 use crate::gpu::Gpu;
 
 /// What shaders call `real`. Why it matters is told in `shaders/adam.wgsl`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Real {
     /// 32 bits.
     F32,

@@ -1,19 +1,18 @@
 //! The loss as it is recorded from settings: what is measured on the pictures, and what an iteration does.
 
+use crate::Result;
 use crate::gpu::Gpu;
-use crate::ops::adam::{Log, adam};
+use crate::ops::adam::{Adam, Log, adam};
 use crate::ops::affine::Affine;
 use crate::ops::gram::gram;
 use crate::ops::mse::mse;
 use crate::ops::reduce::Slot;
 use crate::ops::tv::tv;
 use crate::picture::Picture;
-use crate::plan::Plan;
 use crate::real::Real;
 use crate::settings::Settings;
 use crate::tape::{Shape, Tape, Tensor, Var};
 use crate::vgg::{Tap, Vgg};
-use crate::{Error, Result};
 
 /// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
 /// convention: step size and total variation are measured in these units.
@@ -34,8 +33,8 @@ pub(crate) struct Recorded<'a> {
     /// The picture as the optimiser moves it.
     pub(crate) exact: Tensor,
     pub(crate) real: Real,
-    /// The losses of the last iterations.
-    pub(crate) log: Tensor,
+    /// The optimiser's moments and counters, and the losses of the last iterations.
+    pub(crate) adam: Adam,
 }
 
 /// The loss, recorded from settings.
@@ -57,7 +56,7 @@ impl<'a> Recipe<'a> {
     }
 
     /// Records what `look` sees of a picture at `taps`; the tensors are in the order of `taps`.
-    fn record_look(
+    pub(crate) fn record_look(
         &self,
         shape: Shape,
         taps: &[Tap],
@@ -127,74 +126,8 @@ impl<'a> Recipe<'a> {
         });
         tape.op("adam");
         let log = Log { losses, slots, history };
-        let log = adam(&mut tape, picture, exact, real, log, settings.schedule()).log;
-        Recorded { tape, picture, exact, real, log }
-    }
-
-    /// Refuses sizes that the device's limits forbid, naming the largest content of the same shape that they allow.
-    ///
-    /// This needs no picture, so that it can come before one is enlarged.
-    pub(crate) fn fits(&self, content: Shape, styles: &[Shape]) -> Result<()> {
-        self.vgg.check(&self.settings.taps())?;
-        let smallest = self.vgg.smallest(&self.settings.taps());
-        let largest = self.gpu.limits().max_buffer_size / (4 * self.vgg.widest() as u64);
-        let too_large = |shape: Shape| shape.pixels() as u64 > largest;
-        for (name, shape) in std::iter::once(("content", content)).chain(styles.iter().map(|s| ("style", *s)))
-        {
-            let Shape { width, height, .. } = shape;
-            if width.min(height) < smallest {
-                return Err(Error::Setting(format!(
-                    "the {name} picture would be {width} x {height} pixels, but the network halves it until nothing is \
-                     left below {smallest} x {smallest}; use a larger picture, --size or --style-size"
-                )));
-            }
-        }
-        let shape = content;
-        let measure = |shape: Shape| match too_large(shape) || shape.width.min(shape.height) < smallest {
-            // Seen at a glance; recording it all to find out would take long.
-            true => Err(Error::TooLarge(String::new())),
-            false => Plan::measure(&self.record(shape, None, 1).tape).map(drop),
-        };
-        let outcome = measure(shape);
-        if !matches!(outcome, Err(Error::TooLarge(_))) {
-            outcome?;
-        } else {
-            let longest = shape.width.max(shape.height);
-            let scaled = |side: usize| {
-                let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
-                Shape::new(3, scale(shape.height), scale(shape.width))
-            };
-            let (mut fits, mut fails) = (0, longest);
-            while fails - fits > 1 {
-                let middle = (fits + fails) / 2;
-                if measure(scaled(middle)).is_ok() { fits = middle } else { fails = middle }
-            }
-            let Shape { width, height, .. } = scaled(fits);
-            let largest = match fits {
-                0 => "nothing of this shape fits; crop the picture, or use another adapter".to_owned(),
-                _ => format!("the largest that fits is {width} x {height}, which is --size {width}x{height}"),
-            };
-            return Err(Error::TooLarge(format!(
-                "{} x {} pixels are too many for {}; {largest}",
-                shape.width,
-                shape.height,
-                self.gpu.info().name
-            )));
-        }
-        let measure_style = |shape: Shape| match too_large(shape) || self.settings.style_layers.is_empty() {
-            true => too_large(shape),
-            false => {
-                let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
-                Plan::measure(&self.record_look(shape, &self.settings.style_layers, look).0).is_err()
-            }
-        };
-        match styles.iter().find(|style| measure_style(**style)) {
-            None => Ok(()),
-            Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
-                "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
-                self.gpu.info().name
-            ))),
-        }
+        let adam = adam(&mut tape, picture, exact, real, log, settings.schedule());
+        Recorded { tape, picture, exact, real, adam }
     }
 }
 

@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 
 use crate::gpu::Gpu;
 use crate::memory::Readback;
+use crate::ops::adam::Adam;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::real::Real;
 use crate::recipe::{Recipe, Recorded, Targets, denormalize, normalize};
 use crate::settings::Settings;
+use crate::snapshot::{Origin, Snapshot};
+use crate::style::Style;
 use crate::tape::{Shape, Tensor, Var};
 use crate::vgg::Vgg;
-use crate::{Error, Result};
+use crate::{Error, Result, digest};
 
 /// Iterations whose losses the device remembers: at least those of two submissions.
-const HISTORY: usize = 128;
+pub(crate) const HISTORY: usize = 128;
 const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower the weights of the losses or the \
     learning rate, or check the network's file";
 
@@ -48,6 +51,8 @@ struct Flight {
     first: usize,
     count: usize,
     readback: Readback,
+    /// The picture as it is after the submission, if somebody wants it.
+    copy: Option<Readback>,
     submission: wgpu::SubmissionIndex,
 }
 
@@ -58,29 +63,40 @@ pub struct Session<'g> {
     picture: Var,
     exact: Tensor,
     real: Real,
-    log: Tensor,
+    adam: Adam,
+    origin: Origin,
+    target_bytes: u64,
+    same_bits: bool,
     slots: usize,
     content_slots: usize,
     iterations: usize,
     submitted: usize,
     in_flight: VecDeque<Flight>,
     spare: Vec<Readback>,
-    ready: VecDeque<Losses>,
+    /// The losses of all iterations that have landed, `slots` each.
+    log: Vec<f32>,
+    /// How many of these iterations [`Session::step`] has reported.
+    reported: usize,
+    copy_every: Option<usize>,
+    copies: VecDeque<(usize, Vec<f64>)>,
+    spare_copy: Option<Readback>,
     per_submit: usize,
     last_landing: Option<Instant>,
 }
 
 /// What a session is made of; see [`Session::builder`].
-pub struct Builder<'a> {
-    gpu: &'a Gpu,
+pub struct Builder<'g, 'a> {
+    gpu: &'g Gpu,
     vgg: &'a Vgg,
     content: Option<&'a Picture>,
     styles: Vec<(&'a Picture, f64)>,
+    measured: Option<&'a Style>,
     start: Option<&'a Picture>,
     settings: Settings,
+    snapshot: Option<&'a Snapshot>,
 }
 
-impl<'a> Builder<'a> {
+impl<'g, 'a> Builder<'g, 'a> {
     /// The photograph: what the result shows, and its size.
     pub fn content(mut self, picture: &'a Picture) -> Self {
         self.content = Some(picture);
@@ -99,6 +115,18 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// A style that was measured before, instead of paintings: measure it once when many pictures shall have it.
+    pub fn measured(mut self, style: &'a Style) -> Self {
+        self.measured = Some(style);
+        self
+    }
+
+    /// Goes on from a checkpoint of a run with the same pictures, network and settings, but perhaps more iterations.
+    pub fn resume(mut self, snapshot: &'a Snapshot) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
     /// All else.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -109,86 +137,89 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
-    /// room, and [`Error::Device`] if it fails.
-    pub fn build(self) -> Result<Session<'a>> {
-        let Self { gpu, vgg, content, styles, start, settings } = self;
+    /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
+    pub fn build(self) -> Result<Session<'g>> {
+        let Self { gpu, vgg, content, styles, measured, start, settings, snapshot } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
         if (start.width, start.height) != (content.width, content.height) {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
-        let sum: f64 = styles.iter().map(|(_, weight)| weight).sum();
-        if styles.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0) || sum <= 0.0 || !sum.is_finite()
-        {
-            return Err(Error::Setting("no style picture with a weight above 0".into()));
-        }
-        let of = |picture: &Picture| Shape::new(3, picture.height, picture.width);
-        let shape = of(content);
         let recipe = Recipe { gpu, vgg, settings: &settings };
-        recipe.fits(shape, &styles.iter().map(|(picture, _)| of(picture)).collect::<Vec<_>>())?;
-        let mut grams: Vec<Vec<f64>> = Vec::new();
-        for (picture, weight) in &styles {
-            let measured = recipe.measure(picture, &settings.style_layers, |tape, x| recipe.gram(tape, x))?;
-            grams.resize(measured.len(), Vec::new());
-            for (sum_of, gram) in grams.iter_mut().zip(measured) {
-                sum_of.resize(gram.len(), 0.0);
-                sum_of.iter_mut().zip(gram).for_each(|(s, g)| *s += weight / sum * f64::from(g));
+        let shape = Shape::new(3, content.height, content.width);
+        recipe.fits_content(shape)?;
+        let own;
+        let style = match measured {
+            Some(style) if styles.is_empty() => style,
+            Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
+            None => {
+                own = Style::measure(gpu, vgg, &settings, &styles)?;
+                &own
             }
+        };
+        if style.taps != settings.style_layers || style.network != vgg.digest() {
+            return Err(Error::Setting(
+                "the style was measured at other layers or by another network".into(),
+            ));
         }
         let features = recipe.measure(content, &settings.content_layers, |_, x| x)?;
-        let narrow = |values: &Vec<f64>| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
-        let upload = |values: &[f32]| gpu.upload("target", values);
         let targets = Targets {
-            content: features.iter().map(|f| upload(f)).collect::<Result<_>>()?,
-            style: grams.iter().map(|g| upload(&narrow(g))).collect::<Result<_>>()?,
+            content: features.iter().map(|f| gpu.upload("target", f)).collect::<Result<_>>()?,
+            style: style.grams.clone(),
         };
-        let Recorded { tape, picture, exact, real, log } = recipe.record(shape, Some(&targets), HISTORY);
+        let Recorded { tape, picture, exact, real, adam } = recipe.record(shape, Some(&targets), HISTORY);
         let plan = tape.finish()?;
-        // The optimiser moves the picture in its own precision; the network reads it in float32.
-        let values = normalize(start);
-        plan.write(gpu, picture.value, &Real::F32.encode(&values));
-        plan.write(gpu, exact, &real.encode(&values));
-        Ok(Session {
+        let info = gpu.info();
+        let origin = Origin {
+            width: content.width,
+            height: content.height,
+            content: digest::picture(content),
+            start: digest::picture(start),
+            styles: style.paintings.clone(),
+            network: vgg.digest().to_owned(),
+            precision: real,
+            adapter: format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info),
+            shaders: digest::words(&plan.describe_steps()),
+            settings,
+        };
+        let mut session = Session {
             gpu,
             plan,
             picture,
             exact,
             real,
-            log,
-            slots: settings.content_layers.len() + settings.style_layers.len() + 1,
-            content_slots: settings.content_layers.len(),
-            iterations: settings.iterations,
+            adam,
+            target_bytes: targets.content.iter().chain(&targets.style).map(wgpu::Buffer::size).sum(),
+            same_bits: snapshot.is_none_or(|snapshot| snapshot.same_arithmetic(&origin)),
+            slots: origin.settings.content_layers.len() + origin.settings.style_layers.len() + 1,
+            content_slots: origin.settings.content_layers.len(),
+            iterations: origin.settings.iterations,
+            origin,
             submitted: 0,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
-            ready: VecDeque::new(),
+            log: Vec::new(),
+            reported: 0,
+            copy_every: None,
+            copies: VecDeque::new(),
+            spare_copy: None,
             per_submit: 1,
             last_landing: None,
-        })
+        };
+        match snapshot {
+            Some(snapshot) => session.restore(snapshot)?,
+            None => session.place(&real.encode(&normalize(start))),
+        }
+        Ok(session)
     }
-}
-
-/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
-///
-/// # Errors
-/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
-pub fn check_sizes(
-    gpu: &Gpu,
-    vgg: &Vgg,
-    settings: &Settings,
-    content: (usize, usize),
-    styles: &[(usize, usize)],
-) -> Result<()> {
-    let shape = |(width, height): (usize, usize)| Shape::new(3, height, width);
-    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
-    Recipe { gpu, vgg, settings }.fits(shape(content), &styles)
 }
 
 impl<'g> Session<'g> {
     /// Starts to describe a session. Content and at least one style are needed.
-    pub fn builder(gpu: &'g Gpu, vgg: &'g Vgg) -> Builder<'g> {
-        Builder { gpu, vgg, content: None, styles: Vec::new(), start: None, settings: Settings::default() }
+    pub fn builder<'a>(gpu: &'g Gpu, vgg: &'a Vgg) -> Builder<'g, 'a> {
+        let (content, styles, measured, start, settings, snapshot) = Default::default();
+        Builder { gpu, vgg, content, styles, measured, start, settings, snapshot }
     }
 
     /// The losses of the next iteration, or `None` when all iterations are done.
@@ -200,7 +231,9 @@ impl<'g> Session<'g> {
     /// [`Error::Device`] if the device failed, [`Error::Setting`] if the losses are no longer finite.
     pub fn step(&mut self) -> Result<Option<Losses>> {
         loop {
-            if let Some(losses) = self.ready.pop_front() {
+            if self.reported * self.slots < self.log.len() {
+                let losses = self.loss(self.reported);
+                self.reported += 1;
                 if !losses.total.is_finite() {
                     return Err(Error::Setting(format!("iteration {}: {NOT_FINITE}", losses.iteration)));
                 }
@@ -227,13 +260,87 @@ impl<'g> Session<'g> {
         self.submitted
     }
 
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
+    /// before it was interrupted, which [`Self::step`] does not report again.
+    pub fn losses(&self) -> impl Iterator<Item = Losses> {
+        (0..self.log.len() / self.slots).map(|iteration| self.loss(iteration))
+    }
+
+    fn loss(&self, iteration: usize) -> Losses {
+        losses(iteration, &self.log[iteration * self.slots..][..self.slots], self.content_slots)
+    }
+
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
+    /// device, with another driver or by other variants of the shaders.
+    pub fn same_bits(&self) -> bool {
+        self.same_bits
+    }
+
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
+    /// that. The last iteration's is left to [`Self::picture`].
+    pub fn copy_every(&mut self, n: usize) {
+        self.copy_every = Some(n.max(1));
+    }
+
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is no longer made of finite numbers.
+    pub fn take_copy(&mut self) -> Result<Option<(usize, Picture)>> {
+        let Some((iterations, values)) = self.copies.pop_front() else { return Ok(None) };
+        Ok(Some((iterations, self.show(&values)?)))
+    }
+
+    /// Waits for the device and returns all that is needed to go on later.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let picture = self.read(self.exact)?;
+        self.show(&self.real.decode(&picture))?;
+        Ok(Snapshot {
+            name: "the checkpoint".into(),
+            origin: self.origin.clone(),
+            iteration: self.submitted,
+            picture,
+            m: self.read(self.adam.m)?,
+            v: self.read(self.adam.v)?,
+            state: self.read(self.adam.state)?,
+            losses: self.log.clone(),
+        })
+    }
+
+    /// The other direction: everything as it was.
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if let Some(why) = snapshot.refusal(&self.origin) {
+            return Err(Error::checkpoint(&snapshot.name, why));
+        }
+        self.place(&snapshot.picture);
+        self.plan.write(self.gpu, self.adam.m, &snapshot.m);
+        self.plan.write(self.gpu, self.adam.v, &snapshot.v);
+        self.plan.write(self.gpu, self.adam.state, &snapshot.state);
+        self.log = snapshot.losses.clone();
+        (self.submitted, self.reported) = (snapshot.iteration, snapshot.iteration);
+        Ok(())
+    }
+
+    /// Sets the picture. The optimiser moves it in its own precision; the network reads it in float32.
+    fn place(&self, exact: &[f32]) {
+        self.plan.write(self.gpu, self.exact, exact);
+        self.plan.write(self.gpu, self.picture.value, &Real::F32.encode(&self.real.decode(exact)));
+    }
+
     /// Waits for the device and returns the picture after [`Self::submitted`] iterations.
     pub fn picture(&mut self) -> Result<Picture> {
         let values = self.variable()?;
+        self.show(&values)
+    }
+
+    fn show(&self, values: &[f64]) -> Result<Picture> {
         if values.iter().any(|v| !v.is_finite()) {
             return Err(Error::Setting(NOT_FINITE.into()));
         }
-        Ok(denormalize(self.picture.shape, &values))
+        Ok(denormalize(self.picture.shape, values))
     }
 
     /// Waits for the device and returns the optimised variable: `(rgb - mean) / std`, `height x 3 x width`.
@@ -256,7 +363,7 @@ impl<'g> Session<'g> {
 
     /// Device memory of this session's buffers in bytes, without the network's weights.
     pub fn bytes(&self) -> u64 {
-        self.plan.bytes()
+        self.plan.bytes() + self.target_bytes
     }
 
     /// One line per dispatch and buffer of an iteration.
@@ -265,18 +372,31 @@ impl<'g> Session<'g> {
     }
 
     fn submit(&mut self) {
-        let count = self.per_submit.min(self.iterations - self.submitted);
+        let mut count = self.per_submit.min(self.iterations - self.submitted);
+        if let Some(every) = self.copy_every {
+            count = count.min(every - self.submitted % every);
+        }
         let bytes = (HISTORY * self.slots * 4) as u64;
         let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         for _ in 0..count {
             self.plan.encode(&mut encoder);
         }
-        encoder.copy_buffer_to_buffer(self.plan.buffer(self.log), 0, &readback.buffer, 0, bytes);
+        encoder.copy_buffer_to_buffer(self.plan.buffer(self.adam.log), 0, &readback.buffer, 0, bytes);
+        let done = self.submitted + count;
+        let wanted =
+            done < self.iterations && self.copy_every.is_some_and(|every| done.is_multiple_of(every));
+        let copy = wanted.then(|| {
+            let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
+            let copy = self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes));
+            encoder.copy_buffer_to_buffer(self.plan.buffer(self.exact), 0, &copy.buffer, 0, bytes);
+            copy
+        });
         let submission = self.gpu.queue.submit([encoder.finish()]);
         readback.request();
-        self.in_flight.push_back(Flight { first: self.submitted, count, readback, submission });
-        self.submitted += count;
+        copy.iter().for_each(Readback::request);
+        self.in_flight.push_back(Flight { first: self.submitted, count, readback, copy, submission });
+        self.submitted = done;
     }
 
     /// Waits for the oldest submission and takes its losses.
@@ -285,8 +405,12 @@ impl<'g> Session<'g> {
         self.gpu.wait_for(flight.submission)?;
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
         for iteration in flight.first..flight.first + flight.count {
-            let slots = &log[iteration % HISTORY * self.slots..][..self.slots];
-            self.ready.push_back(losses(iteration, slots, self.content_slots));
+            self.log.extend(&log[iteration % HISTORY * self.slots..][..self.slots]);
+        }
+        if let Some(copy) = flight.copy {
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&copy.take(self.gpu)?);
+            self.copies.push_back((flight.first + flight.count, self.real.decode(&values)));
+            self.spare_copy = Some(copy);
         }
         let now = Instant::now();
         if let Some(before) = self.last_landing.replace(now) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::digest;
 use crate::gpu::Gpu;
 use crate::ops::affine::{Affine, affine};
 use crate::ops::conv3x3::{Filter, conv3x3};
@@ -149,6 +150,7 @@ pub struct Vgg {
     input: Affine,
     bytes: u64,
     tuning: Tuning,
+    digest: String,
 }
 
 impl Vgg {
@@ -166,7 +168,8 @@ impl Vgg {
         let filters: Vec<_> = weights.layers.iter().map(upload).collect::<Result<_>>()?;
         let input = Affine::normalize(weights.input_mean.map(f64::from), weights.input_std.map(f64::from));
         let bytes = filters.iter().map(Filter::bytes).sum();
-        Ok(Self { network, filters, input, bytes, tuning: *tuning })
+        let digest = digest::network(weights);
+        Ok(Self { network, filters, input, bytes, tuning: *tuning, digest })
     }
 
     /// From pictures in 0..1 to this network's input.
@@ -177,6 +180,11 @@ impl Vgg {
     /// How variants are chosen for what is recorded with this network.
     pub fn tuning(&self) -> Tuning {
         self.tuning
+    }
+
+    /// SHA-256 of the weights and the input convention.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Device memory of the weights.

@@ -1,73 +1,14 @@
 //! The binary as users meet it: what it writes, what it refuses, and how it says so.
 
+#[path = "support/studio.rs"]
+mod studio;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-/// A folder with two small pictures in it.
-struct Studio {
-    folder: TempDir,
-}
-
-impl Studio {
-    fn new() -> Self {
-        let studio = Self { folder: TempDir::new().unwrap() };
-        studio.paint("photo.png", 40, 33);
-        studio.paint("painting.png", 32, 37);
-        studio
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A picture with gradients and edges.
-    fn paint(&self, name: &str, width: u32, height: u32) {
-        let shade = |x: u32, y: u32| {
-            [(x * 7 + y) as u8, (y * 5) as u8, if (x / 5 + y / 3).is_multiple_of(2) { 200 } else { 30 }]
-        };
-        image::RgbImage::from_fn(width, height, |x, y| image::Rgb(shade(x, y)))
-            .save(self.path(name))
-            .unwrap();
-    }
-
-    /// The command, inside the folder.
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("impasto"));
-        command.current_dir(self.folder.path()).args(arguments.split_whitespace()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Names of all files.
-    fn files(&self) -> Vec<String> {
-        let name = |entry: Result<fs::DirEntry, _>| entry.unwrap().file_name().into_string().unwrap();
-        let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(name).collect();
-        names.sort();
-        names
-    }
-
-    /// Runs what must be refused, with exit code `code`, a message with `text`, and every file as it was.
-    fn refuses(&self, code: i32, text: &str, arguments: &str) {
-        let snapshot = || -> Vec<(String, Option<Vec<u8>>)> {
-            self.files().into_iter().map(|f| (f.clone(), fs::read(self.path(&f)).ok())).collect()
-        };
-        let before = snapshot();
-        let output = self.run(arguments);
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
-        assert!(message.contains(text), "{arguments}: expected {text:?} in: {message}");
-        assert!(!message.contains("panicked"), "{arguments}: {message}");
-        assert!(message.starts_with("error: "), "{arguments}: {message}");
-        assert!(before == snapshot(), "{arguments} changed files");
-    }
-}
+use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
 

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Instant;
 
+use impasto::fit::check_sizes;
 use impasto::gpu::Gpu;
 use impasto::picture::{Picture, Size};
-use impasto::session::{Losses, Session, check_sizes};
+use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
+use impasto::snapshot::Snapshot;
 use impasto::vgg::Vgg;
 
+use super::keep::Keeper;
 use super::options::Options;
 use super::outputs::Outputs;
 use crate::cli::progress::Progress;
@@ -26,6 +29,8 @@ pub struct Job<'a> {
     pub content: Picture,
     /// As they were read.
     pub styles: &'a [Picture],
+    /// Where the run goes on, if it was interrupted.
+    pub snapshot: Option<Snapshot>,
     pub outputs: Outputs<'a>,
 }
 
@@ -39,11 +44,18 @@ pub enum Ending {
 }
 
 /// The pictures of a job at the sizes they are worked on.
-struct Sized {
+pub struct Sized {
     content: Picture,
     styles: Vec<Picture>,
     /// Where the optimiser starts, if not at the content.
     start: Option<Picture>,
+}
+
+impl Sized {
+    /// What an output shows: the session's picture, as transparent as the content.
+    pub fn dress(&self, picture: Picture) -> Picture {
+        Picture { alpha: self.content.alpha.clone(), ..picture }
+    }
 }
 
 /// What the iterations left behind.
@@ -63,7 +75,7 @@ impl Job<'_> {
         if self.options.record.verbose {
             self.explain(&session, &pictures);
         }
-        let painted = self.paint(&mut session)?;
+        let painted = self.paint(&pictures, &mut session)?;
         self.save(&pictures, &mut session, painted, began)
     }
 
@@ -83,7 +95,7 @@ impl Job<'_> {
         Ok(Sized { content, styles, start })
     }
 
-    fn session<'s>(&'s self, pictures: &'s Sized) -> anyhow::Result<Session<'s>> {
+    fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {
         let mut builder =
             Session::builder(self.gpu, self.vgg).content(&pictures.content).settings(self.settings.clone());
         for style in &pictures.styles {
@@ -92,13 +104,25 @@ impl Job<'_> {
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }
-        Ok(builder.build()?)
+        let Some(snapshot) = &self.snapshot else { return Ok(builder.build()?) };
+        let session = builder.resume(snapshot).build()?;
+        if !session.same_bits() {
+            talk(&format!(
+                "note: the checkpoint was made on {}, perhaps by other variants of the shaders; the result will differ \
+                 by rounding from that of a run without a break",
+                snapshot.adapter()
+            ));
+        }
+        Ok(session)
     }
 
     /// Iterates to the end, or until the user asks to stop.
-    fn paint(&self, session: &mut Session) -> anyhow::Result<Painted> {
-        let (mut log, mut told, mut interrupted) = (Vec::new(), Ok(()), false);
-        let mut progress = Progress::new(self.settings.iterations, self.options.record.quiet);
+    fn paint(&self, pictures: &Sized, session: &mut Session) -> anyhow::Result<Painted> {
+        let (mut told, mut interrupted) = (Ok(()), false);
+        let mut log: Vec<Losses> = session.losses().collect();
+        let quiet = self.options.record.quiet;
+        let mut progress = Progress::new(log.len(), self.settings.iterations, quiet);
+        let mut keeper = Keeper::new(&self.outputs, pictures, session, self.options.keep.save_every);
         interrupt::running();
         let finished = loop {
             if !interrupted && interrupt::requested() {
@@ -115,6 +139,9 @@ impl Job<'_> {
                 told = print(&event("iteration", serde_json::to_value(&losses)?));
             }
             log.push(losses);
+            if let Err(error) = keeper.keep(session) {
+                break Err(error);
+            }
         };
         progress.finish();
         if let Err(error) = finished {
@@ -134,12 +161,12 @@ impl Job<'_> {
         began: Instant,
     ) -> anyhow::Result<Ending> {
         let Painted { log, interrupted, told } = painted;
-        let mut result = session.picture()?;
-        result.alpha = pictures.content.alpha.clone();
+        let result = pictures.dress(session.picture()?);
         let saved = self.outputs.save_result(&result);
         let there = saved.is_ok();
         let mut outcomes = vec![
             saved,
+            self.outputs.save_checkpoint(session),
             self.outputs.save_losses(&log),
             self.outputs.save_sheet(&pictures.content, &pictures.styles, &result),
         ];

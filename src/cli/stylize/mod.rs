@@ -4,10 +4,12 @@
 //! and [`outputs`] for what is written.
 
 mod job;
+mod keep;
 mod options;
 mod outputs;
 
 use impasto::picture::Picture;
+use impasto::snapshot::Snapshot;
 
 use self::job::{Ending, Job};
 pub use self::options::Options;
@@ -22,16 +24,19 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         result: &options.output,
         losses: options.record.losses.as_deref(),
         contact_sheet: options.record.contact_sheet.as_deref(),
+        checkpoint: options.keep.checkpoint.as_deref(),
     };
-    outputs.check(&options.inputs())?;
+    outputs.check(&options.inputs(), options.keep.resume.as_deref())?;
     interrupt::listen(options.record.quiet)?;
 
     let content = Picture::open(&options.content)?;
     let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let snapshot = options.keep.resume.as_deref().map(Snapshot::open).transpose()?;
     let (gpu, vgg) = options.machine.open(&settings)?;
     let name = &options.content;
     let (gpu, vgg) = (&gpu, &vgg);
-    let job = Job { options, settings: &settings, gpu, vgg, name, content, styles: &styles, outputs };
+    let job =
+        Job { options, settings: &settings, gpu, vgg, name, content, styles: &styles, snapshot, outputs };
     Ok(match job.run()? {
         Ending::Finished => 0,
         Ending::Interrupted => INTERRUPTED,

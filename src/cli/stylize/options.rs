@@ -34,6 +34,8 @@ pub struct Options {
     pub machine: Machine,
     #[command(flatten)]
     pub record: Record,
+    #[command(flatten)]
+    pub keep: Keep,
 }
 
 impl Options {
@@ -191,4 +193,21 @@ pub struct Record {
     /// Tell what was resolved: adapter, sizes, memory
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// What is kept of a long run before it ends.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Long runs")]
+pub struct Keep {
+    /// Also write the result after every N iterations
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub save_every: Option<u64>,
+
+    /// Write here all that is needed to go on later: every minute, along with --save-every, when interrupted, and at the end
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+
+    /// Go on from a checkpoint, with the same pictures and settings; --iterations may be more
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use impasto::Error;
 use impasto::picture::{self, Format, Picture, SaveOptions};
-use impasto::session::Losses;
+use impasto::session::{Losses, Session};
 
 /// White pixels around the pictures of a contact sheet.
 const SHEET_GAP: usize = 12;
@@ -17,15 +17,20 @@ pub struct Outputs<'a> {
     pub losses: Option<&'a Path>,
     /// Content, styles and result side by side.
     pub contact_sheet: Option<&'a Path>,
+    /// What is needed to go on later. It may be the file that the run goes on from.
+    pub checkpoint: Option<&'a Path>,
 }
 
 impl Outputs<'_> {
-    /// Refuses what cannot be written and what would destroy an input or another output.
-    pub fn check(&self, inputs: &[&Path]) -> anyhow::Result<()> {
-        let outputs: Vec<&Path> =
-            [Some(self.result), self.losses, self.contact_sheet].into_iter().flatten().collect();
+    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
+    pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
+        let outputs: Vec<&Path> = [Some(self.result), self.losses, self.contact_sheet, self.checkpoint]
+            .into_iter()
+            .flatten()
+            .collect();
         for (i, output) in outputs.iter().enumerate() {
-            if inputs.iter().any(|input| picture::same_file(input, output)) {
+            let resume = resume.iter().filter(|_| self.checkpoint != Some(output));
+            if inputs.iter().chain(resume).any(|input| picture::same_file(input, output)) {
                 return Err(Error::Setting(format!(
                     "{} is an input, and writing the result there would destroy it; name another output",
                     output.display()
@@ -40,7 +45,7 @@ impl Outputs<'_> {
         if let Some(path) = self.contact_sheet {
             picture::check_writable(path)?;
         }
-        if let Some(path) = self.losses {
+        for path in [self.losses, self.checkpoint].into_iter().flatten() {
             picture::check_replaceable(path)?;
         }
         Ok(())
@@ -62,6 +67,12 @@ impl Outputs<'_> {
     /// Writes the result.
     pub fn save_result(&self, result: &Picture) -> anyhow::Result<()> {
         Ok(result.save(self.result, &SaveOptions::default())?)
+    }
+
+    /// Writes the checkpoint, if there shall be one.
+    pub fn save_checkpoint(&self, session: &mut Session) -> anyhow::Result<()> {
+        let Some(path) = self.checkpoint else { return Ok(()) };
+        Ok(session.snapshot()?.save(path)?)
     }
 
     /// Writes the contact sheet, if there shall be one.

@@ -1,0 +1,36 @@
+//! Which values a run was made of, as SHA-256: two runs of the same digests, settings and device give the same bits.
+
+use sha2::{Digest, Sha256};
+
+use crate::picture::Picture;
+use crate::weights::Weights;
+
+/// Of size and colours.
+pub(crate) fn picture(picture: &Picture) -> String {
+    let mut sum = Sha256::new();
+    sum.update((picture.width as u64).to_le_bytes());
+    sum.update((picture.height as u64).to_le_bytes());
+    sum.update(bytemuck::cast_slice(&picture.rgb));
+    text(sum)
+}
+
+/// Of all weights, and what the input must look like.
+pub(crate) fn network(weights: &Weights) -> String {
+    let mut sum = Sha256::new();
+    sum.update(bytemuck::cast_slice(&weights.input_mean));
+    sum.update(bytemuck::cast_slice(&weights.input_std));
+    for layer in &weights.layers {
+        sum.update(bytemuck::cast_slice(&layer.weight));
+        sum.update(bytemuck::cast_slice(&layer.bias));
+    }
+    text(sum)
+}
+
+/// Of a text.
+pub(crate) fn words(words: &str) -> String {
+    text(Sha256::new().chain_update(words))
+}
+
+fn text(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,166 @@
+//! What fits a device, found out before anything is allocated.
+
+use crate::gpu::Gpu;
+use crate::plan::Plan;
+use crate::recipe::Recipe;
+use crate::session::HISTORY;
+use crate::settings::Settings;
+use crate::tape::{Shape, Tape, Var};
+use crate::vgg::Vgg;
+use crate::{Error, Result};
+
+/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
+///
+/// # Errors
+/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
+///
+/// [`Builder::build`]: crate::session::Builder::build
+pub fn check_sizes(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+) -> Result<()> {
+    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
+    let recipe = Recipe { gpu, vgg, settings };
+    recipe.fits_content(shape(content))?;
+    recipe.fits_styles(&styles)
+}
+
+/// Device memory in bytes that a session on a content of this size (width, height) will have: what [`Session::bytes`]
+/// then says.
+///
+/// # Errors
+/// As [`check_sizes`].
+///
+/// [`Session::bytes`]: crate::session::Session::bytes
+pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
+    let recipe = Recipe { gpu, vgg, settings };
+    recipe.fits_content(shape(content))?;
+    recipe.memory(shape(content))
+}
+
+/// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose session has
+/// at most `bytes` of device memory; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Setting`] if the settings name layers that the network does not have.
+pub fn largest(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    bytes: u64,
+) -> Result<Option<(usize, usize)>> {
+    let recipe = Recipe { gpu, vgg, settings };
+    vgg.check(&settings.taps())?;
+    Ok(recipe.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
+}
+
+/// The longest side that [`largest`] looks at.
+const LONGEST: usize = 65536;
+
+fn shape((width, height): (usize, usize)) -> Shape {
+    Shape::new(3, height, width)
+}
+
+impl Recipe<'_> {
+    /// Device memory of a session.
+    pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
+        Plan::measure(&self.record(content, None, HISTORY).tape)
+    }
+
+    /// Whether one map is too large for a buffer. Recording it all to find out would take long.
+    fn huge(&self, shape: Shape) -> bool {
+        shape.pixels() as u64 > self.gpu.limits().max_buffer_size / (4 * self.vgg.widest() as u64)
+    }
+
+    fn check_smallest(&self, name: &str, Shape { width, height, .. }: Shape) -> Result<()> {
+        let smallest = self.vgg.smallest(&self.settings.taps());
+        if width.min(height) >= smallest {
+            return Ok(());
+        }
+        Err(Error::Setting(format!(
+            "the {name} picture would be {width} x {height} pixels, but the network halves it until nothing is left \
+             below {smallest} x {smallest}; use a larger picture, --size or --style-size"
+        )))
+    }
+
+    /// Refuses a content that is too small for the network or that the device's limits forbid, naming the largest of the
+    /// same shape that they allow.
+    ///
+    /// This needs no picture, so that it can come before one is enlarged.
+    pub(crate) fn fits_content(&self, shape: Shape) -> Result<()> {
+        self.vgg.check(&self.settings.taps())?;
+        self.check_smallest("content", shape)?;
+        match if self.huge(shape) { Err(Error::TooLarge(String::new())) } else { self.memory(shape) } {
+            Ok(_) => return Ok(()),
+            Err(Error::TooLarge(_)) => {}
+            Err(other) => return Err(other),
+        }
+        let largest = match self.largest(shape, u64::MAX) {
+            None => "nothing of this shape fits; crop the picture, or use another adapter".to_owned(),
+            Some(Shape { width, height, .. }) => {
+                format!("the largest that fits is {width} x {height}, which is --size {width}x{height}")
+            }
+        };
+        Err(Error::TooLarge(format!(
+            "{} x {} pixels are too many for {}; {largest}",
+            shape.width,
+            shape.height,
+            self.gpu.info().name
+        )))
+    }
+
+    /// The largest content of this shape that the limits allow and that needs no more than `bytes`.
+    fn largest(&self, shape: Shape, bytes: u64) -> Option<Shape> {
+        let longest = shape.width.max(shape.height);
+        let scaled = |side: usize| {
+            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+            Shape::new(3, scale(shape.height), scale(shape.width))
+        };
+        let fits = |shape: Shape| {
+            let smallest = self.vgg.smallest(&self.settings.taps());
+            shape.width.min(shape.height) >= smallest
+                && !self.huge(shape)
+                && self.memory(shape).is_ok_and(|needed| needed <= bytes)
+        };
+        // Too small at one end, too large at the other: the smallest side that is not too small comes first.
+        let smallest = self.vgg.smallest(&self.settings.taps());
+        let mut low = (smallest..=LONGEST).find(|side| {
+            let Shape { width, height, .. } = scaled(*side);
+            width.min(height) >= smallest
+        })?;
+        if !fits(scaled(low)) {
+            return None;
+        }
+        let mut high = LONGEST + 1;
+        while high - low > 1 {
+            let middle = (low + high) / 2;
+            if fits(scaled(middle)) { low = middle } else { high = middle }
+        }
+        Some(scaled(low))
+    }
+
+    /// Refuses styles that are too small for the network or that the device's limits forbid.
+    pub(crate) fn fits_styles(&self, styles: &[Shape]) -> Result<()> {
+        self.vgg.check(&self.settings.taps())?;
+        for shape in styles {
+            self.check_smallest("style", *shape)?;
+        }
+        let too_large = |shape: Shape| {
+            let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
+            let taps = &self.settings.style_layers;
+            self.huge(shape)
+                || (!taps.is_empty() && Plan::measure(&self.record_look(shape, taps, look).0).is_err())
+        };
+        match styles.iter().find(|style| too_large(**style)) {
+            None => Ok(()),
+            Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
+                "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
+                self.gpu.info().name
+            ))),
+        }
+    }
+}
