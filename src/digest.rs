@@ -28,7 +28,12 @@ pub(crate) fn network(weights: &Weights) -> String {
 
 /// Of a text.
 pub(crate) fn words(words: &str) -> String {
-    text(Sha256::new().chain_update(words))
+    bytes(words.as_bytes())
+}
+
+/// Of a file.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    text(Sha256::new().chain_update(bytes))
 }
 
 fn text(sum: Sha256) -> String {

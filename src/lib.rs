@@ -60,6 +60,7 @@ mod place;
 pub mod plan;
 pub mod real;
 mod recipe;
+pub mod record;
 pub mod session;
 pub mod settings;
 pub mod shape;

@@ -1,5 +1,6 @@
 //! The one place that chooses between variants of an op.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::gpu::Gpu;
@@ -26,6 +27,13 @@ impl Tuning {
     pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
         let subgroup = gram::Variant::Subgroup;
         if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Tiled }
+    }
+}
+
+impl fmt::Display for Tuning {
+    /// As [`Tuning::from_str`] reads it; empty if nothing is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.conv3x3.map_or(Ok(()), |variant| write!(f, "conv3x3={}", variant.name()))
     }
 }
 

@@ -182,8 +182,8 @@ impl Vgg {
         self.tuning
     }
 
-    /// SHA-256 of the weights and the input convention.
-    pub(crate) fn digest(&self) -> &str {
+    /// SHA-256 of the weights and the input convention, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 

@@ -51,7 +51,7 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Stylize(options) => stylize::run(&options),
+        Command::Stylize(options) => stylize::run(*options),
         Command::Devices(options) => devices::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Weights(options) => weights::run(&options),

@@ -8,6 +8,8 @@ use image::codecs::tiff::TiffDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
+use super::exif::{self, Found};
+use super::save::TEXT_KEY;
 use super::{Format, Picture, icc, jpeg};
 
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
@@ -22,6 +24,7 @@ const UNMARKED_INKS: &str = "it is a CMYK JPEG without Adobe's marker, so whethe
      known; convert it to RGB in an image editor first";
 const INKS_NOTE: &str = "its CMYK inks were converted without their colour profile, so colours may be off; convert \
      it to RGB in an image editor for exact ones";
+const EXIF_NOTE: &str = "its EXIF is damaged or too long in parts, which were left out";
 
 /// # Errors
 /// Says what is wrong with the file and what to try.
@@ -57,6 +60,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     // Unreadable metadata is no reason to refuse a picture.
     let orientation = decoder.orientation().ok();
     let profile = decoder.icc_profile().unwrap_or_default();
+    let exif = exif(format, bytes, decoder.as_mut());
     // Only now: the TIFF decoder takes the size of the pixels as the limit of a profile's size too, and a small
     // picture would lose its own.
     decoder.set_limits(limits).map_err(explain)?;
@@ -80,7 +84,45 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     if let Some(alpha) = &alpha {
         paint_hidden(&mut colour, alpha)?;
     }
-    Ok(Picture { width, height, rgb: colour, alpha, notes })
+    if exif.damaged {
+        notes.push(EXIF_NOTE.to_owned());
+    }
+    Ok(Picture { width, height, rgb: colour, alpha, exif: exif.exif, source: None, notes })
+}
+
+/// The comment that the file carries, where [`Picture::save`] puts records.
+///
+/// # Errors
+/// Says what is wrong with the file and what to try.
+pub(crate) fn comment(bytes: &[u8]) -> Result<Option<String>, String> {
+    let format = recognise(bytes)?;
+    if format == Format::Png {
+        return png_text(bytes).map_err(|_| format!("it is damaged or cut short; {DAMAGED}"));
+    }
+    let mut decoder = decoder(format, bytes, Limits::default()).map_err(explain)?;
+    Ok(exif(format, bytes, decoder.as_mut()).comment)
+}
+
+/// The text of a PNG that is called as this program is.
+fn png_text(bytes: &[u8]) -> Result<Option<String>, png::DecodingError> {
+    let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
+    // Other programs may move it behind the pixels.
+    reader.finish()?;
+    let mut texts = reader.info().utf8_text.iter().filter(|text| text.keyword == TEXT_KEY);
+    Ok(texts.next().and_then(|text| text.get_text().ok()))
+}
+
+/// What the file's EXIF says. Unreadable metadata is no reason to refuse a picture.
+fn exif(format: Format, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Found {
+    if format == Format::Tiff {
+        return exif::read(bytes);
+    }
+    match decoder.exif_metadata() {
+        Ok(None) => Found::default(),
+        // Some programs put JPEG's marker before it in other formats, too.
+        Ok(Some(block)) => exif::read(block.strip_prefix(b"Exif\0\0").unwrap_or(&block)),
+        Err(_) => Found { damaged: true, ..Found::default() },
+    }
 }
 
 /// The format by content; names lie.
@@ -156,17 +198,18 @@ fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
+/// The library's own words are for programmers, and stay inside.
 fn explain(e: ImageError) -> String {
-    let cause = e.to_string().replace('\n', " ");
-    let cause = cause.trim_end_matches('.');
     match e {
         ImageError::Limits(_) => {
             format!("reading it takes more than {} GiB of memory; scale it down first", MAX_DECODER >> 30)
         }
-        ImageError::Unsupported(_) => format!("it uses a feature that is not read ({cause}); {CONVERT}"),
+        ImageError::Unsupported(_) => format!(
+            "it uses a feature of its format that is not read, such as samples that are not 8- or 16-bit integers; {CONVERT}"
+        ),
         ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
             format!("it is cut short; {DAMAGED}")
         }
-        _ => format!("it is damaged or cut short ({cause}); {DAMAGED}"),
+        _ => format!("it is damaged or cut short; {DAMAGED}"),
     }
 }

@@ -2,6 +2,8 @@
 
 mod atomic;
 mod decode;
+mod encode;
+mod exif;
 mod icc;
 mod jpeg;
 mod resize;
@@ -14,10 +16,13 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub use atomic::{check_replaceable, replace_file, same_file};
+pub(crate) use decode::comment;
+pub use exif::Exif;
 pub use resize::{Size, contact_sheet};
 pub use save::{Format, SaveOptions, check_writable};
 
 use crate::error::{Error, Result};
+use crate::record::Input;
 
 /// The longest file that is read: 2 GiB, far beyond any picture that [`Picture::open`] accepts.
 const MAX_FILE: u64 = 2 << 30;
@@ -37,6 +42,10 @@ pub struct Picture {
     pub rgb: Vec<f32>,
     /// `height x width`, 0 transparent to 1 opaque, not multiplied into the colour. `None` if all is opaque.
     pub alpha: Option<Vec<f32>>,
+    /// Camera, time, place and author, as far as the file tells; [`Picture::save`] writes it.
+    pub exif: Exif,
+    /// The file it was read from.
+    pub source: Option<Input>,
     /// What the user should know about how the file was read, in sentences; mostly none.
     pub notes: Vec<String>,
 }
@@ -48,7 +57,7 @@ impl Picture {
     /// If `rgb` does not hold `3 * width * height` values, or none.
     pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
         assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
-        Self { width, height, rgb, alpha: None, notes: Vec::new() }
+        Self { width, height, rgb, alpha: None, exif: Exif::default(), source: None, notes: Vec::new() }
     }
 
     /// Uniform noise, the same for the same `seed`.
@@ -65,16 +74,21 @@ impl Picture {
     /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than
     /// 200 million pixels, or shows nothing because all its pixels are fully transparent.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = read(path).map_err(|why| Error::picture(path, why))?;
-        decode::decode(&bytes).map_err(|why| Error::picture(path, why))
+        let named = || -> Result<Self, String> {
+            let bytes = read(path)?;
+            let source = Some(Input::new(name_of(path), &bytes));
+            Ok(Self { source, ..decode::decode(&bytes)? })
+        };
+        named().map_err(|why| Error::picture(path, why))
     }
 
-    /// As [`Picture::open`], from the bytes of such a file; `name` is for error texts.
+    /// As [`Picture::open`], from the bytes of such a file; `name` is for error texts and [`Picture::source`].
     ///
     /// # Errors
     /// As [`Picture::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        decode::decode(bytes).map_err(|why| Error::picture(Path::new(name), why))
+        let picture = decode::decode(bytes).map_err(|why| Error::picture(Path::new(name), why))?;
+        Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
     }
 
     /// The colours as seen on a white ground, three planes.
@@ -89,8 +103,13 @@ impl Picture {
     }
 }
 
+/// The name of a file without its folder, as records have it.
+pub fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// All bytes of a file, or why there are none.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let explain = |e: std::io::Error| match e.kind() {
         ErrorKind::NotFound => "there is no such file; check its path".to_owned(),
         ErrorKind::PermissionDenied => "reading it is not permitted; change its permissions".to_owned(),

@@ -1,5 +1,6 @@
 //! Sizes as users write them, and bringing pictures to them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use fast_image_resize::images::{Image, ImageRef};
@@ -12,7 +13,8 @@ use crate::error::Error;
 const MAX_SIDE: usize = 65536;
 
 /// The size a picture is to be brought to, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Size {
     /// The longer side gets this length and the aspect ratio is kept.
     Longest(usize),
@@ -68,6 +70,29 @@ impl FromStr for Size {
     }
 }
 
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Longest(side) => write!(f, "{side}"),
+            Self::Exact { width, height } => write!(f, "{width}x{height}"),
+        }
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.to_string()
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
 impl Picture {
     /// The picture brought to `size` by [`Size::of`]; the same bits if it has that size already.
     ///
@@ -84,9 +109,17 @@ impl Picture {
         let mut plane =
             |values: &[f32]| resample(&mut resizer, values, (self.width, self.height), (width, height));
         let planes = self.rgb.chunks_exact(self.width * self.height);
-        let notes = self.notes.clone();
+        let resized = |rgb, alpha| Self {
+            width,
+            height,
+            rgb,
+            alpha,
+            exif: self.exif.clone(),
+            source: self.source.clone(),
+            notes: self.notes.clone(),
+        };
         let Some(alpha) = &self.alpha else {
-            return Self { width, height, rgb: planes.flat_map(plane).collect(), alpha: None, notes };
+            return resized(planes.flat_map(plane).collect(), None);
         };
         let small = plane(alpha);
         let mut rgb = Vec::with_capacity(3 * width * height);
@@ -99,7 +132,7 @@ impl Picture {
                 |i: usize| if small[i] > 1e-4 { (seen[i] / small[i]).clamp(0.0, 1.0) } else { all[i] };
             rgb.extend((0..width * height).map(colour));
         }
-        Self { width, height, rgb, alpha: Some(small), notes }
+        resized(rgb, Some(small))
     }
 }
 

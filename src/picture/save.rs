@@ -1,16 +1,16 @@
 //! From planes to the bytes of a picture file.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::codecs::tiff::TiffEncoder;
-use image::codecs::webp::WebPEncoder;
-use image::{ExtendedColorType, ImageEncoder};
-
-use super::{Picture, atomic, icc};
+use super::encode::{File, Samples};
+use super::{Picture, atomic};
 use crate::error::{Error, Result};
+use crate::record::Record;
+
+/// What records are called among the texts of a PNG.
+pub(super) const TEXT_KEY: &str = "impasto";
+/// At which brush strokes keep their edges.
+const JPEG_QUALITY: u8 = 92;
 
 /// A kind of file that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Format {
     Jpeg,
     /// 8 or 16 bits, alpha; not compressed.
     Tiff,
-    /// 8 bits, alpha; lossless.
+    /// 8 bits, alpha; lossless, or lossy if a quality is given.
     WebP,
 }
 
@@ -51,30 +51,54 @@ impl Format {
         matches!(self, Self::Png | Self::Tiff)
     }
 
+    /// Whether [`SaveOptions::quality`] is possible.
+    pub fn has_quality(self) -> bool {
+        matches!(self, Self::Jpeg | Self::WebP)
+    }
+
     /// The longest side that a file of this format can have.
     pub fn max_side(self) -> usize {
         match self {
             Self::Jpeg => 65535,
-            Self::WebP => 16384,
+            Self::WebP => 16383,
             // More than fits in memory.
             Self::Png | Self::Tiff => i32::MAX as usize,
         }
     }
 }
 
-/// How a picture is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a picture is written. The default is 8 bits, JPEG of quality 92, WebP without loss, and no record.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct SaveOptions {
-    /// 1 (small) to 100 (best), for JPEG only.
-    pub jpeg_quality: u8,
+    /// 1 (small) to 100 (best), for JPEG and WebP only.
+    pub quality: Option<u8>,
     /// 16 bits per sample instead of 8, for PNG and TIFF only.
     pub depth16: bool,
+    /// What made the picture.
+    pub record: Option<Record>,
 }
 
-impl Default for SaveOptions {
-    /// JPEG quality 92, at which brush strokes keep their edges; 8 bits.
-    fn default() -> Self {
-        Self { jpeg_quality: 92, depth16: false }
+impl SaveOptions {
+    /// Finds out, before a long run, whether a picture can be written to `path` like this.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] says which of the options its format does not have, [`Error::Write`] that there is no format.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        let format = Format::of(path)?;
+        let refuse = |why: &str| Err(Error::Setting(format!("{} {why}", path.display())));
+        if self.depth16 && !format.holds_16_bits() {
+            return refuse("can only have 8 bits per sample; write 16 bits as .png or .tif");
+        }
+        match self.quality {
+            Some(_) if !format.has_quality() => refuse(
+                "is written without loss, so there is no quality to choose; leave it out, or write .jpg or .webp",
+            ),
+            Some(quality) if !(1..=100).contains(&quality) => {
+                Err(Error::Setting(format!("there is no quality {quality}; give 1 (small) to 100 (best)")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -93,15 +117,17 @@ impl Picture {
     /// Writes the picture in the format of the path's ending, marked as sRGB, by [`replace_file`]'s rules.
     ///
     /// Values are clamped to 0..1 and rounded to nearest. Alpha is written where the format has it; on JPEG
-    /// the picture is put on a white ground.
+    /// the picture is put on a white ground. [`Picture::exif`] and the record go into every format; a JPEG has room
+    /// for the record of about a hundred styles, and longer ones are left out.
     ///
     /// # Errors
-    /// [`Error::Write`] if the format cannot hold the picture or the file cannot be written; whatever was at
-    /// `path` is then untouched.
+    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be written;
+    /// whatever was at `path` is then untouched.
     ///
     /// [`replace_file`]: super::replace_file
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
         let format = check_writable(path)?;
+        options.check(path)?;
         let bytes = self.encode(format, options).map_err(|why| Error::write(path, why))?;
         atomic::replace_file(path, &bytes)
     }
@@ -115,66 +141,45 @@ impl Picture {
                 format.max_side()
             ));
         }
-        if options.depth16 && !format.holds_16_bits() {
-            return Err("this format has 8 bits per sample; write 16 bits as PNG or TIFF".into());
-        }
-        if format == Format::Jpeg && !(1..=100).contains(&options.jpeg_quality) {
-            return Err(format!("there is no JPEG quality {}; give 1 to 100", options.jpeg_quality));
-        }
         let alpha = self.alpha.as_deref().filter(|_| format != Format::Jpeg);
-        let (samples, colour) = match (options.depth16, alpha) {
-            (false, None) => (self.samples(alpha, quantise8), ExtendedColorType::Rgb8),
-            (false, Some(_)) => (self.samples(alpha, quantise8), ExtendedColorType::Rgba8),
-            (true, None) => (self.samples(alpha, quantise16), ExtendedColorType::Rgb16),
-            (true, Some(_)) => (self.samples(alpha, quantise16), ExtendedColorType::Rgba16),
+        let file = File {
+            width: self.width as u32,
+            height: self.height as u32,
+            samples: match options.depth16 {
+                false => Samples::Eight(self.samples(alpha, quantise8)),
+                true => Samples::Sixteen(self.samples(alpha, quantise16)),
+            },
+            alpha: alpha.is_some(),
+            exif: &self.exif,
+            record: options.record.as_ref().map(|record| (record.software(), record.to_json())),
         };
-        let mut file = Cursor::new(Vec::new());
-        let size = (self.width as u32, self.height as u32);
-        match format {
-            Format::Png => write(PngEncoder::new(&mut file), &samples, size, colour),
-            Format::Jpeg => {
-                write(JpegEncoder::new_with_quality(&mut file, options.jpeg_quality), &samples, size, colour)
-            }
-            Format::Tiff => write(TiffEncoder::new(&mut file), &samples, size, colour),
-            Format::WebP => write(WebPEncoder::new_lossless(&mut file), &samples, size, colour),
-        }?;
-        Ok(file.into_inner())
+        let encoded = match format {
+            Format::Png => file.png(),
+            Format::Jpeg => file.jpeg(options.quality.unwrap_or(JPEG_QUALITY)),
+            Format::Tiff => file.tiff(),
+            Format::WebP => file.webp(options.quality),
+        };
+        encoded.map_err(|e| format!("it cannot be encoded ({e}); choose another format"))
     }
 
     /// Pixel by pixel, with `alpha` if given and else on white.
-    fn samples<const N: usize>(&self, alpha: Option<&[f32]>, quantise: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+    fn samples<T>(&self, alpha: Option<&[f32]>, quantise: impl Fn(f32) -> T) -> Vec<T> {
         let n = self.width * self.height;
         let flat = if alpha.is_none() && self.alpha.is_some() { Some(self.on_white()) } else { None };
         let rgb = flat.as_ref().unwrap_or(&self.rgb);
-        let mut samples = Vec::with_capacity((3 + usize::from(alpha.is_some())) * n * N);
+        let mut samples = Vec::with_capacity((3 + usize::from(alpha.is_some())) * n);
         for i in 0..n {
-            (0..3).for_each(|c| samples.extend(quantise(rgb[c * n + i])));
-            samples.extend(alpha.into_iter().flat_map(|a| quantise(a[i])));
+            samples.extend((0..3).map(|c| quantise(rgb[c * n + i])));
+            samples.extend(alpha.map(|a| quantise(a[i])));
         }
         samples
     }
 }
 
-fn quantise8(v: f32) -> [u8; 1] {
-    [(v.clamp(0.0, 1.0) * 255.0).round() as u8]
+fn quantise8(v: f32) -> u8 {
+    (v.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// In the machine's byte order, which the encoders expect.
-fn quantise16(v: f32) -> [u8; 2] {
-    ((v.clamp(0.0, 1.0) * 65535.0).round() as u16).to_ne_bytes()
-}
-
-fn write(
-    mut encoder: impl ImageEncoder,
-    samples: &[u8],
-    (width, height): (u32, u32),
-    colour: ExtendedColorType,
-) -> Result<(), String> {
-    let profile = icc::srgb().map_err(|e| format!("no sRGB profile could be made ({e}); report this"))?;
-    encoder
-        .set_icc_profile(profile)
-        .map_err(|e| format!("it cannot be marked as sRGB ({e}); report this"))?;
-    encoder
-        .write_image(samples, width, height, colour)
-        .map_err(|e| format!("it cannot be encoded ({e}); choose another format"))
+fn quantise16(v: f32) -> u16 {
+    (v.clamp(0.0, 1.0) * 65535.0).round() as u16
 }

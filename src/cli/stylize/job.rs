@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use impasto::fit::check_sizes;
 use impasto::gpu::Gpu;
-use impasto::picture::{Picture, Size};
+use impasto::picture::{Exif, Picture, Size};
+use impasto::record::Record;
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
@@ -31,6 +32,8 @@ pub struct Job<'a> {
     pub styles: &'a [Picture],
     /// Where the run goes on, if it was interrupted.
     pub snapshot: Option<Snapshot>,
+    /// What made the picture whose settings are taken.
+    pub repeated: Option<Record>,
     pub outputs: Outputs<'a>,
 }
 
@@ -49,12 +52,24 @@ pub struct Sized {
     styles: Vec<Picture>,
     /// Where the optimiser starts, if not at the content.
     start: Option<Picture>,
+    /// What determines the result.
+    record: Option<Record>,
+    /// Whether outputs have pixels only.
+    bare: bool,
 }
 
 impl Sized {
-    /// What an output shows: the session's picture, as transparent as the content.
+    /// What an output shows: the session's picture, as transparent as the content, and what the content's file tells.
     pub fn dress(&self, picture: Picture) -> Picture {
-        Picture { alpha: self.content.alpha.clone(), ..picture }
+        let exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
+        Picture { alpha: self.content.alpha.clone(), exif, ..picture }
+    }
+
+    /// What an output tells about itself after `iterations`.
+    pub fn record(&self, iterations: usize) -> Option<Record> {
+        let mut record = self.record.clone().filter(|_| !self.bare)?;
+        record.settings.iterations = iterations;
+        Some(record)
     }
 }
 
@@ -69,7 +84,9 @@ struct Painted {
 impl Job<'_> {
     /// Paints the picture and writes its outputs.
     pub fn run(&self) -> anyhow::Result<Ending> {
+        self.content.notes.iter().for_each(|note| self.options.record.note(self.name, note));
         let pictures = self.size()?;
+        self.compare(&pictures);
         let began = Instant::now();
         let mut session = self.session(&pictures)?;
         if self.options.record.verbose {
@@ -92,7 +109,8 @@ impl Job<'_> {
         let content = self.content.resized(Size::Exact { width, height }, true);
         let styles = self.styles.iter().map(|style| style.resized(style_size, true)).collect();
         let start = self.options.look.start(&content)?;
-        Ok(Sized { content, styles, start })
+        let record = self.record(start.as_ref());
+        Ok(Sized { content, styles, start, record, bare: self.options.record.no_metadata })
     }
 
     fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {
@@ -162,7 +180,7 @@ impl Job<'_> {
     ) -> anyhow::Result<Ending> {
         let Painted { log, interrupted, told } = painted;
         let result = pictures.dress(session.picture()?);
-        let saved = self.outputs.save_result(&result);
+        let saved = self.outputs.save_result(&result, pictures.record(session.submitted()));
         let there = saved.is_ok();
         let mut outcomes = vec![
             saved,
@@ -200,15 +218,39 @@ impl Job<'_> {
         }
     }
 
-    fn explain(&self, session: &Session, Sized { content, styles, .. }: &Sized) {
+    /// What determines the result; `start` as it is in [`Sized`].
+    fn record(&self, start: Option<&Picture>) -> Option<Record> {
+        let Options { sizes, look, machine, .. } = self.options;
+        let styles = self.styles.iter().filter_map(|style| style.source.clone()).collect();
+        let network = machine.recorded(self.vgg);
+        let mut record =
+            Record::new(self.settings.clone(), self.adapter(), network, self.content.source.clone()?, styles);
+        record.size = sizes.size;
+        record.style_size = sizes.style_size;
+        record.start = look.recorded(start);
+        record.variant = machine.variant.map(|variant| variant.to_string());
+        Some(record)
+    }
+
+    /// Says why a picture that is repeated may come out different.
+    fn compare(&self, pictures: &Sized) {
+        let files = self.repeated.as_ref().zip(self.options.look.settings_from.as_ref());
+        if let (Some((old, file)), Some(new)) = (files, &pictures.record) {
+            old.differences(new).iter().for_each(|note| self.options.record.note(file, note));
+        }
+    }
+
+    fn adapter(&self) -> String {
         let info = self.gpu.info();
-        talk(&format!("adapter  {} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info));
+        format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
+    }
+
+    fn explain(&self, session: &Session, Sized { content, styles, .. }: &Sized) {
+        talk(&format!("adapter  {}", self.adapter()));
         talk(&format!("content  {} x {}", content.width, content.height));
         for (style, path) in styles.iter().zip(&self.options.styles) {
             talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
-            style.notes.iter().for_each(|note| talk(&format!("note     {}: {note}", path.display())));
         }
-        content.notes.iter().for_each(|note| talk(&format!("note     {}: {note}", self.name.display())));
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let pixels = (content.width * content.height) as u64;
         talk(&format!(

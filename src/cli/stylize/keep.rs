@@ -38,10 +38,11 @@ impl<'a> Keeper<'a> {
     /// # Errors
     /// Those of the session.
     pub fn keep(&mut self, session: &mut Session) -> Result<()> {
-        while let Some((_, picture)) = session.take_copy()? {
+        while let Some((iterations, picture)) = session.take_copy()? {
             // The checkpoint first: where one lies beside a picture, the picture is not finished.
             self.checkpoint(session)?;
-            tell(self.outputs.save_result(&self.pictures.dress(picture)));
+            let record = self.pictures.record(iterations);
+            tell(self.outputs.save_result(&self.pictures.dress(picture), record));
         }
         if self.last.elapsed() >= PAUSE {
             self.checkpoint(session)?;

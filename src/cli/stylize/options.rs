@@ -1,13 +1,20 @@
 //! The options, grouped by purpose; each group turns itself into what the run needs.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::ArgAction;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use impasto::Error;
 use impasto::gpu::Gpu;
-use impasto::picture::{Picture, Size};
+use impasto::picture::{Picture, SaveOptions, Size, name_of};
+use impasto::record::{Input, Start};
 use impasto::settings::Settings;
 use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
+
+use crate::cli::talk;
 
 /// Longest side where none is asked for.
 const DEFAULT_SIDE: usize = 512;
@@ -43,7 +50,23 @@ impl Options {
     pub fn inputs(&self) -> Vec<&Path> {
         let one = std::iter::once(self.content.as_path());
         let styles = self.styles.iter().map(PathBuf::as_path);
-        one.chain(styles).chain(self.machine.weights.as_deref()).chain(self.look.init_file()).collect()
+        let machine = self.machine.weights.as_deref();
+        let look = self.look.init_file().into_iter().chain(self.look.settings_from.as_deref());
+        one.chain(styles).chain(machine).chain(look).collect()
+    }
+
+    /// Takes over what made another picture, where nothing else is asked for.
+    ///
+    /// # Errors
+    /// If that picture was started from a file that is not named now.
+    pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
+        self.sizes.size = self.sizes.size.or(record.size);
+        self.sizes.style_size = self.sizes.style_size.or(record.style_size);
+        self.look.adopt(record)?;
+        if let (None, Some(variant)) = (self.machine.variant, &record.variant) {
+            self.machine.variant = Some(variant.parse()?);
+        }
+        Ok(())
     }
 }
 
@@ -53,11 +76,11 @@ impl Options {
 pub struct Sizes {
     /// Size of the result: N for the longest side, or WxH exactly [default: longest side 512, never enlarged]
     #[arg(long, value_name = "N|WxH")]
-    size: Option<Size>,
+    pub size: Option<Size>,
 
     /// Size of the painting, on which the size of its strokes depends [default: the result's longest side]
     #[arg(long, value_name = "N|WxH")]
-    style_size: Option<Size>,
+    pub style_size: Option<Size>,
 }
 
 impl Sizes {
@@ -77,64 +100,124 @@ impl Sizes {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Look")]
 pub struct Look {
-    /// Steps of the optimiser
-    #[arg(long, value_name = "N", default_value_t = Settings::default().iterations)]
-    iterations: usize,
+    /// Take all that is not given here from a picture that this program made
+    #[arg(long, value_name = "FILE")]
+    pub settings_from: Option<PathBuf>,
 
-    /// Weight of the content loss; more keeps the photograph
-    #[arg(long, value_name = "X", default_value_t = Settings::default().content_weight,
-          allow_negative_numbers = true)]
-    content_weight: f64,
+    /// Steps of the optimiser [default: 500]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
 
-    /// Weight of the style loss; more looks like the painting
-    #[arg(long, value_name = "X", default_value_t = Settings::default().style_weight,
-          allow_negative_numbers = true)]
-    style_weight: f64,
+    /// Weight of the content loss; more keeps the photograph [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    content_weight: Option<f64>,
 
-    /// Weight of the total variation loss; more is smoother
-    #[arg(long, value_name = "X", default_value_t = Settings::default().tv_weight,
-          allow_negative_numbers = true)]
-    tv_weight: f64,
+    /// Weight of the style loss; more looks like the painting [default: 10000]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    style_weight: Option<f64>,
 
-    /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations
-    #[arg(long, value_name = "X", default_value_t = Settings::default().learning_rate,
-          allow_negative_numbers = true)]
-    learning_rate: f64,
+    /// Weight of the total variation loss; more is smoother [default: 10]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    tv_weight: Option<f64>,
 
-    /// Start from the content, from noise, or from a picture file
-    #[arg(long, value_name = "content|noise|FILE", default_value = "content")]
-    init: String,
+    /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations [default: 0.3]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
 
-    /// Which noise `--init noise` starts from
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Start from the content, from noise, or from a picture file [default: content]
+    #[arg(long, value_name = "content|noise|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
+    init: Option<Init>,
+
+    /// Which noise `--init noise` starts from [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// What the options above change.
+    #[arg(skip)]
+    base: Settings,
+}
+
+/// Where a run starts, as it is asked for.
+#[derive(Clone, Debug)]
+enum Init {
+    Content,
+    Noise,
+    File(PathBuf),
+}
+
+impl From<OsString> for Init {
+    fn from(text: OsString) -> Self {
+        match text.to_str() {
+            Some("content") => Self::Content,
+            Some("noise") => Self::Noise,
+            _ => Self::File(text.into()),
+        }
+    }
 }
 
 impl Look {
     /// The settings of the run; whether they make sense is [`Settings::validate`]'s question.
     pub fn settings(&self) -> Settings {
-        let mut settings = Settings::default();
-        settings.iterations = self.iterations;
-        settings.content_weight = self.content_weight;
-        settings.style_weight = self.style_weight;
-        settings.tv_weight = self.tv_weight;
-        settings.learning_rate = self.learning_rate;
+        let mut settings = self.base.clone();
+        let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
+        settings.iterations = self.iterations.unwrap_or(settings.iterations);
+        set(&mut settings.content_weight, self.content_weight);
+        set(&mut settings.style_weight, self.style_weight);
+        set(&mut settings.tv_weight, self.tv_weight);
+        set(&mut settings.learning_rate, self.learning_rate);
         settings
     }
 
     /// The picture to start from, if it is not the content; as large as that.
     pub fn start(&self, content: &Picture) -> anyhow::Result<Option<Picture>> {
         let size = Size::Exact { width: content.width, height: content.height };
-        Ok(match (self.init.as_str(), self.init_file()) {
-            (_, Some(file)) => Some(Picture::open(file)?.resized(size, true)),
-            ("noise", _) => Some(Picture::noise(content.width, content.height, self.seed)),
-            _ => None,
+        Ok(match &self.init {
+            None | Some(Init::Content) => None,
+            Some(Init::Noise) => Some(Picture::noise(content.width, content.height, self.seed())),
+            Some(Init::File(file)) => Some(Picture::open(file)?.resized(size, true)),
         })
+    }
+
+    /// The start as it is recorded, `picture` being what [`Look::start`] gave.
+    pub fn recorded(&self, picture: Option<&Picture>) -> Start {
+        match (&self.init, picture.and_then(|p| p.source.clone())) {
+            (Some(Init::Noise), _) => Start::Noise { seed: self.seed() },
+            (Some(Init::File(_)), Some(file)) => Start::Picture(file),
+            _ => Start::Content,
+        }
+    }
+
+    fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
+        self.base = record.settings.clone();
+        match (&self.init, &record.start) {
+            (Some(Init::Noise), Start::Noise { seed }) => self.seed = self.seed.or(Some(*seed)),
+            (Some(_), _) => {}
+            (None, Start::Content) => self.init = Some(Init::Content),
+            (None, Start::Noise { seed }) => {
+                self.init = Some(Init::Noise);
+                self.seed = self.seed.or(Some(*seed));
+            }
+            (None, Start::Picture(file)) => {
+                return Err(Error::Setting(format!(
+                    "those settings start from the picture {:?}, which is not kept with them; name it with --init FILE",
+                    file.name
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or(0)
     }
 
     /// The file to start from, if it is one.
     fn init_file(&self) -> Option<&Path> {
-        (!matches!(self.init.as_str(), "content" | "noise")).then(|| Path::new(&self.init))
+        match &self.init {
+            Some(Init::File(file)) => Some(file),
+            _ => None,
+        }
     }
 }
 
@@ -152,7 +235,7 @@ pub struct Machine {
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, first or winograd
     #[arg(long, value_name = "conv3x3=NAME")]
-    variant: Option<Tuning>,
+    pub variant: Option<Tuning>,
 }
 
 impl Machine {
@@ -168,6 +251,12 @@ impl Machine {
         let vgg = Vgg::new(&gpu, network, &weights, &self.variant.unwrap_or_default())?;
         Ok((gpu, vgg))
     }
+
+    /// The network as it is recorded.
+    pub fn recorded(&self, vgg: &Vgg) -> Input {
+        let name = self.weights.as_deref().map_or("built-in".into(), name_of);
+        Input { name, sha256: vgg.digest().to_owned() }
+    }
 }
 
 /// What is written and told beside the result.
@@ -182,17 +271,47 @@ pub struct Record {
     #[arg(long, value_name = "FILE")]
     pub contact_sheet: Option<PathBuf>,
 
+    /// Bits per sample of the result; 16 for .png and .tif only
+    #[arg(long = "depth", value_name = "BITS", default_value = "8", action = ArgAction::Set,
+          value_parser = PossibleValuesParser::new(["8", "16"]).map(|bits| bits == "16"))]
+    depth16: bool,
+
+    /// Quality of a .jpg or .webp, 1 (small) to 100 (best) [default: 92 for .jpg, .webp without loss]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
+
+    /// Write nothing but pixels: no EXIF of the photograph (camera, date, place), no settings
+    #[arg(long)]
+    pub no_metadata: bool,
+
     /// Print iterations and result as JSON lines on stdout
     #[arg(long)]
     pub json: bool,
 
-    /// No progress
+    /// No progress and no notes
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
     /// Tell what was resolved: adapter, sizes, memory
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+impl Record {
+    /// How the result is written, as far as it is known before the run.
+    pub fn save_options(&self) -> SaveOptions {
+        let mut options = SaveOptions::default();
+        options.depth16 = self.depth16;
+        options.quality = self.quality;
+        options
+    }
+
+    /// Says what the user should know about a file.
+    pub fn note(&self, file: &Path, text: &str) {
+        if !self.quiet {
+            talk(&format!("note: {}: {text}", file.display()));
+        }
+    }
 }
 
 /// What is kept of a long run before it ends.

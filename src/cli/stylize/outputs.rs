@@ -4,6 +4,7 @@ use std::path::Path;
 
 use impasto::Error;
 use impasto::picture::{self, Format, Picture, SaveOptions};
+use impasto::record::Record;
 use impasto::session::{Losses, Session};
 
 /// White pixels around the pictures of a contact sheet.
@@ -19,6 +20,8 @@ pub struct Outputs<'a> {
     pub contact_sheet: Option<&'a Path>,
     /// What is needed to go on later. It may be the file that the run goes on from.
     pub checkpoint: Option<&'a Path>,
+    /// How the result is written.
+    pub save: SaveOptions,
 }
 
 impl Outputs<'_> {
@@ -42,6 +45,7 @@ impl Outputs<'_> {
             }
         }
         picture::check_writable(self.result)?;
+        self.save.check(self.result)?;
         if let Some(path) = self.contact_sheet {
             picture::check_writable(path)?;
         }
@@ -64,9 +68,11 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// Writes the result.
-    pub fn save_result(&self, result: &Picture) -> anyhow::Result<()> {
-        Ok(result.save(self.result, &SaveOptions::default())?)
+    /// Writes the result, and in it what made it.
+    pub fn save_result(&self, result: &Picture, record: Option<Record>) -> anyhow::Result<()> {
+        let mut options = self.save.clone();
+        options.record = record;
+        Ok(result.save(self.result, &options)?)
     }
 
     /// Writes the checkpoint, if there shall be one.
@@ -79,7 +85,9 @@ impl Outputs<'_> {
     pub fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
         let Some(path) = self.contact_sheet else { return Ok(()) };
         let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
-        Ok(picture::contact_sheet(&pictures, SHEET_GAP).save(path, &SaveOptions::default())?)
+        let mut options = SaveOptions::default();
+        options.quality = self.save.quality.filter(|_| Format::of(path).is_ok_and(Format::has_quality));
+        Ok(picture::contact_sheet(&pictures, SHEET_GAP).save(path, &options)?)
     }
 
     /// Writes the log of losses, if there shall be one.

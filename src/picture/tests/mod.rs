@@ -1,6 +1,7 @@
 //! Tests of pictures: small files are made here by value, read, resized, written and read again.
 
 mod decode;
+mod exif;
 mod resize;
 mod save;
 
@@ -22,12 +23,12 @@ struct Source<'a> {
     colour: ExtendedColorType,
     samples: &'a [u8],
     icc: Option<&'a [u8]>,
-    orientation: Option<u8>,
+    exif: Option<&'a [u8]>,
 }
 
 impl<'a> Source<'a> {
     fn png(size: (u32, u32), colour: ExtendedColorType, samples: &'a [u8]) -> Self {
-        Self { format: Format::Png, size, colour, samples, icc: None, orientation: None }
+        Self { format: Format::Png, size, colour, samples, icc: None, exif: None }
     }
 
     fn bytes(self) -> Vec<u8> {
@@ -45,11 +46,8 @@ impl<'a> Source<'a> {
         if let Some(icc) = self.icc {
             encoder.set_icc_profile(icc.to_vec()).unwrap();
         }
-        if let Some(orientation) = self.orientation {
-            // A little-endian TIFF header and a directory with tag 274 alone.
-            let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-            exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
-            encoder.set_exif_metadata(exif).unwrap();
+        if let Some(exif) = self.exif {
+            encoder.set_exif_metadata(exif.to_vec()).unwrap();
         }
         encoder.write_image(self.samples, self.size.0, self.size.1, self.colour).unwrap();
     }
@@ -57,6 +55,13 @@ impl<'a> Source<'a> {
     fn read(self) -> Picture {
         Picture::from_bytes("test", &self.bytes()).unwrap()
     }
+}
+
+/// A little-endian TIFF header and a directory with tag 274 alone.
+fn orientation(orientation: u8) -> Vec<u8> {
+    let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    exif
 }
 
 /// Why these bytes are refused.

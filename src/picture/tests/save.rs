@@ -4,8 +4,12 @@ use std::fs;
 
 use super::*;
 
-const EIGHT: SaveOptions = SaveOptions { jpeg_quality: 92, depth16: false };
-const SIXTEEN: SaveOptions = SaveOptions { jpeg_quality: 92, depth16: true };
+const EIGHT: SaveOptions = SaveOptions { quality: None, depth16: false, record: None };
+const SIXTEEN: SaveOptions = SaveOptions { depth16: true, ..EIGHT };
+
+fn quality(quality: u8) -> SaveOptions {
+    SaveOptions { quality: Some(quality), ..EIGHT }
+}
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
@@ -30,7 +34,8 @@ fn lossless_formats_round_trip_by_value() {
         for name in ["a.png", "a.PNG", "a.tif", "a.tiff", "a.webp"] {
             let path = dir.path().join(name);
             picture.save(&path, &EIGHT).unwrap();
-            assert_eq!(Picture::open(&path).unwrap(), picture, "{name}");
+            let source = Some(Input::new(name, &fs::read(&path).unwrap()));
+            assert_eq!(Picture::open(&path).unwrap(), Picture { source, ..picture.clone() }, "{name}");
         }
     }
     let fine = |i: usize| (i * 4099 % 65536) as f32 / 65535.0;
@@ -40,7 +45,8 @@ fn lossless_formats_round_trip_by_value() {
         for name in ["b.png", "b.tif"] {
             let path = dir.path().join(name);
             picture.save(&path, &SIXTEEN).unwrap();
-            assert_eq!(Picture::open(&path).unwrap(), picture, "{name}");
+            let read = Picture::open(&path).unwrap();
+            assert_eq!((read.rgb, read.alpha), (picture.rgb.clone(), picture.alpha.clone()), "{name}");
         }
     }
 }
@@ -66,14 +72,43 @@ fn jpeg_has_a_white_ground_and_a_quality() {
     assert_near(&read.rgb, &[0.75; 192], 2.0 / 255.0);
 
     let picture = pattern(64, 64);
-    let size = |jpeg_quality| {
-        picture.save(&path, &SaveOptions { jpeg_quality, depth16: false }).unwrap();
+    let size = |percent| {
+        picture.save(&path, &quality(percent)).unwrap();
         fs::metadata(&path).unwrap().len()
     };
     assert!(size(30) * 2 < size(95));
-    for jpeg_quality in [0, 101] {
-        let options = SaveOptions { jpeg_quality, depth16: false };
-        assert_refused(picture.save(&path, &options), &path, "JPEG quality");
+}
+
+/// A picture as smooth as photographs are.
+fn smooth(width: usize, height: usize) -> Picture {
+    let wave = |i: usize| {
+        let (x, y) = (i % width, i / width % height);
+        0.5 + 0.4 * ((x as f32 / 9.0).sin() * (y as f32 / 7.0).cos())
+    };
+    Picture::new(width, height, (0..3 * width * height).map(wave).collect())
+}
+
+#[test]
+fn webp_is_lossy_with_a_quality_and_keeps_alpha_and_profile() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.webp");
+    let mut picture = smooth(61, 47);
+    for alpha in [None, Some((0..61 * 47).map(|i| (i % 51 + 1) as f32 / 51.0).collect())] {
+        picture.alpha = alpha;
+        let save = |options: &SaveOptions| {
+            picture.save(&path, options).unwrap();
+            (Picture::open(&path).unwrap(), fs::read(&path).unwrap())
+        };
+        let (exact, lossless) = save(&EIGHT);
+        let (near, fine) = save(&quality(90));
+        let (_, coarse) = save(&quality(10));
+        assert!(coarse.len() < fine.len() && fine.len() < lossless.len());
+        // A step of the coarser chroma is a few of luminance.
+        assert!(exact.rgb != near.rgb);
+        assert_near(&near.rgb, &exact.rgb, 12.0 / 255.0);
+        assert_eq!(near.alpha, exact.alpha, "alpha has no loss");
+        let profile = icc::srgb().unwrap();
+        assert!(fine.windows(profile.len()).any(|w| w == profile));
     }
 }
 
@@ -97,13 +132,28 @@ fn files_are_marked_as_srgb_and_do_not_depend_on_the_clock() {
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["a.jpg", "a.webp"] {
+    let refuse = |name: &str, options: &SaveOptions, why: &str| {
         let path = dir.path().join(name);
-        assert_refused(pattern(2, 2).save(&path, &SIXTEEN), &path, "8 bits per sample");
+        for result in [options.check(&path), pattern(2, 2).save(&path, options)] {
+            let text = result.unwrap_err().to_string();
+            assert!(text.contains(why), "{text}");
+            assert_sentence(&text, "");
+        }
+    };
+    for name in ["a.jpg", "a.webp"] {
+        refuse(name, &SIXTEEN, "8 bits per sample");
+        refuse(name, &quality(0), "no quality 0");
+        refuse(name, &quality(101), "no quality 101");
+    }
+    for name in ["a.png", "a.tif"] {
+        refuse(name, &quality(90), "without loss");
     }
     let path = dir.path().join("a.webp");
-    assert_refused(pattern(16385, 1).save(&path, &EIGHT), &path, "more than the 16384");
-    assert!(names(dir.path()).is_empty());
+    assert_refused(pattern(16384, 1).save(&path, &EIGHT), &path, "more than the 16383");
+    for options in [EIGHT, quality(80)] {
+        pattern(16383, 1).save(&path, &options).unwrap();
+    }
+    assert_eq!(names(dir.path()), ["a.webp"]);
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! From samples to the bytes of a picture file, with profile, EXIF and record.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use img_parts::webp::WebP;
+use img_parts::{Bytes, ImageEXIF, ImageICC};
+use tiff::encoder::TiffEncoder;
+use tiff::encoder::colortype::{ColorType, RGB8, RGB16, RGBA8, RGBA16};
+use tiff::tags::Tag;
+
+use super::exif::Contents;
+use super::save::TEXT_KEY;
+use super::{Exif, icc};
+
+/// The longest EXIF block of a JPEG: a segment of 64 KiB less its length and what says that it is EXIF.
+const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Samples pixel by pixel, and what goes with them.
+pub(super) struct File<'a> {
+    pub width: u32,
+    pub height: u32,
+    pub samples: Samples,
+    /// Whether the samples are red, green, blue, alpha, and not only the first three.
+    pub alpha: bool,
+    pub exif: &'a Exif,
+    /// Program and version, and JSON.
+    pub record: Option<(String, String)>,
+}
+
+/// Samples of one depth.
+pub(super) enum Samples {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+impl File<'_> {
+    pub fn png(&self) -> Result<Vec<u8>, Failure> {
+        let mut info = png::Info::with_size(self.width, self.height);
+        info.icc_profile = Some(Cow::Owned(icc::srgb()?));
+        info.exif_metadata = self.contents(false).block()?.map(Cow::Owned);
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::with_info(&mut file, info)?;
+        encoder.set_color(if self.alpha { png::ColorType::Rgba } else { png::ColorType::Rgb });
+        encoder.set_compression(png::Compression::Fast);
+        encoder.set_filter(png::Filter::Adaptive);
+        if let Some((_, json)) = &self.record {
+            encoder.add_itxt_chunk(TEXT_KEY.into(), json.clone())?;
+        }
+        match &self.samples {
+            Samples::Eight(samples) => encoder.write_header()?.write_image_data(samples)?,
+            Samples::Sixteen(samples) => {
+                encoder.set_depth(png::BitDepth::Sixteen);
+                let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_be_bytes()).collect();
+                encoder.write_header()?.write_image_data(&bytes)?;
+            }
+        }
+        Ok(file)
+    }
+
+    pub fn tiff(&self) -> Result<Vec<u8>, Failure> {
+        match (&self.samples, self.alpha) {
+            (Samples::Eight(samples), false) => self.tiff_of::<RGB8>(samples),
+            (Samples::Eight(samples), true) => self.tiff_of::<RGBA8>(samples),
+            (Samples::Sixteen(samples), false) => self.tiff_of::<RGB16>(samples),
+            (Samples::Sixteen(samples), true) => self.tiff_of::<RGBA16>(samples),
+        }
+    }
+
+    fn tiff_of<C: ColorType>(&self, samples: &[C::Inner]) -> Result<Vec<u8>, Failure>
+    where
+        [C::Inner]: tiff::encoder::TiffValue,
+    {
+        let contents = self.contents(true);
+        let mut bytes = Cursor::new(Vec::new());
+        let mut file = TiffEncoder::new(&mut bytes)?;
+        let children = contents.write_children(&mut file)?;
+        let mut image = file.new_image::<C>(self.width, self.height)?;
+        contents.write_main(image.encoder(), &children)?;
+        image.encoder().write_tag(Tag::IccProfile, icc::srgb()?.as_slice())?;
+        image.write_data(samples)?;
+        Ok(bytes.into_inner())
+    }
+
+    pub fn jpeg(&self, quality: u8) -> Result<Vec<u8>, Failure> {
+        let mut file = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut file, quality);
+        // Reading bounds what is carried over; only the record of very many styles is longer than the rest.
+        let mut blocks = [self.contents(true), self.contents(false)].into_iter();
+        let fits = |block: &Vec<u8>| block.len() <= MAX_JPEG_EXIF;
+        let block = blocks.find_map(|contents| contents.block().ok().flatten().filter(fits));
+        encoder.set_exif_metadata(block.unwrap_or_default())?;
+        self.write(encoder)?;
+        Ok(file)
+    }
+
+    /// Lossless, unless a quality is given.
+    pub fn webp(&self, quality: Option<u8>) -> Result<Vec<u8>, Failure> {
+        let block = self.contents(true).block()?;
+        let Some(quality) = quality else {
+            let mut file = Vec::new();
+            let mut encoder = WebPEncoder::new_lossless(&mut file);
+            encoder.set_exif_metadata(block.unwrap_or_default())?;
+            self.write(encoder)?;
+            return Ok(file);
+        };
+        let mut file = WebP::from_bytes(Bytes::from(self.lossy_webp(quality)?))?;
+        file.set_icc_profile(Some(icc::srgb()?.into()));
+        file.set_exif(block.map(Bytes::from));
+        let mut bytes = Vec::new();
+        file.encoder().write_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// By libwebp, because no encoder in Rust is lossy. It sees nothing but our own samples.
+    fn lossy_webp(&self, quality: u8) -> Result<Vec<u8>, Failure> {
+        let samples = self.eight()?;
+        let (width, height) = (i32::try_from(self.width)?, i32::try_from(self.height)?);
+        let (encode, channels): (unsafe extern "C" fn(_, _, _, _, _, _) -> _, _) =
+            if self.alpha { (libwebp_sys::WebPEncodeRGBA, 4) } else { (libwebp_sys::WebPEncodeRGB, 3) };
+        assert_eq!(samples.len(), self.width as usize * self.height as usize * channels);
+        let mut output = std::ptr::null_mut();
+        // SAFETY: `samples` has `height` rows of `width * channels` bytes, one behind the other, as just asserted.
+        let length = unsafe {
+            encode(samples.as_ptr(), width, height, width * channels as i32, f32::from(quality), &mut output)
+        };
+        if length == 0 || output.is_null() {
+            return Err("libwebp refused it".into());
+        }
+        // SAFETY: on success `output` points at `length` bytes, ours until they are freed, which happens once.
+        let file = unsafe { std::slice::from_raw_parts(output, length) }.to_vec();
+        unsafe { libwebp_sys::WebPFree(output.cast()) };
+        Ok(file)
+    }
+
+    fn write(&self, mut encoder: impl ImageEncoder) -> Result<(), Failure> {
+        let colour = if self.alpha { ExtendedColorType::Rgba8 } else { ExtendedColorType::Rgb8 };
+        encoder.set_icc_profile(icc::srgb()?)?;
+        Ok(encoder.write_image(self.eight()?, self.width, self.height, colour)?)
+    }
+
+    fn eight(&self) -> Result<&[u8], Failure> {
+        match &self.samples {
+            Samples::Eight(samples) => Ok(samples),
+            Samples::Sixteen(_) => Err("this format has 8 bits per sample".into()),
+        }
+    }
+
+    /// What goes into EXIF, with or without the record.
+    fn contents(&self, with_record: bool) -> Contents<'_> {
+        let record = self.record.as_ref();
+        Contents {
+            exif: self.exif,
+            software: record.map(|(software, _)| software.as_str()),
+            comment: record.filter(|_| with_record).map(|(_, json)| json.as_str()),
+        }
+    }
+}
