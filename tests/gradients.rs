@@ -1,22 +1,30 @@
-//! Every case of every op: forward against float64, backward against central differences of it.
+//! Every case of every op in every variant: forward against float64, backward against central differences of it.
 
 use impasto::gpu::Gpu;
-use impasto::ops;
+use impasto::testing::tables;
 
 #[test]
 fn every_case_agrees_with_float64() {
     let gpu = Gpu::new(None).expect("an adapter");
     let mut faults = Vec::new();
-    for (seed, case) in ops::cases().iter().enumerate() {
-        if !case.runs_on(&gpu) {
-            println!("not on this adapter: {} {}", case.op, case.name);
-            continue;
-        }
-        match case.prove(&gpu, seed as u64) {
-            Ok(o) => {
-                println!("{:8} {:32} {:.1e} {:?} {:?}", case.op, case.name, o.forward, o.backward, o.time)
+    for table in tables() {
+        let cases = table.cases();
+        for (seed, case) in cases.iter().enumerate().filter(|(_, case)| case.runs_on(&gpu)) {
+            let truth = case.truth(seed as u64);
+            for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
+                match case.prove(&gpu, candidate, &truth) {
+                    Ok(o) => println!(
+                        "{:8} {:9} {:28} {:.1e} {:.1e} {:?}",
+                        case.op,
+                        candidate.name,
+                        case.name,
+                        o.forward.relative,
+                        o.backward.map_or(0.0, |gradient| gradient.relative),
+                        o.time
+                    ),
+                    Err(fault) => faults.push(fault.to_string()),
+                }
             }
-            Err(fault) => faults.push(fault.to_string()),
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -1,7 +1,7 @@
 //! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
 
 use impasto::gpu::Gpu;
-use impasto::ops;
+use impasto::testing::{Truth, cases};
 
 /// Op, shader, what stands there, the mistake.
 const MUTANTS: &[(&str, &str, &str, &str)] = &[
@@ -55,23 +55,31 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn guards_notice_a_write_beyond_the_end() {
     let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", "y[i + 1u] = max");
-    let case = ops::cases().into_iter().find(|case| case.op == "relu").unwrap();
-    let outcome = case.run(&gpu, 1).unwrap();
+    let case = cases().into_iter().find(|case| case.op == "relu").unwrap();
+    let outcome = case.run(&gpu, &case.candidates[0], &case.truth(1)).unwrap();
     assert_eq!(outcome.overrun, ["relu.y"]);
 }
 
 #[test]
 fn every_mistake_is_noticed() {
-    let cases = ops::cases();
+    let cases = cases();
+    let mut truths: Vec<Option<Truth>> = cases.iter().map(|_| None).collect();
     for (op, file, from, to) in MUTANTS {
         let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
         let mut touched = false;
-        let noticed = cases.iter().filter(|case| case.op == *op && case.runs_on(&gpu)).any(|case| {
-            touched = true;
-            // A mutant that does not even compile would prove nothing.
-            let fault = case.prove(&gpu, 1).err().map(|fault| fault.to_string());
-            fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
-        });
+        let noticed =
+            cases.iter().zip(&mut truths).filter(|(case, _)| case.op == *op && case.runs_on(&gpu)).any(
+                |(case, truth)| {
+                    touched = true;
+                    let truth = truth.get_or_insert_with(|| case.truth(1));
+                    let candidates = case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu));
+                    // A mutant that does not even compile would prove nothing.
+                    candidates.filter_map(|candidate| case.prove(&gpu, candidate, truth).err()).any(|fault| {
+                        let fault = fault.to_string();
+                        fault.contains("off by") || fault.contains("wrote beyond")
+                    })
+                },
+            );
         assert!(touched && noticed, "{file}: `{to}` for `{from}` goes unnoticed");
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::kernel;
 use crate::kernel::Source;
+use crate::ops::mse::mse;
+use crate::ops::reduce::Slot;
 use crate::real::Real;
 use crate::tape::{Tape, Tensor, Var};
+use crate::testing::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
 
 /// Adam's constants and the learning-rate schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,4 +82,79 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
         .bind("v", adam.v)
         .grid([row, x.shape.height, 1]);
     adam
+}
+
+/// One pixel, primes, rows around a workgroup of 64 values; the first step, the second, and one whose learning rate
+/// decays. `tests/adam.rs` follows many steps.
+pub const TABLE: Table = Table {
+    op: "adam",
+    edges: &[
+        Size::new(3, 1, 1),
+        Size::new(3, 5, 7),
+        Size::new(3, 2, 21),
+        Size::new(4, 3, 16),
+        Size::new(5, 2, 13),
+    ],
+    network: |height, width| vec![Size::new(3, height, width)],
+    at: |size| [0, 1, 50].map(|t| case(size, t)).into(),
+};
+
+/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others.
+fn case(size: Size, t: u32) -> Case {
+    let schedule = Schedule { learning_rate: 0.3, decay: 0.8, decay_every: 50 };
+    let shape = size.shape();
+    let moment = if t == 0 { 0.0 } else { 1.0 };
+    let inputs = [
+        Input::fixed("start", shape),
+        Input::fixed("target", shape),
+        Input::fixed("m", shape).scaled(moment),
+        // Away from 0, where a step is as long as it likes.
+        Input::fixed("v", shape).between(moment / 4.0, moment),
+    ];
+    let (beta1, beta2) = (0.9f64, 0.999f64);
+    let reference = move |inputs: &[Vec<f64>]| {
+        let next = (t + 1) as i32;
+        let rate = schedule.learning_rate * schedule.decay.powi(t as i32 / 50);
+        let step = |i: usize| {
+            let g = inputs[0][i] - inputs[1][i];
+            let m = beta1 * inputs[2][i] + (1.0 - beta1) * g;
+            let v = beta2 * inputs[3][i] + (1.0 - beta2) * g * g;
+            let (mean, square) = (m / (1.0 - beta1.powi(next)), v / (1.0 - beta2.powi(next)));
+            inputs[0][i] - rate * mean / (square.sqrt() + 1e-8)
+        };
+        (0..inputs[0].len()).map(step).collect()
+    };
+    // What the steps before have left.
+    let state = move |real: Real| {
+        let rate = if t == 0 { 0.0 } else { schedule.learning_rate };
+        let reals = [rate, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];
+        let mut state = vec![f32::from_bits(t); real.len(1)];
+        state.extend(real.encode(&reals));
+        state.resize(8, 0.0);
+        state
+    };
+    let candidate = |real: Real| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+            let x = tape.leaf("picture", shape);
+            let exact = tape.state("exact", real.len(shape.len()));
+            let losses = tape.state("losses", 1);
+            mse(tape, x, inputs[1].var.value, shape.len() as f64 / 2.0, Slot { losses, index: 0 });
+            let log = Log { losses, slots: 1, history: 1 };
+            let adam = adam(tape, x, exact, real, log, schedule);
+            let encoded = |input: usize| real.encode(&widen(&inputs[input].values));
+            let starts = vec![
+                (x.value, inputs[0].values.clone()),
+                (exact, encoded(0)),
+                (adam.m, encoded(2)),
+                (adam.v, encoded(3)),
+                (adam.state, state(real)),
+            ];
+            Ok(Recorded { y: Var { grad: None, ..x }, starts })
+        };
+        Candidate::new(real.wgsl(), record).needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)
+    };
+    Case::new("adam", size, inputs, reference)
+        .called(&format!("step {}", t + 1))
+        .candidate(candidate(Real::F32))
+        .candidate(candidate(Real::F64))
 }

@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Case, Input};
+use crate::testing::{Candidate, Case, Input, Size, Table};
 
 /// A line per channel, `y = scale x + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,15 +70,24 @@ fn reference(shape: Shape, line: &Affine, x: &[f64]) -> Vec<f64> {
     x.iter().enumerate().map(|(i, x)| line.apply(channel(i), *x)).collect()
 }
 
-/// One pixel, primes, a row wider than a workgroup.
-pub fn cases() -> Vec<Case> {
+/// One pixel, primes, rows around a workgroup of 64 values.
+pub const TABLE: Table = Table {
+    op: "affine",
+    edges: &[
+        Size::new(3, 1, 1),
+        Size::new(3, 7, 5),
+        Size::new(3, 2, 21),
+        Size::new(3, 5, 22),
+        Size::new(3, 3, 67),
+        Size::new(3, 1, 43),
+    ],
+    network: |height, width| vec![Size::new(3, height, width)],
+    at: |size| if size.c_in == 3 { vec![case(size)] } else { Vec::new() },
+};
+
+fn case(size: Size) -> Case {
     let line = Affine { scale: [0.5, -2.0, 60.0], offset: [0.1, 3.0, -4.0] };
-    [(1, 1), (7, 5), (3, 67)]
-        .map(|(h, w)| {
-            let shape = Shape::new(3, h, w);
-            Case::new("affine", format!("{h}x{w}"), [Input::vary("x", shape)])
-                .record(move |tape, inputs| affine(tape, inputs[0].var, &line))
-                .reference(move |inputs| reference(shape, &line, &inputs[0]))
-        })
-        .into()
+    let shape = size.shape();
+    Case::new("affine", size, [Input::vary("x", shape)], move |inputs| reference(shape, &line, &inputs[0]))
+        .candidate(Candidate::new("plain", move |tape, inputs| Ok(affine(tape, inputs[0].var, &line).into())))
 }

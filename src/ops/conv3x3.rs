@@ -6,7 +6,7 @@ use super::winograd;
 use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
 use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
-use crate::testing::{Case, Input};
+use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, vgg19_maps};
 use crate::{Result, kernel};
 
 /// How the convolution is computed; what is computed is always the same. `tune` chooses.
@@ -246,55 +246,87 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
     y
 }
 
-/// One pixel, one row, one column, primes, around the kernels' tiles, few and many channels; every variant that can.
-pub fn cases() -> Vec<Case> {
-    let sizes = [
-        (1, 1, 1, 1),
-        (3, 4, 1, 7),
-        (4, 3, 9, 1),
-        (5, 7, 3, 3),
-        (3, 64, 1, 1),
-        (3, 64, 5, 6),
-        (3, 8, 9, 35),
-        (64, 3, 4, 5),
-        (8, 8, 7, 17),
-        (16, 24, 5, 9),
-        (65, 63, 3, 43),
-        (32, 32, 1, 1),
-        (32, 64, 5, 9),
-        (64, 32, 4, 4),
-        (64, 64, 17, 3),
-        (96, 32, 8, 13),
-        (32, 32, 25, 37),
-        // More tiles than go through Winograd's steps together.
-        (32, 64, 47, 46),
-    ];
-    let mut cases = Vec::new();
-    for (c_in, c_out, h, w) in sizes {
-        for variant in Variant::ALL {
-            for relu in [true, false] {
-                cases.push(case(Shape::new(c_in, h, w), c_out, variant, relu));
+/// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64
+/// channels and 128 pixels and steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, and Winograd's 4 x 4
+/// pixels, 32 channels, 32 and 128 tiles. With ReLU and, at the small sizes, without.
+pub const TABLE: Table = Table {
+    op: "conv3x3",
+    edges: &[
+        Size::between(1, 1, 1, 1),
+        Size::between(1, 3, 2, 2),
+        Size::between(3, 4, 1, 7),
+        Size::between(4, 3, 9, 1),
+        Size::between(5, 1, 7, 9),
+        Size::between(5, 7, 3, 3),
+        Size::between(4, 5, 5, 13),
+        Size::between(7, 9, 8, 8),
+        Size::between(9, 7, 3, 21),
+        Size::between(3, 64, 1, 1),
+        Size::between(3, 64, 5, 6),
+        Size::between(3, 8, 3, 3),
+        Size::between(3, 8, 4, 4),
+        Size::between(3, 8, 5, 5),
+        Size::between(3, 8, 7, 4),
+        Size::between(3, 8, 9, 35),
+        Size::between(64, 3, 4, 5),
+        Size::between(8, 8, 7, 17),
+        Size::between(16, 24, 5, 9),
+        Size::between(8, 63, 1, 127),
+        Size::between(65, 8, 8, 16),
+        Size::between(65, 63, 3, 43),
+        Size::between(1, 512, 2, 3),
+        Size::between(512, 5, 3, 2),
+        Size::between(32, 32, 1, 1),
+        Size::between(32, 64, 5, 9),
+        Size::between(64, 32, 4, 4),
+        Size::between(64, 64, 17, 3),
+        Size::between(96, 32, 8, 13),
+        Size::between(32, 32, 3, 124),
+        Size::between(32, 32, 16, 32),
+        Size::between(32, 32, 25, 37),
+        Size::between(32, 32, 4, 508),
+        Size::between(32, 64, 47, 46),
+    ],
+    network: |height, width| {
+        let maps = vgg19_maps(height, width);
+        let mut c_in = 3;
+        let mut sizes = Vec::new();
+        for map in maps {
+            sizes.push(Size { c_in, ..map });
+            // The deepest block that is looked at has one convolution.
+            if map.c_in != c_in {
+                sizes.push(map);
             }
+            c_in = map.c_in;
         }
-    }
-    cases
-}
+        sizes
+    },
+    at: |size| {
+        // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
+        let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
+        let alone = (small || size.height == 1).then_some(false);
+        [Some(true), alone].into_iter().flatten().map(|relu| case(size, relu)).collect()
+    },
+};
 
-fn case(shape: Shape, c_out: usize, variant: Variant, relu: bool) -> Case {
-    let Shape { channels: c_in, height, width } = shape;
-    let name =
-        format!("{} {c_in}->{c_out} {height}x{width}{}", variant.name(), if relu { " relu" } else { "" });
+fn case(size: Size, relu: bool) -> Case {
+    let shape = size.shape();
+    let Size { c_in, c_out, .. } = size;
     let inputs = [
         Input::vary("x", shape),
         Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
         Input::fixed("bias", Shape::new(c_out, 1, 1)),
     ];
-    Case::new("conv3x3", name, inputs)
-        .needs(move |gpu| variant.supports(gpu, c_in, c_out))
-        .record_fallible(move |tape, inputs| {
+    let reference = move |i: &[Vec<f64>]| reference(shape, relu, &i[0], &i[1], &i[2]);
+    let case = Case::new("conv3x3", size, inputs, reference).called(if relu { "relu" } else { "linear" });
+    Variant::ALL.into_iter().fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
             let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
-            Ok(conv3x3(tape, inputs[0].var, &filter, relu))
-        })
-        .reference(move |i| reference(shape, relu, &i[0], &i[1], &i[2]))
+            Ok(conv3x3(tape, inputs[0].var, &filter, relu).into())
+        };
+        case.candidate(
+            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),
+        )
+    })
 }

@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::kernel;
 use crate::kernel::Value;
 use crate::tape::{Shape, Tape, Tensor, Var};
-use crate::testing::{Case, Input};
+use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, vgg19_maps};
 
 /// How the Gram matrix is computed. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,25 +138,44 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
     g
 }
 
-/// One value, primes, around the kernels' tiles, a style layer's size; every variant that can.
-pub fn cases() -> Vec<Case> {
-    let sizes = [
-        (1, 1, 1),
-        (3, 5, 7),
-        (4, 1, 33),
-        (7, 9, 8),
-        (32, 1, 1),
-        (64, 3, 5),
-        (64, 7, 33),
-        (65, 2, 3),
-        (128, 9, 4),
-    ];
-    let case = |(c, h, w), variant: Variant| {
-        let shape = Shape::new(c, h, w);
-        Case::new("gram", format!("{} {shape}", variant.name()), [Input::vary("x", shape)])
-            .needs(move |gpu| variant.supports(gpu, c))
-            .record(move |tape, inputs| gram(tape, inputs[0].var, variant))
-            .reference(move |inputs| reference(shape, &inputs[0]))
-    };
-    sizes.into_iter().flat_map(|size| Variant::ALL.map(|variant| case(size, variant))).collect()
+/// One value, primes, many channels; around tiles of 32 and 64 channels, columns of 4 and 16, blocks of 32 and 128
+/// pixels, a workgroup of 64 and the 32 shares.
+pub const TABLE: Table = Table {
+    op: "gram",
+    edges: &[
+        Size::new(1, 1, 1),
+        Size::new(3, 5, 7),
+        Size::new(4, 1, 33),
+        Size::new(5, 3, 31),
+        Size::new(7, 9, 8),
+        Size::new(8, 31, 2),
+        Size::new(9, 33, 1),
+        Size::new(31, 2, 15),
+        Size::new(32, 1, 1),
+        Size::new(32, 4, 8),
+        Size::new(33, 1, 17),
+        Size::new(63, 2, 16),
+        Size::new(64, 3, 5),
+        Size::new(64, 7, 33),
+        Size::new(65, 2, 3),
+        Size::new(3, 1, 127),
+        Size::new(32, 8, 16),
+        Size::new(32, 3, 43),
+        Size::new(96, 3, 11),
+        Size::new(128, 9, 4),
+        Size::new(512, 1, 1),
+    ],
+    network: vgg19_maps,
+    at: |size| vec![case(size)],
+};
+
+fn case(size: Size) -> Case {
+    let shape = size.shape();
+    let case = Case::new("gram", size, [Input::vary("x", shape)], move |inputs| reference(shape, &inputs[0]));
+    Variant::ALL.into_iter().fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| Ok(gram(tape, inputs[0].var, variant).into());
+        case.candidate(
+            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, shape.channels)),
+        )
+    })
 }

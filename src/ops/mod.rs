@@ -12,20 +12,19 @@ pub mod relu;
 pub mod tv;
 pub(crate) mod winograd;
 
-use crate::testing::Case;
+use crate::testing::Table;
 
-/// The cases of every op. A new op adds its line here; tests, gradient checks and `impasto check` pick it up.
-pub fn cases() -> Vec<Case> {
-    [
-        affine::cases(),
-        relu::cases(),
-        conv3x3::cases(),
-        pool::cases(),
-        gram::cases(),
-        mse::cases(),
-        tv::cases(),
+/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark and
+/// `impasto check` pick it up.
+pub(crate) fn tables() -> Vec<Table> {
+    vec![
+        affine::TABLE,
+        relu::TABLE,
+        conv3x3::TABLE,
+        pool::TABLE,
+        gram::TABLE,
+        mse::TABLE,
+        tv::TABLE,
+        adam::TABLE,
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }

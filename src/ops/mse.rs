@@ -2,8 +2,8 @@
 
 use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
-use crate::tape::{Shape, Tape, Tensor, Var, View};
-use crate::testing::{Case, Input};
+use crate::tape::{Tape, Tensor, Var, View};
+use crate::testing::{Candidate, Case, Input, Size, Table, sum, vgg19_maps};
 
 /// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`. The gradient starts here.
 pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
@@ -37,20 +37,44 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     reduce(tape, partial, shares * bands.len(), slot);
 }
 
-/// One value, a prime, one more than the shares of a workgroup, a content layer's size.
-pub fn cases() -> Vec<Case> {
+/// One value, primes, around the 16 values of a share, the 64 shares of a workgroup and the most shares.
+pub const TABLE: Table = Table {
+    op: "mse",
+    edges: &[
+        Size::new(1, 1, 1),
+        Size::new(3, 1, 5),
+        Size::new(1, 4, 4),
+        Size::new(1, 1, 17),
+        Size::new(1, 1, 97),
+        Size::new(3, 11, 31),
+        Size::new(4, 8, 32),
+        Size::new(5, 5, 41),
+        Size::new(64, 3, 7),
+        Size::new(512, 4, 6),
+        Size::new(1, 1, 65537),
+    ],
+    // The default's content layer and, for the style, the Gram matrices.
+    network: |height, width| {
+        let maps = vgg19_maps(height, width);
+        let grams = maps[..4].iter().map(|map| Size::new(1, map.c_in, map.c_in));
+        [maps[3]].into_iter().chain(grams).collect()
+    },
+    at: |size| vec![case(size)],
+};
+
+fn case(size: Size) -> Case {
     let weight = 3.0;
-    [Shape::new(1, 1, 1), Shape::new(1, 1, 97), Shape::new(5, 5, 41), Shape::new(512, 4, 6)]
-        .map(|shape| {
-            Case::new("mse", format!("{shape}"), [Input::vary("x", shape), Input::fixed("target", shape)])
-                .record_loss(move |tape, inputs, slot| {
-                    mse(tape, inputs[0].var, inputs[1].var.value, weight, slot);
-                    Ok(())
-                })
-                .reference(move |inputs| {
-                    let squares = inputs[0].iter().zip(&inputs[1]).map(|(x, t)| (x - t) * (x - t));
-                    vec![weight * squares.sum::<f64>() / shape.len() as f64]
-                })
-        })
-        .into()
+    let shape = size.shape();
+    let inputs = [Input::vary("x", shape), Input::fixed("target", shape)];
+    let reference = move |inputs: &[Vec<f64>]| {
+        let squares = inputs[0].iter().zip(&inputs[1]).map(|(x, t)| (x - t) * (x - t));
+        vec![weight * sum(squares) / shape.len() as f64]
+    };
+    Case::new("mse", size, inputs, reference).candidate(Candidate::loss(
+        "plain",
+        move |tape, inputs, slot| {
+            mse(tape, inputs[0].var, inputs[1].var.value, weight, slot);
+            Ok(())
+        },
+    ))
 }

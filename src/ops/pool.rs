@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Case, Input};
+use crate::testing::{Candidate, Case, Input, Size, Table, vgg19_maps};
 
 /// `y = max of each 2x2 window of x`, sizes rounded down; `dx` of a window's first maximum is `dy`, all else is 0.
 pub fn pool(tape: &mut Tape, x: Var) -> Var {
@@ -43,19 +43,32 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
     y
 }
 
-/// The smallest window, odd sizes on either side and both, several workgroups.
-pub fn cases() -> Vec<Case> {
-    [
-        Shape::new(1, 2, 2),
-        Shape::new(3, 5, 4),
-        Shape::new(4, 4, 7),
-        Shape::new(5, 7, 9),
-        Shape::new(64, 3, 11),
-    ]
-    .map(|shape| {
-        Case::new("pool", format!("{shape}"), [Input::vary("x", shape)])
-            .record(|tape, inputs| pool(tape, inputs[0].var))
-            .reference(move |inputs| reference(shape, &inputs[0]))
-    })
-    .into()
+/// The smallest window, odd sizes on either side and both, rows around a workgroup of 64 windows, many channels.
+pub const TABLE: Table = Table {
+    op: "pool",
+    edges: &[
+        Size::new(1, 2, 2),
+        Size::new(1, 3, 3),
+        Size::new(3, 5, 4),
+        Size::new(4, 4, 7),
+        Size::new(5, 7, 9),
+        Size::new(3, 2, 42),
+        Size::new(4, 3, 32),
+        Size::new(5, 2, 26),
+        Size::new(1, 13, 131),
+        Size::new(64, 3, 11),
+        Size::new(512, 2, 3),
+    ],
+    network: |height, width| {
+        let mut maps = vgg19_maps(height, width);
+        maps.pop();
+        maps
+    },
+    at: |size| if size.height.min(size.width) >= 2 { vec![case(size)] } else { Vec::new() },
+};
+
+fn case(size: Size) -> Case {
+    let shape = size.shape();
+    Case::new("pool", size, [Input::vary("x", shape)], move |inputs| reference(shape, &inputs[0]))
+        .candidate(Candidate::new("plain", |tape, inputs| Ok(pool(tape, inputs[0].var).into())))
 }

@@ -1,8 +1,8 @@
 //! Rectified linear unit by itself, for taps that want the values before it.
 
 use crate::kernel;
-use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Case, Input};
+use crate::tape::{Tape, Var};
+use crate::testing::{Candidate, Case, Input, Size, Table, vgg19_maps};
 
 /// `y = max(x, 0)`; `dx = dy` where `x > 0`, else 0.
 pub fn relu(tape: &mut Tape, x: Var) -> Var {
@@ -26,13 +26,25 @@ pub fn relu(tape: &mut Tape, x: Var) -> Var {
     y
 }
 
-/// One value, a prime row, several workgroups.
-pub fn cases() -> Vec<Case> {
-    [Shape::new(1, 1, 1), Shape::new(5, 3, 7), Shape::new(64, 2, 9)]
-        .map(|shape| {
-            Case::new("relu", format!("{shape}"), [Input::vary("x", shape)])
-                .record(|tape, inputs| relu(tape, inputs[0].var))
-                .reference(|inputs| inputs[0].iter().map(|x| x.max(0.0)).collect())
-        })
-        .into()
+/// One value, primes, rows around a workgroup of 64 values.
+pub const TABLE: Table = Table {
+    op: "relu",
+    edges: &[
+        Size::new(1, 1, 1),
+        Size::new(5, 3, 7),
+        Size::new(1, 2, 63),
+        Size::new(4, 3, 16),
+        Size::new(5, 2, 13),
+        Size::new(64, 2, 9),
+        Size::new(512, 1, 1),
+    ],
+    // Where a layer is looked at before its ReLU: the default's deepest block.
+    network: |height, width| vgg19_maps(height, width).split_off(4),
+    at: |size| vec![case(size)],
+};
+
+fn case(size: Size) -> Case {
+    let reference = |inputs: &[Vec<f64>]| inputs[0].iter().map(|x| x.max(0.0)).collect();
+    Case::new("relu", size, [Input::vary("x", size.shape())], reference)
+        .candidate(Candidate::new("plain", |tape, inputs| Ok(relu(tape, inputs[0].var).into())))
 }

@@ -4,7 +4,7 @@ use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
 use crate::real::Real;
 use crate::tape::{Shape, Tape, Tensor, Var};
-use crate::testing::{Case, Input, widen};
+use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
 
 /// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum of the
 /// signs of the differences, each over its mean's count. A picture of one row has no vertical differences; their
@@ -40,34 +40,46 @@ pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot:
 fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
     let Shape { channels, height, width } = shape;
     let row = channels * width;
-    let (mut below, mut beside) = (0.0, 0.0);
-    for i in 0..x.len() {
-        if i + row < x.len() {
-            below += (x[i + row] - x[i]).abs();
-        }
-        if i % width + 1 < width {
-            beside += (x[i + 1] - x[i]).abs();
-        }
-    }
+    let difference = |i: usize, j: usize| (x[j] - x[i]).abs();
+    let below = sum((row..x.len()).map(|i| difference(i - row, i)));
+    let beside = sum((1..x.len()).filter(|i| i % width != 0).map(|i| difference(i - 1, i)));
     let mean = |sum: f64, count: usize| if count == 0 { 0.0 } else { sum / count as f64 };
     let vertical = mean(below, channels * (height - 1) * width);
     weight / 2.0 * (vertical + mean(beside, channels * height * (width - 1)))
 }
 
-/// One pixel, one row, one column, primes, more values than shares; in both precisions.
-pub fn cases() -> Vec<Case> {
-    let sizes = [(1, 1), (1, 5), (5, 1), (7, 11), (19, 67)];
-    let case = |(h, w), real: Real| {
-        let shape = Shape::new(3, h, w);
-        Case::new("tv", format!("{} {h}x{w}", real.wgsl()), [Input::vary("x", shape)])
-            .needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)
-            .record_loss(move |tape, inputs, slot| {
-                let exact = tape.gpu().upload("exact", &real.encode(&widen(&inputs[0].values)))?;
-                let exact = tape.given("exact", &exact);
-                tv(tape, inputs[0].var, exact, real, 10.0, slot);
-                Ok(())
-            })
-            .reference(move |inputs| vec![reference(shape, 10.0, &inputs[0])])
+/// One pixel, one row, one column, primes, around a workgroup's 64 values and the values of a share; one channel and
+/// many, though pictures have three. Both precisions.
+pub const TABLE: Table = Table {
+    op: "tv",
+    edges: &[
+        Size::new(3, 1, 1),
+        Size::new(3, 1, 5),
+        Size::new(3, 5, 1),
+        Size::new(1, 2, 2),
+        Size::new(4, 3, 16),
+        Size::new(5, 2, 13),
+        Size::new(3, 7, 11),
+        Size::new(3, 4, 21),
+        Size::new(3, 19, 67),
+        Size::new(64, 3, 5),
+    ],
+    network: |height, width| vec![Size::new(3, height, width)],
+    at: |size| vec![case(size)],
+};
+
+fn case(size: Size) -> Case {
+    let shape = size.shape();
+    let candidate = |real: Real| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf], slot: Slot| {
+            let exact = tape.gpu().upload("exact", &real.encode(&widen(&inputs[0].values)))?;
+            let exact = tape.given("exact", &exact);
+            tv(tape, inputs[0].var, exact, real, 10.0, slot);
+            Ok(())
+        };
+        Candidate::loss(real.wgsl(), record).needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)
     };
-    sizes.into_iter().flat_map(|size| [case(size, Real::F32), case(size, Real::F64)]).collect()
+    Case::new("tv", size, [Input::vary("x", shape)], move |inputs| vec![reference(shape, 10.0, &inputs[0])])
+        .candidate(candidate(Real::F32))
+        .candidate(candidate(Real::F64))
 }

@@ -1,0 +1,153 @@
+//! The float64 side of a case: values, the reference's result, and its derivatives by differences.
+
+use super::Case;
+use super::outcome::Deviation;
+
+/// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
+const ELEMENTWISE: usize = 2500;
+/// Directions compared where there are too many coordinates. A gradient that is wrong anywhere differs in almost every
+/// direction.
+const DIRECTIONS: usize = 8;
+/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step, and a kink is
+/// met with a probability of about 1e-7 per value.
+const STEP: f64 = 1e-7;
+
+/// What is true of a case for some values of its inputs, whoever computes it.
+pub struct Truth {
+    /// Of each input.
+    pub(super) values: Vec<Vec<f32>>,
+    /// The reference's result.
+    pub(super) expected: Vec<f64>,
+    /// The gradient of the result: the derivatives are those of `sum(seeds * result)`.
+    pub(super) seeds: Vec<f32>,
+    /// Per input, its derivatives; none of inputs that are constants.
+    pub(super) probes: Vec<Vec<Probe>>,
+}
+
+impl Case {
+    /// Draws values and computes what is true of them.
+    pub fn truth(&self, seed: u64) -> Truth {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let values: Vec<Vec<f32>> = self
+            .inputs
+            .iter()
+            .map(|i| (0..i.shape.len()).map(|_| i.low + random.f32() * (i.high - i.low)).collect())
+            .collect();
+        self.truth_of(values, &mut random)
+    }
+
+    /// What is true of given values; whatever else is random is drawn from `random`.
+    pub fn truth_of(&self, values: Vec<Vec<f32>>, random: &mut fastrand::Rng) -> Truth {
+        let inputs: Vec<Vec<f64>> = values.iter().map(|v| super::widen(v)).collect();
+        let expected = (self.reference)(&inputs);
+        // A loss starts its own gradient, which is 1.
+        let seeds: Vec<f32> = match expected.len() {
+            1 => vec![1.0],
+            n => (0..n).map(|_| random.f32() * 2.0 - 1.0).collect(),
+        };
+        let mut probes = Vec::new();
+        for (index, input) in self.inputs.iter().enumerate() {
+            probes.push(if input.differentiate {
+                self.probe(&inputs, index, &expected, &seeds, random)
+            } else {
+                Vec::new()
+            });
+        }
+        Truth { values, expected, seeds, probes }
+    }
+
+    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions.
+    fn probe(
+        &self,
+        inputs: &[Vec<f64>],
+        index: usize,
+        expected: &[f64],
+        seeds: &[f32],
+        random: &mut fastrand::Rng,
+    ) -> Vec<Probe> {
+        // Differences are taken value by value and then added, so that values that do not change leave no rounding.
+        let slope = |moved: &[Vec<f64>], step: f64| -> f64 {
+            let results = (self.reference)(moved);
+            let changes = results.iter().zip(expected).zip(seeds);
+            changes.map(|((y, y0), seed)| (y - y0) * f64::from(*seed)).sum::<f64>() / step
+        };
+        let n = inputs[index].len();
+        if n <= ELEMENTWISE {
+            return in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+                let here = inputs[index][at];
+                let mut side = |step: f64| {
+                    moved[index][at] = here + step;
+                    slope(moved, moved[index][at] - here)
+                };
+                let (left, right) = (side(-STEP), side(STEP));
+                moved[index][at] = here;
+                Probe { at, signs: None, left, right }
+            });
+        }
+        let signs: Vec<Vec<bool>> =
+            (0..DIRECTIONS).map(|_| (0..n).map(|_| random.bool()).collect()).collect();
+        in_parallel(DIRECTIONS, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+            let mut side = |step: f64| {
+                let steps = inputs[index].iter().zip(&signs[at]);
+                let there = steps.map(|(v, up)| if *up { v + step } else { v - step });
+                moved[index].iter_mut().zip(there).for_each(|(moved, v)| *moved = v);
+                slope(moved, step)
+            };
+            let (left, right) = (side(-STEP), side(STEP));
+            Probe { at, signs: Some(signs[at].clone()), left, right }
+        })
+    }
+}
+
+/// The reference's derivative by one value, or in one direction of signs.
+pub(super) struct Probe {
+    at: usize,
+    signs: Option<Vec<bool>>,
+    left: f64,
+    right: f64,
+}
+
+impl Probe {
+    /// Only a single value can sit on a kink; a direction crosses many small ones and is never left out.
+    pub(super) fn kink(&self) -> bool {
+        let (left, right) = (self.left, self.right);
+        self.signs.is_none() && (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs()))
+    }
+
+    fn project(&self, gradient: &[f64]) -> f64 {
+        let directed = |(g, up): (&f64, &bool)| if *up { *g } else { -g };
+        match &self.signs {
+            None => gradient[self.at],
+            Some(signs) => gradient.iter().zip(signs).map(directed).sum(),
+        }
+    }
+}
+
+/// Compares a gradient from the device with the reference's, to which another op may have added.
+pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) -> Deviation {
+    Deviation::among(probes.iter().filter(|probe| !probe.kink()).map(|probe| {
+        let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
+        (probe.at, probe.project(found), expected)
+    }))
+}
+
+/// `work(0), work(1), ...` on all cores, each with its own `scratch`.
+fn in_parallel<S, T: Send>(
+    n: usize,
+    scratch: impl Fn() -> S + Sync,
+    work: &(dyn Fn(&mut S, usize) -> T + Sync),
+) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = n.div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let run = |first: usize| {
+            let scratch = &scratch;
+            scope.spawn(move || {
+                let mut scratch = scratch();
+                (first..(first + share).min(n)).map(|i| work(&mut scratch, i)).collect::<Vec<_>>()
+            })
+        };
+        let handles: Vec<_> = (0..n).step_by(share).map(run).collect();
+        handles.into_iter().flat_map(|h| h.join().expect("the reference does not panic")).collect()
+    })
+}
