@@ -271,6 +271,11 @@ impl Gpu {
         Ok(sources.iter().map(|s| known[s].clone()).collect())
     }
 
+    /// How many kernels were compiled on this device so far. Whoever works with it later finds them ready.
+    pub fn pipelines(&self) -> usize {
+        self.kernels.lock().expect("no panic holds this lock").len()
+    }
+
     /// A storage buffer of `bytes`, all zero.
     ///
     /// # Errors

@@ -15,22 +15,24 @@ const QUIET_TIME: Duration = Duration::from_secs(10);
 pub enum Progress {
     Silent,
     Bar(ProgressBar),
-    Lines { first: usize, total: usize, start: Instant, last: Instant },
+    Lines { label: String, first: usize, total: usize, start: Instant, last: Instant },
 }
 
 impl Progress {
-    /// For a run of `total` iterations, of which the first are done already, starting now.
-    pub fn new(first: usize, total: usize, quiet: bool) -> Self {
+    /// For a run of `total` iterations, of which the first are done already, starting now. `label` comes first.
+    pub fn new(label: String, first: usize, total: usize, quiet: bool) -> Self {
         if quiet {
             return Self::Silent;
         }
         if !std::io::stderr().is_terminal() {
             let now = Instant::now();
-            return Self::Lines { first, total, start: now, last: now };
+            return Self::Lines { label, first, total, start: now, last: now };
         }
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}  {per_sec}  {eta} left")
-            .expect("the template is fixed and valid");
-        let bar = ProgressBar::new(total as u64).with_style(style).with_position(first as u64);
+        let style =
+            ProgressStyle::with_template("{prefix}{bar:24} {pos}/{len}  {msg}  {per_sec}  {eta} left")
+                .expect("the template is fixed and valid");
+        let bar =
+            ProgressBar::new(total as u64).with_style(style).with_position(first as u64).with_prefix(label);
         bar.reset_eta();
         Self::Bar(bar)
     }
@@ -45,13 +47,16 @@ impl Progress {
                 bar.set_message(text);
                 bar.set_position(*iteration as u64 + 1);
             }
-            Self::Lines { first, total, start, last } => {
+            Self::Lines { label, first, total, start, last } => {
                 let (done, now) = (iteration + 1, Instant::now());
                 if now - *last >= QUIET_TIME || done == *total {
                     *last = now;
                     let rate = (done - *first) as f64 / (now - *start).as_secs_f64();
                     let left = Duration::from_secs_f64((*total - done) as f64 / rate);
-                    talk(&format!("{done}/{total}  {text}  {rate:.2}/s  {} left", HumanDuration(left)));
+                    talk(&format!(
+                        "{label}{done}/{total}  {text}  {rate:.2}/s  {} left",
+                        HumanDuration(left)
+                    ));
                 }
             }
         }

@@ -1,20 +1,20 @@
 //! One picture from its files to its result: sizes, session, iterations, outputs.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use impasto::fit::check_sizes;
-use impasto::gpu::Gpu;
-use impasto::picture::{Exif, Picture, Size};
+use impasto::picture::{Exif, Picture, Size, name_of};
 use impasto::record::Record;
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
-use impasto::vgg::Vgg;
 
 use super::keep::Keeper;
 use super::options::Options;
 use super::outputs::Outputs;
+use super::shared::{Measured, Shared};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, print, talk};
 
@@ -22,19 +22,20 @@ use crate::cli::{interrupt, print, talk};
 pub struct Job<'a> {
     pub options: &'a Options,
     pub settings: &'a Settings,
-    pub gpu: &'a Gpu,
-    pub vgg: &'a Vgg,
+    pub shared: &'a Shared,
     /// The content's file, for messages.
     pub name: &'a Path,
     /// As it was read.
     pub content: Picture,
-    /// As they were read.
-    pub styles: &'a [Picture],
     /// Where the run goes on, if it was interrupted.
     pub snapshot: Option<Snapshot>,
     /// What made the picture whose settings are taken.
     pub repeated: Option<Record>,
-    pub outputs: Outputs<'a>,
+    pub outputs: &'a Outputs,
+    /// The file of `snapshot`.
+    pub resume: Option<&'a Path>,
+    /// Which picture it is, counted from 1, and of how many.
+    pub place: (usize, usize),
 }
 
 /// How a job ended that did not fail.
@@ -44,12 +45,14 @@ pub enum Ending {
     Finished,
     /// The user stopped it, and what was there is saved.
     Interrupted,
+    /// The user had stopped it before its first iteration, so that there was nothing to save.
+    NotBegun,
 }
 
 /// The pictures of a job at the sizes they are worked on.
 pub struct Sized {
     content: Picture,
-    styles: Vec<Picture>,
+    styles: Rc<Measured>,
     /// Where the optimiser starts, if not at the content.
     start: Option<Picture>,
     /// What determines the result.
@@ -85,12 +88,17 @@ impl Job<'_> {
     /// Paints the picture and writes its outputs.
     pub fn run(&self) -> anyhow::Result<Ending> {
         self.content.notes.iter().for_each(|note| self.options.record.note(self.name, note));
+        let began = Instant::now();
         let pictures = self.size()?;
         self.compare(&pictures);
-        let began = Instant::now();
+        let compiled = self.shared.gpu.pipelines();
         let mut session = self.session(&pictures)?;
+        // Only between pictures: before the first, an interrupt ends the program.
+        if interrupt::requested() {
+            return Ok(Ending::NotBegun);
+        }
         if self.options.record.verbose {
-            self.explain(&session, &pictures);
+            self.explain(&session, &pictures, self.shared.gpu.pipelines() - compiled);
         }
         let painted = self.paint(&pictures, &mut session)?;
         self.save(&pictures, &mut session, painted, began)
@@ -102,23 +110,22 @@ impl Job<'_> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
-        let style_sizes: Vec<_> =
-            self.styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
-        check_sizes(self.gpu, self.vgg, self.settings, (width, height), &style_sizes)?;
+        let Shared { gpu, vgg, styles, .. } = self.shared;
+        let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.outputs.check_side(width.max(height))?;
         let content = self.content.resized(Size::Exact { width, height }, true);
-        let styles = self.styles.iter().map(|style| style.resized(style_size, true)).collect();
+        let styles = self.shared.measured(style_size, self.settings)?;
         let start = self.options.look.start(&content)?;
         let record = self.record(start.as_ref());
         Ok(Sized { content, styles, start, record, bare: self.options.record.no_metadata })
     }
 
     fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {
-        let mut builder =
-            Session::builder(self.gpu, self.vgg).content(&pictures.content).settings(self.settings.clone());
-        for style in &pictures.styles {
-            builder = builder.style(style, 1.0);
-        }
+        let mut builder = Session::builder(&self.shared.gpu, &self.shared.vgg)
+            .content(&pictures.content)
+            .measured(&pictures.styles.style)
+            .settings(self.settings.clone());
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }
@@ -139,9 +146,19 @@ impl Job<'_> {
         let (mut told, mut interrupted) = (Ok(()), false);
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.record.quiet;
-        let mut progress = Progress::new(log.len(), self.settings.iterations, quiet);
-        let mut keeper = Keeper::new(&self.outputs, pictures, session, self.options.keep.save_every);
+        let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
+        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options.keep.save_every);
         interrupt::running();
+        if self.options.record.json {
+            let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
+            let start = serde_json::json!({
+                "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
+                "width": content.width, "height": content.height,
+                "first": log.len(), "iterations": self.settings.iterations,
+                "memory_bytes": session.bytes(), "network_bytes": self.shared.vgg.bytes(),
+            });
+            told = self.tell("start", start);
+        }
         let finished = loop {
             if !interrupted && interrupt::requested() {
                 interrupted = true;
@@ -154,7 +171,7 @@ impl Job<'_> {
             };
             progress.report(&losses);
             if self.options.record.json && told.is_ok() {
-                told = print(&event("iteration", serde_json::to_value(&losses)?));
+                told = self.tell("iteration", serde_json::to_value(&losses)?);
             }
             log.push(losses);
             if let Err(error) = keeper.keep(session) {
@@ -180,14 +197,18 @@ impl Job<'_> {
     ) -> anyhow::Result<Ending> {
         let Painted { log, interrupted, told } = painted;
         let result = pictures.dress(session.picture()?);
-        let saved = self.outputs.save_result(&result, pictures.record(session.submitted()));
+        let record = pictures.record(session.submitted());
+        let saved = self.outputs.save_picture(&result, record, !interrupted);
         let there = saved.is_ok();
         let mut outcomes = vec![
             saved,
             self.outputs.save_checkpoint(session),
             self.outputs.save_losses(&log),
-            self.outputs.save_sheet(&pictures.content, &pictures.styles, &result),
+            self.outputs.save_sheet(&pictures.content, &pictures.styles.pictures, &result),
         ];
+        if there && !interrupted {
+            self.outputs.clean_up(self.resume);
+        }
         if interrupted && there {
             talk(&format!(
                 "interrupted after {} iterations; the picture so far is saved",
@@ -195,19 +216,16 @@ impl Job<'_> {
             ));
         }
         outcomes.push(told);
-        let output = self.outputs.result;
-        let line = if self.options.record.json {
+        let output = self.outputs.picture(!interrupted);
+        if there && self.options.record.json {
             let done = serde_json::json!({
                 "output": output.to_string_lossy(), "iterations": session.submitted(),
                 "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
                 "width": result.width, "height": result.height,
             });
-            event("done", done)
-        } else {
-            output.display().to_string()
-        };
-        if there {
-            outcomes.push(print(&line));
+            outcomes.push(self.tell("done", done));
+        } else if there {
+            outcomes.push(print(&output.display().to_string()));
         }
         let mut errors = outcomes.into_iter().filter_map(Result::err);
         let first = errors.next();
@@ -221,8 +239,8 @@ impl Job<'_> {
     /// What determines the result; `start` as it is in [`Sized`].
     fn record(&self, start: Option<&Picture>) -> Option<Record> {
         let Options { sizes, look, machine, .. } = self.options;
-        let styles = self.styles.iter().filter_map(|style| style.source.clone()).collect();
-        let network = machine.recorded(self.vgg);
+        let styles = self.shared.styles.iter().filter_map(|style| style.source.clone()).collect();
+        let network = machine.recorded(&self.shared.vgg);
         let mut record =
             Record::new(self.settings.clone(), self.adapter(), network, self.content.source.clone()?, styles);
         record.size = sizes.size;
@@ -241,14 +259,27 @@ impl Job<'_> {
     }
 
     fn adapter(&self) -> String {
-        let info = self.gpu.info();
+        let info = self.shared.gpu.info();
         format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
     }
 
-    fn explain(&self, session: &Session, Sized { content, styles, .. }: &Sized) {
+    /// A line of JSON about this picture.
+    fn tell(&self, kind: &str, value: serde_json::Value) -> anyhow::Result<()> {
+        print(&event(kind, Some(self.place.0), value))
+    }
+
+    /// What progress begins with.
+    fn label(&self) -> String {
+        match self.place {
+            (_, 1) => String::new(),
+            (number, of) => format!("[{number}/{of}] {}  ", name_of(self.name)),
+        }
+    }
+
+    fn explain(&self, session: &Session, Sized { content, styles, .. }: &Sized, compiled: usize) {
         talk(&format!("adapter  {}", self.adapter()));
         talk(&format!("content  {} x {}", content.width, content.height));
-        for (style, path) in styles.iter().zip(&self.options.styles) {
+        for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
             talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
         }
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -257,13 +288,17 @@ impl Job<'_> {
             "memory   {} MiB for the iteration ({} bytes per pixel), {} MiB for the network",
             mib(session.bytes()),
             session.bytes() / pixels,
-            mib(self.vgg.bytes())
+            mib(self.shared.vgg.bytes())
         ));
+        talk(&format!("shaders  {compiled} compiled, {} in all", self.shared.gpu.pipelines()));
     }
 }
 
-/// A JSON line that says first what it is about.
-fn event(kind: &str, mut value: serde_json::Value) -> String {
+/// A JSON line that says what it is about: an event, and which picture's, counted from 1.
+pub fn event(kind: &str, picture: Option<usize>, mut value: serde_json::Value) -> String {
     value["event"] = kind.into();
+    if let Some(picture) = picture {
+        value["picture"] = picture.into();
+    }
     value.to_string()
 }

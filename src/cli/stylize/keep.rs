@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Writes what is due while a session runs.
 pub struct Keeper<'a> {
-    outputs: &'a Outputs<'a>,
+    outputs: &'a Outputs,
     pictures: &'a Sized,
     last: Instant,
 }
@@ -42,7 +42,7 @@ impl<'a> Keeper<'a> {
             // The checkpoint first: where one lies beside a picture, the picture is not finished.
             self.checkpoint(session)?;
             let record = self.pictures.record(iterations);
-            tell(self.outputs.save_result(&self.pictures.dress(picture), record));
+            tell(self.outputs.save_picture(&self.pictures.dress(picture), record, false));
         }
         if self.last.elapsed() >= PAUSE {
             self.checkpoint(session)?;
@@ -51,7 +51,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn checkpoint(&mut self, session: &mut Session) -> Result<()> {
-        let Some(path) = self.outputs.checkpoint else { return Ok(()) };
+        let Some(path) = &self.outputs.checkpoint else { return Ok(()) };
         tell(session.snapshot()?.save(path).map_err(Into::into));
         self.last = Instant::now();
         Ok(())

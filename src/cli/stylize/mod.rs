@@ -1,53 +1,77 @@
-//! `impasto stylize`: one command repaints a photograph.
+//! `impasto stylize`: one command repaints a photograph, or many.
 //!
 //! A reader who follows one picture goes from [`run`] here to [`Job::run`], with [`options`] for what the user can ask for
-//! and [`outputs`] for what is written.
+//! and [`outputs`] for what is written. Many pictures are many jobs ([`batch`]).
 
+mod batch;
 mod job;
 mod keep;
+mod many;
 mod options;
 mod outputs;
+mod shared;
 
 use impasto::picture::Picture;
 use impasto::record::Record;
+use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
 
 use self::job::{Ending, Job};
+use self::many::{Item, Target};
 pub use self::options::Options;
-use self::outputs::Outputs;
+use self::shared::Shared;
 use super::{INTERRUPTED, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     // Everything that can be refused is refused before the first second of work.
     let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
     repeated.as_ref().map_or(Ok(()), |record| options.adopt(record))?;
-    let options = &options;
     let settings = options.look.settings();
     settings.validate()?;
-    let outputs = Outputs {
-        result: &options.output,
-        losses: options.record.losses.as_deref(),
-        contact_sheet: options.record.contact_sheet.as_deref(),
-        checkpoint: options.keep.checkpoint.as_deref(),
-        save: options.record.save_options(),
-    };
-    outputs.check(&options.inputs(), options.keep.resume.as_deref())?;
-    interrupt::listen(options.record.quiet)?;
-
-    let content = Picture::open(&options.content)?;
-    let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let snapshot = options.keep.resume.as_deref().map(Snapshot::open).transpose()?;
-    for (style, path) in styles.iter().zip(&options.styles) {
-        style.notes.iter().for_each(|note| options.record.note(path, note));
+    let target = options.target()?;
+    let contents = options.take_contents(&target);
+    let options = &options;
+    match target {
+        Target::Folder(folder) => batch::run(options, &settings, &contents, &folder, repeated),
+        Target::File(file) => {
+            let item = options.one(options.content.clone(), file);
+            check(options, &item)?;
+            interrupt::listen(options.record.quiet)?;
+            let content = Picture::open(&item.content)?;
+            let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
+            let shared = Shared::open(options, &settings)?;
+            let work = Work { content, snapshot, repeated, place: (1, 1) };
+            Ok(match paint(options, &settings, &shared, &item, work)? {
+                Ending::Finished => 0,
+                Ending::Interrupted | Ending::NotBegun => INTERRUPTED,
+            })
+        }
     }
-    let (gpu, vgg) = options.machine.open(&settings)?;
-    let name = &options.content;
-    let (gpu, vgg) = (&gpu, &vgg);
-    let styles = &styles;
-    let job =
-        Job { options, settings: &settings, gpu, vgg, name, content, styles, snapshot, repeated, outputs };
-    Ok(match job.run()? {
-        Ending::Finished => 0,
-        Ending::Interrupted => INTERRUPTED,
-    })
+}
+
+/// What of a picture was read before.
+struct Work {
+    content: Picture,
+    snapshot: Option<Snapshot>,
+    repeated: Option<Record>,
+    place: (usize, usize),
+}
+
+fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
+    let mut inputs = options.inputs();
+    inputs.push(&item.content);
+    item.outputs.check(&inputs, item.resume.as_deref())
+}
+
+fn paint(
+    options: &Options,
+    settings: &Settings,
+    shared: &Shared,
+    item: &Item,
+    work: Work,
+) -> anyhow::Result<Ending> {
+    let Work { content, snapshot, repeated, place } = work;
+    let Item { content: name, outputs, resume } = item;
+    let resume = resume.as_deref();
+    Job { options, settings, shared, name, content, snapshot, repeated, outputs, resume, place }.run()
 }

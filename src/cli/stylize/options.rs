@@ -14,25 +14,29 @@ use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
 
+use super::many::Many;
 use crate::cli::talk;
 
 /// Longest side where none is asked for.
 const DEFAULT_SIDE: usize = 512;
 
-/// Repaint a photograph in the style of a painting
+/// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
 pub struct Options {
-    /// The photograph
+    /// The photograph. With `-o DIR` also many: files, a folder, or a quoted pattern such as "photos/*.jpg"
     pub content: PathBuf,
 
-    /// The painting; of several, the mean style is taken
-    #[arg(required = true)]
+    /// The painting; of several, the mean style is taken. With `-o DIR` only the last name is one, or what --style names
+    #[arg(required_unless_present = "named_styles", value_name = "STYLE")]
     pub styles: Vec<PathBuf>,
 
-    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp)
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, results are called
+    /// as their photographs
+    #[arg(short, long, value_name = "FILE|DIR")]
     pub output: PathBuf,
 
+    #[command(flatten)]
+    pub many: Many,
     #[command(flatten)]
     pub sizes: Sizes,
     #[command(flatten)]
@@ -46,13 +50,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every file that the run reads.
+    /// Every file that the run reads, but the photographs.
     pub fn inputs(&self) -> Vec<&Path> {
-        let one = std::iter::once(self.content.as_path());
         let styles = self.styles.iter().map(PathBuf::as_path);
         let machine = self.machine.weights.as_deref();
         let look = self.look.init_file().into_iter().chain(self.look.settings_from.as_deref());
-        one.chain(styles).chain(machine).chain(look).collect()
+        styles.chain(machine).chain(look).collect()
     }
 
     /// Takes over what made another picture, where nothing else is asked for.
@@ -264,11 +267,11 @@ impl Machine {
 #[command(next_help_heading = "Output")]
 pub struct Record {
     /// Also write every iteration's weighted losses, one JSON object per line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub losses: Option<PathBuf>,
 
     /// Also write a picture of content, style and result side by side
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub contact_sheet: Option<PathBuf>,
 
     /// Bits per sample of the result; 16 for .png and .tif only
@@ -284,7 +287,7 @@ pub struct Record {
     #[arg(long)]
     pub no_metadata: bool,
 
-    /// Print iterations and result as JSON lines on stdout
+    /// Print starts, iterations and results as JSON lines on stdout
     #[arg(long)]
     pub json: bool,
 
@@ -323,10 +326,10 @@ pub struct Keep {
     pub save_every: Option<u64>,
 
     /// Write here all that is needed to go on later: every minute, along with --save-every, when interrupted, and at the end
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Option<PathBuf>,
 
     /// Go on from a checkpoint, with the same pictures and settings; --iterations may be more
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
 }

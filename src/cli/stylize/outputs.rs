@@ -1,6 +1,7 @@
 //! Where a run writes, checked before it and written after it.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use impasto::Error;
 use impasto::picture::{self, Format, Picture, SaveOptions};
@@ -11,28 +12,29 @@ use impasto::session::{Losses, Session};
 const SHEET_GAP: usize = 12;
 
 /// The files of one picture.
-pub struct Outputs<'a> {
+pub struct Outputs {
     /// The result.
-    pub result: &'a Path,
+    pub result: PathBuf,
+    /// Where the picture is on the way to the result, if not there: a result that is there is then a finished one.
+    pub unfinished: Option<PathBuf>,
     /// The log of losses.
-    pub losses: Option<&'a Path>,
+    pub losses: Option<PathBuf>,
     /// Content, styles and result side by side.
-    pub contact_sheet: Option<&'a Path>,
+    pub contact_sheet: Option<PathBuf>,
     /// What is needed to go on later. It may be the file that the run goes on from.
-    pub checkpoint: Option<&'a Path>,
+    pub checkpoint: Option<PathBuf>,
     /// How the result is written.
     pub save: SaveOptions,
 }
 
-impl Outputs<'_> {
+impl Outputs {
     /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
     pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
-        let outputs: Vec<&Path> = [Some(self.result), self.losses, self.contact_sheet, self.checkpoint]
-            .into_iter()
-            .flatten()
-            .collect();
+        let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.checkpoint];
+        let outputs: Vec<&Path> =
+            std::iter::once(&self.result).chain(also.into_iter().flatten()).map(PathBuf::as_path).collect();
         for (i, output) in outputs.iter().enumerate() {
-            let resume = resume.iter().filter(|_| self.checkpoint != Some(output));
+            let resume = resume.iter().filter(|_| self.checkpoint.as_deref() != Some(output));
             if inputs.iter().chain(resume).any(|input| picture::same_file(input, output)) {
                 return Err(Error::Setting(format!(
                     "{} is an input, and writing the result there would destroy it; name another output",
@@ -44,12 +46,12 @@ impl Outputs<'_> {
                 return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
             }
         }
-        picture::check_writable(self.result)?;
-        self.save.check(self.result)?;
-        if let Some(path) = self.contact_sheet {
+        picture::check_writable(&self.result)?;
+        self.save.check(&self.result)?;
+        if let Some(path) = &self.contact_sheet {
             picture::check_writable(path)?;
         }
-        for path in [self.losses, self.checkpoint].into_iter().flatten() {
+        for path in [&self.losses, &self.checkpoint].into_iter().flatten() {
             picture::check_replaceable(path)?;
         }
         Ok(())
@@ -57,33 +59,57 @@ impl Outputs<'_> {
 
     /// Refuses an output format that cannot hold a result of this longest side.
     pub fn check_side(&self, side: usize) -> anyhow::Result<()> {
-        let most = Format::of(self.result)?.max_side();
+        let most = Format::of(&self.result)?.max_side();
         anyhow::ensure!(
             side <= most,
             Error::write(
-                self.result,
+                &self.result,
                 format!("{side} pixels are more than the {most} this format allows; write PNG")
             )
         );
         Ok(())
     }
 
-    /// Writes the result, and in it what made it.
-    pub fn save_result(&self, result: &Picture, record: Option<Record>) -> anyhow::Result<()> {
+    /// Where the picture is written that is on the way, or the result.
+    pub fn picture(&self, finished: bool) -> &Path {
+        self.unfinished.as_deref().filter(|_| !finished).unwrap_or(&self.result)
+    }
+
+    /// Writes the picture, and in it what made it.
+    pub fn save_picture(
+        &self,
+        picture: &Picture,
+        record: Option<Record>,
+        finished: bool,
+    ) -> anyhow::Result<()> {
         let mut options = self.save.clone();
         options.record = record;
-        Ok(result.save(self.result, &options)?)
+        picture.save(self.picture(finished), &options)?;
+        if let Some(unfinished) = self.unfinished.as_ref().filter(|_| finished) {
+            // Mostly it is not there.
+            let _ = fs::remove_file(unfinished);
+        }
+        Ok(())
     }
 
     /// Writes the checkpoint, if there shall be one.
     pub fn save_checkpoint(&self, session: &mut Session) -> anyhow::Result<()> {
-        let Some(path) = self.checkpoint else { return Ok(()) };
+        let Some(path) = &self.checkpoint else { return Ok(()) };
         Ok(session.snapshot()?.save(path)?)
+    }
+
+    /// Of many pictures, those that are finished leave no checkpoints behind.
+    pub fn clean_up(&self, resume: Option<&Path>) {
+        if self.unfinished.is_some() {
+            for file in self.checkpoint.as_deref().into_iter().chain(resume) {
+                let _ = fs::remove_file(file);
+            }
+        }
     }
 
     /// Writes the contact sheet, if there shall be one.
     pub fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
-        let Some(path) = self.contact_sheet else { return Ok(()) };
+        let Some(path) = &self.contact_sheet else { return Ok(()) };
         let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
         let mut options = SaveOptions::default();
         options.quality = self.save.quality.filter(|_| Format::of(path).is_ok_and(Format::has_quality));
@@ -92,7 +118,7 @@ impl Outputs<'_> {
 
     /// Writes the log of losses, if there shall be one.
     pub fn save_losses(&self, log: &[Losses]) -> anyhow::Result<()> {
-        let Some(path) = self.losses else { return Ok(()) };
+        let Some(path) = &self.losses else { return Ok(()) };
         let mut lines = String::new();
         for losses in log {
             lines += &serde_json::to_string(losses)?;

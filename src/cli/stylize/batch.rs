@@ -1,0 +1,170 @@
+//! Many pictures, one after the other on one device: what is there is skipped, what fails does not stop the others.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use impasto::Error;
+use impasto::picture::Picture;
+use impasto::record::Record;
+use impasto::settings::Settings;
+use impasto::snapshot::Snapshot;
+use indicatif::HumanDuration;
+
+use super::job::{Ending, event};
+use super::many::{Folder, Item};
+use super::options::Options;
+use super::shared::Shared;
+use super::{Work, check, paint};
+use crate::cli::{INTERRUPTED, interrupt, print, talk};
+
+/// How the pictures of a run ended.
+#[derive(Default)]
+struct Summary {
+    painted: usize,
+    skipped: usize,
+    /// Why, naming the files.
+    failed: Vec<String>,
+    interrupted: bool,
+}
+
+/// Paints the pictures that `names` stand for into `folder`.
+pub fn run(
+    options: &Options,
+    settings: &Settings,
+    names: &[PathBuf],
+    folder: &Path,
+    repeated: Option<Record>,
+) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let items = options.many(names, folder)?;
+    let made = std::iter::once(folder).chain(options.folders()).map(Folder::make);
+    // They go again if nothing is put into them.
+    let _made: Vec<Folder> = made.collect::<anyhow::Result<_>>()?;
+    if let Some(item) = items.first() {
+        item.outputs.save.check(&item.outputs.result)?;
+    }
+    interrupt::listen(options.record.quiet)?;
+
+    let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
+    let mut batch = Batch { options, settings, repeated, shared: None, summary, of, told };
+    for (index, item) in items.iter().enumerate() {
+        let there = item.outputs.result.exists();
+        if there && !options.many.force {
+            batch.skip(index + 1, item);
+            continue;
+        }
+        match batch.paint(index + 1, item) {
+            Ok(Ending::Finished) => batch.summary.painted += 1,
+            Ok(Ending::Interrupted | Ending::NotBegun) => batch.summary.interrupted = true,
+            Err(Failure::OfAll(error)) => return Err(error),
+            Err(Failure::OfOne(error)) => batch.fail(index + 1, item, &error),
+        }
+        if interrupt::requested() {
+            batch.summary.interrupted = true;
+            break;
+        }
+    }
+    batch.end(began)
+}
+
+/// Whether the other pictures still can be painted.
+enum Failure {
+    OfOne(anyhow::Error),
+    OfAll(anyhow::Error),
+}
+
+struct Batch<'a> {
+    options: &'a Options,
+    settings: &'a Settings,
+    repeated: Option<Record>,
+    /// Not before it is needed, and anew after the device has failed.
+    shared: Option<Shared>,
+    summary: Summary,
+    /// How many pictures there are.
+    of: usize,
+    /// Whether all could be said on stdout that was to be said.
+    told: anyhow::Result<()>,
+}
+
+impl Batch<'_> {
+    fn paint(&mut self, number: usize, item: &Item) -> Result<Ending, Failure> {
+        let options = self.options;
+        check(options, item).map_err(Failure::OfOne)?;
+        if self.shared.is_none() {
+            self.shared = Some(Shared::open(options, self.settings).map_err(Failure::OfAll)?);
+        }
+        let shared = self.shared.as_ref().expect("it was opened");
+        let repeated = self.repeated.take();
+        let painted = (|| {
+            let content = Picture::open(&item.content)?;
+            let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
+            // That the photograph is another one is what many pictures are about.
+            let repeated = repeated.map(|mut record| {
+                record.content = content.source.clone().unwrap_or(record.content);
+                record
+            });
+            let work = Work { content, snapshot, repeated, place: (number, self.of) };
+            paint(options, self.settings, shared, item, work)
+        })();
+        painted.map_err(|error| {
+            if matches!(error.downcast_ref(), Some(Error::Device(_))) {
+                self.shared = None;
+            }
+            Failure::OfOne(error)
+        })
+    }
+
+    fn skip(&mut self, number: usize, item: &Item) {
+        self.summary.skipped += 1;
+        let skipped = serde_json::json!({
+            "content": item.content.to_string_lossy(), "output": item.outputs.result.to_string_lossy(),
+        });
+        self.tell("skipped", Some(number), skipped);
+    }
+
+    fn fail(&mut self, number: usize, item: &Item, error: &anyhow::Error) {
+        let (mut why, name) = (format!("{error:#}"), item.content.display().to_string());
+        if !why.contains(&name) {
+            why = format!("{name}: {why}");
+        }
+        talk(&format!("error: {why}"));
+        let failed = serde_json::json!({ "content": item.content.to_string_lossy(), "error": why });
+        self.summary.failed.push(why);
+        self.tell("failed", Some(number), failed);
+    }
+
+    /// A line of JSON. That it cannot be written is told at the end: the pictures can.
+    fn tell(&mut self, kind: &str, number: Option<usize>, value: serde_json::Value) {
+        if self.options.record.json && self.told.is_ok() {
+            self.told = print(&event(kind, number, value));
+        }
+    }
+
+    /// Says how it all ended, and turns that into the exit code.
+    fn end(mut self, began: Instant) -> anyhow::Result<u8> {
+        let Summary { painted, skipped, failed, interrupted } = std::mem::take(&mut self.summary);
+        let left = self.of - painted - skipped - failed.len();
+        let summary = serde_json::json!({
+            "pictures": self.of, "painted": painted, "skipped": skipped, "failed": failed.len(), "left": left,
+            "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
+        });
+        self.tell("summary", None, summary);
+        if !self.options.record.quiet {
+            let mut line = format!("{} pictures: {painted} painted", self.of);
+            for (count, what) in [
+                (skipped, "skipped, whose results are there already (--force paints them again)"),
+                (failed.len(), "failed"),
+                (left, "left, which the same command goes on with"),
+            ] {
+                if count > 0 {
+                    line += &format!(", {count} {what}");
+                }
+            }
+            talk(&format!("{line}, in {}", HumanDuration(began.elapsed())));
+            // The first was told long ago.
+            failed.iter().for_each(|why| talk(&format!("  failed: {why}")));
+        }
+        self.told?;
+        Ok(if interrupted { INTERRUPTED } else { u8::from(!failed.is_empty()) })
+    }
+}

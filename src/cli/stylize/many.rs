@@ -1,0 +1,342 @@
+//! Which photographs are meant, and what their results are called.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use impasto::Error;
+use impasto::picture::same_file;
+use sha2::{Digest, Sha256};
+
+use super::options::Options;
+use super::outputs::Outputs;
+
+/// Endings of the files in a folder that are taken for pictures.
+const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "tif", "tiff", "webp"];
+
+/// What goes into a folder, and how it is shared out.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Many pictures")]
+pub struct Many {
+    /// A painting, where all other names are photographs; may be given several times
+    #[arg(long = "style", value_name = "FILE")]
+    pub named_styles: Vec<PathBuf>,
+
+    /// Format of results whose name is not given [default: png]
+    #[arg(long, value_name = "FORMAT", value_parser = ["png", "jpg", "tif", "webp"])]
+    format: Option<String>,
+
+    /// Paint pictures again whose results are there already
+    #[arg(long)]
+    pub force: bool,
+
+    /// Paint only part I of N, for example 2/8; each picture always belongs to the same part
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+}
+
+/// One of several parts, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shard {
+    part: u64,
+    parts: u64,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((part, parts)) if 1 <= part && part <= parts => Ok(Self { part, parts }),
+            _ => Err("write 2/8 for the second of eight parts; the first is 1/8 and the last 8/8".into()),
+        }
+    }
+}
+
+impl Shard {
+    /// Whether a file belongs to this part. Only its own name decides, so that neither other files nor the place where a
+    /// machine has the folder can move it to another part.
+    fn has(self, content: &Path) -> bool {
+        let name = content.file_name().unwrap_or_default().as_encoded_bytes();
+        let sum = Sha256::digest(name);
+        let number = u64::from_le_bytes(sum[..8].try_into().expect("a digest has 32 bytes"));
+        number % self.parts == self.part - 1
+    }
+}
+
+/// Where results go.
+pub enum Target {
+    /// The one result.
+    File(PathBuf),
+    /// Results that are called as their photographs.
+    Folder(PathBuf),
+}
+
+/// A photograph and all that is written about it.
+pub struct Item {
+    pub content: PathBuf,
+    pub outputs: Outputs,
+    /// Where the run goes on, if that file is there.
+    pub resume: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether there may be many pictures.
+    pub fn target(&self) -> anyhow::Result<Target> {
+        let output = &self.output;
+        let separator = |byte: &u8| std::path::is_separator(char::from(*byte));
+        let slash = output.as_os_str().as_encoded_bytes().last().is_some_and(separator);
+        let several = (!self.many.named_styles.is_empty() && !self.styles.is_empty())
+            || self.content.is_dir()
+            || pattern(&self.content).is_some();
+        if output.is_dir() || slash || (several && output.extension().is_none() && !output.exists()) {
+            return Ok(Target::Folder(output.clone()));
+        }
+        let refuse = |why: String| Err(Error::Setting(why).into());
+        if several {
+            return refuse(format!(
+                "{} is one file, and many pictures need a folder; end its name in / if it is meant as one",
+                output.display()
+            ));
+        }
+        for (given, option) in [
+            (self.many.force, "--force"),
+            (self.many.shard.is_some(), "--shard"),
+            (self.many.format.is_some(), "--format"),
+        ] {
+            if given {
+                return refuse(format!(
+                    "{option} is for results in a folder, but -o names the file {}; leave it out, or name a folder",
+                    output.display()
+                ));
+            }
+        }
+        Ok(Target::File(output.clone()))
+    }
+
+    /// Takes the photographs from the names that were given; what is left are the styles.
+    pub fn take_contents(&mut self, target: &Target) -> Vec<PathBuf> {
+        let mut contents = vec![self.content.clone()];
+        if !self.many.named_styles.is_empty() {
+            contents.append(&mut self.styles);
+            self.styles = std::mem::take(&mut self.many.named_styles);
+        } else if matches!(target, Target::Folder(_)) {
+            let style = self.styles.pop();
+            contents.append(&mut self.styles);
+            self.styles.extend(style);
+        }
+        contents
+    }
+
+    /// The one picture whose result has a name.
+    pub fn one(&self, content: PathBuf, result: PathBuf) -> Item {
+        let outputs = Outputs {
+            result,
+            unfinished: None,
+            losses: self.record.losses.clone(),
+            contact_sheet: self.record.contact_sheet.clone(),
+            checkpoint: self.keep.checkpoint.clone(),
+            save: self.record.save_options(),
+        };
+        Item { content, outputs, resume: self.keep.resume.clone() }
+    }
+
+    /// The pictures that `names` stand for, in this run's part, with results in `folder`.
+    ///
+    /// # Errors
+    /// If there are none, or if two results would have one name, or if a result would replace a photograph.
+    pub fn many(&self, names: &[PathBuf], folder: &Path) -> anyhow::Result<Vec<Item>> {
+        let (mut contents, mut seen) = (Vec::new(), HashSet::new());
+        for name in names {
+            for content in expand(name, folder)? {
+                let style = self.styles.iter().any(|style| same_file(style, &content));
+                if style {
+                    self.record.note(&content, "it is the style, and is not painted");
+                } else if seen.insert(content.clone()) {
+                    contents.push(content);
+                }
+            }
+        }
+        let items: Vec<Item> = contents.into_iter().map(|content| self.item(content, folder)).collect();
+        let mut names: HashMap<OsString, &Path> = HashMap::new();
+        for Item { content, outputs, .. } in &items {
+            if same_file(content, &outputs.result) {
+                return Err(Error::Setting(format!(
+                    "{} would be replaced by its own result; name another folder, or another --format",
+                    content.display()
+                ))
+                .into());
+            }
+            // A name for pictures on the way is a name of another picture's result only by a strange accident.
+            for output in [Some(&outputs.result), outputs.unfinished.as_ref()].into_iter().flatten() {
+                if let Some(other) = names.insert(as_the_system_sees(output), content) {
+                    return Err(Error::Setting(format!(
+                        "{} and {} would both become {}; rename one, or paint them into different folders",
+                        other.display(),
+                        content.display(),
+                        output.display()
+                    ))
+                    .into());
+                }
+            }
+        }
+        let shard = self.many.shard;
+        Ok(items.into_iter().filter(|item| shard.is_none_or(|shard| shard.has(&item.content))).collect())
+    }
+
+    fn item(&self, content: PathBuf, folder: &Path) -> Item {
+        let stem = content.file_stem().unwrap_or_default().to_owned();
+        let beside = |folder: &Path, ending: &str| {
+            let mut name = stem.clone();
+            name.push(ending);
+            folder.join(name)
+        };
+        let also = |folder: &Option<PathBuf>, ending| folder.as_ref().map(|folder| beside(folder, ending));
+        let ending = self.many.format.as_deref().unwrap_or("png");
+        let outputs = Outputs {
+            result: beside(folder, &format!(".{ending}")),
+            unfinished: Some(beside(folder, &format!(".unfinished.{ending}"))),
+            losses: also(&self.record.losses, ".jsonl"),
+            contact_sheet: also(&self.record.contact_sheet, ".sheet.jpg"),
+            checkpoint: also(&self.keep.checkpoint, ".checkpoint"),
+            save: self.record.save_options(),
+        };
+        let resume = also(&self.keep.resume, ".checkpoint").filter(|file| file.exists());
+        Item { content, outputs, resume }
+    }
+
+    /// The folders in which many pictures leave something, besides that of the results.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        let record = [&self.record.losses, &self.record.contact_sheet, &self.keep.checkpoint];
+        record.into_iter().flatten().map(PathBuf::as_path)
+    }
+}
+
+/// A folder that was made for results, and goes again if it stays empty.
+pub struct Folder<'a> {
+    path: &'a Path,
+    made: bool,
+}
+
+impl<'a> Folder<'a> {
+    /// The folder at `path`, made if it is not there.
+    pub fn make(path: &'a Path) -> anyhow::Result<Self> {
+        if path.is_dir() {
+            return Ok(Self { path, made: false });
+        }
+        let why = "choose another name, or create it first";
+        fs::create_dir(path).with_context(|| format!("cannot make the folder {}: {why}", path.display()))?;
+        Ok(Self { path, made: true })
+    }
+}
+
+impl Drop for Folder<'_> {
+    fn drop(&mut self) {
+        if self.made {
+            // Refused where something is in it, which is as it shall be.
+            let _ = fs::remove_dir(self.path);
+        }
+    }
+}
+
+/// The pictures that one name stands for: those of a folder, those that a pattern finds, or one file.
+fn expand(name: &Path, results: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    if name.is_dir() {
+        if same_file(name, results) {
+            return Err(Error::Setting(format!(
+                "the results cannot go into {} itself, where the next run would take them for photographs; name another \
+                 folder",
+                name.display()
+            ))
+            .into());
+        }
+        let unreadable = || format!("cannot list the folder {}: change its permissions", name.display());
+        for entry in fs::read_dir(name).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            if is_picture(&path) {
+                found.push(path);
+            }
+        }
+    } else if let Some(pattern) = pattern(name) {
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+        let refused = |e| Error::Setting(format!("{} is not a pattern of names: {e}", name.display()));
+        for path in glob::glob_with(pattern, options).map_err(refused)? {
+            found.extend(Some(path?).filter(|path| !path.is_dir()));
+        }
+        if found.is_empty() {
+            let why = "no file has a name of that pattern; check it, and quote it";
+            return Err(Error::Setting(format!("{}: {why}", name.display())).into());
+        }
+    } else {
+        return Ok(vec![name.to_owned()]);
+    }
+    if found.is_empty() {
+        return Err(Error::Setting(format!(
+            "there are no pictures in {}: only files that end in .{} are looked for, and not in folders below; a pattern such \
+             as \"photos/**/*.jpg\" finds those",
+            name.display(),
+            ENDINGS.join(", .")
+        ))
+        .into());
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The text of a name that is a pattern, and not the name of a file that is there.
+fn pattern(name: &Path) -> Option<&str> {
+    let special = |text: &&str| text.contains(['*', '?', '[']);
+    name.to_str().filter(special).filter(|_| !name.exists())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let ending = path.extension().map(OsStr::to_ascii_lowercase);
+    let known = ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    known && !hidden && path.is_file()
+}
+
+/// Names that are one to the system.
+fn as_the_system_sees(path: &Path) -> OsString {
+    let name = path.as_os_str();
+    if cfg!(any(windows, target_os = "macos")) { name.to_ascii_lowercase() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_out_every_picture_once() {
+        let pictures: Vec<PathBuf> = (0..200).map(|i| format!("IMG_{i:04}.jpg").into()).collect();
+        for parts in [1, 2, 3, 8] {
+            let shards: Vec<Shard> =
+                (1..=parts).map(|part| format!("{part}/{parts}").parse().unwrap()).collect();
+            for picture in &pictures {
+                let moved = Path::new("elsewhere").join(picture);
+                assert_eq!(shards.iter().filter(|shard| shard.has(picture)).count(), 1);
+                assert!(shards.iter().all(|shard| shard.has(picture) == shard.has(&moved)));
+            }
+            let least = shards.iter().map(|s| pictures.iter().filter(|p| s.has(p)).count()).min();
+            assert!(least > Some(200 / parts / 2), "{parts} parts, {least:?} in the smallest");
+        }
+        // Machines of different versions must agree.
+        let first: Vec<u64> = pictures[..8]
+            .iter()
+            .map(|p| (1..=4).find(|part| Shard { part: *part, parts: 4 }.has(p)).unwrap())
+            .collect();
+        assert_eq!(first, [1, 1, 1, 1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn shards_that_make_no_sense_are_refused() {
+        for text in ["", "1", "0/4", "5/4", "1/0", "a/b", "1/2/3", "-1/2"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+}

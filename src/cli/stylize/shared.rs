@@ -1,0 +1,68 @@
+//! What all pictures of a run share: the device with its compiled shaders, the network, the styles as they were measured.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use impasto::gpu::Gpu;
+use impasto::picture::{Picture, Size};
+use impasto::settings::Settings;
+use impasto::style::Style;
+use impasto::vgg::Vgg;
+
+use super::options::Options;
+use crate::cli::talk;
+
+/// Measured styles that are kept. Photographs of many sizes ask for many, and each holds some device memory.
+const MOST_KEPT: usize = 8;
+
+/// Opened once for as many pictures as there are.
+pub struct Shared {
+    pub gpu: Gpu,
+    pub vgg: Vgg,
+    /// As they were read.
+    pub styles: Vec<Picture>,
+    measured: RefCell<Vec<Rc<Measured>>>,
+    verbose: bool,
+}
+
+/// The styles at one size.
+pub struct Measured {
+    size: Size,
+    pub pictures: Vec<Picture>,
+    pub style: Style,
+}
+
+impl Shared {
+    /// Reads the styles, opens the adapter and uploads the network.
+    pub fn open(options: &Options, settings: &Settings) -> anyhow::Result<Self> {
+        let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+        for (style, path) in styles.iter().zip(&options.styles) {
+            style.notes.iter().for_each(|note| options.record.note(path, note));
+        }
+        let (gpu, vgg) = options.machine.open(settings)?;
+        Ok(Self { gpu, vgg, styles, measured: RefCell::default(), verbose: options.record.verbose })
+    }
+
+    /// The styles at `size`, measured when that is asked for the first time.
+    pub fn measured(&self, size: Size, settings: &Settings) -> anyhow::Result<Rc<Measured>> {
+        let mut kept = self.measured.borrow_mut();
+        let known = match kept.iter().position(|measured| measured.size == size) {
+            Some(index) => kept.remove(index),
+            None => {
+                let pictures: Vec<_> = self.styles.iter().map(|style| style.resized(size, true)).collect();
+                let weighted: Vec<_> = pictures.iter().map(|picture| (picture, 1.0)).collect();
+                let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
+                if self.verbose {
+                    talk(&format!("style measured at {size}"));
+                }
+                Rc::new(Measured { size, pictures, style })
+            }
+        };
+        // The one that was not asked for the longest makes room.
+        if kept.len() == MOST_KEPT {
+            kept.remove(0);
+        }
+        kept.push(known.clone());
+        Ok(known)
+    }
+}
