@@ -1,23 +1,28 @@
 // Winograd F(4x4, 3x3), step 1 of 3: the 6 x 6 values around a tile of 4 x 4 pixels become 36 frequencies.
-// Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the input.
+// Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the input. The
+// gradient of the ReLU, and of the pooling behind it, is taken on load: of both only one bit per pixel was kept.
 // One channel of one tile per invocation.
 
 struct Params {
     w: u32,
-    h_in: u32,    // rows of the input that this band sees
-    top: u32,     // how many of them stand above the first output row
-    c: u32,       // a multiple of 4
-    first: u32,   // the first tile, counted along the rows of tiles of the band
-    tiles: u32,   // how many
-    stride: u32,  // tiles of a row of v
+    h_in: u32,       // rows of x or dy that this band sees
+    top: u32,        // how many of them stand above the first output row, or above the first pooled one
+    gate_rows: u32,  // rows of tiles of gates that this band sees
+    gate_top: u32,   // how many of them stand above the first tile
+    c: u32,          // a multiple of 4
+    first: u32,      // the first tile, counted along the rows of tiles of the band
+    tiles: u32,      // how many
+    stride: u32,     // tiles of a row of v
 }
 
-const RELU: bool = true;
+const RELU: bool = true;   // whether a ReLU stands behind the convolution
+const POOL: bool = false;  // and 2x2 max pooling behind that
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;        // h_in x c x w
-@group(0) @binding(2) var<storage, read> dy: array<f32>;       // h_in x c x w
-@group(0) @binding(3) var<storage, read> kept: array<f32>;     // h_in x c x w, the y that forward wrote
+@group(0) @binding(2) var<storage, read> dy: array<f32>;       // h_in x c x w, pooled h_in x c x w/2
+// gate_rows x c x w/4 rounded up: bit 4 r + k is set where pixel (r, k) of the tile let its value through
+@group(0) @binding(3) var<storage, read> gates: array<u32>;
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x c/4 x stride x 4
 
 // The points are 0, A, -A, B, -B and infinity, near sqrt(1/2) and sqrt(2). All products of them that are used are exact
@@ -36,15 +41,15 @@ fn transform(d: array<f32, 6>) -> array<f32, 6> {
     return array(zero, p + q, p - q, r + s, r - s, infinity);
 }
 
-// The row and column of the tile's first input.
-fn corner(tile: u32) -> vec2u {
+// The row and column of a tile, counted in tiles from the band's first.
+fn place(tile: u32) -> vec2u {
     let across = (params.w + 3u) / 4u;
-    return 4u * vec2u(tile / across, tile % across) + vec2u(params.top, 0u) - 1u;
+    return vec2u(tile / across, tile % across);
 }
 
 // A row above the map or a column left of it has wrapped around and is too large.
-fn inside(row: u32, column: u32) -> bool {
-    return row < params.h_in && column < params.w;
+fn inside(row: u32, column: u32, width: u32) -> bool {
+    return row < params.h_in && column < width;
 }
 
 // Transforms the columns of rows that are transformed, and writes them.
@@ -59,12 +64,13 @@ fn finish(id: vec3u, rows: array<array<f32, 6>, 6>) {
 @compute @workgroup_size(8)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
-    let p = corner(params.first + id.x);
+    let tile = place(params.first + id.x);
+    let p = 4u * tile + vec2u(params.top, 0u) - 1u;
     var rows: array<array<f32, 6>, 6>;
     for (var r = 0u; r < 6u; r++) {
         var d: array<f32, 6>;
         for (var k = 0u; k < 6u; k++) {
-            let ok = inside(p.x + r, p.y + k);
+            let ok = inside(p.x + r, p.y + k, params.w);
             let i = select(0u, ((p.x + r) * params.c + id.y) * params.w + p.y + k, ok);
             d[k] = select(0.0, x[i], ok);
         }
@@ -73,20 +79,73 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     finish(id, rows);
 }
 
+fn gate(tile: vec2u, c: u32) -> u32 {
+    let across = (params.w + 3u) / 4u;
+    let ok = tile.x < params.gate_rows && tile.y < across;
+    return select(0u, gates[select(0u, (tile.x * params.c + c) * across + tile.y, ok)], ok);
+}
+
+// The gates of a row of tiles: of a tile all, of its neighbours those that touch it.
+fn row_of_gates(tile: vec2u, c: u32) -> vec3u {
+    return vec3u(gate(tile - vec2u(0u, 1u), c), gate(tile, c), gate(tile + vec2u(0u, 1u), c));
+}
+
+// The six gates of row r of a row of tiles, from the last of the left neighbour on.
+fn six(g: vec3u, r: u32) -> u32 {
+    return ((g.x >> (4u * r + 3u)) & 1u) | (((g.y >> (4u * r)) & 15u) << 1u) | (((g.z >> (4u * r)) & 1u) << 5u);
+}
+
+// The 6 x 6 gates around a tile, row by row.
+fn gates_around(tile: vec2u, c: u32) -> array<u32, 6> {
+    let t = tile + vec2u(params.gate_top, 0u);
+    let above = row_of_gates(t - vec2u(1u, 0u), c);
+    let here = row_of_gates(t, c);
+    let below = row_of_gates(t + vec2u(1u, 0u), c);
+    return array(six(above, 3u), six(here, 0u), six(here, 1u), six(here, 2u), six(here, 3u), six(below, 0u));
+}
+
+// A value of dy, which is `width` wide.
+fn upstream(row: u32, column: u32, c: u32, width: u32) -> f32 {
+    let ok = inside(row, column, width);
+    return select(0.0, dy[select(0u, (row * params.c + c) * width + column, ok)], ok);
+}
+
+// The 6 x 6 values of the gradient around a tile, before the gates. Pooled, a value stands for a window.
+fn gradients_around(tile: vec2u, c: u32) -> array<array<f32, 6>, 6> {
+    var d: array<array<f32, 6>, 6>;
+    if POOL {
+        let p = 2u * tile + vec2u(params.top, 0u) - 1u;
+        for (var r = 0u; r < 4u; r++) {
+            var q: array<f32, 4>;
+            for (var k = 0u; k < 4u; k++) { q[k] = upstream(p.x + r, p.y + k, c, params.w / 2u); }
+            let row = array(q[0], q[1], q[1], q[2], q[2], q[3]);
+            if r > 0u { d[2u * r - 1u] = row; }
+            if r < 3u { d[2u * r] = row; }
+        }
+    } else {
+        let p = 4u * tile + vec2u(params.top, 0u) - 1u;
+        for (var r = 0u; r < 6u; r++) {
+            for (var k = 0u; k < 6u; k++) { d[r][k] = upstream(p.x + r, p.y + k, c, params.w); }
+        }
+    }
+    return d;
+}
+
 @compute @workgroup_size(8)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
-    let p = corner(params.first + id.x) + 5u;
+    let tile = place(params.first + id.x);
+    var d = gradients_around(tile, id.y);
+    if RELU {
+        let open = gates_around(tile, id.y);
+        for (var r = 0u; r < 6u; r++) {
+            for (var k = 0u; k < 6u; k++) { d[r][k] = select(0.0, d[r][k], ((open[r] >> k) & 1u) == 1u); }
+        }
+    }
     var rows: array<array<f32, 6>, 6>;
     for (var r = 0u; r < 6u; r++) {
-        var d: array<f32, 6>;
-        for (var k = 0u; k < 6u; k++) {
-            let ok = inside(p.x - r, p.y - k);
-            let i = select(0u, ((p.x - r) * params.c + id.y) * params.w + p.y - k, ok);
-            d[k] = select(0.0, dy[i], ok);
-            if RELU { d[k] = select(0.0, d[k], kept[i] > 0.0); }
-        }
-        rows[r] = transform(d);
+        let t = d[5u - r];
+        rows[r] = transform(array(t[5], t[4], t[3], t[2], t[1], t[0]));
     }
     finish(id, rows);
 }

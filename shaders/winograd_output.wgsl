@@ -1,4 +1,5 @@
-// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias and ReLU.
+// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max pooling.
+// Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
 // Backward turns each tile by 180 degrees, as step 1 did. One channel of one tile per invocation.
 
 struct Params {
@@ -11,13 +12,16 @@ struct Params {
 }
 
 const RELU: bool = true;
+const POOL: bool = false;  // only with RELU
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> m: array<f32>;         // 36 x c/4 x stride x 4
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c x w
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c x w, pooled h/2 x c x w/2
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // h x c x w
+// h/4 x c x w/4, both rounded up: bit 4 r + k belongs to pixel (r, k) of the tile
+@group(0) @binding(5) var<storage, read_write> gates: array<u32>;
 
 // The points of step 1.
 const A: f32 = 0.703125;
@@ -54,20 +58,60 @@ fn corner(tile: u32) -> vec2u {
     return 4u * vec2u(tile / across, tile % across);
 }
 
+// Which of the four values of a window, in reading order, is the first of its largest, as a bit; 0 if none is positive.
+fn first_maximum(v: vec4f) -> u32 {
+    var bit = 8u;
+    if v.z >= v.w { bit = 4u; }
+    if v.y >= max(v.z, v.w) { bit = 2u; }
+    if v.x >= max(v.y, max(v.z, v.w)) { bit = 1u; }
+    return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
+}
+
+// Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column is dropped.
+fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
+    var open = 0u;
+    for (var r = 0u; r < 4u; r += 2u) {
+        for (var k = 0u; k < 4u; k += 2u) {
+            let v = vec4f(columns[k][r], columns[k + 1u][r], columns[k][r + 1u], columns[k + 1u][r + 1u]);
+            if p.x + r + 1u < params.h && p.y + k + 1u < params.w {
+                let bits = first_maximum(v);
+                open |= ((bits & 3u) | ((bits & 12u) << 2u)) << (4u * r + k);
+                let i = ((p.x + r) / 2u * params.c + c) * (params.w / 2u) + (p.y + k) / 2u;
+                y[i] = max(max(max(v.x, v.y), max(v.z, v.w)), 0.0);
+            }
+        }
+    }
+    return open;
+}
+
 @compute @workgroup_size(8)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
-    let p = corner(params.first + id.x);
+    let tile = params.first + id.x;
+    let p = corner(tile);
     let b = bias[id.y];
-    let columns = pixels(id);
+    var columns = pixels(id);
     for (var k = 0u; k < 4u; k++) {
-        for (var r = 0u; r < 4u; r++) {
-            var d = columns[k][r] + b;
-            if RELU { d = max(d, 0.0); }
-            if p.x + r < params.h && p.y + k < params.w {
-                y[((p.x + r) * params.c + id.y) * params.w + p.y + k] = d;
+        for (var r = 0u; r < 4u; r++) { columns[k][r] += b; }
+    }
+    var open = 0u;
+    if POOL {
+        open = pool(p, id.y, columns);
+    } else {
+        for (var k = 0u; k < 4u; k++) {
+            for (var r = 0u; r < 4u; r++) {
+                var d = columns[k][r];
+                if RELU { d = max(d, 0.0); }
+                if p.x + r < params.h && p.y + k < params.w {
+                    y[((p.x + r) * params.c + id.y) * params.w + p.y + k] = d;
+                    open |= select(0u, 1u, d > 0.0) << (4u * r + k);
+                }
             }
         }
+    }
+    if RELU {
+        let across = (params.w + 3u) / 4u;
+        gates[(tile / across * params.c + id.y) * across + tile % across] = open;
     }
 }
 

@@ -267,15 +267,15 @@ impl<'g> Tape<'g> {
     }
 
     /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch passes the device's limits.
-    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps may
-    /// be bound with the rows that belong to a band and one more on each side.
+    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps, which may
+    /// be several times as high, may be bound with the rows that belong to a band and one more on each side.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
         let align = shapes.iter().map(Shape::row_alignment).max().unwrap_or(1);
         let fits = |s: &Shape| {
             let rows = (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment());
-            (rows / s.height.div_ceil(height)).min(BAND_PIXELS / s.width.max(1))
+            rows.min(BAND_PIXELS / s.width.max(1)) / s.height.div_ceil(height)
         };
         let rows = shapes.iter().map(fits).min().unwrap_or(height);
         let rows = if rows < height { (rows / align * align).max(align) } else { height };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::digest;
 use crate::gpu::Gpu;
 use crate::ops::affine::{Affine, affine};
-use crate::ops::conv3x3::{Filter, conv3x3};
+use crate::ops::conv3x3::{After, Filter, conv3x3};
 use crate::ops::pool::pool;
 use crate::ops::relu::relu;
 use crate::tape::{Tape, Var};
@@ -232,16 +232,29 @@ impl Vgg {
             taps.iter().copied().find(|t| *t == Tap { block, convolution, after_relu })
         };
         let deepest = taps.iter().map(|t| (t.block, t.convolution)).max();
+        let mut pooled = true;
         for ((block, i, ..), filter) in self.network.convolutions().into_iter().zip(&self.filters) {
-            if i == 1 && block > 1 {
+            if i == 1 && !pooled {
                 tape.op(format!("pool{}", block - 1));
                 x = pool(tape, x);
             }
             tape.op(format!("conv{block}_{i}"));
             let (before, after) = (wanted(block, i, false), wanted(block, i, true));
             let last = deepest == Some((block, i));
-            // The ReLU belongs to the convolution unless somebody looks between the two.
-            x = conv3x3(tape, x, filter, before.is_none());
+            // ReLU and pooling belong to the convolution unless somebody looks between them.
+            pooled = filter.pools()
+                && before.or(after).is_none()
+                && i == self.network.blocks[block - 1].convolutions;
+            x = conv3x3(
+                tape,
+                x,
+                filter,
+                match (before, pooled) {
+                    (Some(_), _) => After::Nothing,
+                    (None, false) => After::Relu,
+                    (None, true) => After::ReluPool,
+                },
+            );
             if let Some(tap) = before {
                 visit(tape, tap, x);
                 if after.is_some() || !last {

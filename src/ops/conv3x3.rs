@@ -1,10 +1,9 @@
-//! 3x3 convolution with zero padding, bias and ReLU.
+//! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
 
 use std::ops::Range;
 
-use super::winograd;
+use super::{pool, winograd};
 use crate::gpu::Gpu;
-use crate::kernel::{Source, Value};
 use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, vgg19_maps};
 use crate::{Result, kernel};
@@ -22,6 +21,27 @@ pub enum Variant {
     Winograd,
 }
 
+/// What follows a convolution before anybody looks at the map, and is done along with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// `max(y, 0)`.
+    Relu,
+    /// `max(y, 0)`, then the maximum of each 2x2 window as in [`super::pool`]. Only [`Variant::pools`] can.
+    ReluPool,
+}
+
+impl After {
+    /// The size of what comes out, of a convolution that gives `shape`.
+    fn shape(self, shape: Shape) -> Shape {
+        match self {
+            Self::Nothing | Self::Relu => shape,
+            Self::ReluPool => Shape::new(shape.channels, shape.height / 2, shape.width / 2),
+        }
+    }
+}
+
 impl Variant {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Naive, Self::Tiled, Self::First, Self::Winograd];
@@ -34,6 +54,11 @@ impl Variant {
             Self::First => "first",
             Self::Winograd => "winograd",
         }
+    }
+
+    /// Whether it can do the pooling that follows, and spare its memory.
+    pub fn pools(self) -> bool {
+        self == Self::Winograd
     }
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
@@ -79,6 +104,11 @@ impl Filter {
         Ok(Self { c_in, c_out, variant, weights: packed, bias })
     }
 
+    /// Whether [`After::ReluPool`] can follow.
+    pub fn pools(&self) -> bool {
+        self.variant.pools()
+    }
+
     /// Device memory in bytes.
     pub fn bytes(&self) -> u64 {
         self.weights.bytes() + self.bias.size()
@@ -107,115 +137,106 @@ fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
     weights.chunks_exact(27).zip(bias).flat_map(row).collect()
 }
 
-/// The rows that a band of output rows reads: one more on each side, as far as the map goes, and begun where a binding
+/// The rows that a band of rows reads of a map: one more on each side, as far as the map goes, and begun where a binding
 /// may begin.
-fn halo(rows: &Range<usize>, shape: Shape) -> Range<usize> {
+pub(crate) fn halo(rows: &Range<usize>, shape: Shape) -> Range<usize> {
     let align = shape.row_alignment();
     rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(shape.height)
 }
 
-/// One band of rows of one convolution, as all variants record it.
-pub(crate) struct Band<'a> {
+/// One convolution on the tape.
+pub(crate) struct Conv<'a> {
     pub(crate) x: Var,
     pub(crate) y: Var,
     pub(crate) filter: &'a Filter,
     pub(crate) weights: Tensor,
     pub(crate) bias: Tensor,
-    pub(crate) relu: bool,
-    /// Rows that are computed.
-    pub(crate) rows: Range<usize>,
+    pub(crate) after: After,
 }
 
-impl Band<'_> {
-    /// Rows of `x` that forward reads, and of `dy` and `y` that backward reads.
-    pub(crate) fn around(&self, map: Var) -> Range<usize> {
-        halo(&self.rows, map.shape)
-    }
-
-    /// What a direct kernel gets in both directions.
-    fn begin<'t, 'g>(&self, recorder: Recorder<'t, 'g>) -> Recorder<'t, 'g> {
-        let Self { x, filter, rows, .. } = self;
+impl Conv<'_> {
+    /// What the kernels of one dispatch get in both directions, to compute `rows` of what they see some more of.
+    fn begin<'t, 'g>(
+        &self,
+        recorder: Recorder<'t, 'g>,
+        rows: &Range<usize>,
+        seen: &Range<usize>,
+    ) -> Recorder<'t, 'g> {
         let recorder = recorder
-            .params([("w", x.shape.width.into()), ("h", rows.len().into()), ("c_out", filter.c_out.into())])
+            .params([
+                ("w", self.x.shape.width.into()),
+                ("h", rows.len().into()),
+                ("h_in", seen.len().into()),
+                ("top", (rows.start - seen.start).into()),
+                ("c_out", self.filter.c_out.into()),
+            ])
             .bind("weights", self.weights);
-        // The kernel of three channels knows how many those are, and has its biases among the weights.
-        if filter.variant == Variant::First {
-            recorder
-        } else {
-            recorder.params([("c_in", filter.c_in.into())])
+        // The kernel of three channels knows how many those are.
+        match self.filter.variant {
+            Variant::First => recorder,
+            _ => recorder.params([("c_in", self.filter.c_in.into())]),
         }
     }
 }
 
-/// `y[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`, then `max(y, 0)` if `relu`.
+/// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is what comes out `after` that.
 ///
-/// With `z = dy` where the ReLU was open and 0 elsewhere,
-/// `dx[i] = sum over o and t of weights[o][i][t] z[o] shifted by -t`.
-pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, relu: bool) -> Var {
+/// With `dz = dy` where ReLU and pooling let a value through and 0 elsewhere,
+/// `dx[i] = sum over o and t of weights[o][i][t] dz[o] shifted by -t`.
+pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     assert_eq!(x.shape.channels, filter.c_in, "channels of the map and of the filter");
-    let shape = Shape::new(filter.c_out, x.shape.height, x.shape.width);
+    assert!(after != After::ReluPool || filter.pools(), "a variant that pools");
+    let shape = after.shape(Shape::new(filter.c_out, x.shape.height, x.shape.width));
     let weights = tape.given_memory("weights", &filter.weights);
     let bias = tape.given("bias", &filter.bias);
     let y = tape.output("y", shape, x);
-    for rows in tape.bands(&[shape, x.shape]) {
-        let band = Band { x, y, filter, weights, bias, relu, rows };
-        match filter.variant {
-            Variant::Naive => {
-                let grid = |c| [band.rows.len() * shape.width, c, 1];
-                let [forward, backward] = [
-                    kernel!("conv3x3", "forward").constant("RELU", relu),
-                    kernel!("conv3x3", "backward").constant("RELU", relu),
-                ];
-                direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
-            }
-            Variant::Tiled => {
-                // A workgroup of 32 x 8 computes 128 pixels of 64 channels.
-                let grid = |c: usize| [(band.rows.len() * shape.width).div_ceil(4), c.div_ceil(64) * 8, 1];
-                let [forward, backward] = [
-                    kernel!("conv3x3_tiled", "forward").constant("RELU", relu),
-                    kernel!("conv3x3_tiled", "backward").constant("RELU", relu),
-                ];
-                direct(tape, &band, forward, grid(filter.c_out), backward, grid(filter.c_in));
-            }
-            Variant::First => {
-                // Forward computes four pixels of a row per invocation, backward four of each of four rows.
-                let across = shape.width.div_ceil(4);
-                let [forward, backward] = [
-                    kernel!("conv3x3_first", "forward").constant("RELU", relu),
-                    kernel!("conv3x3_first", "backward").constant("RELU", relu),
-                ];
-                let (rows, blocks) = (band.rows.len(), band.rows.len().div_ceil(4));
-                direct(tape, &band, forward, [rows * across, 1, 1], backward, [blocks * across, 1, 1]);
-            }
-            Variant::Winograd => winograd::record(tape, &band),
-        }
+    let conv = Conv { x, y, filter, weights, bias, after };
+    match filter.variant {
+        Variant::Winograd => winograd::record(tape, &conv),
+        _ => direct(tape, &conv),
     }
     y
 }
 
 /// The variants that are one dispatch in each direction.
-fn direct(
-    tape: &mut Tape,
-    band: &Band,
-    forward: Source,
-    forward_grid: [usize; 3],
-    backward: Source,
-    backward_grid: [usize; 3],
-) {
-    let Band { x, y, filter, rows, .. } = band;
-    let (x_rows, y_rows) = (band.around(*x), band.around(*y));
-    let seen = |seen: &Range<usize>| -> [(&'static str, Value); 2] {
-        [("h_in", seen.len().into()), ("top", (rows.start - seen.start).into())]
-    };
-    let forward = band.begin(tape.forward(forward)).params(seen(&x_rows));
-    let forward = if filter.variant == Variant::First { forward } else { forward.bind("bias", band.bias) };
-    forward.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(forward_grid);
-    band.begin(tape.backward(backward))
-        .params(seen(&y_rows))
-        .bind("kept", y.rows(y_rows.clone()))
-        .upstream_rows("dy", *y, y_rows)
-        .grad_rows("dx", *x, rows.clone())
-        .grid(backward_grid);
+fn direct(tape: &mut Tape, conv: &Conv) {
+    let Conv { x, y, filter, .. } = conv;
+    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
+    for rows in tape.bands(&[y.shape, x.shape]) {
+        let pixels = rows.len() * width;
+        let (forward, backward, grids) = match filter.variant {
+            Variant::Naive => (
+                kernel!("conv3x3", "forward"),
+                kernel!("conv3x3", "backward"),
+                [c_out, c_in].map(|c| [pixels, c, 1]),
+            ),
+            // A workgroup of 32 x 8 computes 128 pixels of 64 channels.
+            Variant::Tiled => (
+                kernel!("conv3x3_tiled", "forward"),
+                kernel!("conv3x3_tiled", "backward"),
+                [c_out, c_in].map(|c| [pixels.div_ceil(4), c.div_ceil(64) * 8, 1]),
+            ),
+            // Forward computes four pixels of a row per invocation, backward four of each of four rows.
+            Variant::First => (
+                kernel!("conv3x3_first", "forward"),
+                kernel!("conv3x3_first", "backward"),
+                [rows.len(), rows.len().div_ceil(4)].map(|rows| [rows * width.div_ceil(4), 1, 1]),
+            ),
+            Variant::Winograd => unreachable!("it has more than one dispatch"),
+        };
+        let (x_rows, y_rows) = (halo(&rows, x.shape), halo(&rows, y.shape));
+        let relu = conv.after == After::Relu;
+        let recorder = conv.begin(tape.forward(forward.constant("RELU", relu)), &rows, &x_rows);
+        // The kernel of three channels has its biases among the weights.
+        let recorder =
+            if filter.variant == Variant::First { recorder } else { recorder.bind("bias", conv.bias) };
+        recorder.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(grids[0]);
+        conv.begin(tape.backward(backward.constant("RELU", relu)), &rows, &y_rows)
+            .bind("kept", y.rows(y_rows.clone()))
+            .upstream_rows("dy", *y, y_rows)
+            .grad_rows("dx", *x, rows)
+            .grid(grids[1]);
+    }
 }
 
 pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
@@ -304,12 +325,15 @@ pub const TABLE: Table = Table {
     at: |size| {
         // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
-        let alone = (small || size.height == 1).then_some(false);
-        [Some(true), alone].into_iter().flatten().map(|relu| case(size, relu)).collect()
+        let alone = (small || size.height == 1).then_some(After::Nothing);
+        // Pooling, of what has a window, where some variant has it built in.
+        let pools = size.height > 1 && size.width > 1 && size.c_in.is_multiple_of(32);
+        let pooled = pools.then_some(After::ReluPool);
+        [Some(After::Relu), alone, pooled].into_iter().flatten().map(|after| case(size, after)).collect()
     },
 };
 
-fn case(size: Size, relu: bool) -> Case {
+fn case(size: Size, after: After) -> Case {
     let shape = size.shape();
     let Size { c_in, c_out, .. } = size;
     let inputs = [
@@ -317,13 +341,24 @@ fn case(size: Size, relu: bool) -> Case {
         Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
         Input::fixed("bias", Shape::new(c_out, 1, 1)),
     ];
-    let reference = move |i: &[Vec<f64>]| reference(shape, relu, &i[0], &i[1], &i[2]);
-    let case = Case::new("conv3x3", size, inputs, reference).called(if relu { "relu" } else { "linear" });
-    Variant::ALL.into_iter().fold(case, |case, variant| {
+    let reference = move |i: &[Vec<f64>]| {
+        let y = reference(shape, after != After::Nothing, &i[0], &i[1], &i[2]);
+        match after {
+            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, &y),
+            _ => y,
+        }
+    };
+    let case = Case::new("conv3x3", size, inputs, reference).called(match after {
+        After::Nothing => "linear",
+        After::Relu => "relu",
+        After::ReluPool => "relu pool",
+    });
+    let variants = Variant::ALL.into_iter().filter(|variant| after != After::ReluPool || variant.pools());
+    variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
             let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
-            Ok(conv3x3(tape, inputs[0].var, &filter, relu).into())
+            Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
         };
         case.candidate(
             Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),

@@ -8,10 +8,10 @@
 
 use std::ops::Range;
 
-use super::conv3x3::Band;
+use super::conv3x3::{After, Conv, halo};
 use crate::kernel;
 use crate::kernel::Value;
-use crate::tape::{Shape, Tape};
+use crate::tape::{Shape, Tape, Tensor, View};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
@@ -63,13 +63,35 @@ pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     packed
 }
 
-/// Records a band of rows: forward x -> v -> m -> y, backward dy -> v -> m -> dx.
-pub(super) fn record(tape: &mut Tape, band: &Band) {
-    let Band { x, y, filter, rows, .. } = band;
-    let (x_rows, y_rows) = (band.around(*x), band.around(*y));
-    let Shape { width, .. } = x.shape;
-    let (c_in, c_out) = (filter.c_in, filter.c_out);
-    let total = rows.len().div_ceil(4) * width.div_ceil(4);
+/// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
+pub(super) fn record(tape: &mut Tape, conv: &Conv) {
+    let Shape { height, width, .. } = conv.x.shape;
+    // A word of gates per channel and tile has a bit per pixel: whether ReLU and pooling let its value through. It is all
+    // that backward needs to know of forward.
+    let tiles = Shape::new(conv.filter.c_out, height.div_ceil(4), width.div_ceil(4));
+    let gates = tape.scratch("gates", tiles.len());
+    for band in tape.bands(&[tiles, conv.x.shape, conv.y.shape]) {
+        record_band(tape, conv, (gates, tiles), band);
+    }
+}
+
+/// Records some rows of tiles.
+fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), band: Range<usize>) {
+    let Conv { x, y, filter, after, .. } = conv;
+    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
+    let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
+    let x_rows = 4 * band.start..(4 * band.end).min(x.shape.height);
+    let y_rows = if pool { 2 * band.start..2 * band.end } else { x_rows.clone() };
+    let (x_seen, y_seen) = (halo(&x_rows, x.shape), halo(&y_rows, y.shape));
+    let gates_seen = halo(&band, tiles);
+    let gates_of = |rows| View { tensor: gates, range: Some(tiles.rows(rows)) };
+    let written = {
+        // A last row of pixels alone makes no window; something must be bound all the same.
+        let end = y_rows.end.min(y.shape.height);
+        if y_rows.start < end { y_rows.start..end } else { y_seen.clone() }
+    };
+
+    let total = band.len() * width.div_ceil(4);
     let stride = total.min(TILES).next_multiple_of(BLOCK);
     // All tiles go through the same workspace; texels are copied in whole rows.
     let values = |c: usize| (POINTS * c * stride).next_multiple_of(TEXEL_ROW);
@@ -78,74 +100,75 @@ pub(super) fn record(tape: &mut Tape, band: &Band) {
     let [dv, dm] = [("dv", c_out), ("dm", c_in)].map(|(name, c)| tape.scratch(name, values(c)));
     let dtexels = tape.scratch_texels("dv.texels", values(c_out));
     for first in (0..total).step_by(stride) {
-        let tiles = stride.min(total - first);
-        // What reads a map with its surroundings, and what writes one.
-        let reads = |c: usize, seen: &Range<usize>| -> [(&'static str, Value); 7] {
+        let count = stride.min(total - first);
+        let params = |c: usize| -> [(&'static str, Value); 5] {
             [
                 ("w", width.into()),
-                ("h_in", seen.len().into()),
-                ("top", (rows.start - seen.start).into()),
                 ("c", c.into()),
                 ("first", first.into()),
-                ("tiles", tiles.into()),
+                ("tiles", count.into()),
                 ("stride", stride.into()),
             ]
         };
-        let writes = |c: usize| -> [(&'static str, Value); 6] {
+        // What reads a map and its gates with their surroundings.
+        let seen = |seen: &Range<usize>, top: usize| -> [(&'static str, Value); 4] {
             [
-                ("w", width.into()),
-                ("h", rows.len().into()),
-                ("c", c.into()),
-                ("first", first.into()),
-                ("tiles", tiles.into()),
-                ("stride", stride.into()),
+                ("h_in", seen.len().into()),
+                ("top", (top - seen.start).into()),
+                ("gate_rows", gates_seen.len().into()),
+                ("gate_top", (band.start - gates_seen.start).into()),
             ]
         };
         let inner: [(&'static str, Value); 3] =
             [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];
         // A workgroup of the product is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
-        let edge = |c: usize| [tiles, c, 1];
-        let product = |c: usize| [c / BLOCK * 8, tiles.div_ceil(BLOCK), POINTS];
+        let edge = |c: usize| [count, c, 1];
+        let product = |c: usize| [c / BLOCK * 8, count.div_ceil(BLOCK), POINTS];
 
         tape.forward(kernel!("winograd_input", "forward"))
-            .params(reads(c_in, &x_rows))
-            .bind("x", x.rows(x_rows.clone()))
+            .params(params(c_in))
+            .params(seen(&x_seen, x_rows.start))
+            .bind("x", x.rows(x_seen.clone()))
             .bind("v", v)
             .grid(edge(c_in));
         tape.forward_copy(v, texels, values(c_in));
         tape.forward(kernel!("winograd_gemm", "forward"))
             .params(inner)
-            .bind("u", band.weights)
+            .bind("u", conv.weights)
             .bind("v", texels)
             .bind("m", m)
             .grid(product(c_out));
-        tape.forward(kernel!("winograd_output", "forward").constant("RELU", band.relu))
-            .params(writes(c_out))
+        tape.forward(kernel!("winograd_output", "forward").constant("RELU", relu).constant("POOL", pool))
+            .params(params(c_out))
+            .params([("h", x_rows.len().into())])
             .bind("m", m)
-            .bind("bias", band.bias)
-            .bind("y", y.rows(rows.clone()))
+            .bind("bias", conv.bias)
+            .bind("y", y.rows(written.clone()))
+            .bind("gates", gates_of(band.clone()))
             .grid(edge(c_out));
 
         if x.grad.is_none() {
             continue;
         }
-        tape.backward(kernel!("winograd_input", "backward").constant("RELU", band.relu))
-            .params(reads(c_out, &y_rows))
-            .upstream_rows("dy", *y, y_rows.clone())
-            .bind("kept", y.rows(y_rows.clone()))
+        tape.backward(kernel!("winograd_input", "backward").constant("RELU", relu).constant("POOL", pool))
+            .params(params(c_out))
+            .params(seen(&y_seen, y_rows.start))
+            .upstream_rows("dy", *y, y_seen.clone())
+            .bind("gates", gates_of(gates_seen.clone()))
             .bind("v", dv)
             .grid(edge(c_out));
         tape.backward_copy(dv, dtexels, values(c_out));
         tape.backward(kernel!("winograd_gemm", "backward"))
             .params(inner)
-            .bind("u", band.weights)
+            .bind("u", conv.weights)
             .bind("v", dtexels)
             .bind("m", dm)
             .grid(product(c_in));
         tape.backward(kernel!("winograd_output", "backward"))
-            .params(writes(c_in))
+            .params(params(c_in))
+            .params([("h", x_rows.len().into())])
             .bind("m", dm)
-            .grad_rows("dx", *x, rows.clone())
+            .grad_rows("dx", *x, x_rows.clone())
             .grid(edge(c_in));
     }
 }
