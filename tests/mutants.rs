@@ -30,7 +30,12 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ("conv3x3", "conv3x3_first", "column < params.w", "column <= params.w"),
     // A mask that lets all through.
     ("conv3x3", "conv3x3", "kept[i] > 0.0", "kept[i] >= 0.0"),
-    ("conv3x3", "winograd_input", "kept[i] > 0.0", "kept[i] >= 0.0"),
+    ("conv3x3", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
+    // A gate of the wrong neighbour, a window's gradient in the wrong pixel, a closed window that is open.
+    ("conv3x3", "winograd_input", "row_of_gates(t - vec2u(1u, 0u), c)", "row_of_gates(t, c)"),
+    ("conv3x3", "winograd_input", "array(q[0], q[1], q[1]", "array(q[0], q[0], q[1]"),
+    ("conv3x3", "winograd_output", "(bits & 12u) << 2u", "(bits & 12u) << 1u"),
+    ("conv3x3", "winograd_output", "max(v.z, v.w)) > 0.0", "max(v.z, v.w)) > -0.1"),
     ("relu", "relu", "x[i] > 0.0", "x[i] > -0.5"),
     // A transform at the wrong point, a lane too few.
     ("conv3x3", "winograd_output", "A * A * A * q", "A * A * B * q"),
