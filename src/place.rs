@@ -11,10 +11,14 @@ pub(crate) struct Place {
     pub(crate) buffer: usize,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+    /// Whether there are guards on both sides.
+    pub(crate) fenced: bool,
 }
 
 /// Bytes on both sides of a guarded tensor, a multiple of every device's binding alignment.
 pub(crate) const GUARD: u64 = 256;
+/// Where a tensor may begin in a buffer: every device can bind from there.
+const ALIGN: u64 = 256;
 pub(crate) fn too_large(gpu: &Gpu, what: &str) -> Error {
     Error::TooLarge(format!("{what} is too large for {}; try a smaller --size", gpu.info().name))
 }
@@ -57,34 +61,13 @@ pub(crate) fn dispatch(step: &Step) -> Option<&Dispatch> {
     }
 }
 
-/// When each tensor is alive; a tensor that is read before anything wrote it is an error of the recording.
-fn lifetimes(tape: &Tape, steps: &[Step]) -> Result<Vec<Option<Life>>> {
-    let mut lives: Vec<Option<Life>> = vec![None; tape.tensors.len()];
-    for (index, step) in steps.iter().enumerate() {
-        let mut touch = |tensor: Tensor, reads: bool, by: &dyn Fn() -> String| {
-            let declared = &tape.tensors[tensor.0];
-            if lives[tensor.0].is_none() && reads && matches!(declared.home, Home::Shared) {
-                let why = format!("`{}` is read before anything has written it", declared.label);
-                return Err(Error::shader(by(), why));
-            }
-            lives[tensor.0].get_or_insert(Life { first: index, last: index }).last = index;
-            Ok(())
-        };
-        match step {
-            Step::Dispatch(dispatch) => {
-                let layout = tape.gpu.layout(&dispatch.source)?;
-                for (name, View { tensor, .. }) in &dispatch.bound {
-                    let access = layout.bindings.iter().find(|b| b.name == *name).map(|b| b.access);
-                    touch(*tensor, access != Some(Access::Write), &|| dispatch.source.label())?;
-                }
-            }
-            Step::Copy { from, to, .. } => {
-                touch(*from, true, &|| "copy".to_owned())?;
-                touch(*to, false, &|| "copy".to_owned())?;
-            }
-        }
-    }
-    Ok(lives)
+/// What a tensor's use forbids.
+#[derive(Clone, Default)]
+struct Use {
+    /// When it is alive; `None` if no step touches it.
+    life: Option<Life>,
+    /// Tensors that some dispatch reads while it writes this one, or the reverse: wgpu refuses that within a buffer.
+    apart: Vec<usize>,
 }
 
 /// First and last step that touch a tensor.
@@ -94,13 +77,88 @@ struct Life {
     last: usize,
 }
 
+impl Life {
+    fn meets(self, other: Life) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// How each tensor is used; a tensor that is read before anything wrote it is an error of the recording.
+fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
+    let mut uses = vec![Use::default(); tape.tensors.len()];
+    for (index, step) in steps.iter().enumerate() {
+        let mut touch = |tensor: Tensor, reads: bool, by: &dyn Fn() -> String| {
+            let declared = &tape.tensors[tensor.0];
+            if uses[tensor.0].life.is_none() && reads && matches!(declared.home, Home::Shared) {
+                let why = format!("`{}` is read before anything has written it", declared.label);
+                return Err(Error::shader(by(), why));
+            }
+            uses[tensor.0].life.get_or_insert(Life { first: index, last: index }).last = index;
+            Ok(())
+        };
+        match step {
+            Step::Dispatch(dispatch) => {
+                let layout = tape.gpu.layout(&dispatch.source)?;
+                let writes = |name: &str| {
+                    let access = layout.bindings.iter().find(|b| b.name == name).map(|b| b.access);
+                    access == Some(Access::Write)
+                };
+                for (name, View { tensor, .. }) in &dispatch.bound {
+                    touch(*tensor, !writes(name), &|| dispatch.source.label())?;
+                }
+                for (name, view) in &dispatch.bound {
+                    let others = dispatch.bound.iter().filter(|(other, _)| writes(other) != writes(name));
+                    uses[view.tensor.0].apart.extend(others.map(|(_, other)| other.tensor.0));
+                }
+            }
+            Step::Copy { from, to, .. } => {
+                touch(*from, true, &|| "copy".to_owned())?;
+                touch(*to, false, &|| "copy".to_owned())?;
+            }
+        }
+    }
+    uses.iter_mut().for_each(|used| {
+        used.apart.sort_unstable();
+        used.apart.dedup();
+    });
+    Ok(uses)
+}
+
 /// A buffer to be allocated, or one that is given.
 pub(crate) struct Room {
     /// Index of the tensor it was made for, the largest of its tenants.
     pub(crate) owner: usize,
     pub(crate) bytes: u64,
-    /// When its tenants are alive; `None` if it is not shared.
-    tenants: Option<Vec<Life>>,
+    /// Who lives there, when and where; `None` if it is not shared.
+    tenants: Option<Vec<Tenant>>,
+}
+
+struct Tenant {
+    tensor: usize,
+    life: Life,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Room {
+    /// The first place that is free during all of a life.
+    fn place(&self, life: Life, bytes: u64, used: &Use) -> Option<u64> {
+        let tenants = self.tenants.as_ref()?;
+        if tenants.iter().any(|t| used.apart.binary_search(&t.tensor).is_ok()) {
+            return None;
+        }
+        let mut taken: Vec<_> =
+            tenants.iter().filter(|t| t.life.meets(life)).map(|t| (t.offset, t.offset + t.bytes)).collect();
+        taken.sort_unstable();
+        let mut offset = 0;
+        for (start, end) in taken {
+            if offset + bytes <= start {
+                break;
+            }
+            offset = offset.max(end.next_multiple_of(ALIGN));
+        }
+        (offset + bytes <= self.bytes).then_some(offset)
+    }
 }
 
 /// Which tensor lives where.
@@ -110,39 +168,45 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// Gives every tensor that is used its place. Large tensors choose first; a tensor moves into the first buffer
-    /// whose other tenants are never alive together with it. Whole buffers are shared, rather than parts of one
-    /// arena, because wgpu tracks whole buffers.
+    /// Gives every tensor that is used its place. Large tensors choose first; a tensor moves into the first buffer that
+    /// has room for it as long as it lives and whose other tenants it never has to be bound against. There are several
+    /// buffers rather than one arena because wgpu tracks whole buffers.
     pub(crate) fn new(tape: &Tape, steps: &[Step], guarded: bool) -> Result<Self> {
-        let lives = lifetimes(tape, steps)?;
+        let uses = uses(tape, steps)?;
         let mut order: Vec<usize> = (0..tape.tensors.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(tape.tensors[*i].len));
         let mut placement = Self { places: vec![None; tape.tensors.len()], buffers: Vec::new() };
         for i in order {
             let tensor = &tape.tensors[i];
             let bytes = (tensor.len as u64 * 4).max(4);
-            let life = match (&tensor.home, lives[i]) {
+            let life = match (&tensor.home, uses[i].life) {
                 (Home::Shared, None) => continue,
                 (Home::Shared, Some(life)) if !guarded => Some(life),
                 _ => None,
             };
-            let free = |room: &Room| match (life, &room.tenants) {
-                (Some(life), Some(others)) if tape.tensors[room.owner].texels == tensor.texels => {
-                    others.iter().all(|o| o.last < life.first || life.last < o.first)
-                }
-                _ => false,
-            };
             let fenced = guarded && !tensor.texels && !matches!(tensor.home, Home::Given(_));
-            let offset = if fenced { GUARD } else { 0 };
-            let buffer = placement.buffers.iter().position(free).unwrap_or_else(|| {
+            // A texture is bound as a whole.
+            let extent = |room: &Room| if tensor.texels { room.bytes } else { bytes };
+            let found = life.and_then(|life| {
+                let mut rooms = placement.buffers.iter().enumerate();
+                rooms.find_map(|(index, room)| {
+                    let same_kind = tape.tensors[room.owner].texels == tensor.texels;
+                    let offset = room.place(life, extent(room), &uses[i]).filter(|_| same_kind)?;
+                    Some((index, offset))
+                })
+            });
+            let (buffer, offset) = found.unwrap_or_else(|| {
+                let offset = if fenced { GUARD } else { 0 };
                 let (bytes, tenants) = (bytes + 2 * offset, life.map(|_| Vec::new()));
                 placement.buffers.push(Room { owner: i, bytes, tenants });
-                placement.buffers.len() - 1
+                (placement.buffers.len() - 1, offset)
             });
-            if let Some(tenants) = &mut placement.buffers[buffer].tenants {
-                tenants.extend(life);
+            let room = &mut placement.buffers[buffer];
+            let bytes_taken = extent(room);
+            if let (Some(tenants), Some(life)) = (&mut room.tenants, life) {
+                tenants.push(Tenant { tensor: i, life, offset, bytes: bytes_taken });
             }
-            placement.places[i] = Some(Place { buffer, offset, bytes });
+            placement.places[i] = Some(Place { buffer, offset, bytes, fenced });
         }
         Ok(placement)
     }
@@ -162,7 +226,7 @@ pub(crate) fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range
     }
     let range = range.clone().unwrap_or(0..tape.tensors[tensor.0].len);
     let (offset, mut bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
-    if place.offset == GUARD {
+    if place.fenced {
         // A driver drops what is written beyond a binding, so the guard must be inside it to be hit.
         bytes += GUARD;
     }
@@ -170,7 +234,7 @@ pub(crate) fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range
     if bytes > tape.gpu.max_binding() || !aligned {
         return Err(too_large(tape.gpu, &tape.tensors[tensor.0].label));
     }
-    Ok(Place { buffer: place.buffer, offset, bytes })
+    Ok(Place { offset, bytes, ..place })
 }
 
 /// Workgroups of a dispatch in each dimension.

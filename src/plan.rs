@@ -148,7 +148,7 @@ impl Plan {
             } else {
                 let (_, view) =
                     dispatch.bound.iter().find(|(name, _)| *name == binding.name).expect("checked");
-                let Place { buffer, offset, bytes } = window(tape, &self.places, view)?;
+                let Place { buffer, offset, bytes, .. } = window(tape, &self.places, view)?;
                 match &self.buffers[buffer] {
                     Memory::Buffer(buffer) => slice(buffer, offset, bytes),
                     Memory::Texels(texels) => wgpu::BindingResource::TextureView(&texels.view),
@@ -240,7 +240,7 @@ impl Plan {
     pub fn guards_overwritten(&self, gpu: &Gpu) -> Result<Vec<&str>> {
         let mut hit = Vec::new();
         for (index, label) in self.labels.iter().enumerate() {
-            let Some((buffer, place)) = self.find(Tensor(index)).filter(|(_, p)| p.offset == GUARD) else {
+            let Some((buffer, place)) = self.find(Tensor(index)).filter(|(_, p)| p.fenced) else {
                 continue;
             };
             let words = gpu.download(buffer, (buffer.size() / 4) as usize)?;
