@@ -89,7 +89,8 @@ impl Gpu {
                 names.join(" and ")
             )));
         };
-        let optional = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F64;
+        let optional =
+            wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
         let request = wgpu::DeviceDescriptor {
             label: Some("impasto"),
             required_features: adapter.features() & optional,
@@ -190,6 +191,16 @@ impl Gpu {
     /// Whether shaders can compute with 64 bits.
     pub(crate) fn has_float64(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F64)
+    }
+
+    /// Whether shaders can be timed.
+    pub fn has_timestamps(&self) -> bool {
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Device memory that is allocated now, in bytes, whatever for; `None` where the backend does not tell.
+    pub fn allocated(&self) -> Option<u64> {
+        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
 
     #[doc(hidden)]

@@ -48,6 +48,7 @@
 //! - [`tune`] is the one place that chooses between variants of an op.
 #![warn(missing_docs)]
 
+pub mod bench;
 mod digest;
 pub mod error;
 pub mod fit;

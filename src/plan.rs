@@ -1,5 +1,8 @@
 //! The plan: a flat list of dispatches over placed buffers, replayed without allocation or decision.
 
+mod timing;
+mod traffic;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,10 +12,47 @@ use crate::kernel::{Access, Kernel};
 use crate::memory::Texels;
 use crate::place::{GUARD, Place, Placement, dispatch, ordered, too_large, window, workgroups};
 use crate::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
+pub(crate) use timing::{Timeline, Timers};
+pub(crate) use traffic::Pass;
 
 enum Ready {
-    Dispatch { label: String, kernel: Arc<Kernel>, bindings: wgpu::BindGroup, workgroups: [u32; 3] },
-    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Texture, rows: u32 },
+    Dispatch {
+        label: String,
+        /// The label of the op alone, and the entry point alone.
+        names: [String; 2],
+        kernel: Arc<Kernel>,
+        bindings: wgpu::BindGroup,
+        workgroups: [u32; 3],
+    },
+    Copy {
+        from: wgpu::Buffer,
+        offset: u64,
+        to: wgpu::Texture,
+        rows: u32,
+    },
+}
+
+impl Ready {
+    /// Records a copy, outside of passes.
+    fn encode_copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        let Self::Copy { from, offset, to, rows } = self else { return };
+        let layout = wgpu::TexelCopyBufferLayout {
+            offset: *offset,
+            bytes_per_row: Some(Texels::ROW as u32),
+            rows_per_image: None,
+        };
+        let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
+        let size = wgpu::Extent3d { width: Texels::WIDTH, height: *rows, depth_or_array_layers: 1 };
+        encoder.copy_buffer_to_texture(from, to.as_image_copy(), size);
+    }
+
+    /// Records a dispatch into a pass.
+    fn encode_dispatch(&self, pass: &mut wgpu::ComputePass) {
+        let Self::Dispatch { kernel, bindings, workgroups: [x, y, z], .. } = self else { return };
+        pass.set_pipeline(&kernel.pipeline);
+        pass.set_bind_group(0, bindings, &[]);
+        pass.dispatch_workgroups(*x, *y, *z);
+    }
 }
 
 /// Dispatches that are ready to be replayed, and the buffers they work on.
@@ -163,7 +203,8 @@ impl Plan {
         });
         let workgroups = workgroups(tape.gpu, dispatch, kernel.layout.workgroup)?;
         let label = format!("{} {}", dispatch.label, dispatch.source.label());
-        Ok(Ready::Dispatch { label, kernel, bindings, workgroups })
+        let names = [dispatch.label.clone(), format!("{}/{}", dispatch.source.file, dispatch.source.entry)];
+        Ok(Ready::Dispatch { label, names, kernel, bindings, workgroups })
     }
 
     /// Encodes one run of the plan: one compute pass, unless a step copies to a texture, which passes cannot do.
@@ -171,24 +212,12 @@ impl Plan {
         let mut steps = self.steps.iter().peekable();
         while let Some(step) = steps.next() {
             match step {
-                Ready::Copy { from, offset, to, rows } => {
-                    let layout = wgpu::TexelCopyBufferLayout {
-                        offset: *offset,
-                        bytes_per_row: Some(Texels::ROW as u32),
-                        rows_per_image: None,
-                    };
-                    let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
-                    let size =
-                        wgpu::Extent3d { width: Texels::WIDTH, height: *rows, depth_or_array_layers: 1 };
-                    encoder.copy_buffer_to_texture(from, to.as_image_copy(), size);
-                }
+                Ready::Copy { .. } => step.encode_copy(encoder),
                 Ready::Dispatch { .. } => {
                     let mut pass = encoder.begin_compute_pass(&Default::default());
                     let mut next = Some(step);
-                    while let Some(Ready::Dispatch { kernel, bindings, workgroups: [x, y, z], .. }) = next {
-                        pass.set_pipeline(&kernel.pipeline);
-                        pass.set_bind_group(0, bindings, &[]);
-                        pass.dispatch_workgroups(*x, *y, *z);
+                    while let Some(dispatch) = next {
+                        dispatch.encode_dispatch(&mut pass);
                         next = steps.next_if(|step| matches!(step, Ready::Dispatch { .. }));
                     }
                 }

@@ -366,6 +366,22 @@ impl<'g> Session<'g> {
         self.plan.bytes() + self.target_bytes
     }
 
+    /// Bytes of the buffers through which the processor reads losses and pictures.
+    pub(crate) fn readback_bytes(&self) -> u64 {
+        let flights = self.in_flight.iter().flat_map(|f| std::iter::once(&f.readback).chain(&f.copy));
+        flights.chain(&self.spare).chain(&self.spare_copy).map(|readback| readback.buffer.size()).sum()
+    }
+
+    /// Lets [`Self::step`] do `n` iterations from here on, whatever the settings say.
+    pub(crate) fn allow(&mut self, n: usize) {
+        self.iterations = self.submitted + n;
+    }
+
+    /// What an iteration is.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// One line per dispatch and buffer of an iteration.
     pub fn describe(&self) -> String {
         self.plan.describe()

@@ -278,7 +278,7 @@ fn closed_pipes_are_no_failure() {
 fn help_names_every_command() {
     let studio = Studio::new();
     let help = String::from_utf8(studio.run("--help").stdout).unwrap();
-    for command in ["stylize", "devices", "check", "weights"] {
+    for command in ["stylize", "devices", "check", "bench", "weights"] {
         assert!(help.contains(command), "{help}");
         assert!(studio.run(&format!("{command} --help")).status.success());
     }

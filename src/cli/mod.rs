@@ -1,5 +1,6 @@
 //! Commands, exit codes, and the two streams: data goes to stdout, talk to stderr.
 
+mod bench;
 mod check;
 mod devices;
 mod interrupt;
@@ -37,6 +38,7 @@ enum Command {
     Stylize(Box<stylize::Options>),
     Devices(devices::Options),
     Check(check::Options),
+    Bench(bench::Options),
     Weights(weights::Options),
 }
 
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Stylize(options) => stylize::run(*options),
         Command::Devices(options) => devices::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Weights(options) => weights::run(&options),
     };
     match outcome {

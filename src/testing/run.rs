@@ -9,7 +9,7 @@ use crate::Result;
 use crate::gpu::Gpu;
 use crate::ops::mse::mse;
 use crate::ops::reduce::Slot;
-use crate::plan::Plan;
+use crate::plan::{Pass, Plan};
 use crate::tape::{Tape, Var};
 
 /// How a candidate is run.
@@ -68,11 +68,12 @@ impl Case {
         Ok(outcome)
     }
 
-    /// The case ready to be run again and again, without guards and with values in it: for measuring its time.
+    /// The case ready to be run again and again, without guards and with values in it, and its passes: for measuring their
+    /// time.
     ///
     /// # Errors
     /// Whatever keeps the candidate from running.
-    pub fn plan(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Plan> {
+    pub(crate) fn plan(&self, gpu: &Gpu, candidate: &Candidate) -> Result<(Plan, Vec<Pass>)> {
         let mut random = fastrand::Rng::with_seed(1);
         let draw = |input: &super::Input| {
             (0..input.shape.len()).map(|_| input.low + random.f32() * (input.high - input.low)).collect()
@@ -80,12 +81,13 @@ impl Case {
         let values: Vec<Vec<f32>> = self.inputs.iter().map(draw).collect();
         let mut tape = Tape::new(gpu);
         let (leaves, Recorded { y, starts }) = self.record(&mut tape, candidate, &values)?;
+        let passes = tape.passes()?;
         let plan = tape.finish()?;
         fill(gpu, &plan, &leaves, &starts);
         if let Some(grad) = y.grad {
             plan.write(gpu, grad, &vec![1.0; y.shape.len()]);
         }
-        Ok(plan)
+        Ok((plan, passes))
     }
 
     /// Records the inputs and the candidate, and keeps what is read later.

@@ -18,7 +18,7 @@ use impasto::snapshot::Snapshot;
 
 use self::job::{Ending, Job};
 use self::many::{Item, Target};
-pub use self::options::Options;
+pub use self::options::{Machine, Options};
 use self::shared::Shared;
 use super::{INTERRUPTED, interrupt};
 

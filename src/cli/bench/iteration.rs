@@ -1,0 +1,82 @@
+//! What was measured of iterations, as a table.
+
+use std::fmt::Write as _;
+
+use impasto::bench::{Breakdown, Iteration, Part};
+
+use super::compare::Ratios;
+use super::startup::Startup;
+use super::title;
+
+/// Layers that take less than this share are left to `--json`.
+const SMALL: f64 = 0.005;
+
+pub fn table(
+    device: &serde_json::Value,
+    measured: &Iteration,
+    startup: &Startup,
+    ratios: Option<&Ratios>,
+) -> String {
+    let Iteration { width, height, ms, block: [count, blocks], gflops, .. } = measured;
+    let memory = &measured.memory;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let mut text = title(device) + "\n";
+    let _ = writeln!(
+        text,
+        "{width} x {height}: {ms:.2} ms per iteration, {gflops:.1} GFLOP/s (median of {blocks} blocks of {count})"
+    );
+    let _ = writeln!(
+        text,
+        "memory: {:.1} MiB, of which {:.1} MiB are the network; {:.0} bytes per pixel, {:.0} without the network",
+        mib(memory.total),
+        mib(memory.network),
+        memory.total_per_pixel,
+        memory.session_per_pixel,
+    );
+    if let Some(allocated) = memory.allocated {
+        let _ = writeln!(text, "the allocator holds {:.1} MiB", mib(allocated));
+    }
+    let _ = writeln!(
+        text,
+        "from the start of the process to the first iteration: {:.0} ms cold, {:.0} ms warm",
+        startup.cold_ms, startup.warm_ms
+    );
+    match &measured.breakdown {
+        None => text.push_str("this device cannot time shaders, so there is no breakdown"),
+        Some(breakdown) => explain(&mut text, breakdown),
+    }
+    if let Some(ratios) = ratios {
+        compare(&mut text, ratios);
+    }
+    text
+}
+
+fn compare(text: &mut String, Ratios { ms, kernels, memory }: &Ratios) {
+    let _ = write!(text, "\n\n{:32} times those of the earlier report", "now");
+    for (name, ratio) in kernels {
+        let _ = write!(text, "\n{name:32} {ratio:8.2}");
+    }
+    let _ = write!(text, "\n{:32} {ms:8.2}\n{:32} {memory:8.2}", "one iteration", "memory");
+}
+
+fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, .. }: &Breakdown) {
+    let line = |name: &str, dispatches: &str, part: f64| {
+        format!("{name:32} {dispatches:>10} {part:10.3} {:7.1} %", 100.0 * part / ms)
+    };
+    let mut section = |title: &str, parts: &[Part], least: f64| {
+        let _ = writeln!(text, "\n{title:32} dispatches         ms     share");
+        let (shown, small): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.ms >= least * ms);
+        for part in shown {
+            let _ = writeln!(text, "{}", line(&part.name, &part.dispatches.to_string(), part.ms));
+        }
+        if !small.is_empty() {
+            let (count, sum) = small.iter().fold((0, 0.0), |(n, sum), p| (n + p.dispatches, sum + p.ms));
+            let _ = writeln!(text, "{}", line("smaller ones", &count.to_string(), sum));
+        }
+        let _ = writeln!(text, "{}", line("rest: between them and around", "", *rest));
+        let _ = writeln!(text, "{}", line("one iteration with time stamps", "", *ms));
+    };
+    section("kernel", kernels, 0.0);
+    section("layer or loss", layers, SMALL);
+    text.truncate(text.trim_end().len());
+}

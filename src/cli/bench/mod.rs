@@ -1,0 +1,157 @@
+//! `impasto bench`: how fast this machine is, op by op or in whole iterations.
+
+mod compare;
+mod iteration;
+mod ops;
+mod startup;
+
+use std::path::PathBuf;
+
+use impasto::bench::Measured;
+use impasto::gpu::Gpu;
+use impasto::picture::Size;
+use impasto::settings::Settings;
+use impasto::vgg::Vgg;
+use serde_json::{Value, json};
+
+use self::compare::Earlier;
+use super::print;
+use super::stylize::Machine;
+
+/// Measure every op and variant on this machine's adapter, or whole iterations
+#[derive(clap::Args)]
+pub struct Options {
+    /// Time whole iterations, and what they consist of, instead of single ops
+    #[arg(long)]
+    iteration: bool,
+
+    /// Only what contains this, as the table names it: `gram`, `conv3x3 tiled`, `winograd 256 48x72`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "iteration"
+    )]
+    op: String,
+
+    /// Size of the picture: `N` for a square, or `WxH` [default: 512, on the processor 288x192]
+    #[arg(long, value_name = "N|WxH")]
+    size: Option<Size>,
+
+    #[command(flatten)]
+    machine: Machine,
+
+    /// Print a JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+
+    /// Compare with what `--json` printed earlier, as ratios of times: below 1 is faster now
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+
+    /// Do one iteration, print a line, and end
+    #[arg(long, hide = true, requires = "iteration")]
+    first: bool,
+}
+
+impl Options {
+    /// Width and height that are measured.
+    fn size(&self, gpu: &Gpu) -> (usize, usize) {
+        match self.size {
+            None if gpu.is_software() => (288, 192),
+            None => (512, 512),
+            Some(Size::Longest(side)) => (side, side),
+            Some(Size::Exact { width, height }) => (width, height),
+        }
+    }
+}
+
+pub fn run(options: &Options) -> anyhow::Result<u8> {
+    let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
+    let settings = Settings::default();
+    let (gpu, vgg) = options.machine.open(&settings)?;
+    let size = options.size(&gpu);
+    let device = device(&gpu, &vgg);
+    if options.first {
+        impasto::bench::first(&gpu, &vgg, &settings, size)?;
+        print("first")?;
+    } else if options.iteration {
+        let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
+        let ratios = earlier.map(|earlier| earlier.iteration(&device, &measured)).transpose()?;
+        // The children should have the device for themselves.
+        drop((vgg, gpu));
+        let startup = startup::measure(size)?;
+        if options.json {
+            let mut report = json!({ "device": device, "iteration": measured, "startup": startup });
+            if let Some(ratios) = ratios {
+                report["ratios"] = serde_json::to_value(ratios)?;
+            }
+            print(&serde_json::to_string_pretty(&report)?)?;
+        } else {
+            print(&iteration::table(&device, &measured, &startup, ratios.as_ref()))?;
+        }
+    } else {
+        each_op(options, &gpu, &device, size, earlier.as_ref())?;
+    }
+    Ok(0)
+}
+
+/// Measures op by op.
+fn each_op(
+    options: &Options,
+    gpu: &Gpu,
+    device: &Value,
+    size: (usize, usize),
+    earlier: Option<&Earlier>,
+) -> anyhow::Result<()> {
+    let earlier = earlier.map(|earlier| earlier.ops(device, size)).transpose()?;
+    let ceilings = impasto::bench::ceilings(gpu)?;
+    if !options.json {
+        print(&title(device))?;
+        print(&ops::head(&ceilings, size, earlier.is_some()))?;
+    }
+    let mut all = Vec::new();
+    impasto::bench::ops(gpu, size, &options.op, &ceilings, |measured: Measured| -> anyhow::Result<()> {
+        let ratio = earlier.as_ref().and_then(|earlier| compare::ratio(&measured, earlier));
+        if options.json {
+            let mut value = serde_json::to_value(&measured)?;
+            if let Some(ratio) = ratio {
+                value["ratio"] = ratio.into();
+            }
+            all.push(value);
+            return Ok(());
+        }
+        all.push(Value::Null);
+        print(&ops::line(&measured, ratio))
+    })?;
+    if all.is_empty() {
+        let why =
+            format!("no op on this adapter has {:?} in `op variant size`; see `impasto bench`", options.op);
+        return Err(impasto::Error::Setting(why).into());
+    }
+    if options.json {
+        let (width, height) = size;
+        let report = json!({ "device": device, "size": [width, height], "ceilings": ceilings, "ops": all });
+        print(&serde_json::to_string_pretty(&report)?)?;
+    }
+    Ok(())
+}
+
+/// What was measured on.
+fn device(gpu: &Gpu, vgg: &Vgg) -> Value {
+    let info = gpu.info();
+    json!({
+        "name": info.name,
+        "backend": info.backend.to_string(),
+        "driver": format!("{} {}", info.driver, info.driver_info).trim(),
+        "variant": vgg.tuning().to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The same as a line.
+fn title(device: &Value) -> String {
+    let part = |key: &str| device[key].as_str().unwrap_or_default().to_owned();
+    format!("{}, {} ({})", part("name"), part("driver"), part("backend"))
+}

@@ -1,0 +1,34 @@
+//! What was measured of the ops, line by line as it comes.
+
+use impasto::bench::{Ceilings, Measured};
+
+/// The heads of the columns of [`line`].
+pub fn head(ceilings: &Ceilings, (width, height): (usize, usize), compared: bool) -> String {
+    format!(
+        "at best {:.1} GFLOP/s (multiply-add loop) and {:.2} GB/s (copy); maps as for a picture of {width} x {height}\n\n\
+         {:9} {:9} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7}{}",
+        ceilings.gflops,
+        ceilings.gbps,
+        "op",
+        "variant",
+        "size",
+        "pass",
+        "us",
+        "runs",
+        "GFLOP/s",
+        "GB/s",
+        "share",
+        if compared { "   ratio" } else { "" },
+    )
+}
+
+/// One measurement; `ratio` is its time over the earlier one.
+pub fn line(measured: &Measured, ratio: Option<f64>) -> String {
+    let Measured { op, case, variant, pass, us, runs, gflops, gbps, share, .. } = measured;
+    let gflops = gflops.map_or("-".into(), |gflops| format!("{gflops:.1}"));
+    let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:8.2}"));
+    let share = 100.0 * share;
+    format!(
+        "{op:9} {variant:9} {case:24} {pass:8} {us:11.1} {runs:5} {gflops:>9} {gbps:8.3} {share:5.1} %{ratio}"
+    )
+}

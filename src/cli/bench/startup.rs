@@ -1,0 +1,49 @@
+//! From the start of a process to its first iteration: with nothing cached, and again.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds from the start of a process until the losses of its first iteration are there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Startup {
+    /// Where neither this program nor the driver has cached anything. Drivers that take no other folder for their
+    /// caches may have.
+    pub cold_ms: f64,
+    /// Once more.
+    pub warm_ms: f64,
+}
+
+/// Where drivers and libraries look for the folder of their caches: the user's cache folder, Mesa, NVIDIA.
+const CACHES: [&str; 3] = ["XDG_CACHE_HOME", "MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
+
+/// Runs this program twice more, as it was called, with an empty folder for caches.
+pub fn measure((width, height): (usize, usize)) -> anyhow::Result<Startup> {
+    let caches = tempfile::tempdir().context("cannot make a folder for caches")?;
+    let once = || -> anyhow::Result<f64> {
+        let mut command = Command::new(std::env::current_exe().context("cannot find this program again")?);
+        command.args(std::env::args_os().skip(1)).arg("--first");
+        CACHES.iter().for_each(|name| {
+            command.env(name, caches.path());
+        });
+        let start = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start this program again")?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).context("cannot read from the program started")?;
+        }
+        let elapsed = start.elapsed();
+        if !child.wait()?.success() || line.trim() != "first" {
+            bail!("a first iteration at {width} x {height} failed in a process of its own");
+        }
+        Ok(elapsed.as_secs_f64() * 1e3)
+    };
+    Ok(Startup { cold_ms: once()?, warm_ms: once()? })
+}

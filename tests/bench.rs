@@ -1,0 +1,102 @@
+//! `impasto bench`: that what it reports belongs together. How fast anything is depends on the machine and is not tested.
+
+#[path = "support/studio.rs"]
+mod studio;
+
+use serde_json::Value;
+use studio::Studio;
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn the_parts_of_an_iteration_add_up() {
+    let studio = Studio::new();
+    let output = studio.run("bench --iteration --size 48x32 --json");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let iteration = &report["iteration"];
+    assert_eq!((number(&iteration["width"]), number(&iteration["height"])), (48.0, 32.0));
+    assert!(number(&iteration["ms"]) > 0.0 && number(&iteration["gflops"]) > 0.0);
+
+    let breakdown = &iteration["breakdown"];
+    let whole = number(&breakdown["ms"]);
+    for list in ["kernels", "layers"] {
+        let parts = breakdown[list].as_array().unwrap();
+        let sum: f64 = parts.iter().map(|part| number(&part["ms"])).sum();
+        assert!((sum + number(&breakdown["rest"]) - whole).abs() < 1e-6 * whole, "{list}: {breakdown}");
+        assert!(parts.iter().all(|part| number(&part["ms"]) >= 0.0 && number(&part["dispatches"]) >= 1.0));
+        // The greater part of the time must have a name.
+        assert!(sum > 0.1 * whole, "{list}: {breakdown}");
+    }
+    let names = |list: &str| -> Vec<&str> {
+        breakdown[list].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect()
+    };
+    assert!(names("kernels").contains(&"adam/step"), "{breakdown}");
+    assert!(names("layers").contains(&"conv5_1"), "{breakdown}");
+
+    let memory = &iteration["memory"];
+    let [network, session, total] = ["network", "session", "total"].map(|key| number(&memory[key]));
+    assert_eq!(network + session, total);
+    assert!((number(&memory["session_per_pixel"]) * 48.0 * 32.0 - session).abs() < 1.0);
+    // What the allocator holds is at least what was counted, or something was not counted that is there.
+    let allocated = number(&memory["allocated"]);
+    assert!(allocated >= total && allocated - total < 16e6, "{memory}");
+    assert!(number(&report["startup"]["cold_ms"]) > 0.0 && number(&report["startup"]["warm_ms"]) > 0.0);
+    assert_eq!(studio.files(), ["painting.png", "photo.png"]);
+}
+
+#[test]
+fn every_variant_of_an_op_is_measured_and_compared() {
+    let studio = Studio::new();
+    let run = |arguments: &str| -> Value {
+        let output = studio.run(&format!("bench --size 32x16 {arguments} --json"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let report = run("--op gram");
+    let ops = report["ops"].as_array().unwrap();
+    let ceilings = ["gflops", "gbps"].map(|key| number(&report["ceilings"][key]));
+    assert!(ceilings.iter().all(|ceiling| *ceiling > 0.0));
+    for variant in ["naive", "tiled"] {
+        for pass in ["forward", "backward"] {
+            let found = ops.iter().filter(|op| op["variant"] == variant && op["pass"] == pass).count();
+            assert_eq!(found, 5, "{variant} {pass}, one per block of the network");
+        }
+    }
+    for op in ops {
+        assert_eq!(op["op"], "gram");
+        let [us, gflops, gbps, share] = ["us", "gflops", "gbps", "share"].map(|key| number(&op[key]));
+        let nearer = (gflops / ceilings[0]).max(gbps / ceilings[1]);
+        assert!(us > 0.0 && number(&op["runs"]) >= 1.0 && (share - nearer).abs() <= 1e-9 * nearer, "{op}");
+    }
+    // The first block's map has 64 channels of 16 rows and 32 columns; its matrix 64 x 64 values.
+    let first = ops.iter().find(|op| op["variant"] == "naive" && op["pass"] == "forward").unwrap();
+    let moved = number(&first["gbps"]) * number(&first["us"]) * 1e3;
+    assert!((moved - 4.0 * (64.0 * 16.0 * 32.0 + 64.0 * 64.0)).abs() < 1.0, "{moved} bytes");
+
+    std::fs::write(studio.path("earlier.json"), report.to_string()).unwrap();
+    let compared = run("--op gram --compare earlier.json");
+    for op in compared["ops"].as_array().unwrap() {
+        let same = |then: &&Value| ["case", "variant", "pass"].iter().all(|key| then[key] == op[key]);
+        let then = ops.iter().find(same).unwrap();
+        let expected = number(&op["us"]) / number(&then["us"]);
+        assert!((number(&op["ratio"]) - expected).abs() <= 1e-9 * expected, "{op}");
+    }
+    studio.refuses(1, "about 32 x 16", "bench --op gram --size 16 --compare earlier.json");
+    studio.refuses(1, "bench --iteration --json", "bench --iteration --size 16 --compare earlier.json");
+}
+
+#[test]
+fn useless_requests_are_refused() {
+    let studio = Studio::new();
+    studio.refuses(2, "16 x 16", "bench --iteration --size 8");
+    studio.refuses(2, "size", "bench --iteration --size big");
+    studio.refuses(2, "no op", "bench --op sculpture");
+    studio.refuses(2, "--op", "bench --iteration --op gram");
+    studio.refuses(1, "missing.json", "bench --compare missing.json");
+    std::fs::write(studio.path("other.json"), "[1, 2]").unwrap();
+    studio.refuses(1, "no report", "bench --compare other.json");
+    studio.refuses(1, "no adapter is called", "bench --iteration --size 32 --adapter voodoo");
+}
