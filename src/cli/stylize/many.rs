@@ -330,7 +330,7 @@ mod tests {
             .iter()
             .map(|p| (1..=4).find(|part| Shard { part: *part, parts: 4 }.has(p)).unwrap())
             .collect();
-        assert_eq!(first, [1, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(first, [1, 2, 1, 4, 2, 2, 4, 1]);
     }
 
     #[test]
