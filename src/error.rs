@@ -73,6 +73,24 @@ impl Error {
         )
     }
 
+    /// The [`Error::Device`] of one that is gone, of which its driver says `text`.
+    pub(crate) fn lost_device(text: &str) -> Self {
+        if text.to_lowercase().contains("out of memory") {
+            return Self::full_device();
+        }
+        Self::Device(format!(
+            "the graphics device was lost ({}); try again, try a smaller --size, or update the driver",
+            text.trim()
+        ))
+    }
+
+    /// The [`Error::Device`] of one whose memory is full.
+    pub(crate) fn full_device() -> Self {
+        Self::Device(
+            "the graphics device is out of memory; try a smaller --size, or close other programs".into(),
+        )
+    }
+
     /// A [`Error::Picture`] about `path`.
     pub fn picture(path: &Path, why: impl Into<String>) -> Self {
         Self::Picture { path: path.to_owned(), why: why.into() }

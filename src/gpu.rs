@@ -99,8 +99,10 @@ impl Gpu {
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
             Error::Adapter(format!(
-                "cannot open adapter {}: {e}; update its driver, or choose another with --adapter",
-                adapter.get_info().name
+                "cannot open adapter {}: {}; close other programs that use it, update its driver, or choose another \
+                 with --adapter",
+                adapter.get_info().name,
+                e.to_string().trim_end_matches('.')
             ))
         })?;
         Ok(Self::from_device(device, queue))
@@ -116,23 +118,14 @@ impl Gpu {
         let (lost, other) = (fault.clone(), fault.clone());
         device.set_device_lost_callback(move |reason, text| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(
-                    &lost,
-                    Error::Device(format!(
-                        "the graphics device was lost ({}); try a smaller --size, or update the driver",
-                        text.trim()
-                    )),
-                );
+                keep(&lost, Error::lost_device(&text));
             }
         });
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             keep(
                 &other,
                 match error {
-                    wgpu::Error::OutOfMemory { .. } => Error::Device(
-                        "the graphics device is out of memory; try a smaller --size, or close other programs"
-                            .into(),
-                    ),
+                    wgpu::Error::OutOfMemory { .. } => Error::full_device(),
                     error => Error::Device(format!("the graphics driver refused a command: {error}")),
                 },
             );
@@ -386,18 +379,26 @@ impl Gpu {
 
     /// Waits for all submitted work.
     pub(crate) fn wait(&self) -> Result<()> {
-        self.finish_poll(self.device.poll(wgpu::PollType::wait_indefinitely()))
+        self.poll(wgpu::PollType::wait_indefinitely())
     }
 
     /// Waits for one submission, and for those before it.
     pub(crate) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let until = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.finish_poll(self.device.poll(until))
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
     }
 
-    fn finish_poll(&self, polled: Result<wgpu::PollStatus, wgpu::PollError>) -> Result<()> {
+    fn poll(&self, until: wgpu::PollType) -> Result<()> {
         self.check()?;
-        polled.map(drop).map_err(|e| Error::Device(format!("waiting for the graphics device failed: {e}")))
+        // wgpu panics where a device is lost while somebody waits for it; nothing of it is touched afterwards.
+        let poll = std::panic::AssertUnwindSafe(|| self.device.poll(until));
+        let polled = std::panic::catch_unwind(poll);
+        self.check()?;
+        match polled {
+            Ok(polled) => polled
+                .map(drop)
+                .map_err(|e| Error::Device(format!("waiting for the graphics device failed: {e}"))),
+            Err(_) => Err(Error::lost_device("while it was waited for")),
+        }
     }
 
     /// The first fault the driver reported since the last call, if any.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::Context;
 
+use impasto::picture;
+
 use super::{INTERRUPTED, talk};
 
 /// How often the user asked to stop.
@@ -19,11 +21,13 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     ctrlc::set_handler(move || match INTERRUPTS.fetch_add(1, Ordering::SeqCst) {
         0 if !RUNNING.load(Ordering::SeqCst) => {
             talk("interrupted before the first iteration; nothing is saved");
-            std::process::exit(INTERRUPTED.into());
+            end();
         }
         0 if quiet => {}
-        0 => talk("stopping after the running iterations; interrupt again to end at once without saving"),
-        _ => std::process::exit(INTERRUPTED.into()),
+        0 => talk(
+            "stopping after the running iterations and saving; interrupt again to end at once without that",
+        ),
+        _ => end(),
     })
     .context("cannot listen for Ctrl-C")?;
     #[cfg(unix)]
@@ -31,6 +35,18 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
         unsafe { ignore_hangup() }?;
     }
     Ok(())
+}
+
+/// Ends the program from beside whatever it is doing.
+fn end() -> ! {
+    picture::abandon_files();
+    // Not `exit`, which takes down the driver's libraries while other threads are inside them.
+    #[cfg(unix)]
+    unsafe {
+        nix::libc::_exit(INTERRUPTED.into())
+    }
+    #[cfg(not(unix))]
+    std::process::exit(INTERRUPTED.into())
 }
 
 /// Ignores the end of the terminal, and tells whether that was so before.

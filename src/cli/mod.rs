@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod devices;
+mod fault;
 mod interrupt;
 mod progress;
 mod stylize;
@@ -52,13 +53,13 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let outcome = match cli.command {
+    let outcome = fault::guarded(|| match cli.command {
         Command::Stylize(options) => stylize::run(*options),
         Command::Devices(options) => devices::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Weights(options) => weights::run(&options),
-    };
+    });
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -4,8 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
+use super::part::{Part, folder, sweep};
 use crate::error::{Error, Result};
 
 /// Symbolic links followed before they are taken for a circle, as Linux does.
@@ -21,23 +20,30 @@ const MAX_LINKS: usize = 40;
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |why| Error::write(path, why);
     let target = target(path).map_err(fail)?;
-    let mut file = beside(&target).map_err(fail)?;
+    let part = beside(&target).map_err(fail)?;
+    let mut file = part.file();
     let written = file.write_all(bytes).and_then(|()| match fs::metadata(&target) {
-        Ok(old) => file.as_file().set_permissions(old.permissions()),
+        Ok(old) => file.set_permissions(old.permissions()),
         Err(_) => Ok(()),
     });
     // Without this, a power cut after the rename could leave an empty file under the final name.
-    written.and_then(|()| file.as_file().sync_all()).map_err(|e| fail(explain(&e)))?;
-    file.persist(&target).map(drop).map_err(|e| fail(explain(&e.error)))
+    written.and_then(|()| file.sync_all()).map_err(|e| fail(explain(&e)))?;
+    part.persist(&target).map_err(|e| fail(explain(&e)))
 }
 
-/// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target.
+/// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target. What
+/// processes that were killed left there is removed.
 ///
 /// # Errors
 /// [`Error::Write`] says what stands in the way.
 pub fn check_replaceable(path: &Path) -> Result<()> {
-    let check = || target(path).and_then(|target| beside(&target));
-    check().map(drop).map_err(|why| Error::write(path, why))
+    let check = || {
+        let target = target(path)?;
+        beside(&target)?;
+        sweep(&target);
+        Ok(())
+    };
+    check().map_err(|why: String| Error::write(path, why))
 }
 
 /// Whether two paths lead to one file, be it there or only meant.
@@ -75,22 +81,20 @@ fn target(path: &Path) -> Result<PathBuf, String> {
 }
 
 /// An empty file in the folder of `target`, where renaming it to `target` is possible; removed when dropped.
-fn beside(target: &Path) -> Result<NamedTempFile, String> {
+fn beside(target: &Path) -> Result<Part, String> {
     let folder = folder(target);
     if !folder.is_dir() {
         return Err(format!("there is no folder {}; create it first", folder.display()));
     }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".impasto-").suffix(".part");
-    // Temporary files are private by default; this one becomes a normal file, so the umask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(|e| explain(&e))
-}
-
-/// The folder a path is in; never empty, which would name nothing.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    let part = Part::beside(target).map_err(|e| explain(&e))?;
+    if part.is_stuck(target) {
+        return Err(
+            "it belongs to another user, and its folder keeps others from replacing it; choose another \
+                    name or folder"
+                .into(),
+        );
+    }
+    Ok(part)
 }
 
 fn explain(e: &io::Error) -> String {
@@ -101,6 +105,11 @@ fn explain(e: &io::Error) -> String {
         ErrorKind::ReadOnlyFilesystem => "its disk is read-only; choose another folder".to_owned(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "its disk is full; free some space or choose another folder".to_owned()
+        }
+        ErrorKind::FileTooLarge => {
+            "it becomes larger than the system allows files to be (see `ulimit -f`); raise that \
+                                    limit, choose another folder or a smaller --size"
+                .to_owned()
         }
         _ => format!("the system says: {e}; choose another name or folder"),
     }

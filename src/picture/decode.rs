@@ -32,10 +32,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let format = recognise(bytes)?;
     let mut notes = Vec::new();
     let mut inks = false;
+    let mut end = None;
     if format == Format::Jpeg {
         let Some(outline) = jpeg::outline(bytes) else {
             return Err(format!("it is cut short: its data stop before their end marker; {DAMAGED}"));
         };
+        end = Some(outline.end);
         inks = outline.components == 4;
         if inks && !outline.adobe {
             return Err(UNMARKED_INKS.into());
@@ -66,6 +68,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     decoder.set_limits(limits).map_err(explain)?;
 
     let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    if end.is_some_and(|end| differs(&image, &jpeg::continued(bytes, end))) {
+        return Err(format!("it is cut short: its end marker comes before the end of its pixels; {DAMAGED}"));
+    }
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);
     }
@@ -88,6 +93,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
         notes.push(EXIF_NOTE.to_owned());
     }
     Ok(Picture { width, height, rgb: colour, alpha, exif: exif.exif, source: None, notes })
+}
+
+/// Whether this JPEG, which was accepted before in another form, gives other samples.
+fn differs(image: &DynamicImage, jpeg: &[u8]) -> bool {
+    let again = JpegDecoder::new(Cursor::new(jpeg)).and_then(DynamicImage::from_decoder);
+    again.map_or(true, |again| again.as_bytes() != image.as_bytes())
 }
 
 /// The comment that the file carries, where [`Picture::save`] puts records.

@@ -7,6 +7,8 @@ pub(super) struct Outline {
     pub components: u8,
     /// Whether Adobe's marker is there. Where it is, the four inks are stored inverted.
     pub adobe: bool,
+    /// Where the end-of-image marker begins. Other pictures may follow it.
+    pub end: usize,
 }
 
 /// `None` if the file stops before its end-of-image marker.
@@ -14,7 +16,7 @@ pub(super) struct Outline {
 /// Decoders fill what is missing with gray and report success, which is right for a browser that shows a
 /// picture while it loads and wrong for a program that works on it for minutes.
 pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
-    let mut outline = Outline { components: 0, adobe: false };
+    let mut outline = Outline { components: 0, adobe: false, end: 0 };
     let mut at = 0;
     loop {
         // Inside entropy-coded data 0xFF is followed by 0 or a restart marker; fill bytes repeat 0xFF.
@@ -26,7 +28,7 @@ pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
         at += next + 2;
         match marker {
             0xd8 => continue,
-            0xd9 => return Some(outline),
+            0xd9 => return Some(Outline { end: at - 2, ..outline }),
             _ => {}
         }
         let length = usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
@@ -39,4 +41,23 @@ pub(super) fn outline(bytes: &[u8]) -> Option<Outline> {
         }
         at += length;
     }
+}
+
+/// What a scan that is not over goes on with: no marker, and bits that no decoder could take for nothing.
+const MORE: [u8; 64] = {
+    let mut more = [0; 64];
+    let mut i = 0;
+    while i < more.len() {
+        more[i] = (i * 89 + 45) as u8 & 0x7f;
+        i += 1;
+    }
+    more
+};
+
+/// The file with more data put before the end-of-image marker that is at `end`.
+///
+/// To a picture that is whole by then they mean nothing. One that was cut and closed by a marker, as some programs and
+/// cameras do, goes on with them, and so turns out different.
+pub(super) fn continued(bytes: &[u8], end: usize) -> Vec<u8> {
+    [&bytes[..end], &MORE, &[0xff, 0xd9]].concat()
 }

@@ -6,6 +6,7 @@ mod encode;
 mod exif;
 mod icc;
 mod jpeg;
+mod part;
 mod resize;
 mod save;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::path::Path;
 pub use atomic::{check_replaceable, replace_file, same_file};
 pub(crate) use decode::comment;
 pub use exif::Exif;
+pub use part::abandon_files;
 pub use resize::{Size, contact_sheet};
 pub use save::{Format, SaveOptions, check_writable};
 

@@ -126,7 +126,7 @@ impl Picture {
     ///
     /// [`replace_file`]: super::replace_file
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
-        let format = check_writable(path)?;
+        let format = Format::of(path)?;
         options.check(path)?;
         let bytes = self.encode(format, options).map_err(|why| Error::write(path, why))?;
         atomic::replace_file(path, &bytes)

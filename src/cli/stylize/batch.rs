@@ -43,7 +43,6 @@ pub fn run(
     if let Some(item) = items.first() {
         item.outputs.save.check(&item.outputs.result)?;
     }
-    interrupt::listen(options.record.quiet)?;
 
     let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
     let mut batch = Batch { options, settings, repeated, shared: None, summary, of, told };

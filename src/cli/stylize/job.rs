@@ -181,8 +181,10 @@ impl Job<'_> {
         progress.finish();
         if let Err(error) = finished {
             // What led here may show in the losses.
-            self.outputs.save_losses(&log)?;
-            return Err(error.into());
+            if let Err(other) = self.outputs.save_losses(&log) {
+                talk(&format!("error: {other:#}"));
+            }
+            return Err(self.outputs.with_way_on(error).into());
         }
         Ok(Painted { log, interrupted, told })
     }

@@ -23,6 +23,7 @@ use self::shared::Shared;
 use super::{INTERRUPTED, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
+    interrupt::listen(options.record.quiet)?;
     // Everything that can be refused is refused before the first second of work.
     let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
     repeated.as_ref().map_or(Ok(()), |record| options.adopt(record))?;
@@ -36,7 +37,6 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         Target::File(file) => {
             let item = options.one(options.content.clone(), file);
             check(options, &item)?;
-            interrupt::listen(options.record.quiet)?;
             let content = Picture::open(&item.content)?;
             let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
             let shared = Shared::open(options, &settings)?;

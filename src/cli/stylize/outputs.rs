@@ -107,6 +107,17 @@ impl Outputs {
         }
     }
 
+    /// What ended a run, and how to go on where the device was the reason and a checkpoint is there.
+    /// Of many pictures, the same command goes on by itself.
+    pub fn with_way_on(&self, error: Error) -> Error {
+        match (error, &self.checkpoint) {
+            (Error::Device(why), Some(path)) if self.unfinished.is_none() && path.exists() => Error::Device(
+                format!("{why}; then go on from the checkpoint with --resume {}", path.display()),
+            ),
+            (error, _) => error,
+        }
+    }
+
     /// Writes the contact sheet, if there shall be one.
     pub fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
         let Some(path) = &self.contact_sheet else { return Ok(()) };

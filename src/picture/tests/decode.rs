@@ -238,7 +238,10 @@ fn a_file_cut_short_anywhere_is_refused() {
     for length in 2..jpeg.len() {
         assert_eq!(jpeg::outline(&jpeg[..length]), None);
     }
-    assert_eq!(jpeg::outline(&jpeg), Some(jpeg::Outline { components: 3, adobe: false }));
+    assert_eq!(
+        jpeg::outline(&jpeg),
+        Some(jpeg::Outline { components: 3, adobe: false, end: jpeg.len() - 2 })
+    );
 }
 
 #[test]
@@ -306,5 +309,30 @@ proptest! {
             prop_assert_eq!(p.rgb.len(), 3 * p.width * p.height);
             prop_assert!(p.rgb.iter().all(|v| (0.0..=1.0).contains(v)));
         }
+    }
+}
+
+/// As some programs and cameras leave it: closed by the marker that says that all is there.
+#[test]
+fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
+    let bytes = include_bytes!("../../../assets/photo.jpg");
+    let whole = Picture::from_bytes("whole", bytes).unwrap();
+    let end = bytes.len() - 2;
+    for cut in [end / 100, end / 10, end / 2, end - 900] {
+        let bytes = [&bytes[..end - cut], &[0xff, 0xd9]].concat();
+        let text = Picture::from_bytes("cut", &bytes).unwrap_err().to_string();
+        assert!(
+            text.contains("it is cut short: its end marker comes before the end of its pixels; "),
+            "{text}"
+        );
+    }
+    // What follows the end, as phones put a second picture there, is no part of it.
+    let followed = [bytes.as_slice(), bytes].concat();
+    assert!(Picture::from_bytes("whole", &followed).unwrap().rgb == whole.rgb);
+    for bytes in [
+        include_bytes!("../../../assets/painting.jpg").as_slice(),
+        include_bytes!("../../../assets/coffee.jpg"),
+    ] {
+        Picture::from_bytes("whole", bytes).unwrap();
     }
 }

@@ -231,3 +231,36 @@ fn replacing_leaves_nothing_behind() {
     let missing = dir.path().join("none").join("a.json");
     assert_refused(replace_file(&missing, b"three"), &missing, "there is no folder");
 }
+
+#[cfg(unix)]
+#[test]
+fn only_what_nobody_writes_any_more_is_swept() {
+    use super::super::part::{Part, sticks};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.png");
+    let part = Part::beside(&path).unwrap();
+    let [used] = names(dir.path()).try_into().unwrap();
+    let left = format!("{}left.part", &used[..used.rfind('-').unwrap() + 1]);
+    fs::write(dir.path().join(&left), "half").unwrap();
+    fs::write(dir.path().join("kept.part"), "").unwrap();
+    // Another picture's is left to that one's next run.
+    check_writable(&dir.path().join("b.png")).unwrap();
+    assert_eq!(names(dir.path()).len(), 3);
+    check_writable(&path).unwrap();
+    let mut expected = vec![used, "kept.part".into()];
+    expected.sort();
+    assert_eq!(names(dir.path()), expected);
+    part.persist(&path).unwrap();
+    assert_eq!(names(dir.path()), ["a.png", "kept.part"]);
+
+    // Whose the folder is, whose the file, and who asks.
+    for (mode, users, stuck) in [
+        (0o1777, [1, 2, 3], true),
+        (0o777, [1, 2, 3], false),
+        (0o1777, [3, 2, 3], false),
+        (0o1777, [1, 3, 3], false),
+        (0o1777, [1, 2, 0], false),
+    ] {
+        assert_eq!(sticks(mode, users[0], users[1], users[2]), stuck, "{mode:o} {users:?}");
+    }
+}
