@@ -5,6 +5,7 @@ struct Params {
     h: u32,
     scale_r: f32, scale_g: f32, scale_b: f32,
     offset_r: f32, offset_g: f32, offset_b: f32,
+    unscale: f32,  // by which the gradient is multiplied, to undo the scale of the network's gradients
 }
 
 const ACCUMULATE: bool = false;
@@ -31,7 +32,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     let channel = id.x / params.w;
     let scale = array<f32, 3>(params.scale_r, params.scale_g, params.scale_b);
     let i = id.y * 3u * params.w + id.x;
-    var d = scale[channel] * dy[i];
+    var d = params.unscale * scale[channel] * dy[i];
     if ACCUMULATE { d += dx[i]; }
     dx[i] = d;
 }

@@ -10,17 +10,25 @@ struct Params {
     c_out: u32,
 }
 
+alias X = f32;  // how x and dx are stored
+alias Y = f32;  // how y and dy are stored
+const HALF: bool = false;  // whether one of them is f16
+
 const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
-@group(0) @binding(3) var<storage, read> x: array<f32>;         // h_in x c_in x w
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // h x c_out x w
-@group(0) @binding(5) var<storage, read> dy: array<f32>;        // h_in x c_out x w
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(3) var<storage, read> x: array<X>;           // h_in x c_in x w
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w
+@group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w
+@group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
+@group(0) @binding(7) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
+
+// Half precision stays finite.
+fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // The input row and column under tap k of output pixel (row, column), if it is inside the map.
 fn at(row: u32, column: u32, tap: u32) -> vec3u {
@@ -40,12 +48,12 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         for (var tap = 0u; tap < 9u; tap++) {
             let p = at(row, column, tap);
             if p.z == 1u {
-                sum += weights[(tap * params.c_in + c) * params.c_out + id.y] * x[(p.x * params.c_in + c) * params.w + p.y];
+                sum += weights[(tap * params.c_in + c) * params.c_out + id.y] * f32(x[(p.x * params.c_in + c) * params.w + p.y]);
             }
         }
     }
     if RELU { sum = max(sum, 0.0); }
-    y[(row * params.c_out + id.y) * params.w + column] = sum;
+    y[(row * params.c_out + id.y) * params.w + column] = to_y(sum);
 }
 
 @compute @workgroup_size(64)
@@ -58,12 +66,12 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         for (var tap = 0u; tap < 9u; tap++) {
             let p = at(row, column, tap);
             let i = (p.x * params.c_out + c) * params.w + p.y;
-            if p.z == 1u && (!RELU || kept[i] > 0.0) {
-                sum += weights[((8u - tap) * params.c_in + id.y) * params.c_out + c] * dy[i];
+            if p.z == 1u && (!RELU || f32(kept[i]) > 0.0) {
+                sum += weights[((8u - tap) * params.c_in + id.y) * params.c_out + c] * f32(dy[i]);
             }
         }
     }
     let i = (row * params.c_in + id.y) * params.w + column;
-    if ACCUMULATE { sum += dx[i]; }
-    dx[i] = sum;
+    if ACCUMULATE { sum += f32(dx[i]); }
+    dx[i] = to_x(sum);
 }

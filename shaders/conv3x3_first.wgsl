@@ -10,17 +10,25 @@ struct Params {
     c_out: u32,
 }
 
+alias X = f32;  // how x and dx are stored
+alias Y = f32;  // how y and dy are stored
+const HALF: bool = false;  // whether one of them is f16
+
 const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 // c_out x 8 texels in rows of 256, the numbers of an output channel: 3 x 3 x 3 weights, bias, 0, 0, 0, 0
 @group(0) @binding(1) var weights: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;         // h_in x 3 x w
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c_out x w
-@group(0) @binding(4) var<storage, read> dy: array<f32>;        // h_in x c_out x w
-@group(0) @binding(5) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x 3 x w
+@group(0) @binding(2) var<storage, read> x: array<X>;           // h_in x 3 x w
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;     // h x c_out x w
+@group(0) @binding(4) var<storage, read> dy: array<Y>;          // h_in x c_out x w
+@group(0) @binding(5) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x 3 x w
+
+// Half precision stays finite.
+fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // The texel of weights of this lane.
 fn numbers(o: u32, lane: u32) -> vec4f {
@@ -44,14 +52,14 @@ fn inside(row: u32, column: u32) -> bool {
 
 fn pixel(row: u32, c: u32, column: u32) -> f32 {
     let ok = inside(row, column);
-    return select(0.0, x[select(0u, (row * 3u + c) * params.w + column, ok)], ok);
+    return select(0.0, f32(x[select(0u, (row * 3u + c) * params.w + column, ok)]), ok);
 }
 
 fn upstream(row: u32, c: u32, column: u32) -> f32 {
     let ok = inside(row, column);
     let i = select(0u, (row * params.c_out + c) * params.w + column, ok);
-    var d = select(0.0, dy[i], ok);
-    if RELU { d = select(0.0, d, kept[i] > 0.0); }
+    var d = select(0.0, f32(dy[i]), ok);
+    if RELU { d = select(0.0, d, f32(kept[i]) > 0.0); }
     return d;
 }
 
@@ -112,7 +120,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocatio
         if RELU { sum = max(sum, vec4f()); }
         let i = (row * params.c_out + o) * params.w + column;
         for (var k = 0u; k < 4u; k++) {
-            if row < params.h && column + k < params.w { y[i + k] = sum[k]; }
+            if row < params.h && column + k < params.w { y[i + k] = to_y(sum[k]); }
         }
     }
 }
@@ -136,8 +144,8 @@ fn store(row: u32, c: u32, column: u32, sum: mat4x4f) {
             if row + r < params.h && column + k < params.w {
                 let i = ((row + r) * 3u + c) * params.w + column + k;
                 var d = sum[r][k];
-                if ACCUMULATE { d += dx[i]; }
-                dx[i] = d;
+                if ACCUMULATE { d += f32(dx[i]); }
+                dx[i] = to_x(d);
             }
         }
     }

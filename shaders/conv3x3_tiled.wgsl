@@ -11,6 +11,10 @@ struct Params {
     c_out: u32,
 }
 
+alias X = f32;  // how x and dx are stored
+alias Y = f32;  // how y and dy are stored
+const HALF: bool = false;  // whether one of them is f16
+
 const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
@@ -22,14 +26,18 @@ const LANES: u32 = 32u;    // invocations beside each other, each with every 32n
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
-@group(0) @binding(3) var<storage, read> x: array<f32>;         // h_in x c_in x w
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // h x c_out x w
-@group(0) @binding(5) var<storage, read> dy: array<f32>;        // h_in x c_out x w
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;  // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<f32>;      // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(3) var<storage, read> x: array<X>;           // h_in x c_in x w
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w
+@group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w
+@group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
+@group(0) @binding(7) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
 
 var<workgroup> filters: array<vec4f, STEP * CHANNELS / 4u>;  // STEP x CHANNELS
 var<workgroup> pixels: array<f32, STEP * PIXELS>;            // STEP x PIXELS
+
+// Half precision stays finite.
+fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // Row and column of the map that tap `tap` of output pixel p sees; the third number is 1 if they are inside.
 fn at(p: u32, tap: u32) -> vec3u {
@@ -82,7 +90,7 @@ fn forward(
             }
             for (var k = index / PIXELS; k < STEP; k += 2u) {
                 var v = 0.0;
-                if seen.z == 1u && c + k < params.c_in { v = x[(seen.x * params.c_in + c + k) * params.w + seen.y]; }
+                if seen.z == 1u && c + k < params.c_in { v = f32(x[(seen.x * params.c_in + c + k) * params.w + seen.y]); }
                 pixels[k * PIXELS + index % PIXELS] = v;
             }
             workgroupBarrier();
@@ -97,7 +105,7 @@ fn forward(
             if c < params.c_out && p < params.h * params.w {
                 var v = sums[r][j] + bias[c];
                 if RELU { v = max(v, 0.0); }
-                y[(p / params.w * params.c_out + c) * params.w + p % params.w] = v;
+                y[(p / params.w * params.c_out + c) * params.w + p % params.w] = to_y(v);
             }
         }
     }
@@ -132,7 +140,7 @@ fn backward(
                 let i = (seen.x * params.c_out + c + k) * params.w + seen.y;
                 var v = 0.0;
                 if seen.z == 1u && c + k < params.c_out {
-                    if !RELU || kept[i] > 0.0 { v = dy[i]; }
+                    if !RELU || f32(kept[i]) > 0.0 { v = f32(dy[i]); }
                 }
                 pixels[k * PIXELS + index % PIXELS] = v;
             }
@@ -148,8 +156,8 @@ fn backward(
             if c < params.c_in && p < params.h * params.w {
                 let i = (p / params.w * params.c_in + c) * params.w + p % params.w;
                 var d = sums[r][j];
-                if ACCUMULATE { d += dx[i]; }
-                dx[i] = d;
+                if ACCUMULATE { d += f32(dx[i]); }
+                dx[i] = to_x(d);
             }
         }
     }

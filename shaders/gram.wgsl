@@ -10,13 +10,18 @@ struct Params {
     share: u32,   // the first of them in this band
 }
 
+alias Map = f32;  // how maps are stored
+const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(1) var<storage, read> x: array<Map>;              // h x c x w
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
+@group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
+
+// Half precision stays finite.
+fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
@@ -26,7 +31,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     for (var row = id.y; row < params.h; row += params.shares) {
         let a = (row * c + id.x / c) * params.w;
         let b = (row * c + id.x % c) * params.w;
-        for (var k = 0u; k < params.w; k++) { sum += x[a + k] * x[b + k]; }
+        for (var k = 0u; k < params.w; k++) { sum += f32(x[a + k]) * f32(x[b + k]); }
     }
     partial[(params.share + id.y) * c * c + id.x] = params.scale * sum;
 }
@@ -39,9 +44,9 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     let own = id.x / params.w;
     var sum = 0.0;
     for (var d = 0u; d < c; d++) {
-        sum += (dg[own * c + d] + dg[d * c + own]) * x[(id.y * c + d) * params.w + id.x % params.w];
+        sum += (dg[own * c + d] + dg[d * c + own]) * f32(x[(id.y * c + d) * params.w + id.x % params.w]);
     }
     var d = params.scale * sum;
-    if ACCUMULATE { d += dx[i]; }
-    dx[i] = d;
+    if ACCUMULATE { d += f32(dx[i]); }
+    dx[i] = to_map(d);
 }

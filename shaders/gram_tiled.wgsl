@@ -11,6 +11,8 @@ struct Params {
     share: u32,   // the first of them in this band
 }
 
+alias Map = f32;  // how maps are stored
+const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 
 const TILE: u32 = 64u;    // channels
@@ -20,17 +22,20 @@ const PIXELS: u32 = 128u;
 const LANES: u32 = 32u;   // invocations beside each other, backward; each has every 32nd pixel
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(1) var<storage, read> x: array<Map>;              // h x c x w
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
+@group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
+
+// Half precision stays finite.
+fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 var<workgroup> left: array<f32, COLUMNS * TILE>;   // forward COLUMNS x TILE, backward STEP x TILE
 var<workgroup> right: array<f32, COLUMNS * TILE>;  // forward COLUMNS x TILE, backward STEP x PIXELS
 
 fn value(row: u32, c: u32, column: u32) -> f32 {
     if c >= params.c || column >= params.w { return 0.0; }
-    return x[(row * params.c + c) * params.w + column];
+    return f32(x[(row * params.c + c) * params.w + column]);
 }
 
 @compute @workgroup_size(16, 16)
@@ -117,8 +122,8 @@ fn backward(
             if c < params.c && p < pixels {
                 let i = (p / params.w * params.c + c) * params.w + p % params.w;
                 var d = params.scale * sums[r][j];
-                if ACCUMULATE { d += dx[i]; }
-                dx[i] = d;
+                if ACCUMULATE { d += f32(dx[i]); }
+                dx[i] = to_map(d);
             }
         }
     }

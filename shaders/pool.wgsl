@@ -7,19 +7,24 @@ struct Params {
     w: u32,
 }
 
+alias Map = f32;  // how maps are stored
+const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;         // h x c x w
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // h/2 x c x w/2
-@group(0) @binding(3) var<storage, read> dy: array<f32>;        // h/2 x c x w/2
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // h x c x w
+@group(0) @binding(1) var<storage, read> x: array<Map>;         // h x c x w
+@group(0) @binding(2) var<storage, read_write> y: array<Map>;   // h/2 x c x w/2
+@group(0) @binding(3) var<storage, read> dy: array<Map>;        // h/2 x c x w/2
+@group(0) @binding(4) var<storage, read_write> dx: array<Map>;  // h x c x w
+
+// Half precision stays finite.
+fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // The four values of the window whose first element is (row, column) of channel c.
 fn window(row: u32, c: u32, column: u32) -> vec4f {
     let top = (row * params.c + c) * params.w + column;
     let bottom = top + params.c * params.w;
-    return vec4f(x[top], x[top + 1u], x[bottom], x[bottom + 1u]);
+    return vec4f(f32(x[top]), f32(x[top + 1u]), f32(x[bottom]), f32(x[bottom + 1u]));
 }
 
 @compute @workgroup_size(64)
@@ -27,15 +32,15 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     let width = params.w / 2u;
     if id.x >= params.c * width { return; }
     let v = window(2u * id.y, id.x / width, 2u * (id.x % width));
-    y[id.y * params.c * width + id.x] = max(max(v.x, v.y), max(v.z, v.w));
+    y[id.y * params.c * width + id.x] = to_map(max(max(v.x, v.y), max(v.z, v.w)));
 }
 
 fn write(row: u32, c: u32, column: u32, value: f32) {
     if row >= params.h || column >= params.w { return; }
     let i = (row * params.c + c) * params.w + column;
     var d = value;
-    if ACCUMULATE { d += dx[i]; }
-    dx[i] = d;
+    if ACCUMULATE { d += f32(dx[i]); }
+    dx[i] = to_map(d);
 }
 
 // One window per invocation, those that the map's edge cuts off included: theirs is the gradient zero.
@@ -54,7 +59,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         if v.z >= v.w { first = 2u; }
         if v.y >= max(v.z, v.w) { first = 1u; }
         if v.x >= max(v.y, max(v.z, v.w)) { first = 0u; }
-        d[first] = dy[(id.y * params.c + c) * (params.w / 2u) + column / 2u];
+        d[first] = f32(dy[(id.y * params.c + c) * (params.w / 2u) + column / 2u]);
     }
     write(row, c, column, d.x);
     write(row, c, column + 1u, d.y);

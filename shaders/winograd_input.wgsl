@@ -15,12 +15,16 @@ struct Params {
     stride: u32,     // tiles of a row of v
 }
 
+alias X = f32;  // how x and dx are stored
+alias Y = f32;  // how y and dy are stored
+const HALF: bool = false;  // whether one of them is f16
+
 const RELU: bool = true;   // whether a ReLU stands behind the convolution
 const POOL: bool = false;  // and 2x2 max pooling behind that
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;        // h_in x c x w
-@group(0) @binding(2) var<storage, read> dy: array<f32>;       // h_in x c x w, pooled h_in x c x w/2
+@group(0) @binding(1) var<storage, read> x: array<X>;          // h_in x c x w
+@group(0) @binding(2) var<storage, read> dy: array<Y>;         // h_in x c x w, pooled h_in x c x w/2
 // gate_rows x c x w/4 rounded up: bit 4 r + k is set where pixel (r, k) of the tile let its value through
 @group(0) @binding(3) var<storage, read> gates: array<u32>;
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x c/4 x stride x 4
@@ -72,7 +76,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         for (var k = 0u; k < 6u; k++) {
             let ok = inside(p.x + r, p.y + k, params.w);
             let i = select(0u, ((p.x + r) * params.c + id.y) * params.w + p.y + k, ok);
-            d[k] = select(0.0, x[i], ok);
+            d[k] = select(0.0, f32(x[i]), ok);
         }
         rows[r] = transform(d);
     }
@@ -107,7 +111,7 @@ fn gates_around(tile: vec2u, c: u32) -> array<u32, 6> {
 // A value of dy, which is `width` wide.
 fn upstream(row: u32, column: u32, c: u32, width: u32) -> f32 {
     let ok = inside(row, column, width);
-    return select(0.0, dy[select(0u, (row * params.c + c) * width + column, ok)], ok);
+    return select(0.0, f32(dy[select(0u, (row * params.c + c) * width + column, ok)]), ok);
 }
 
 // The 6 x 6 values of the gradient around a tile, before the gates. Pooled, a value stands for a window.

@@ -11,6 +11,10 @@ struct Params {
     stride: u32,  // tiles of a row of m
 }
 
+alias X = f32;  // how x and dx are stored
+alias Y = f32;  // how y and dy are stored
+const HALF: bool = false;  // whether one of them is f16
+
 const RELU: bool = true;
 const POOL: bool = false;  // only with RELU
 const ACCUMULATE: bool = false;
@@ -18,14 +22,18 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> m: array<f32>;         // 36 x c/4 x stride x 4
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;   // h x c x w, pooled h/2 x c x w/2
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // h x c x w
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;     // h x c x w, pooled h/2 x c x w/2
+@group(0) @binding(4) var<storage, read_write> dx: array<X>;    // h x c x w
 // h/4 x c x w/4, both rounded up: bit 4 r + k belongs to pixel (r, k) of the tile
 @group(0) @binding(5) var<storage, read_write> gates: array<u32>;
 
 // The points of step 1.
 const A: f32 = 0.703125;
 const B: f32 = 1.40625;
+
+// Half precision stays finite.
+fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // Four outputs from six products at the points 0, A, -A, B, -B and infinity.
 fn transform(m: array<f32, 6>) -> array<f32, 4> {
@@ -77,7 +85,7 @@ fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
                 let bits = first_maximum(v);
                 open |= ((bits & 3u) | ((bits & 12u) << 2u)) << (4u * r + k);
                 let i = ((p.x + r) / 2u * params.c + c) * (params.w / 2u) + (p.y + k) / 2u;
-                y[i] = max(max(max(v.x, v.y), max(v.z, v.w)), 0.0);
+                y[i] = to_y(max(max(max(v.x, v.y), max(v.z, v.w)), 0.0));
             }
         }
     }
@@ -103,7 +111,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
                 var d = columns[k][r];
                 if RELU { d = max(d, 0.0); }
                 if p.x + r < params.h && p.y + k < params.w {
-                    y[((p.x + r) * params.c + id.y) * params.w + p.y + k] = d;
+                    y[((p.x + r) * params.c + id.y) * params.w + p.y + k] = to_y(d);
                     open |= select(0u, 1u, d > 0.0) << (4u * r + k);
                 }
             }
@@ -125,8 +133,8 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
             if p.x - r < params.h && p.y - k < params.w {
                 let i = ((p.x - r) * params.c + id.y) * params.w + p.y - k;
                 var d = columns[k][r];
-                if ACCUMULATE { d += dx[i]; }
-                dx[i] = d;
+                if ACCUMULATE { d += f32(dx[i]); }
+                dx[i] = to_x(d);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::plan::Plan;
+use crate::precision::Precision;
 use crate::recipe::Recipe;
 use crate::session::HISTORY;
 use crate::settings::Settings;
@@ -54,7 +55,7 @@ pub fn largest(
     bytes: u64,
 ) -> Result<Option<(usize, usize)>> {
     let recipe = Recipe { gpu, vgg, settings };
-    vgg.check(&settings.taps())?;
+    recipe.check()?;
     Ok(recipe.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
 }
 
@@ -69,6 +70,18 @@ impl Recipe<'_> {
     /// Device memory of a session.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         Plan::measure(&self.record(content, None, HISTORY).tape)
+    }
+
+    /// Refuses what neither the network nor the device has.
+    fn check(&self) -> Result<()> {
+        self.vgg.check(&self.settings.taps())?;
+        if self.settings.precision == Precision::Half && !self.gpu.has_half() {
+            return Err(Error::Setting(format!(
+                "{} cannot store half precision; leave it at single, or use another adapter",
+                self.gpu.info().name
+            )));
+        }
+        Ok(())
     }
 
     /// Whether one map is too large for a buffer. Recording it all to find out would take long.
@@ -92,7 +105,7 @@ impl Recipe<'_> {
     ///
     /// This needs no picture, so that it can come before one is enlarged.
     pub(crate) fn fits_content(&self, shape: Shape) -> Result<()> {
-        self.vgg.check(&self.settings.taps())?;
+        self.check()?;
         self.check_smallest("content", shape)?;
         match if self.huge(shape) { Err(Error::TooLarge(String::new())) } else { self.memory(shape) } {
             Ok(_) => return Ok(()),
@@ -145,7 +158,7 @@ impl Recipe<'_> {
 
     /// Refuses styles that are too small for the network or that the device's limits forbid.
     pub(crate) fn fits_styles(&self, styles: &[Shape]) -> Result<()> {
-        self.vgg.check(&self.settings.taps())?;
+        self.check()?;
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }

@@ -89,8 +89,10 @@ impl Gpu {
                 names.join(" and ")
             )));
         };
-        let optional =
-            wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;
+        let optional = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_F64
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::TIMESTAMP_QUERY;
         let request = wgpu::DeviceDescriptor {
             label: Some("impasto"),
             required_features: adapter.features() & optional,
@@ -194,6 +196,11 @@ impl Gpu {
     /// Device memory that is allocated now, in bytes, whatever for; `None` where the backend does not tell.
     pub fn allocated(&self) -> Option<u64> {
         self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+    }
+
+    /// Whether feature maps can be stored in 16 bits.
+    pub fn has_half(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     #[doc(hidden)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// One entry point of one WGSL file, with the constants that differ from the text.
@@ -42,6 +43,23 @@ impl Source {
         self
     }
 
+    /// Declares how the variable behind `alias name` is stored: `f16` where `var` is in half precision. `HALF` becomes
+    /// true then.
+    pub fn storing(self, name: &'static str, var: crate::tape::Var) -> Self {
+        match var.precision {
+            Precision::Single => self,
+            Precision::Half if self.constants.iter().any(|(name, _)| *name == "HALF") => {
+                self.constant(name, "f16")
+            }
+            Precision::Half => self.constant("HALF", true).constant(name, "f16"),
+        }
+    }
+
+    /// Whether it needs a device with half precision.
+    fn is_half(&self) -> bool {
+        self.constants.iter().any(|(_, value)| value == "f16")
+    }
+
     /// `file/entry`, with the constants that were replaced.
     pub fn label(&self) -> String {
         let constants: String =
@@ -65,7 +83,7 @@ impl Source {
                 declared.ok_or_else(|| Error::shader(self.file, format!("no line declares {name}")))?;
             text.replace_range(from..to, &format!(" {value}"));
         }
-        Ok(text)
+        Ok(if self.is_half() { format!("enable f16;\n{text}") } else { text })
     }
 }
 
@@ -158,7 +176,9 @@ impl Layout {
     pub fn read(source: &Source, text: &str) -> Result<Self> {
         let wrong = |why: String| Error::shader(source.file, why);
         let module = naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string(text)))?;
-        let capabilities = naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::FLOAT64;
+        let capabilities = naga::valid::Capabilities::SUBGROUP
+            | naga::valid::Capabilities::FLOAT64
+            | naga::valid::Capabilities::SHADER_FLOAT16;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
             .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
             .subgroup_operations(naga::valid::SubgroupOperationSet::all())

@@ -59,6 +59,7 @@ pub mod ops;
 pub mod picture;
 mod place;
 pub mod plan;
+pub mod precision;
 pub mod real;
 mod recipe;
 pub mod record;

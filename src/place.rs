@@ -174,11 +174,11 @@ impl Placement {
     pub(crate) fn new(tape: &Tape, steps: &[Step], guarded: bool) -> Result<Self> {
         let uses = uses(tape, steps)?;
         let mut order: Vec<usize> = (0..tape.tensors.len()).collect();
-        order.sort_by_key(|i| std::cmp::Reverse(tape.tensors[*i].len));
+        order.sort_by_key(|i| std::cmp::Reverse(tape.tensors[*i].bytes()));
         let mut placement = Self { places: vec![None; tape.tensors.len()], buffers: Vec::new() };
         for i in order {
             let tensor = &tape.tensors[i];
-            let bytes = (tensor.len as u64 * 4).max(4);
+            let bytes = tensor.bytes();
             let life = match (&tensor.home, uses[i].life) {
                 (Home::Shared, None) => continue,
                 (Home::Shared, Some(life)) if !guarded => Some(life),
@@ -224,8 +224,11 @@ pub(crate) fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range
     if tape.tensors[tensor.0].texels {
         return Ok(place);
     }
-    let range = range.clone().unwrap_or(0..tape.tensors[tensor.0].len);
-    let (offset, mut bytes) = (place.offset + range.start as u64 * 4, (range.len() as u64 * 4).max(4));
+    let declared = &tape.tensors[tensor.0];
+    let range = range.clone().unwrap_or(0..declared.len);
+    let value = declared.precision.bytes();
+    let offset = place.offset + range.start as u64 * value;
+    let mut bytes = (range.len() as u64 * value).next_multiple_of(4).max(4);
     if place.fenced {
         // A driver drops what is written beyond a binding, so the guard must be inside it to be hit.
         bytes += GUARD;

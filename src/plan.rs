@@ -11,6 +11,7 @@ use crate::gpu::Gpu;
 use crate::kernel::{Access, Kernel};
 use crate::memory::Texels;
 use crate::place::{GUARD, Place, Placement, dispatch, ordered, too_large, window, workgroups};
+use crate::precision::Precision;
 use crate::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
 pub(crate) use timing::{Timeline, Timers};
 pub(crate) use traffic::Pass;
@@ -61,11 +62,13 @@ pub struct Plan {
     buffers: Vec<Memory>,
     places: Vec<Option<Place>>,
     labels: Vec<String>,
+    /// How the tensors are stored, and their lengths.
+    stored: Vec<(Precision, usize)>,
     own_bytes: u64,
 }
 
-/// A NaN whose payload no computation produces.
-const SENTINEL: u32 = 0x7fc0_dead;
+/// A NaN whose payload no computation produces; two of them as float16.
+const SENTINEL: u32 = 0x7fc0_7e5a;
 
 impl Plan {
     pub(crate) fn new(tape: Tape, guarded: bool) -> Result<Self> {
@@ -76,6 +79,7 @@ impl Plan {
             buffers: Vec::new(),
             own_bytes: placement.bytes(&tape),
             labels: tape.tensors.iter().map(|t| t.label.clone()).collect(),
+            stored: tape.tensors.iter().map(|t| (t.precision, t.len)).collect(),
             places: placement.places,
         };
         for room in &placement.buffers {
@@ -235,8 +239,9 @@ impl Plan {
     /// Sets the values of a tensor, before or between runs. A tensor that no step uses is passed over.
     pub fn write(&self, gpu: &Gpu, tensor: Tensor, values: &[f32]) {
         let Some((buffer, place)) = self.find(tensor) else { return };
-        assert_eq!(values.len() as u64 * 4, place.bytes, "{}", self.labels[tensor.0]);
-        gpu.queue.write_buffer(buffer, place.offset, bytemuck::cast_slice(values));
+        let bytes = self.stored[tensor.0].0.encode(values);
+        assert_eq!(bytes.len() as u64, place.bytes, "{}", self.labels[tensor.0]);
+        gpu.queue.write_buffer(buffer, place.offset, &bytes);
     }
 
     fn find(&self, tensor: Tensor) -> Option<(&wgpu::Buffer, Place)> {
@@ -250,9 +255,9 @@ impl Plan {
     /// Reads the values of a tensor that was kept or is a state, after all runs. Nothing, if no step uses it.
     pub fn read(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f32>> {
         let Some((buffer, place)) = self.find(tensor) else { return Ok(Vec::new()) };
-        let (offset, len) = ((place.offset / 4) as usize, (place.bytes / 4) as usize);
-        let mut values = gpu.download(buffer, offset + len)?;
-        Ok(values.split_off(offset))
+        let words = gpu.download(buffer, ((place.offset + place.bytes) / 4) as usize)?;
+        let (precision, len) = self.stored[tensor.0];
+        Ok(precision.decode(bytemuck::cast_slice(&words[(place.offset / 4) as usize..]), len))
     }
 
     /// The buffer of a tensor that was kept or is a state.

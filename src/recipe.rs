@@ -63,6 +63,7 @@ impl<'a> Recipe<'a> {
         look: impl Fn(&mut Tape, Var) -> Var,
     ) -> (Tape<'a>, Var, Vec<Tensor>) {
         let mut tape = Tape::forward_only(self.gpu);
+        tape.store(self.settings.precision);
         let leaf = tape.leaf("picture", shape);
         let mut seen = vec![leaf.value; taps.len()];
         self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
@@ -98,6 +99,8 @@ impl<'a> Recipe<'a> {
         let (contents, styles) = (&settings.content_layers, &settings.style_layers);
         let slots = contents.len() + styles.len() + 1;
         let mut tape = Tape::new(self.gpu);
+        tape.store(settings.precision);
+        tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
         let real = Real::of(self.gpu);

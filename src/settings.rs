@@ -1,6 +1,7 @@
 //! What a run does, with the seed's recipe as the default.
 
 use crate::ops::adam::Schedule;
+use crate::precision::Precision;
 use crate::vgg::Tap;
 use crate::{Error, Result};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub content_layers: Vec<Tap>,
     /// Where style is compared.
     pub style_layers: Vec<Tap>,
+    /// How feature maps are stored.
+    pub precision: Precision,
 }
 
 impl Default for Settings {
@@ -44,6 +47,7 @@ impl Default for Settings {
             // follows them; only layer 28, the last, stays raw.
             content_layers: taps(&["relu4_4"]),
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
+            precision: Precision::Single,
         }
     }
 }
@@ -98,6 +102,19 @@ impl Settings {
     /// All layers that are looked at.
     pub fn taps(&self) -> Vec<Tap> {
         self.content_layers.iter().chain(&self.style_layers).copied().collect()
+    }
+
+    /// By which the network's gradients are multiplied, for a picture of so many pixels: in half precision, values from
+    /// 6e-8 to 65504 are all there are. A power of two that brings the gradients of the heaviest loss, which are as much
+    /// smaller as the picture is larger, to about 1.
+    pub(crate) fn gradient_scale(&self, pixels: usize) -> f64 {
+        match self.precision {
+            Precision::Single => 1.0,
+            Precision::Half => {
+                let heaviest = self.style_weight.max(1e4 * self.content_weight).max(1e-30);
+                (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
+            }
+        }
     }
 
     pub(crate) fn schedule(&self) -> Schedule {

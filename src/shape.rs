@@ -41,8 +41,8 @@ impl Shape {
 
     /// Bands of rows must begin at a multiple of this, so that what is bound begins where every device allows it.
     pub(crate) fn row_alignment(&self) -> usize {
-        // 256 bytes, a power of two, divided by what a row already has of it.
-        let row = self.channels * self.width * 4;
+        // 256 bytes, a power of two, divided by what a row already has of it, of values of 2 bytes at least.
+        let row = self.channels * self.width * 2;
         256 >> row.trailing_zeros().min(8)
     }
 

@@ -6,6 +6,7 @@ use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
 use crate::memory::Texels;
 use crate::plan::Plan;
+use crate::precision::Precision;
 pub use crate::shape::Shape;
 use crate::{Error, Result};
 
@@ -31,6 +32,8 @@ impl From<Tensor> for View {
 pub struct Var {
     /// Size of value and gradient.
     pub shape: Shape,
+    /// How both are stored.
+    pub precision: Precision,
     /// The values.
     pub value: Tensor,
     /// The gradient of the total loss with respect to the values.
@@ -73,9 +76,17 @@ impl Memory {
 pub(crate) struct Declared {
     pub(crate) label: String,
     pub(crate) len: usize,
+    pub(crate) precision: Precision,
     pub(crate) home: Home,
     /// Whether it is a texture, see [`Texels`].
     pub(crate) texels: bool,
+}
+
+impl Declared {
+    /// A multiple of four, as bindings are.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.len as u64 * self.precision.bytes()).next_multiple_of(4).max(4)
+    }
 }
 
 /// One step as recorded.
@@ -121,6 +132,8 @@ pub struct Tape<'g> {
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
     differentiate: bool,
+    precision: Precision,
+    gradient_scale: f64,
     binding_limit: u64,
     fault: Option<Error>,
 }
@@ -143,6 +156,8 @@ impl<'g> Tape<'g> {
             groups,
             updates,
             differentiate: true,
+            precision: Precision::Single,
+            gradient_scale: 1.0,
             binding_limit: gpu.max_binding(),
             fault: None,
         }
@@ -151,6 +166,22 @@ impl<'g> Tape<'g> {
     /// A tape whose variables have no gradients: the same ops record only their forward half.
     pub fn forward_only(gpu: &'g Gpu) -> Self {
         Self { differentiate: false, ..Self::new(gpu) }
+    }
+
+    /// Stores feature maps and their gradients in `precision` from here on.
+    pub fn store(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
+    /// hold them. [`Self::gradient_scale`] says by which; what takes a gradient out of the network divides by it.
+    pub fn scale_gradients(&mut self, scale: f64) {
+        self.gradient_scale = scale;
+    }
+
+    /// See [`Self::scale_gradients`].
+    pub fn gradient_scale(&self) -> f64 {
+        self.gradient_scale
     }
 
     /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
@@ -173,7 +204,7 @@ impl<'g> Tape<'g> {
             Some(group) if !group.label.is_empty() => format!("{}.{name}", group.label),
             _ => name.to_owned(),
         };
-        self.tensors.push(Declared { label, len, home, texels: false });
+        self.tensors.push(Declared { label, len, precision: Precision::Single, home, texels: false });
         Tensor(self.tensors.len() - 1)
     }
 
@@ -206,18 +237,32 @@ impl<'g> Tape<'g> {
         tensor
     }
 
-    /// The output of an op, differentiable where its input `from` is.
+    /// The output of an op, differentiable where its input `from` is. Always float32: a picture, a Gram matrix.
     pub fn output(&mut self, name: &str, shape: Shape, from: Var) -> Var {
         let value = self.scratch(name, shape.len());
         let grad = from.grad.map(|_| self.scratch(&format!("d{name}"), shape.len()));
-        Var { shape, value, grad }
+        Var { shape, precision: Precision::Single, value, grad }
     }
 
-    /// A leaf: values that come from outside and last as long as the plan, and their gradient.
+    /// As [`Self::output`], in the precision of feature maps.
+    pub fn feature_map(&mut self, name: &str, shape: Shape, from: Var) -> Var {
+        let var = self.output(name, shape, from);
+        self.stored(var)
+    }
+
+    /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always float32.
     pub fn leaf(&mut self, name: &str, shape: Shape) -> Var {
         let value = self.state(name, shape.len());
         let grad = self.differentiate.then(|| self.scratch(&format!("d{name}"), shape.len()));
-        Var { shape, value, grad }
+        Var { shape, precision: Precision::Single, value, grad }
+    }
+
+    /// The same in the precision of feature maps. To be asked for before the variable is used.
+    pub(crate) fn stored(&mut self, var: Var) -> Var {
+        for tensor in std::iter::once(var.value).chain(var.grad) {
+            self.tensors[tensor.0].precision = self.precision;
+        }
+        Var { precision: self.precision, ..var }
     }
 
     /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.

@@ -9,7 +9,7 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     ("tv", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
     ("mse", "mse", "x[i] - reference[i];\n        sum", "x[i] + reference[i];\n        sum"),
     // A factor.
-    ("mse", "mse", "2.0 * params.scale", "params.scale"),
+    ("mse", "mse", "params.slope *", "2.0 * params.slope *"),
     ("affine", "affine", "scale[channel] * dy[i]", "dy[i]"),
     // A missing tap.
     ("conv3x3", "conv3x3", "tap < 9u", "tap < 8u"),

@@ -38,7 +38,7 @@ impl Affine {
     }
 }
 
-/// `y = scale[c] x + offset[c]` for `x` of three channels; `dx = scale[c] dy`.
+/// `y = scale[c] x + offset[c]` for `x` of three channels; `dx = scale[c] dy` / [`Tape::gradient_scale`].
 pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
     let Shape { channels, height, width } = x.shape;
     assert_eq!(channels, 3, "a picture has three channels");
@@ -53,6 +53,7 @@ pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
         ("offset_r", offset_r),
         ("offset_g", offset_g),
         ("offset_b", offset_b),
+        ("unscale", (1.0 / tape.gradient_scale()).into()),
     ];
     let y = tape.output("y", x.shape, x);
     let grid = [3 * width, height, 1];

@@ -189,7 +189,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     let shape = after.shape(Shape::new(filter.c_out, x.shape.height, x.shape.width));
     let weights = tape.given_memory("weights", &filter.weights);
     let bias = tape.given("bias", &filter.bias);
-    let y = tape.output("y", shape, x);
+    let y = tape.feature_map("y", shape, x);
     let conv = Conv { x, y, filter, weights, bias, after };
     match filter.variant {
         Variant::Winograd => winograd::record(tape, &conv),
@@ -226,12 +226,14 @@ fn direct(tape: &mut Tape, conv: &Conv) {
         };
         let (x_rows, y_rows) = (halo(&rows, x.shape), halo(&rows, y.shape));
         let relu = conv.after == After::Relu;
-        let recorder = conv.begin(tape.forward(forward.constant("RELU", relu)), &rows, &x_rows);
+        let [forward, backward] =
+            [forward, backward].map(|kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y));
+        let recorder = conv.begin(tape.forward(forward), &rows, &x_rows);
         // The kernel of three channels has its biases among the weights.
         let recorder =
             if filter.variant == Variant::First { recorder } else { recorder.bind("bias", conv.bias) };
         recorder.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(grids[0]);
-        conv.begin(tape.backward(backward.constant("RELU", relu)), &rows, &y_rows)
+        conv.begin(tape.backward(backward), &rows, &y_rows)
             .bind("kept", y.rows(y_rows.clone()))
             .upstream_rows("dy", *y, y_rows)
             .grad_rows("dx", *x, rows)
@@ -329,7 +331,9 @@ pub const TABLE: Table = Table {
         // Pooling, of what has a window, where some variant has it built in.
         let pools = size.height > 1 && size.width > 1 && size.c_in.is_multiple_of(32);
         let pooled = pools.then_some(After::ReluPool);
-        [Some(After::Relu), alone, pooled].into_iter().flatten().map(|after| case(size, after)).collect()
+        let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
+        let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
+        afters.map(|after| case(size, after)).chain(half).collect()
     },
 };
 

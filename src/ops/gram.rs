@@ -5,8 +5,9 @@ use std::ops::Range;
 use crate::gpu::Gpu;
 use crate::kernel;
 use crate::kernel::Value;
+use crate::precision::Precision;
 use crate::tape::{Shape, Tape, Tensor, Var};
-use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, vgg19_maps};
+use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 
 /// How the Gram matrix is computed. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ fn shares(shape: Shape) -> usize {
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     let c = x.shape.channels;
+    let half = x.precision == Precision::Half;
+    let variant = if half && variant == Variant::Subgroup { Variant::Tiled } else { variant };
     let bands = tape.bands(&[x.shape]);
     let shares = shares(x.shape);
     let g = tape.output("g", Shape::new(1, c, c), x);
@@ -67,11 +70,12 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     };
     for (index, band) in bands.iter().enumerate() {
         let (kernel, grid) = match variant {
-            Variant::Naive => (kernel!("gram", "forward"), [c * c, shares, 1]),
+            Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
             // A workgroup of 16 x 16 has a tile of 64 x 64.
-            Variant::Tiled => {
-                (kernel!("gram_tiled", "forward"), [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares])
-            }
+            Variant::Tiled => (
+                kernel!("gram_tiled", "forward").storing("Map", x),
+                [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
+            ),
             // A workgroup of 8 lanes has a tile of 32 x 32.
             Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
         };
@@ -93,8 +97,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     for (index, band) in bands.iter().enumerate() {
         let backward = match (variant, sums) {
             (_, Some(sums)) => tape.backward(kernel!("gram_subgroup", "backward")).bind("s", sums),
-            (Variant::Tiled, _) => tape.backward(kernel!("gram_tiled", "backward")).upstream("dg", g),
-            _ => tape.backward(kernel!("gram", "backward")).upstream("dg", g),
+            (Variant::Tiled, _) => {
+                tape.backward(kernel!("gram_tiled", "backward").storing("Map", x)).upstream("dg", g)
+            }
+            _ => tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g),
         };
         let pixels = band.len() * x.shape.width;
         backward
@@ -166,7 +172,7 @@ pub const TABLE: Table = Table {
         Size::new(512, 1, 1),
     ],
     network: vgg19_maps,
-    at: |size| vec![case(size)],
+    at: |size| in_both_precisions(size, case),
 };
 
 fn case(size: Size) -> Case {

@@ -3,9 +3,10 @@
 use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
 use crate::tape::{Tape, Tensor, Var, View};
-use crate::testing::{Candidate, Case, Input, Size, Table, sum, vgg19_maps};
+use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, sum, vgg19_maps};
 
-/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`. The gradient starts here.
+/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times [`Tape::gradient_scale`]. The gradient
+/// starts here.
 pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;
@@ -18,16 +19,17 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
             ("n", (row * band.len()).into()),
             ("shares", shares.into()),
             ("scale", (weight / n as f64).into()),
+            ("slope", (2.0 * weight / n as f64 * tape.gradient_scale()).into()),
         ];
         let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
         let values = band.start * row..band.end * row;
-        tape.forward(kernel!("mse", "forward"))
+        tape.forward(kernel!("mse", "forward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(band.clone()))
             .bind("reference", part(target, values.clone()))
             .bind("partial", part(partial, index * shares..(index + 1) * shares))
             .grid([shares, 1, 1]);
-        tape.backward(kernel!("mse", "backward"))
+        tape.backward(kernel!("mse", "backward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(band.clone()))
             .bind("reference", part(target, values))
@@ -59,7 +61,7 @@ pub const TABLE: Table = Table {
         let grams = maps[..4].iter().map(|map| Size::new(1, map.c_in, map.c_in));
         [maps[3]].into_iter().chain(grams).collect()
     },
-    at: |size| vec![case(size)],
+    at: |size| in_both_precisions(size, case),
 };
 
 fn case(size: Size) -> Case {

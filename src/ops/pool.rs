@@ -2,24 +2,24 @@
 
 use crate::kernel;
 use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Candidate, Case, Input, Size, Table, vgg19_maps};
+use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
 
 /// `y = max of each 2x2 window of x`, sizes rounded down; `dx` of a window's first maximum is `dy`, all else is 0.
 pub fn pool(tape: &mut Tape, x: Var) -> Var {
     let Shape { channels, height, width } = x.shape;
     let shape = Shape::new(channels, height / 2, width / 2);
-    let y = tape.output("y", shape, x);
+    let y = tape.feature_map("y", shape, x);
     for rows in tape.bands(&[shape, x.shape]) {
         // The last band takes an odd last row along, which gets a zero gradient.
         let end = if rows.end == shape.height { height } else { 2 * rows.end };
         let rows_in = 2 * rows.start..end;
         let params = [("c", channels.into()), ("h", rows_in.len().into()), ("w", width.into())];
-        tape.forward(kernel!("pool", "forward"))
+        tape.forward(kernel!("pool", "forward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(rows_in.clone()))
             .bind("y", y.rows(rows.clone()))
             .grid([channels * shape.width, rows.len(), 1]);
-        tape.backward(kernel!("pool", "backward"))
+        tape.backward(kernel!("pool", "backward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(rows_in.clone()))
             .upstream_rows("dy", y, rows)
@@ -64,7 +64,9 @@ pub const TABLE: Table = Table {
         maps.pop();
         maps
     },
-    at: |size| if size.height.min(size.width) >= 2 { vec![case(size)] } else { Vec::new() },
+    at: |size| {
+        if size.height.min(size.width) >= 2 { in_both_precisions(size, case) } else { Vec::new() }
+    },
 };
 
 fn case(size: Size) -> Case {

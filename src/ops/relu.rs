@@ -2,21 +2,21 @@
 
 use crate::kernel;
 use crate::tape::{Tape, Var};
-use crate::testing::{Candidate, Case, Input, Size, Table, vgg19_maps};
+use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
 
 /// `y = max(x, 0)`; `dx = dy` where `x > 0`, else 0.
 pub fn relu(tape: &mut Tape, x: Var) -> Var {
     let row = x.shape.channels * x.shape.width;
-    let y = tape.output("y", x.shape, x);
+    let y = tape.feature_map("y", x.shape, x);
     for band in tape.bands(&[x.shape]) {
         let params = [("row", row.into())];
         let grid = [row, band.len(), 1];
-        tape.forward(kernel!("relu", "forward"))
+        tape.forward(kernel!("relu", "forward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(band.clone()))
             .bind("y", y.rows(band.clone()))
             .grid(grid);
-        tape.backward(kernel!("relu", "backward"))
+        tape.backward(kernel!("relu", "backward").storing("Map", x))
             .params(params)
             .bind("x", x.rows(band.clone()))
             .upstream_rows("dy", y, band.clone())
@@ -40,7 +40,7 @@ pub const TABLE: Table = Table {
     ],
     // Where a layer is looked at before its ReLU: the default's deepest block.
     network: |height, width| vgg19_maps(height, width).split_off(4),
-    at: |size| vec![case(size)],
+    at: |size| in_both_precisions(size, case),
 };
 
 fn case(size: Size) -> Case {

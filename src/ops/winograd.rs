@@ -125,7 +125,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         let edge = |c: usize| [count, c, 1];
         let product = |c: usize| [c / BLOCK * 8, count.div_ceil(BLOCK), POINTS];
 
-        tape.forward(kernel!("winograd_input", "forward"))
+        tape.forward(kernel!("winograd_input", "forward").storing("X", *x).storing("Y", *y))
             .params(params(c_in))
             .params(seen(&x_seen, x_rows.start))
             .bind("x", x.rows(x_seen.clone()))
@@ -138,25 +138,37 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
             .bind("v", texels)
             .bind("m", m)
             .grid(product(c_out));
-        tape.forward(kernel!("winograd_output", "forward").constant("RELU", relu).constant("POOL", pool))
-            .params(params(c_out))
-            .params([("h", x_rows.len().into())])
-            .bind("m", m)
-            .bind("bias", conv.bias)
-            .bind("y", y.rows(written.clone()))
-            .bind("gates", gates_of(band.clone()))
-            .grid(edge(c_out));
+        tape.forward(
+            kernel!("winograd_output", "forward")
+                .storing("X", *x)
+                .storing("Y", *y)
+                .constant("RELU", relu)
+                .constant("POOL", pool),
+        )
+        .params(params(c_out))
+        .params([("h", x_rows.len().into())])
+        .bind("m", m)
+        .bind("bias", conv.bias)
+        .bind("y", y.rows(written.clone()))
+        .bind("gates", gates_of(band.clone()))
+        .grid(edge(c_out));
 
         if x.grad.is_none() {
             continue;
         }
-        tape.backward(kernel!("winograd_input", "backward").constant("RELU", relu).constant("POOL", pool))
-            .params(params(c_out))
-            .params(seen(&y_seen, y_rows.start))
-            .upstream_rows("dy", *y, y_seen.clone())
-            .bind("gates", gates_of(gates_seen.clone()))
-            .bind("v", dv)
-            .grid(edge(c_out));
+        tape.backward(
+            kernel!("winograd_input", "backward")
+                .storing("X", *x)
+                .storing("Y", *y)
+                .constant("RELU", relu)
+                .constant("POOL", pool),
+        )
+        .params(params(c_out))
+        .params(seen(&y_seen, y_rows.start))
+        .upstream_rows("dy", *y, y_seen.clone())
+        .bind("gates", gates_of(gates_seen.clone()))
+        .bind("v", dv)
+        .grid(edge(c_out));
         tape.backward_copy(dv, dtexels, values(c_out));
         tape.backward(kernel!("winograd_gemm", "backward"))
             .params(inner)
@@ -164,7 +176,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
             .bind("v", dtexels)
             .bind("m", dm)
             .grid(product(c_in));
-        tape.backward(kernel!("winograd_output", "backward"))
+        tape.backward(kernel!("winograd_output", "backward").storing("X", *x).storing("Y", *y))
             .params(params(c_in))
             .params([("h", x_rows.len().into())])
             .bind("m", dm)

@@ -14,12 +14,16 @@ pub use outcome::{Deviation, Outcome};
 
 use crate::gpu::Gpu;
 use crate::ops::reduce::Slot;
+use crate::precision::Precision;
 use crate::tape::{Shape, Tape, Tensor, Var};
 use crate::vgg::Network;
 use crate::{Error, Result};
 
 /// The bound on the relative errors of float32: about a hundred roundings.
 pub const FLOAT32: f64 = 1e-5;
+
+/// The same where maps are stored in half precision: two roundings to 11 bits, of what is added to and of the sum.
+pub const HALF: f64 = 1e-3;
 
 /// The size of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +88,16 @@ impl Table {
 /// The tables of all ops, in the order of `ops/mod.rs`.
 pub fn tables() -> Vec<Table> {
     crate::ops::tables()
+}
+
+/// Values of an input up to which a case is also run in half precision. Beyond, the few values that 11 bits have would
+/// put too many of them on kinks.
+const SMALL_ENOUGH: usize = 2048;
+
+/// A case, and where it is small the same in half precision.
+pub fn in_both_precisions(size: Size, case: impl Fn(Size) -> Case) -> Vec<Case> {
+    let half = (size.shape().len() <= SMALL_ENOUGH).then(|| case(size).half());
+    std::iter::once(case(size)).chain(half).collect()
 }
 
 /// All cases, those of an op behind each other.
@@ -182,7 +196,8 @@ impl Candidate {
         Self::new(name, move |tape, leaves| {
             let losses = tape.state("losses", 1);
             record(tape, leaves, Slot { losses, index: 0 })?;
-            Ok(Var { shape: Shape::new(1, 1, 1), value: losses, grad: None }.into())
+            Ok(Var { shape: Shape::new(1, 1, 1), precision: Precision::Single, value: losses, grad: None }
+                .into())
         })
     }
 
@@ -213,6 +228,7 @@ pub struct Case {
     /// The op's variants.
     pub candidates: Vec<Candidate>,
     inputs: Vec<Input>,
+    precision: Precision,
     reference: Box<Reference>,
 }
 
@@ -228,13 +244,24 @@ impl Case {
         let channels = if c_in == c_out { c_in.to_string() } else { format!("{c_in}->{c_out}") };
         let name = format!("{channels} {height}x{width}");
         let (inputs, candidates) = (inputs.into(), Vec::new());
-        Self { op, name, size, candidates, inputs, reference: Box::new(reference) }
+        let precision = Precision::Single;
+        Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference) }
     }
 
     /// Adds to the name what the size does not tell.
     pub fn called(mut self, what: &str) -> Self {
         self.name = format!("{} {what}", self.name);
         self
+    }
+
+    /// Stores the inputs that vary, and the feature maps that come of them, in half precision. To be called last.
+    pub fn half(self) -> Self {
+        let half = |candidate: Candidate| {
+            let needs = candidate.needs;
+            Candidate { bound: HALF, needs: Box::new(move |gpu| gpu.has_half() && needs(gpu)), ..candidate }
+        };
+        let candidates = self.candidates.into_iter().map(half).collect();
+        Self { precision: Precision::Half, candidates, ..self }.called("half")
     }
 
     /// Adds a candidate.

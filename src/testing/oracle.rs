@@ -33,7 +33,8 @@ impl Case {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut draw = || {
             let values = |i: &super::Input, random: &mut fastrand::Rng| {
-                (0..i.shape.len()).map(|_| i.low + random.f32() * (i.high - i.low)).collect()
+                let drawn = (0..i.shape.len()).map(|_| i.low + random.f32() * (i.high - i.low)).collect();
+                if i.differentiate { self.stored(drawn) } else { drawn }
             };
             let values = self.inputs.iter().map(|i| values(i, &mut random)).collect();
             self.truth_of(values, &mut random)
@@ -54,7 +55,7 @@ impl Case {
         // A loss starts its own gradient, which is 1.
         let seeds: Vec<f32> = match expected.len() {
             1 => vec![1.0],
-            n => (0..n).map(|_| random.f32() * 2.0 - 1.0).collect(),
+            n => self.stored((0..n).map(|_| random.f32() * 2.0 - 1.0).collect()),
         };
         let mut probes = Vec::new();
         for (index, input) in self.inputs.iter().enumerate() {
@@ -65,6 +66,11 @@ impl Case {
             });
         }
         Truth { values, expected, seeds, probes }
+    }
+
+    /// Values as maps hold them.
+    fn stored(&self, values: Vec<f32>) -> Vec<f32> {
+        self.precision.decode(&self.precision.encode(&values), values.len())
     }
 
     /// One-sided differences of the reference by input `index`: by each of its values, or in random directions.

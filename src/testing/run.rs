@@ -98,11 +98,15 @@ impl Case {
         values: &[Vec<f32>],
     ) -> Result<(Vec<Leaf>, Recorded)> {
         tape.op(self.op);
+        tape.store(self.precision);
         let mut leaves: Vec<Leaf> = Vec::new();
         for (input, values) in self.inputs.iter().zip(values) {
             let mut var = tape.leaf(input.name, input.shape);
             match var.grad {
-                Some(grad) if input.differentiate => tape.keep(grad),
+                Some(grad) if input.differentiate => {
+                    tape.keep(grad);
+                    var = tape.stored(var);
+                }
                 _ => var.grad = None,
             }
             leaves.push(Leaf { var, values: values.clone() });

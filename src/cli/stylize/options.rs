@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser}
 use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::{Picture, SaveOptions, Size, name_of};
+use impasto::precision::Precision;
 use impasto::record::{Input, Start};
 use impasto::settings::Settings;
 use impasto::tune::Tuning;
@@ -135,6 +136,12 @@ pub struct Look {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
+    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
+    /// results that differ a little [default: single]
+    #[arg(long, value_name = "single|half",
+          value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
+    precision: Option<Precision>,
+
     /// What the options above change.
     #[arg(skip)]
     base: Settings,
@@ -168,6 +175,7 @@ impl Look {
         set(&mut settings.style_weight, self.style_weight);
         set(&mut settings.tv_weight, self.tv_weight);
         set(&mut settings.learning_rate, self.learning_rate);
+        settings.precision = self.precision.unwrap_or(settings.precision);
         settings
     }
 
