@@ -6,6 +6,7 @@ use std::path::Path;
 
 use impasto::gpu::Gpu;
 use impasto::picture::{Picture, Size};
+use impasto::precision::Precision;
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::testing::{relative_error, widen};
@@ -38,8 +39,12 @@ impl Setup {
     fn session(&self, iterations: usize) -> Session<'_> {
         let mut settings = Settings::default();
         settings.iterations = iterations;
+        self.build(&self.content, settings).unwrap()
+    }
+
+    fn build(&self, start: &Picture, settings: Settings) -> impasto::Result<Session<'_>> {
         let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
-        builder.settings(settings).build().unwrap()
+        builder.start(start).settings(settings).build()
     }
 }
 
@@ -99,15 +104,49 @@ fn gradients_follow_the_reference() {
         let start = picture(&reference(image), &setup.content);
         let mut settings = Settings::default();
         settings.iterations = 1;
-        let builder =
-            Session::builder(&setup.gpu, &setup.vgg).content(&setup.content).style(&setup.style, 1.0);
-        let mut session = builder.start(&start).settings(settings).build().unwrap();
+        let mut session = setup.build(&start, settings).unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
         assert!(error <= 1e-6, "{image} off by {error:.1e}");
         run(&mut session);
         let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
         println!("{grad}: off by {error:.1e}");
         assert!(error <= 1e-4, "{grad} off by {error:.1e}");
+    }
+}
+
+/// Half precision rounds every value of every map to 11 bits, so that its figures are its own: measured as the bounds
+/// say, with a margin of about two.
+#[test]
+fn half_precision_follows_within_its_rounding() {
+    let setup = Setup::new();
+    let mut settings = Settings::default();
+    settings.precision = Precision::Half;
+    settings.iterations = 30;
+    if !setup.gpu.has_half() {
+        let refused = setup.build(&setup.content, settings).err().expect("there is no half precision");
+        assert!(refused.to_string().contains("half precision"), "{refused}");
+        return;
+    }
+    let text = std::fs::read_to_string(Path::new(FIXTURES).join("recipe.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let losses = run(&mut setup.build(&setup.content, settings.clone()).unwrap());
+    let mut worst = 0.0f64;
+    for (found, expected) in losses.iter().zip(figures["losses"].as_array().unwrap()) {
+        let expected = expected["total"].as_f64().unwrap();
+        let error = (found.total - expected).abs() / expected;
+        worst = worst.max(error);
+        let bound = if found.iteration == 0 { 1e-3 } else { 0.1 };
+        assert!(error <= bound, "iteration {}: {} instead of {expected}", found.iteration, found.total);
+    }
+    println!("losses in half precision: off by {worst:.1e} at most");
+    settings.iterations = 1;
+    for (image, grad) in [("image_0", "grad_0"), ("image_10", "grad_10")] {
+        let start = picture(&reference(image), &setup.content);
+        let mut session = setup.build(&start, settings.clone()).unwrap();
+        run(&mut session);
+        let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
+        println!("{grad} in half precision: off by {error:.1e}");
+        assert!(error <= 0.05, "{grad} off by {error:.1e}");
     }
 }
 
