@@ -60,6 +60,7 @@ pub mod picture;
 mod place;
 pub mod plan;
 pub mod precision;
+pub mod preset;
 pub mod real;
 mod recipe;
 pub mod record;

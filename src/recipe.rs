@@ -124,7 +124,8 @@ impl<'a> Recipe<'a> {
                 let g = self.gram(tape, x);
                 tape.op(format!("{tap}.style"));
                 let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
-                mse(tape, g, target, settings.style_weight, Slot { losses, index: contents.len() + index });
+                let weight = settings.style_weight_at(index);
+                mse(tape, g, target, weight, Slot { losses, index: contents.len() + index });
             }
         });
         tape.op("adam");

@@ -67,6 +67,12 @@ pub struct Record {
     /// The size asked for the styles; `None` is the program's default.
     #[serde(default)]
     pub style_size: Option<Size>,
+    /// The size of the styles in longest sides of the result, if that was asked for.
+    #[serde(default)]
+    pub style_scale: Option<f64>,
+    /// How much each style counts; empty for all the same.
+    #[serde(default)]
+    pub style_weights: Vec<f64>,
     /// Where the run started.
     pub start: Start,
     /// Which variants of the ops were asked for, if any.
@@ -97,6 +103,8 @@ impl Record {
             settings,
             size: None,
             style_size: None,
+            style_scale: None,
+            style_weights: Vec::new(),
             start: Start::Content,
             variant: None,
             adapter,

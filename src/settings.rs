@@ -5,6 +5,11 @@ use crate::precision::Precision;
 use crate::vgg::Tap;
 use crate::{Error, Result};
 
+/// Powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. Beyond these, further
+/// powers change nothing that could be seen.
+const DECADES_BELOW: f64 = 3.0;
+const DECADES_ABOVE: f64 = 2.0;
+
 /// Settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style Transfer".
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,6 +35,9 @@ pub struct Settings {
     pub style_layers: Vec<Tap>,
     /// How feature maps are stored.
     pub precision: Precision,
+    /// Factor on each style layer's part of the style loss; empty for 1 each. The first layers hold colours and fine
+    /// strokes, the last ones large shapes.
+    pub style_layer_weights: Vec<f64>,
 }
 
 impl Default for Settings {
@@ -48,6 +56,7 @@ impl Default for Settings {
             content_layers: taps(&["relu4_4"]),
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
+            style_layer_weights: Vec::new(),
         }
     }
 }
@@ -71,6 +80,7 @@ impl Settings {
         if weights.iter().all(|(_, value)| *value == 0.0) {
             return Err(Error::Setting("all weights are 0, so there is nothing to do; raise one".into()));
         }
+        self.validate_layers()?;
         let rate = self.learning_rate;
         if !(rate > 0.0 && rate <= 1000.0) {
             return Err(Error::Setting(format!(
@@ -91,12 +101,60 @@ impl Settings {
                 u32::MAX
             )));
         }
+        Ok(())
+    }
+
+    fn validate_layers(&self) -> Result<()> {
         for (name, taps) in [("content", &self.content_layers), ("style", &self.style_layers)] {
             if taps.iter().enumerate().any(|(i, tap)| taps[..i].contains(tap)) {
                 return Err(Error::Setting(format!("a {name} layer is named twice")));
             }
         }
+        let (weights, layers) = (&self.style_layer_weights, &self.style_layers);
+        if !weights.is_empty() && weights.len() != layers.len() {
+            let names: Vec<_> = layers.iter().map(ToString::to_string).collect();
+            return Err(Error::Setting(format!(
+                "{} layer weights were given, and there are {} style layers ({}); give one for each",
+                weights.len(),
+                layers.len(),
+                names.join(", ")
+            )));
+        }
+        // Together with the style weight they stay inside float32 as that does alone.
+        if let Some(weight) = weights.iter().find(|w| !(0.0..=1e15).contains(&(*w * self.style_weight))) {
+            return Err(Error::Setting(format!(
+                "a layer weight is {weight}; it must be 0 or more, and at most 1e15 when multiplied by the style weight"
+            )));
+        }
         Ok(())
+    }
+
+    /// One knob instead of numbers that nobody can guess: 0 is hardly the painting, 0.5 the balance of the default, and 1
+    /// wholly the painting.
+    ///
+    /// It sets [`Self::content_weight`] on a logarithmic scale, from 1000 over 1 to 0.01; total variation keeps its proportion
+    /// to the style. Below 0.5 it also sets [`Self::learning_rate`], down to a tenth of the default: Adam's steps are as large
+    /// whatever the weights, and large ones would leave marks where the photograph shall stay.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `strength` is not from 0 to 1.
+    pub fn set_strength(&mut self, strength: f64) -> Result<()> {
+        if !(0.0..=1.0).contains(&strength) {
+            return Err(Error::Setting(format!(
+                "the strength is {strength}; it must be from 0 (hardly) to 1 (wholly)"
+            )));
+        }
+        let from_middle = 2.0 * (strength - 0.5);
+        let default = Self::default();
+        let decades = if from_middle < 0.0 { DECADES_BELOW } else { DECADES_ABOVE };
+        self.content_weight = default.content_weight * 10f64.powf(-decades * from_middle);
+        self.learning_rate = default.learning_rate * 10f64.powf(from_middle.min(0.0));
+        Ok(())
+    }
+
+    /// The factor on the style loss at the layer `index` of [`Self::style_layers`].
+    pub(crate) fn style_weight_at(&self, index: usize) -> f64 {
+        self.style_weight * self.style_layer_weights.get(index).copied().unwrap_or(1.0)
     }
 
     /// All layers that are looked at.
@@ -111,7 +169,9 @@ impl Settings {
         match self.precision {
             Precision::Single => 1.0,
             Precision::Half => {
-                let heaviest = self.style_weight.max(1e4 * self.content_weight).max(1e-30);
+                let layers = (0..self.style_layers.len()).map(|index| self.style_weight_at(index));
+                let style = layers.fold(0.0, f64::max);
+                let heaviest = style.max(1e4 * self.content_weight).max(1e-30);
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }

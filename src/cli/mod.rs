@@ -4,8 +4,11 @@ mod bench;
 mod check;
 mod devices;
 mod fault;
+mod grid;
 mod interrupt;
+mod preview;
 mod progress;
+mod sheet;
 mod stylize;
 mod weights;
 
@@ -22,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   impasto stylize photo.jpg painting.jpg -o result.png
   impasto stylize photo.jpg painting.jpg -o result.png --size 1024
+  impasto grid photo.jpg painting.jpg -o strengths.png
   impasto devices
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
@@ -37,6 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Stylize(Box<stylize::Options>),
+    Grid(Box<grid::Options>),
     Devices(devices::Options),
     Check(check::Options),
     Bench(bench::Options),
@@ -55,6 +60,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = fault::guarded(|| match cli.command {
         Command::Stylize(options) => stylize::run(*options),
+        Command::Grid(options) => grid::run(&options),
         Command::Devices(options) => devices::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options),

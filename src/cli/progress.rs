@@ -62,6 +62,14 @@ impl Progress {
         }
     }
 
+    /// Lets `f` write to stderr without the bar in its way.
+    pub fn aside(&self, f: impl FnOnce()) {
+        match self {
+            Self::Bar(bar) => bar.suspend(f),
+            _ => f(),
+        }
+    }
+
     /// Removes the bar.
     pub fn finish(&self) {
         if let Self::Bar(bar) = self {

@@ -132,6 +132,14 @@ impl Picture {
         atomic::replace_file(path, &bytes)
     }
 
+    /// The bytes that [`Picture::save`] writes.
+    ///
+    /// # Errors
+    /// As [`Picture::save`], but for what can fail on a disk.
+    pub fn to_bytes(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>> {
+        self.encode(format, options).map_err(|why| Error::write(Path::new("a picture in memory"), why))
+    }
+
     /// The bytes of a file, or why there can be none.
     fn encode(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>, String> {
         let side = self.width.max(self.height);

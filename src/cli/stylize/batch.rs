@@ -43,6 +43,7 @@ pub fn run(
     if let Some(item) = items.first() {
         item.outputs.save.check(&item.outputs.result)?;
     }
+    options.write_preset(&items.iter().map(|item| item.content.clone()).collect::<Vec<_>>())?;
 
     let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
     let mut batch = Batch { options, settings, repeated, shared: None, summary, of, told };

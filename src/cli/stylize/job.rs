@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use impasto::fit::check_sizes;
 use impasto::picture::{Exif, Picture, Size, name_of};
@@ -51,12 +51,12 @@ pub enum Ending {
 
 /// The pictures of a job at the sizes they are worked on.
 pub struct Sized {
-    content: Picture,
-    styles: Rc<Measured>,
+    pub content: Picture,
+    pub styles: Rc<Measured>,
     /// Where the optimiser starts, if not at the content.
-    start: Option<Picture>,
+    pub start: Option<Picture>,
     /// What determines the result.
-    record: Option<Record>,
+    pub record: Option<Record>,
     /// Whether outputs have pixels only.
     bare: bool,
 }
@@ -77,11 +77,16 @@ impl Sized {
 }
 
 /// What the iterations left behind.
-struct Painted {
-    log: Vec<Losses>,
-    interrupted: bool,
+pub struct Painted<'a> {
+    pub log: Vec<Losses>,
+    pub interrupted: bool,
+    /// Iterations that were done before this run.
+    pub first: usize,
+    /// What it took until the first iteration, and from there to the last.
+    pub times: [Duration; 2],
     /// Whether all could be said on stdout that was to be said.
     told: anyhow::Result<()>,
+    keeper: Keeper<'a>,
 }
 
 impl Job<'_> {
@@ -100,7 +105,7 @@ impl Job<'_> {
         if self.options.record.verbose {
             self.explain(&session, &pictures, self.shared.gpu.pipelines() - compiled);
         }
-        let painted = self.paint(&pictures, &mut session)?;
+        let painted = self.paint(&pictures, &mut session, began)?;
         self.save(&pictures, &mut session, painted, began)
     }
 
@@ -142,12 +147,18 @@ impl Job<'_> {
     }
 
     /// Iterates to the end, or until the user asks to stop.
-    fn paint(&self, pictures: &Sized, session: &mut Session) -> anyhow::Result<Painted> {
+    fn paint<'a>(
+        &'a self,
+        pictures: &'a Sized,
+        session: &mut Session,
+        began: Instant,
+    ) -> anyhow::Result<Painted<'a>> {
         let (mut told, mut interrupted) = (Ok(()), false);
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.record.quiet;
         let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
-        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options.keep.save_every);
+        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options);
+        let (first, started) = (log.len(), Instant::now());
         interrupt::running();
         if self.options.record.json {
             let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
@@ -174,7 +185,7 @@ impl Job<'_> {
                 told = self.tell("iteration", serde_json::to_value(&losses)?);
             }
             log.push(losses);
-            if let Err(error) = keeper.keep(session) {
+            if let Err(error) = keeper.keep(session, &progress) {
                 break Err(error);
             }
         };
@@ -186,7 +197,8 @@ impl Job<'_> {
             }
             return Err(self.outputs.with_way_on(error).into());
         }
-        Ok(Painted { log, interrupted, told })
+        let times = [started - began, started.elapsed()];
+        Ok(Painted { log, interrupted, first, times, told, keeper })
     }
 
     /// Writes all outputs: one that cannot be written takes none of the others along.
@@ -197,7 +209,7 @@ impl Job<'_> {
         painted: Painted,
         began: Instant,
     ) -> anyhow::Result<Ending> {
-        let Painted { log, interrupted, told } = painted;
+        let interrupted = painted.interrupted;
         let result = pictures.dress(session.picture()?);
         let record = pictures.record(session.submitted());
         let saved = self.outputs.save_picture(&result, record, !interrupted);
@@ -205,8 +217,9 @@ impl Job<'_> {
         let mut outcomes = vec![
             saved,
             self.outputs.save_checkpoint(session),
-            self.outputs.save_losses(&log),
+            self.outputs.save_losses(&painted.log),
             self.outputs.save_sheet(&pictures.content, &pictures.styles.pictures, &result),
+            self.outputs.save_report(|| self.report(pictures, session, &painted, &result)),
         ];
         if there && !interrupted {
             self.outputs.clean_up(self.resume);
@@ -217,7 +230,8 @@ impl Job<'_> {
                 session.submitted()
             ));
         }
-        outcomes.push(told);
+        let Painted { mut keeper, told, .. } = painted;
+        outcomes.extend([keeper.finish(session.submitted(), &result), told]);
         let output = self.outputs.picture(!interrupted);
         if there && self.options.record.json {
             let done = serde_json::json!({
@@ -246,7 +260,8 @@ impl Job<'_> {
         let mut record =
             Record::new(self.settings.clone(), self.adapter(), network, self.content.source.clone()?, styles);
         record.size = sizes.size;
-        record.style_size = sizes.style_size;
+        (record.style_size, record.style_scale) = (sizes.style_size, sizes.style_scale);
+        record.style_weights = self.shared.weights.clone();
         record.start = look.recorded(start);
         record.variant = machine.variant.map(|variant| variant.to_string());
         Some(record)
@@ -260,7 +275,7 @@ impl Job<'_> {
         }
     }
 
-    fn adapter(&self) -> String {
+    pub fn adapter(&self) -> String {
         let info = self.shared.gpu.info();
         format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
     }

@@ -1,53 +1,96 @@
-//! What is kept of a run before it ends: its picture and its checkpoint, on schedule.
+//! What is kept of a run before it ends: its picture, its frames and its checkpoint, on schedule.
 
 use std::time::{Duration, Instant};
 
 use impasto::Result;
+use impasto::picture::Picture;
 use impasto::session::Session;
 
 use super::job::Sized;
+use super::options::Options;
 use super::outputs::Outputs;
+use crate::cli::preview::Screen;
+use crate::cli::progress::Progress;
 use crate::cli::talk;
 
 /// Time between two checkpoints. Writing one takes far less.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Writes what is due while a session runs.
+/// Iterations between two previews, and the time between them at least.
+const PREVIEW_EVERY: usize = 10;
+const PREVIEW_PAUSE: Duration = Duration::from_millis(500);
+
+/// Writes what is due while a session runs, and shows it.
 pub struct Keeper<'a> {
     outputs: &'a Outputs,
     pictures: &'a Sized,
     last: Instant,
+    /// Iterations between two results, and between two frames.
+    save_every: Option<usize>,
+    frames_every: usize,
+    screen: Option<Screen>,
+    shown: Option<Instant>,
 }
 
 impl<'a> Keeper<'a> {
-    /// From now on; the result also after every `save_every` iterations.
-    pub fn new(
-        outputs: &'a Outputs,
-        pictures: &'a Sized,
-        session: &mut Session,
-        save_every: Option<u64>,
-    ) -> Self {
-        if let Some(every) = save_every {
-            session.copy_every(usize::try_from(every).unwrap_or(usize::MAX));
+    /// From now on.
+    pub fn new(outputs: &'a Outputs, pictures: &'a Sized, session: &mut Session, options: &Options) -> Self {
+        let note = |why: &String| {
+            if !options.record.quiet {
+                talk(&format!("note: {why}"));
+            }
+        };
+        let screen = options.record.preview.and_then(|way| Screen::open(way).inspect_err(note).ok());
+        let save_every = options.keep.save_every.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let frames_every = options.record.frames_every as usize;
+        let frames = outputs.frames.as_ref().map(|_| frames_every);
+        // The session keeps copies at one distance: the largest that meets all.
+        let every = [save_every, frames, screen.as_ref().map(|_| PREVIEW_EVERY)];
+        if let Some(every) = every.into_iter().flatten().reduce(common) {
+            session.copy_every(every);
         }
-        Self { outputs, pictures, last: Instant::now() }
+        if session.submitted() == 0 {
+            let first = pictures.start.as_ref().unwrap_or(&pictures.content).clone();
+            tell(outputs.save_frame(0, &pictures.dress(first)));
+        }
+        Self { outputs, pictures, last: Instant::now(), save_every, frames_every, screen, shown: None }
     }
 
     /// Writes what is due after an iteration. What cannot be written now is told and tried again when it is due again.
     ///
     /// # Errors
     /// Those of the session.
-    pub fn keep(&mut self, session: &mut Session) -> Result<()> {
+    pub fn keep(&mut self, session: &mut Session, progress: &Progress) -> Result<()> {
         while let Some((iterations, picture)) = session.take_copy()? {
-            // The checkpoint first: where one lies beside a picture, the picture is not finished.
-            self.checkpoint(session)?;
-            let record = self.pictures.record(iterations);
-            tell(self.outputs.save_picture(&self.pictures.dress(picture), record, false));
+            let picture = self.pictures.dress(picture);
+            if iterations.is_multiple_of(self.frames_every) {
+                tell(self.outputs.save_frame(iterations / self.frames_every, &picture));
+            }
+            if let Some(screen) = &mut self.screen
+                && self.shown.is_none_or(|shown| shown.elapsed() >= PREVIEW_PAUSE)
+            {
+                progress.aside(|| screen.show(&picture));
+                self.shown = Some(Instant::now());
+            }
+            if self.save_every.is_some_and(|every| iterations.is_multiple_of(every)) {
+                // The checkpoint first: where one lies beside a picture, the picture is not finished.
+                self.checkpoint(session)?;
+                tell(self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
+            }
         }
         if self.last.elapsed() >= PAUSE {
             self.checkpoint(session)?;
         }
         Ok(())
+    }
+
+    /// The last frame, and the last picture on the screen.
+    ///
+    /// # Errors
+    /// If the frame cannot be written.
+    pub fn finish(&mut self, iterations: usize, result: &Picture) -> anyhow::Result<()> {
+        self.screen.iter_mut().for_each(|screen| screen.show(result));
+        self.outputs.save_frame(iterations.div_ceil(self.frames_every), result)
     }
 
     fn checkpoint(&mut self, session: &mut Session) -> Result<()> {
@@ -56,6 +99,11 @@ impl<'a> Keeper<'a> {
         self.last = Instant::now();
         Ok(())
     }
+}
+
+/// The largest number that divides both.
+fn common(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common(b, a % b) }
 }
 
 fn tell(outcome: anyhow::Result<()>) {

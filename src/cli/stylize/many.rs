@@ -139,6 +139,8 @@ impl Options {
             unfinished: None,
             losses: self.record.losses.clone(),
             contact_sheet: self.record.contact_sheet.clone(),
+            report: self.record.report.clone(),
+            frames: self.record.frames.clone(),
             checkpoint: self.keep.checkpoint.clone(),
             save: self.record.save_options(),
         };
@@ -202,6 +204,8 @@ impl Options {
             unfinished: Some(beside(folder, &format!(".unfinished.{ending}"))),
             losses: also(&self.record.losses, ".jsonl"),
             contact_sheet: also(&self.record.contact_sheet, ".sheet.jpg"),
+            report: also(&self.record.report, ".html"),
+            frames: also(&self.record.frames, ""),
             checkpoint: also(&self.keep.checkpoint, ".checkpoint"),
             save: self.record.save_options(),
         };
@@ -211,8 +215,10 @@ impl Options {
 
     /// The folders in which many pictures leave something, besides that of the results.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
-        let record = [&self.record.losses, &self.record.contact_sheet, &self.keep.checkpoint];
-        record.into_iter().flatten().map(PathBuf::as_path)
+        let record = &self.record;
+        let folders =
+            [&record.losses, &record.contact_sheet, &record.report, &record.frames, &self.keep.checkpoint];
+        folders.into_iter().flatten().map(PathBuf::as_path)
     }
 }
 

@@ -4,11 +4,14 @@
 //! and [`outputs`] for what is written. Many pictures are many jobs ([`batch`]).
 
 mod batch;
+mod chart;
 mod job;
 mod keep;
+mod look;
 mod many;
 mod options;
 mod outputs;
+mod report;
 mod shared;
 
 use impasto::picture::Picture;
@@ -17,8 +20,9 @@ use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
 
 use self::job::{Ending, Job};
+pub use self::look::Look;
 use self::many::{Item, Target};
-pub use self::options::{Machine, Options};
+pub use self::options::{Machine, Options, Sizes};
 use self::shared::Shared;
 use super::{INTERRUPTED, interrupt};
 
@@ -27,16 +31,18 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     // Everything that can be refused is refused before the first second of work.
     let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
     repeated.as_ref().map_or(Ok(()), |record| options.adopt(record))?;
-    let settings = options.look.settings();
-    settings.validate()?;
+    options.take_preset()?;
+    let settings = options.look.settings()?;
     let target = options.target()?;
     let contents = options.take_contents(&target);
+    options.look.weights(options.styles.len())?;
     let options = &options;
     match target {
         Target::Folder(folder) => batch::run(options, &settings, &contents, &folder, repeated),
         Target::File(file) => {
             let item = options.one(options.content.clone(), file);
             check(options, &item)?;
+            options.write_preset(&contents)?;
             let content = Picture::open(&item.content)?;
             let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
             let shared = Shared::open(options, &settings)?;

@@ -1,21 +1,22 @@
 //! The options, grouped by purpose; each group turns itself into what the run needs.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::ArgAction;
-use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use impasto::Error;
 use impasto::gpu::Gpu;
-use impasto::picture::{Picture, SaveOptions, Size, name_of};
-use impasto::precision::Precision;
-use impasto::record::{Input, Start};
+use impasto::picture::{self, Picture, SaveOptions, Size, name_of};
+use impasto::preset::{Preset, check_scale};
+use impasto::record::Input;
 use impasto::settings::Settings;
 use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
 
+use super::look::Look;
 use super::many::Many;
+use crate::cli::preview::Way;
 use crate::cli::talk;
 
 /// Longest side where none is asked for.
@@ -55,7 +56,7 @@ impl Options {
     pub fn inputs(&self) -> Vec<&Path> {
         let styles = self.styles.iter().map(PathBuf::as_path);
         let machine = self.machine.weights.as_deref();
-        let look = self.look.init_file().into_iter().chain(self.look.settings_from.as_deref());
+        let look = self.look.files();
         styles.chain(machine).chain(look).collect()
     }
 
@@ -64,13 +65,42 @@ impl Options {
     /// # Errors
     /// If that picture was started from a file that is not named now.
     pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
-        self.sizes.size = self.sizes.size.or(record.size);
-        self.sizes.style_size = self.sizes.style_size.or(record.style_size);
+        self.sizes.adopt(record);
         self.look.adopt(record)?;
         if let (None, Some(variant)) = (self.machine.variant, &record.variant) {
             self.machine.variant = Some(variant.parse()?);
         }
         Ok(())
+    }
+
+    /// Takes over what the preset says, where nothing else is asked for.
+    ///
+    /// # Errors
+    /// If the preset cannot be read.
+    pub fn take_preset(&mut self) -> impasto::Result<()> {
+        if let Some(preset) = self.look.take_preset()? {
+            self.sizes.take_preset(&preset);
+        }
+        Ok(())
+    }
+
+    /// Writes the preset that the run follows, if it is asked for, but over none of the `contents`.
+    ///
+    /// # Errors
+    /// If it cannot be written, or if it cannot hold what was asked for.
+    pub fn write_preset(&self, contents: &[PathBuf]) -> impasto::Result<()> {
+        let Some(path) = &self.record.write_preset else { return Ok(()) };
+        let mut inputs = self.inputs();
+        inputs.extend(contents.iter().map(PathBuf::as_path));
+        inputs.push(&self.output);
+        if let Some(other) = inputs.into_iter().find(|file| *file == path || picture::same_file(file, path)) {
+            return Err(Error::Setting(format!(
+                "{} is an input or the result, and cannot be the preset, too; name another file",
+                other.display()
+            )));
+        }
+        let preset = Preset::new(self.look.settings()?, self.sizes.style_scale, self.look.preset_start())?;
+        picture::replace_file(path, preset.to_toml().as_bytes())
     }
 }
 
@@ -85,6 +115,14 @@ pub struct Sizes {
     /// Size of the painting, on which the size of its strokes depends [default: the result's longest side]
     #[arg(long, value_name = "N|WxH")]
     pub style_size: Option<Size>,
+
+    /// The same in longest sides of the result: 2 for strokes twice as broad, 0.5 for finer ones [default: 1]
+    #[arg(long, value_name = "X", conflicts_with = "style_size", allow_negative_numbers = true, value_parser = scale)]
+    pub style_scale: Option<f64>,
+}
+
+fn scale(text: &str) -> anyhow::Result<f64> {
+    Ok(check_scale(text.parse()?)?)
 }
 
 impl Sizes {
@@ -96,138 +134,22 @@ impl Sizes {
 
     /// What the styles are brought to beside a content of `width x height`.
     pub fn of_styles(&self, (width, height): (usize, usize)) -> Size {
-        self.style_size.unwrap_or(Size::Longest(width.max(height)))
-    }
-}
-
-/// What the result looks like: the settings of the optimisation, and where it starts.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Look")]
-pub struct Look {
-    /// Take all that is not given here from a picture that this program made
-    #[arg(long, value_name = "FILE")]
-    pub settings_from: Option<PathBuf>,
-
-    /// Steps of the optimiser [default: 500]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-
-    /// Weight of the content loss; more keeps the photograph [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    content_weight: Option<f64>,
-
-    /// Weight of the style loss; more looks like the painting [default: 10000]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    style_weight: Option<f64>,
-
-    /// Weight of the total variation loss; more is smoother [default: 10]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    tv_weight: Option<f64>,
-
-    /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations [default: 0.3]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    learning_rate: Option<f64>,
-
-    /// Start from the content, from noise, or from a picture file [default: content]
-    #[arg(long, value_name = "content|noise|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
-    init: Option<Init>,
-
-    /// Which noise `--init noise` starts from [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-
-    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
-    /// results that differ a little [default: single]
-    #[arg(long, value_name = "single|half",
-          value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
-    precision: Option<Precision>,
-
-    /// What the options above change.
-    #[arg(skip)]
-    base: Settings,
-}
-
-/// Where a run starts, as it is asked for.
-#[derive(Clone, Debug)]
-enum Init {
-    Content,
-    Noise,
-    File(PathBuf),
-}
-
-impl From<OsString> for Init {
-    fn from(text: OsString) -> Self {
-        match text.to_str() {
-            Some("content") => Self::Content,
-            Some("noise") => Self::Noise,
-            _ => Self::File(text.into()),
-        }
-    }
-}
-
-impl Look {
-    /// The settings of the run; whether they make sense is [`Settings::validate`]'s question.
-    pub fn settings(&self) -> Settings {
-        let mut settings = self.base.clone();
-        let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
-        settings.iterations = self.iterations.unwrap_or(settings.iterations);
-        set(&mut settings.content_weight, self.content_weight);
-        set(&mut settings.style_weight, self.style_weight);
-        set(&mut settings.tv_weight, self.tv_weight);
-        set(&mut settings.learning_rate, self.learning_rate);
-        settings.precision = self.precision.unwrap_or(settings.precision);
-        settings
+        let scaled = (width.max(height) as f64 * self.style_scale.unwrap_or(1.0)).round() as usize;
+        self.style_size.unwrap_or(Size::Longest(scaled.max(1)))
     }
 
-    /// The picture to start from, if it is not the content; as large as that.
-    pub fn start(&self, content: &Picture) -> anyhow::Result<Option<Picture>> {
-        let size = Size::Exact { width: content.width, height: content.height };
-        Ok(match &self.init {
-            None | Some(Init::Content) => None,
-            Some(Init::Noise) => Some(Picture::noise(content.width, content.height, self.seed())),
-            Some(Init::File(file)) => Some(Picture::open(file)?.resized(size, true)),
-        })
-    }
-
-    /// The start as it is recorded, `picture` being what [`Look::start`] gave.
-    pub fn recorded(&self, picture: Option<&Picture>) -> Start {
-        match (&self.init, picture.and_then(|p| p.source.clone())) {
-            (Some(Init::Noise), _) => Start::Noise { seed: self.seed() },
-            (Some(Init::File(_)), Some(file)) => Start::Picture(file),
-            _ => Start::Content,
+    /// Takes over the sizes of another picture, where none are asked for.
+    pub fn adopt(&mut self, record: &impasto::record::Record) {
+        self.size = self.size.or(record.size);
+        if (self.style_size, self.style_scale) == (None, None) {
+            (self.style_size, self.style_scale) = (record.style_size, record.style_scale);
         }
     }
 
-    fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
-        self.base = record.settings.clone();
-        match (&self.init, &record.start) {
-            (Some(Init::Noise), Start::Noise { seed }) => self.seed = self.seed.or(Some(*seed)),
-            (Some(_), _) => {}
-            (None, Start::Content) => self.init = Some(Init::Content),
-            (None, Start::Noise { seed }) => {
-                self.init = Some(Init::Noise);
-                self.seed = self.seed.or(Some(*seed));
-            }
-            (None, Start::Picture(file)) => {
-                return Err(Error::Setting(format!(
-                    "those settings start from the picture {:?}, which is not kept with them; name it with --init FILE",
-                    file.name
-                ))
-                .into());
-            }
-        }
-        Ok(())
-    }
-
-    fn seed(&self) -> u64 {
-        self.seed.unwrap_or(0)
-    }
-
-    /// The file to start from, if it is one.
-    fn init_file(&self) -> Option<&Path> {
-        match &self.init {
-            Some(Init::File(file)) => Some(file),
-            _ => None,
+    /// Takes over what a preset says of sizes, where nothing else is asked for.
+    pub fn take_preset(&mut self, preset: &Preset) {
+        if self.style_size.is_none() {
+            self.style_scale = self.style_scale.or(preset.style_scale);
         }
     }
 }
@@ -281,6 +203,26 @@ pub struct Record {
     /// Also write a picture of content, style and result side by side
     #[arg(long, value_name = "FILE|DIR")]
     pub contact_sheet: Option<PathBuf>,
+
+    /// Also write a page with the pictures, a slider between before and after, curves of the losses, and settings
+    #[arg(long, value_name = "FILE.html|DIR")]
+    pub report: Option<PathBuf>,
+
+    /// Also write the picture on its way into this folder, frame-00000.png and so on, for a time-lapse
+    #[arg(long, value_name = "DIR")]
+    pub frames: Option<PathBuf>,
+
+    /// Iterations between two frames
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    pub frames_every: u32,
+
+    /// Show the picture in the terminal while it is painted
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub preview: Option<Way>,
+
+    /// Also write the settings of this run as a preset
+    #[arg(long, value_name = "FILE")]
+    pub write_preset: Option<PathBuf>,
 
     /// Bits per sample of the result; 16 for .png and .tif only
     #[arg(long = "depth", value_name = "BITS", default_value = "8", action = ArgAction::Set,

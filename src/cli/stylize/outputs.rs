@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use impasto::Error;
 use impasto::picture::{self, Format, Picture, SaveOptions};
 use impasto::record::Record;
@@ -10,6 +11,11 @@ use impasto::session::{Losses, Session};
 
 /// White pixels around the pictures of a contact sheet.
 const SHEET_GAP: usize = 12;
+
+/// The file of a frame.
+fn frame(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("frame-{index:05}.png"))
+}
 
 /// The files of one picture.
 pub struct Outputs {
@@ -21,6 +27,10 @@ pub struct Outputs {
     pub losses: Option<PathBuf>,
     /// Content, styles and result side by side.
     pub contact_sheet: Option<PathBuf>,
+    /// The page about the run.
+    pub report: Option<PathBuf>,
+    /// The folder for the pictures on the way.
+    pub frames: Option<PathBuf>,
     /// What is needed to go on later. It may be the file that the run goes on from.
     pub checkpoint: Option<PathBuf>,
     /// How the result is written.
@@ -30,7 +40,7 @@ pub struct Outputs {
 impl Outputs {
     /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
     pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
-        let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.checkpoint];
+        let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.report, &self.checkpoint];
         let outputs: Vec<&Path> =
             std::iter::once(&self.result).chain(also.into_iter().flatten()).map(PathBuf::as_path).collect();
         for (i, output) in outputs.iter().enumerate() {
@@ -51,10 +61,43 @@ impl Outputs {
         if let Some(path) = &self.contact_sheet {
             picture::check_writable(path)?;
         }
-        for path in [&self.losses, &self.checkpoint].into_iter().flatten() {
+        for path in [&self.losses, &self.report, &self.checkpoint].into_iter().flatten() {
             picture::check_replaceable(path)?;
         }
-        Ok(())
+        self.check_frames(resume)
+    }
+
+    /// Frames of two runs in one folder would make one film.
+    fn check_frames(&self, resume: Option<&Path>) -> anyhow::Result<()> {
+        let Some(folder) = &self.frames else { return Ok(()) };
+        if !folder.is_dir() {
+            return Ok(picture::check_replaceable(folder)?);
+        }
+        let is_frame = |name: &str| name.starts_with("frame-") && name.ends_with(".png");
+        let mut files =
+            fs::read_dir(folder).with_context(|| format!("cannot list the folder {}", folder.display()))?;
+        let others = files.any(|file| file.is_ok_and(|file| file.file_name().to_str().is_some_and(is_frame)));
+        if others && resume.is_none() {
+            let why = "already holds frames of another run; name another folder, or remove them";
+            return Err(Error::Setting(format!("{} {why}", folder.display())).into());
+        }
+        Ok(picture::check_replaceable(&frame(folder, 0))?)
+    }
+
+    /// Writes a frame, if there shall be any: pixels only.
+    pub fn save_frame(&self, index: usize, picture: &Picture) -> anyhow::Result<()> {
+        let Some(folder) = &self.frames else { return Ok(()) };
+        if !folder.is_dir() {
+            let failed = || format!("cannot make the folder {}: create it first", folder.display());
+            fs::create_dir(folder).with_context(failed)?;
+        }
+        Ok(picture.save(&frame(folder, index), &SaveOptions::default())?)
+    }
+
+    /// Writes the page about the run, if there shall be one.
+    pub fn save_report(&self, page: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
+        let Some(path) = &self.report else { return Ok(()) };
+        Ok(picture::replace_file(path, page()?.as_bytes())?)
     }
 
     /// Refuses an output format that cannot hold a result of this longest side.

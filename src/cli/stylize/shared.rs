@@ -21,6 +21,8 @@ pub struct Shared {
     pub vgg: Vgg,
     /// As they were read.
     pub styles: Vec<Picture>,
+    /// How much each of them counts.
+    pub weights: Vec<f64>,
     measured: RefCell<Vec<Rc<Measured>>>,
     verbose: bool,
 }
@@ -40,7 +42,8 @@ impl Shared {
             style.notes.iter().for_each(|note| options.record.note(path, note));
         }
         let (gpu, vgg) = options.machine.open(settings)?;
-        Ok(Self { gpu, vgg, styles, measured: RefCell::default(), verbose: options.record.verbose })
+        let weights = options.look.weights(styles.len())?;
+        Ok(Self { gpu, vgg, styles, weights, measured: RefCell::default(), verbose: options.record.verbose })
     }
 
     /// The styles at `size`, measured when that is asked for the first time.
@@ -50,7 +53,7 @@ impl Shared {
             Some(index) => kept.remove(index),
             None => {
                 let pictures: Vec<_> = self.styles.iter().map(|style| style.resized(size, true)).collect();
-                let weighted: Vec<_> = pictures.iter().map(|picture| (picture, 1.0)).collect();
+                let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
                 let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
                 if self.verbose {
                     talk(&format!("style measured at {size}"));

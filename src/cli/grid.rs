@@ -1,0 +1,261 @@
+//! `impasto grid`: several values of one option at a small size, on one sheet, to choose with the eyes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::anyhow;
+use clap::{CommandFactory, Parser};
+use impasto::Error;
+use impasto::fit::check_sizes;
+use impasto::gpu::Gpu;
+use impasto::picture::{self, Picture, SaveOptions, Size};
+use impasto::record::Record;
+use impasto::session::Session;
+use impasto::settings::Settings;
+use impasto::vgg::Vgg;
+
+use super::progress::Progress;
+use super::sheet::{fitted, sheet};
+use super::stylize::{Look, Machine, Sizes};
+use super::{Cli, Command, INTERRUPTED, interrupt, print, talk};
+
+/// Longest side of a cell where no size is asked for.
+const SIDE: usize = 192;
+/// Iterations of a cell where none are asked for.
+const ITERATIONS: usize = 100;
+/// More cells than anybody compares.
+const MOST: usize = 64;
+
+const EXAMPLES: &str = "\
+Examples:
+  impasto grid photo.jpg painting.jpg -o strengths.png
+  impasto grid photo.jpg painting.jpg -o strokes.png --vary style-scale=0.5,1,2,3 --strength 0.6
+  impasto grid photo.jpg painting.jpg -o presets.png --vary preset=subtle,balanced,bold
+  impasto grid photo.jpg painting.jpg -o layers.png --vary 'layer-weights=1,1,1,1,1;4,1,1,1,1'";
+
+/// Try several values of an option at a small size, side by side on one sheet
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// The photograph
+    content: PathBuf,
+
+    /// The painting; of several, the mean style is taken
+    #[arg(required = true)]
+    styles: Vec<PathBuf>,
+
+    /// Where to write the sheet; the ending chooses the format (.png, .jpg, .tif, .webp)
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// An option under Look or Size, and its values; values that have commas are separated by semicolons
+    #[arg(long, value_name = "OPTION=V,..", default_value = "strength=0,0.2,0.4,0.6,0.8,1")]
+    vary: Variation,
+
+    #[command(flatten)]
+    sizes: Sizes,
+    #[command(flatten)]
+    look: Look,
+    #[command(flatten)]
+    machine: Machine,
+
+    /// No progress and no notes
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// An option without its dashes, and the values it shall have.
+#[derive(Clone, Debug)]
+struct Variation {
+    option: String,
+    values: Vec<String>,
+}
+
+impl FromStr for Variation {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let usage = "write for example strength=0.2,0.5,0.8";
+        let (option, values) = text.split_once('=').ok_or_else(|| anyhow!(usage))?;
+        let separator = if values.contains(';') { ';' } else { ',' };
+        let values: Vec<String> = values.split(separator).map(|v| v.trim().to_owned()).collect();
+        anyhow::ensure!(values.iter().all(|v| !v.is_empty()), "a value is empty; {usage}");
+        anyhow::ensure!(values.len() <= MOST, "{} values are more than {MOST}; try fewer", values.len());
+        Ok(Self { option: option.trim().trim_start_matches("--").to_owned(), values })
+    }
+}
+
+/// One value of the option.
+struct Cell {
+    label: String,
+    settings: Settings,
+    content: Picture,
+    styles: Vec<(Picture, f64)>,
+    start: Option<Picture>,
+}
+
+/// What came of the cells.
+struct Painted {
+    cells: Vec<(String, Picture)>,
+    interrupted: bool,
+}
+
+/// Paints every cell and writes the sheet.
+pub fn run(options: &Options) -> anyhow::Result<u8> {
+    let variants = variants(options)?;
+    check(options)?;
+    interrupt::listen(options.quiet)?;
+    let content = Picture::open(&options.content)?;
+    let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+    for (picture, path) in
+        [&content].into_iter().chain(&styles).zip([&options.content].into_iter().chain(&options.styles))
+    {
+        let notes = picture.notes.iter().filter(|_| !options.quiet);
+        notes.for_each(|note| talk(&format!("note: {}: {note}", path.display())));
+    }
+    // The network is opened once, as deep as any of the cells looks.
+    let settings =
+        variants.iter().map(|(_, variant)| variant.look.settings()).collect::<Result<Vec<_>, _>>()?;
+    let mut deepest = settings[0].clone();
+    deepest.style_layers = settings.iter().flat_map(Settings::taps).collect();
+    let (gpu, vgg) = options.machine.open(&deepest)?;
+    let cells = variants
+        .iter()
+        .zip(settings)
+        .map(|((label, variant), settings)| variant.cell(label, settings, &content, &styles, (&gpu, &vgg)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let painted = paint(&cells, options.quiet, &gpu, &vgg)?;
+    let (width, height) =
+        cells.iter().fold((0, 0), |(w, h), c| (w.max(c.content.width), h.max(c.content.height)));
+    let inputs = std::iter::once((&options.content, &content)).chain(options.styles.iter().zip(&styles));
+    let named = inputs.map(|(path, picture)| (picture::name_of(path), fitted(picture, width, height)));
+    let page: Vec<_> = named.chain(painted.cells).collect();
+    sheet(&page).save(&options.output, &SaveOptions::default())?;
+    if painted.interrupted {
+        talk("interrupted; the sheet has the cells so far");
+    }
+    print(&options.output.display().to_string())?;
+    Ok(if painted.interrupted { INTERRUPTED } else { 0 })
+}
+
+/// Refuses what cannot be written and what would destroy an input.
+fn check(options: &Options) -> anyhow::Result<()> {
+    picture::check_writable(&options.output)?;
+    let inputs = std::iter::once(&options.content).chain(&options.styles).map(PathBuf::as_path);
+    let mut inputs = inputs.chain(options.look.files());
+    if let Some(input) = inputs.find(|input| picture::same_file(input, &options.output)) {
+        let why = format!(
+            "{} is an input, and writing the sheet there would destroy it; name another output",
+            input.display()
+        );
+        return Err(Error::Setting(why).into());
+    }
+    Ok(())
+}
+
+/// The command line once for each value, parsed as if the option had been given with it.
+fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
+    let Variation { option, values } = &options.vary;
+    let command = Cli::command();
+    let own = command.find_subcommand("grid").expect("this command");
+    let varied: Vec<_> = own
+        .get_arguments()
+        .filter(|a| matches!(a.get_help_heading(), Some("Look" | "Size")))
+        .filter_map(clap::Arg::get_long)
+        .filter(|name| *name != "settings-from")
+        .collect();
+    if !varied.contains(&option.as_str()) {
+        let why = format!("--{option} cannot be varied; what can is {}", varied.join(", "));
+        return Err(Error::Setting(why).into());
+    }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let at = 1 + arguments.iter().position(|a| a == "grid").unwrap_or(0);
+    let variant = |value: &String| {
+        let mut arguments = arguments.clone();
+        arguments.insert(at, format!("--{option}={value}").into());
+        let cli = Cli::try_parse_from(arguments).map_err(|error| {
+            // Its first line says it all; the others show how this command is called.
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Error::Setting(format!("--{option} cannot be {value}: {line}"))
+        })?;
+        let Command::Grid(mut variant) = cli.command else {
+            unreachable!("these arguments were this command's")
+        };
+        variant.resolve()?;
+        Ok((format!("{option} {value}"), *variant))
+    };
+    values.iter().map(variant).collect()
+}
+
+impl Options {
+    /// Brings in preset and recorded settings, and hurries where no iterations are asked for.
+    fn resolve(&mut self) -> anyhow::Result<()> {
+        if let Some(file) = &self.look.settings_from {
+            let record = Record::open(file)?;
+            self.sizes.adopt(&record);
+            self.look.adopt(&record)?;
+        }
+        if let Some(preset) = self.look.take_preset()? {
+            self.sizes.take_preset(&preset);
+        }
+        self.sizes.size = self.sizes.size.or(Some(Size::Longest(SIDE)));
+        self.look.hurry(ITERATIONS);
+        Ok(())
+    }
+
+    fn cell(
+        &self,
+        label: &str,
+        settings: Settings,
+        content: &Picture,
+        styles: &[Picture],
+        (gpu, vgg): (&Gpu, &Vgg),
+    ) -> anyhow::Result<Cell> {
+        let (width, height) = self.sizes.of_content(content);
+        let style_size = self.sizes.of_styles((width, height));
+        let sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+        check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
+        let content = content.resized(Size::Exact { width, height }, true);
+        let weights = self.look.weights(styles.len())?;
+        let styles = styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
+        let start = self.look.start(&content)?;
+        Ok(Cell { label: label.to_owned(), settings, content, styles, start })
+    }
+}
+
+/// All cells, one after the other; if the user interrupts, those that were begun.
+fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
+    let total = cells.iter().map(|cell| cell.settings.iterations).sum();
+    let mut progress = Progress::new(String::new(), 0, total, quiet);
+    let mut painted = Painted { cells: Vec::new(), interrupted: false };
+    let mut before = 0;
+    interrupt::running();
+    for cell in cells {
+        let mut builder = Session::builder(gpu, vgg).content(&cell.content).settings(cell.settings.clone());
+        for (style, weight) in &cell.styles {
+            builder = builder.style(style, *weight);
+        }
+        if let Some(start) = &cell.start {
+            builder = builder.start(start);
+        }
+        let mut session = builder.build()?;
+        while let Some(mut losses) = session.step()? {
+            losses.iteration += before;
+            progress.report(&losses);
+            if !painted.interrupted && interrupt::requested() {
+                painted.interrupted = true;
+                session.stop();
+            }
+        }
+        before += cell.settings.iterations;
+        let result = Picture { alpha: cell.content.alpha.clone(), ..session.picture()? };
+        painted.cells.push((cell.label.clone(), result));
+        if painted.interrupted {
+            break;
+        }
+    }
+    progress.finish();
+    Ok(painted)
+}
