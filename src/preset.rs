@@ -103,7 +103,7 @@ impl Preset {
         if strength.is_some() && table.contains_key("content_weight") {
             return Err("`strength` and `content_weight` were both given, and one sets the other".into());
         }
-        let mut settings: Settings = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
+        let mut settings: Settings = table.try_into().map_err(|e: toml::de::Error| e.to_string())?;
         strength.map_or(Ok(()), |s| settings.set_strength(s)).map_err(|e| e.to_string())?;
         settings.validate().map_err(|e| e.to_string())?;
         style_scale.map_or(Ok(1.0), check_scale).map_err(|e| e.to_string())?;

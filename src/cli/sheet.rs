@@ -49,7 +49,7 @@ fn columns(count: usize, width: usize, height: usize) -> usize {
         let page = (columns * width) as f64 / (count.div_ceil(*columns) * height) as f64;
         // An empty place costs a little, so that 6 cells stand as 3 x 2 rather than 4 and 2.
         let empty = count.div_ceil(*columns) * columns - count;
-        ((page / ASPECT).ln().abs() + 0.15 * empty as f64, *columns)
+        ((page / ASPECT).ln().abs() + 0.25 * empty as f64, *columns)
     };
     (1..=count).min_by(|a, b| off(a).partial_cmp(&off(b)).expect("finite numbers")).unwrap_or(1)
 }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn pages_are_nearly_of_their_aspect() {
         for (count, width, height, expected) in
-            [(1, 100, 100, 1), (6, 204, 167, 3), (7, 204, 167, 4), (4, 200, 200, 2), (3, 400, 100, 1)]
+            [(1, 100, 100, 1), (6, 204, 167, 3), (7, 204, 167, 3), (4, 200, 200, 2), (3, 400, 100, 1)]
         {
             assert_eq!(columns(count, width, height), expected, "{count} cells of {width} x {height}");
         }
