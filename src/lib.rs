@@ -46,7 +46,7 @@
 //! - The WGSL file is the only declaration of a kernel; [`mod@kernel`] reads bindings and parameters from it, and a name that
 //!   does not fit is an error when the op is recorded.
 //! - [`tune`] is the one place that chooses between variants of an op.
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 pub mod bench;
 mod digest;
@@ -76,3 +76,5 @@ pub mod vgg;
 pub mod weights;
 
 pub use error::{Error, Result};
+/// The release of wgpu whose types [`gpu::Gpu::from_device`] takes.
+pub use wgpu;

@@ -119,11 +119,19 @@ impl Record {
     /// # Errors
     /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not understand.
     pub fn open(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self, String> {
-            let text = picture::comment(&picture::read(path)?)?.unwrap_or_default();
-            Self::from_json(&text)
-        };
-        read().map_err(|why| Error::picture(path, why))
+        picture::read(path).and_then(|bytes| Self::in_file(&bytes)).map_err(|why| Error::picture(path, why))
+    }
+
+    /// As [`Record::open`], from the bytes of such a file; `name` is for error texts.
+    ///
+    /// # Errors
+    /// As [`Record::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        Self::in_file(bytes).map_err(|why| Error::picture(Path::new(name), why))
+    }
+
+    fn in_file(bytes: &[u8]) -> Result<Self, String> {
+        Self::from_json(&picture::comment(bytes)?.unwrap_or_default())
     }
 
     /// Program and version.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorView};
@@ -173,7 +173,22 @@ impl Snapshot {
     /// holds values that are not finite.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        read(path, &name).map_err(|why| Error::checkpoint(&name, why))
+        let read = || {
+            let about = std::fs::metadata(path).map_err(unreadable)?;
+            if !about.is_file() {
+                return Err("it is not a file; name a checkpoint".into());
+            }
+            read(File::open(path).map_err(unreadable)?, about.len(), &name)
+        };
+        read().map_err(|why| Error::checkpoint(&name, why))
+    }
+
+    /// As [`Snapshot::open`], from the bytes of such a file; `name` is for error texts.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }
 }
 
@@ -191,20 +206,18 @@ fn first_difference(a: &Settings, b: &Settings) -> Option<(String, String, Strin
     Some((name.replace('_', " "), value.to_string(), other))
 }
 
+fn unreadable(e: std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file; check its path, or start anew".to_owned(),
+        _ => format!("it cannot be read ({e}); check the disk"),
+    }
+}
+
 const DAMAGED: &str = "use another checkpoint, or start anew";
 
 /// Reads and checks; the error says why not. The header is held against the file's length before the rest is read.
-fn read(path: &Path, name: &str) -> Result<Snapshot, String> {
-    let unreadable = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file; check its path, or start anew".to_owned(),
-        _ => format!("it cannot be read ({e}); check the disk"),
-    };
-    let about = std::fs::metadata(path).map_err(unreadable)?;
-    if !about.is_file() {
-        return Err("it is not a file; name a checkpoint".into());
-    }
-    let mut file = File::open(path).map_err(unreadable)?;
-    let header = read_header(&mut file, about.len())?;
+fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
+    let header = read_header(&mut file, length)?;
     let (origin, iteration) = read_metadata(header.metadata().as_ref())?;
     let words = origin.precision.len(origin.len());
     let log = iteration.checked_mul(origin.slots()).ok_or("it claims too many iterations")?;
@@ -214,7 +227,7 @@ fn read(path: &Path, name: &str) -> Result<Snapshot, String> {
     }
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))
-        .and_then(|_| file.take(about.len()).read_to_end(&mut bytes))
+        .and_then(|_| file.take(length).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| format!("it is damaged ({e}); {DAMAGED}"))?;
     let values = |tensor: &str, len: usize| -> Result<Vec<f32>, String> {
@@ -246,7 +259,7 @@ fn read(path: &Path, name: &str) -> Result<Snapshot, String> {
 }
 
 /// The header of a safetensors file of `length` bytes; it fits that length.
-fn read_header(file: &mut File, length: u64) -> Result<Metadata, String> {
+fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
     let foreign = || format!("it is not a checkpoint of this program; {DAMAGED}");
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(|_| foreign())?;

@@ -3,12 +3,14 @@
 mod bench;
 mod check;
 mod devices;
+mod examples;
 mod fault;
 mod grid;
 mod interrupt;
 mod preview;
 mod progress;
 mod sheet;
+mod shell;
 mod stylize;
 mod weights;
 
@@ -16,23 +18,14 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Interrupted, but the picture so far was saved.
 pub const INTERRUPTED: u8 = 130;
 
-const EXAMPLES: &str = "\
-Examples:
-  impasto stylize photo.jpg painting.jpg -o result.png
-  impasto stylize photo.jpg painting.jpg -o result.png --size 1024
-  impasto grid photo.jpg painting.jpg -o strengths.png
-  impasto devices
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
-
 /// Repaints a photograph in the style of a painting
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, propagate_version = true)]
+#[command(version, after_help = examples::PROGRAM, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,12 +33,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(after_help = examples::STYLIZE)]
     Stylize(Box<stylize::Options>),
     Grid(Box<grid::Options>),
     Devices(devices::Options),
     Check(check::Options),
     Bench(bench::Options),
     Weights(weights::Options),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Parses the arguments and runs the command.
@@ -65,6 +61,8 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Weights(options) => weights::run(&options),
+        Command::Completions(options) => shell::completions(&options, Cli::command()),
+        Command::Man(options) => shell::man(&options, Cli::command()),
     });
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -81,11 +79,39 @@ pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A line to stdout. Whoever reads it may have seen enough, as `head` does; that is no failure.
+/// A line to stdout, see [`write`].
 pub fn print(line: &str) -> anyhow::Result<()> {
+    write(format!("{line}\n").as_bytes())
+}
+
+/// Data to stdout. Whoever reads them may have seen enough, as `head` does; that is no failure.
+pub fn write(data: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to stdout"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, examples};
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        let lines = examples::PROGRAM.lines().chain(examples::STYLIZE.lines());
+        let examples: Vec<_> = lines.map(str::trim).filter(|line| line.starts_with("impasto ")).collect();
+        assert!(examples.len() > 10);
+        for example in examples.into_iter().filter(|example| !example.ends_with("--help")) {
+            if let Err(error) = Cli::try_parse_from(example.split(' ')) {
+                panic!("{example}: {error}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use impasto::fit::check_sizes;
 use impasto::picture::{Exif, Picture, Size, name_of};
-use impasto::record::Record;
+use impasto::record::{Record, Start};
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
@@ -293,12 +293,27 @@ impl Job<'_> {
         }
     }
 
-    fn explain(&self, session: &Session, Sized { content, styles, .. }: &Sized, compiled: usize) {
+    fn explain(&self, session: &Session, Sized { content, styles, start, .. }: &Sized, compiled: usize) {
         talk(&format!("adapter  {}", self.adapter()));
-        talk(&format!("content  {} x {}", content.width, content.height));
+        let network = self.options.machine.recorded(&self.shared.vgg);
+        talk(&format!("network  {} (SHA-256 {:.16}...)", network.name, network.sha256));
+        talk(&format!("content  {} x {}  {}", content.width, content.height, self.name.display()));
         for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
             talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
         }
+        let start = match self.options.look.recorded(start.as_ref()) {
+            Start::Content => "the content".into(),
+            Start::Noise { seed } => format!("noise, seed {seed}"),
+            Start::Picture(file) => file.name,
+        };
+        talk(&format!("start    {start}"));
+        let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
+            self.settings;
+        talk(&format!(
+            "settings iterations {iterations}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
+             learning rate {learning_rate}"
+        ));
+        talk(&format!("output   {}", self.outputs.result.display()));
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let pixels = (content.width * content.height) as u64;
         talk(&format!(

@@ -1,0 +1,98 @@
+//! Inside an application that has its own wgpu device: the picture is painted on that device, a little in every frame, and
+//! shown from a texture of the application.
+//!
+//!     cargo run --release --example existing_device -- photo.jpg painting.jpg [FRAMES] [LONGEST SIDE]
+//!
+//! The application here has no window, so that this runs anywhere; what it would draw, it counts.
+
+use std::path::Path;
+
+use impasto::gpu::Gpu;
+use impasto::picture::{Picture, Size};
+use impasto::session::Session;
+use impasto::settings::Settings;
+use impasto::tune::Tuning;
+use impasto::vgg::{Network, Vgg};
+use impasto::weights::Weights;
+// The same release of wgpu as the library's: its types are part of the interface.
+use impasto::wgpu;
+
+/// What any application has: a device made for its own purposes, with the limits that WebGPU promises everywhere.
+fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn std::error::Error>> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))?;
+    Ok(pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?)
+}
+
+/// Puts the colours of `picture` into `texture`, as 8 bits in sRGB.
+fn show(queue: &wgpu::Queue, texture: &wgpu::Texture, picture: &Picture) {
+    let pixels = picture.width * picture.height;
+    let level = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let rgba: Vec<u8> = (0..pixels)
+        .flat_map(|i| [0, 1, 2].map(|c| level(picture.rgb[c * pixels + i])).into_iter().chain([255]))
+        .collect();
+    let layout = wgpu::TexelCopyBufferLayout {
+        offset: 0,
+        bytes_per_row: Some(4 * picture.width as u32),
+        rows_per_image: None,
+    };
+    queue.write_texture(texture.as_image_copy(), &rgba, layout, texture.size());
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [photo, painting, numbers @ ..] = arguments.as_slice() else {
+        return Err("name a photograph and a painting".into());
+    };
+    let frames: usize = numbers.first().map_or(Ok(20), |frames| frames.parse())?;
+    let side: usize = numbers.get(1).map_or(Ok(64), |side| side.parse())?;
+
+    let (device, queue) = device()?;
+    // Handles: the application keeps its own.
+    let gpu = Gpu::from_device(device.clone(), queue.clone());
+
+    let mut settings = Settings::default();
+    settings.iterations = 4 * frames;
+    let network = Network::vgg19();
+    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
+    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
+    let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
+    let mut session =
+        Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings).build()?;
+    session.copy_every(4);
+
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("preview"),
+        size: wgpu::Extent3d {
+            width: photo.width as u32,
+            height: photo.height as u32,
+            depth_or_array_layers: 1,
+        },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8UnormSrgb,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+        view_formats: &[],
+    });
+    let mut shown = 0;
+    for frame in 0..frames {
+        // A few iterations, then the rest of the frame.
+        for _ in 0..4 {
+            let Some(losses) = session.step()? else { break };
+            if losses.iteration % 4 == 0 {
+                println!("frame {frame:3}  {:.3}", losses.total);
+            }
+        }
+        while let Some((_, picture)) = session.take_copy()? {
+            show(&queue, &texture, &picture);
+            shown += 1;
+        }
+        // Here the application would draw, with `texture` among what it draws.
+        queue.submit([]);
+    }
+    show(&queue, &texture, &session.picture()?);
+    println!("{} pictures shown", shown + 1);
+    Ok(())
+}

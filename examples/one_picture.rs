@@ -1,0 +1,41 @@
+//! One picture from three lines of arguments: what the program does, with nothing around it.
+//!
+//!     cargo run --release --example one_picture -- photo.jpg painting.jpg result.png [ITERATIONS] [LONGEST SIDE]
+
+use std::path::Path;
+
+use impasto::gpu::Gpu;
+use impasto::picture::{Picture, SaveOptions, Size};
+use impasto::session::Session;
+use impasto::settings::Settings;
+use impasto::tune::Tuning;
+use impasto::vgg::{Network, Vgg};
+use impasto::weights::Weights;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [photo, painting, result, numbers @ ..] = arguments.as_slice() else {
+        return Err("name a photograph, a painting and the file for the result".into());
+    };
+    let mut settings = Settings::default();
+    if let Some(iterations) = numbers.first() {
+        settings.iterations = iterations.parse()?;
+    }
+    let side: usize = numbers.get(1).map_or(Ok(512), |side| side.parse())?;
+
+    // Device and network serve for any number of pictures.
+    let gpu = Gpu::new(None)?;
+    let network = Network::vgg19();
+    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
+    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+
+    let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
+    let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
+    let mut session =
+        Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings).build()?;
+    while let Some(losses) = session.step()? {
+        println!("{:4}  {:.3}", losses.iteration, losses.total);
+    }
+    session.picture()?.save(Path::new(result), &SaveOptions::default())?;
+    Ok(())
+}

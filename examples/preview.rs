@@ -1,0 +1,71 @@
+//! An own loop: it looks at the picture while it is painted, stops when the losses hardly fall any more, and can go on later.
+//!
+//!     cargo run --release --example preview -- photo.jpg painting.jpg FOLDER [ITERATIONS] [LONGEST SIDE]
+//!
+//! A second call goes on where the first one stopped.
+
+use std::path::Path;
+
+use impasto::gpu::Gpu;
+use impasto::picture::{Picture, SaveOptions, Size};
+use impasto::session::Session;
+use impasto::settings::Settings;
+use impasto::snapshot::Snapshot;
+use impasto::tune::Tuning;
+use impasto::vgg::{Network, Vgg};
+use impasto::weights::Weights;
+
+/// Iterations between two previews.
+const EVERY: usize = 10;
+/// Less than this part of the loss in one such stretch is not worth the wait.
+const WORTH: f64 = 0.002;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [photo, painting, folder, numbers @ ..] = arguments.as_slice() else {
+        return Err("name a photograph, a painting and a folder".into());
+    };
+    let folder = Path::new(folder);
+    std::fs::create_dir_all(folder)?;
+    let mut settings = Settings::default();
+    if let Some(iterations) = numbers.first() {
+        settings.iterations = iterations.parse()?;
+    }
+    let side: usize = numbers.get(1).map_or(Ok(256), |side| side.parse())?;
+
+    let gpu = Gpu::new(None)?;
+    let network = Network::vgg19();
+    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
+    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
+    let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
+
+    let checkpoint = folder.join("checkpoint");
+    let before = checkpoint.exists().then(|| Snapshot::open(&checkpoint)).transpose()?;
+    let mut builder = Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings);
+    if let Some(snapshot) = &before {
+        builder = builder.resume(snapshot);
+    }
+    let mut session = builder.build()?;
+
+    // The device works ahead and does not wait for the previews: they come as copies, when it has painted them.
+    session.copy_every(EVERY);
+    let mut last = f64::INFINITY;
+    while let Some(losses) = session.step()? {
+        while let Some((iterations, picture)) = session.take_copy()? {
+            picture.save(&folder.join("preview.png"), &SaveOptions::default())?;
+            println!("{iterations:4}  preview.png");
+        }
+        if losses.iteration % EVERY == 0 {
+            if losses.total > last * (1.0 - WORTH) {
+                // What was submitted is still reported.
+                session.stop();
+            }
+            last = losses.total;
+        }
+    }
+    session.snapshot()?.save(&checkpoint)?;
+    session.picture()?.save(&folder.join("result.png"), &SaveOptions::default())?;
+    println!("{:4}  result.png", session.submitted());
+    Ok(())
+}

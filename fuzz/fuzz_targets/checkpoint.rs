@@ -1,0 +1,8 @@
+//! Checkpoints.
+#![no_main]
+
+use impasto::snapshot::Snapshot;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = Snapshot::from_bytes("fuzz", bytes);
+});

@@ -1,0 +1,12 @@
+//! Weights of a network of one small layer, plain or palettised.
+#![no_main]
+
+use impasto::weights::{LayerSpec, Weights};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let specs = [LayerSpec { name: "features.0".into(), c_in: 3, c_out: 2 }];
+    if let Ok(weights) = Weights::from_bytes("fuzz", bytes, &specs) {
+        assert_eq!(weights.layers[0].weight.len(), 2 * 3 * 9);
+        assert!(weights.layers[0].weight.iter().all(|v| v.is_finite()));
+    }
+});

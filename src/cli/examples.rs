@@ -1,0 +1,39 @@
+//! What `--help` shows below the options: examples by purpose, the environment, exit codes.
+
+/// Below `impasto --help`.
+pub const PROGRAM: &str = "\
+Examples:
+  impasto stylize photo.jpg painting.jpg -o result.png
+  impasto stylize --help
+  impasto grid photo.jpg painting.jpg -o strengths.png
+  impasto devices
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
+
+/// Below `impasto stylize --help`.
+pub const STYLIZE: &str = "\
+Examples:
+  One picture, and a small preview first:
+    impasto stylize photo.jpg painting.jpg -o result.png
+    impasto stylize photo.jpg painting.jpg -o preview.png --size 256 --iterations 100
+  More of the painting, larger strokes, the mean of two paintings:
+    impasto stylize photo.jpg painting.jpg -o result.png --style-weight 5e4
+    impasto stylize photo.jpg painting.jpg -o result.png --size 512 --style-size 768
+    impasto stylize photo.jpg one.jpg two.jpg -o result.png --init noise --seed 3
+  The settings of a result again, and for print:
+    impasto stylize other.jpg painting.jpg -o other.png --settings-from result.png
+    impasto stylize photo.jpg painting.jpg -o result.tif --depth 16
+  Many pictures, also shared among machines:
+    impasto stylize photos/ painting.jpg -o painted/
+    impasto stylize photos/ painting.jpg -o painted/ --shard 2/8
+  A long run, and how it goes on:
+    impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --save-every 50 --checkpoint run.checkpoint
+    impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --resume run.checkpoint
+  For other programs:
+    impasto stylize photo.jpg painting.jpg -o result.png --json --quiet
+
+Environment:
+  IMPASTO_ADAPTER, IMPASTO_WEIGHTS  what --adapter and --weights are where they are not given
+  NO_COLOR                          if set, help and messages have no colours
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";

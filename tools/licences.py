@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Prints the licence texts of all libraries that are linked into the program, each text once.
+
+    tools/licences.py TARGET
+
+TARGET is a name such as x86_64-unknown-linux-gnu: other systems need other libraries. Reads `cargo metadata` only.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+NAMES = ("licen", "copying", "notice", "unlicense", "copyright")
+
+
+def linked(metadata):
+    """The packages that the program is linked with: no tests, no build scripts."""
+    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
+    root, found = metadata["resolve"]["root"], set()
+    waiting = [root]
+    while waiting:
+        package = waiting.pop()
+        if package in found:
+            continue
+        found.add(package)
+        for dependency in nodes[package]["deps"]:
+            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
+                waiting.append(dependency["pkg"])
+    found.remove(root)
+    return [package for package in metadata["packages"] if package["id"] in found]
+
+
+def texts(package):
+    """The licence files of a package."""
+    folder = pathlib.Path(package["manifest_path"]).parent
+    files = [f for f in folder.iterdir() if f.is_file() and f.name.lower().startswith(NAMES)]
+    if package.get("license_file"):
+        files.append(folder / package["license_file"])
+    return [f.read_text(errors="replace").strip() for f in sorted(set(files))]
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__.strip())
+    command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", sys.argv[1]]
+    metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    packages = sorted(linked(metadata), key=lambda package: (package["name"], package["version"]))
+    owners = {}
+    print("The libraries inside this program and their licences. The texts follow.\n")
+    for package in packages:
+        name = f"{package['name']} {package['version']}"
+        print(f"{name}: {package['license'] or 'see its text'}, {package['repository'] or 'no address'}")
+        for text in texts(package):
+            owners.setdefault(text, []).append(name)
+    for text, names in owners.items():
+        print("\n" + "=" * 80)
+        print(", ".join(names) + "\n\n" + text)
+
+
+if __name__ == "__main__":
+    main()
