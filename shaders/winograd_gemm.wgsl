@@ -9,12 +9,14 @@ struct Params {
     stride: u32,  // tiles of a row of v and m, a multiple of 32
 }
 
+alias Weights = texture_storage_2d<rgba32float, read>;  // how weights are stored
+
 // The textures are linear memory in rows of 256 texels.
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
 // 36 x c_out/32 x c_in/4 x 32: texel (f, o/32, i/4, o%32) has the weights from channels i .. i+3 to channel o
-@group(0) @binding(2) var u: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var u: Weights;
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::kernel::{Kernel, Layout, Source};
 use crate::memory::{Readback, Texels};
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// An opened graphics adapter and the kernels compiled on it so far.
@@ -323,18 +324,18 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Whether a texture can hold `bytes`.
-    pub(crate) fn has_texels_of(&self, bytes: u64) -> bool {
-        bytes.div_ceil(Texels::ROW) <= u64::from(self.limits().max_texture_dimension_2d)
+    /// Whether a texture can hold `len` values.
+    pub(crate) fn has_texels_of(&self, len: u64) -> bool {
+        len.div_ceil(Texels::ROW) <= u64::from(self.limits().max_texture_dimension_2d)
     }
 
-    /// Texels with room for `bytes`.
+    /// Texels with room for `len` values.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if a texture cannot be as high, or if the device has no room for it.
-    pub(crate) fn texels(&self, label: &str, bytes: u64) -> Result<Texels> {
-        let height = bytes.div_ceil(Texels::ROW).max(1);
-        let fits = self.has_texels_of(bytes);
+    pub(crate) fn texels(&self, label: &str, len: u64, precision: Precision) -> Result<Texels> {
+        let height = len.div_ceil(Texels::ROW).max(1);
+        let fits = self.has_texels_of(len);
         let refused =
             || Error::TooLarge(format!("no room for {label} on {}; try a smaller --size", self.info.name));
         if !fits {
@@ -347,29 +348,29 @@ impl Gpu {
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba32Float,
+            format: Texels::format(precision),
             usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
         let view = texture.create_view(&Default::default());
         match pollster::block_on(scope.pop()) {
-            None => Ok(Texels { texture, view }),
+            None => Ok(Texels { texture, view, precision }),
             Some(_) => Err(refused()),
         }
     }
 
     /// Texels with `values`, four to a texel.
-    pub(crate) fn upload_texels(&self, label: &str, values: &[f32]) -> Result<Texels> {
-        let texels = self.texels(label, size_of_val(values) as u64)?;
-        let mut rows = values.to_vec();
-        rows.resize((texels.bytes() / 4) as usize, 0.0);
+    pub(crate) fn upload_texels(&self, label: &str, values: &[f32], precision: Precision) -> Result<Texels> {
+        let texels = self.texels(label, values.len() as u64, precision)?;
+        let mut rows = precision.encode(values);
+        rows.resize(texels.bytes() as usize, 0);
         let layout = wgpu::TexelCopyBufferLayout {
             offset: 0,
-            bytes_per_row: Some(Texels::ROW as u32),
+            bytes_per_row: Some((Texels::ROW * precision.bytes()) as u32),
             rows_per_image: None,
         };
         let to = texels.texture.as_image_copy();
-        self.queue.write_texture(to, bytemuck::cast_slice(&rows), layout, texels.texture.size());
+        self.queue.write_texture(to, &rows, layout, texels.texture.size());
         Ok(texels)
     }
 

@@ -87,15 +87,19 @@ impl Source {
     }
 }
 
-/// The type `texture_storage_2d<rgba32float, read>`.
-const TEXELS: TypeInner = TypeInner::Image {
-    dim: naga::ImageDimension::D2,
-    arrayed: false,
-    class: naga::ImageClass::Storage {
-        format: naga::StorageFormat::Rgba32Float,
-        access: StorageAccess::LOAD,
-    },
-};
+/// The precision of the type `texture_storage_2d<rgba32float, read>`, or of the same with `rgba16float`.
+fn texels(inner: &TypeInner) -> Option<Precision> {
+    let texels = |format| TypeInner::Image {
+        dim: naga::ImageDimension::D2,
+        arrayed: false,
+        class: naga::ImageClass::Storage { format, access: StorageAccess::LOAD },
+    };
+    match inner {
+        inner if *inner == texels(naga::StorageFormat::Rgba32Float) => Some(Precision::Single),
+        inner if *inner == texels(naga::StorageFormat::Rgba16Float) => Some(Precision::Half),
+        _ => None,
+    }
+}
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +111,7 @@ pub enum Access {
     /// Storage that is written, and perhaps read.
     Write,
     /// A texture that serves as read-only linear memory, 256 texels to a row.
-    Texels,
+    Texels(Precision),
 }
 
 /// One `@group(0) @binding(slot) var` that the entry point uses.
@@ -206,8 +210,10 @@ impl Layout {
                 AddressSpace::Uniform => Access::Uniform,
                 AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
                 AddressSpace::Storage { .. } => Access::Read,
-                AddressSpace::Handle if module.types[global.ty].inner == TEXELS => Access::Texels,
-                _ => return Err(wrong(format!("`{name}` is neither uniform nor storage nor texels"))),
+                _ => match texels(&module.types[global.ty].inner) {
+                    Some(precision) => Access::Texels(precision),
+                    None => return Err(wrong(format!("`{name}` is neither uniform nor storage nor texels"))),
+                },
             };
             if access == Access::Uniform {
                 let TypeInner::Struct { members, span } = &module.types[global.ty].inner else {
@@ -275,9 +281,9 @@ impl Kernel {
                 binding: binding.slot,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: match binding.access {
-                    Access::Texels => wgpu::BindingType::StorageTexture {
+                    Access::Texels(precision) => wgpu::BindingType::StorageTexture {
                         access: wgpu::StorageTextureAccess::ReadOnly,
-                        format: wgpu::TextureFormat::Rgba32Float,
+                        format: crate::memory::Texels::format(precision),
                         view_dimension: wgpu::TextureViewDimension::D2,
                     },
                     Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),

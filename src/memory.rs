@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::gpu::Gpu;
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// A texture used as linear memory of `vec4f`: texel `i` is at `(i % 256, i / 256)`. Software drivers read textures
@@ -11,16 +12,25 @@ use crate::{Error, Result};
 pub(crate) struct Texels {
     pub(crate) texture: wgpu::Texture,
     pub(crate) view: wgpu::TextureView,
+    pub(crate) precision: Precision,
 }
 
 impl Texels {
     /// Texels of a row.
     pub(crate) const WIDTH: u32 = 256;
-    /// Bytes of a row.
-    pub(crate) const ROW: u64 = Self::WIDTH as u64 * 16;
+    /// Values of a row.
+    pub(crate) const ROW: u64 = Self::WIDTH as u64 * 4;
 
     pub(crate) fn bytes(&self) -> u64 {
-        u64::from(self.texture.height()) * Self::ROW
+        u64::from(self.texture.height()) * Self::ROW * self.precision.bytes()
+    }
+
+    /// What shaders call `rgba32float` or `rgba16float`.
+    pub(crate) fn format(precision: Precision) -> wgpu::TextureFormat {
+        match precision {
+            Precision::Single => wgpu::TextureFormat::Rgba32Float,
+            Precision::Half => wgpu::TextureFormat::Rgba16Float,
+        }
     }
 }
 

@@ -39,7 +39,7 @@ impl Ready {
         let Self::Copy { from, offset, to, rows } = self else { return };
         let layout = wgpu::TexelCopyBufferLayout {
             offset: *offset,
-            bytes_per_row: Some(Texels::ROW as u32),
+            bytes_per_row: Some(Texels::ROW as u32 * 4),
             rows_per_image: None,
         };
         let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
@@ -86,7 +86,9 @@ impl Plan {
             let owner = &tape.tensors[room.owner];
             plan.buffers.push(match &owner.home {
                 Home::Given(given) => given.clone(),
-                _ if owner.texels => Memory::Texels(tape.gpu.texels(&owner.label, room.bytes)?),
+                _ if owner.texels => {
+                    Memory::Texels(tape.gpu.texels(&owner.label, room.bytes / 4, Precision::Single)?)
+                }
                 _ if guarded => {
                     let poison = vec![f32::from_bits(SENTINEL); (room.bytes / 4) as usize];
                     Memory::Buffer(tape.gpu.upload(&owner.label, &poison)?)
@@ -163,7 +165,7 @@ impl Plan {
                             from: buffer.clone(),
                             offset: from.offset,
                             to: texels.texture.clone(),
-                            rows: (*len as u64 * 4).div_ceil(Texels::ROW) as u32,
+                            rows: (*len as u64).div_ceil(Texels::ROW) as u32,
                         },
                         _ => unreachable!("copies go from buffers to texels"),
                     }

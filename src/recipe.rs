@@ -9,6 +9,7 @@ use crate::ops::mse::mse;
 use crate::ops::reduce::Slot;
 use crate::ops::tv::tv;
 use crate::picture::Picture;
+use crate::precision::Precision;
 use crate::real::Real;
 use crate::settings::Settings;
 use crate::tape::{Shape, Tape, Tensor, Var};
@@ -103,7 +104,8 @@ impl<'a> Recipe<'a> {
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        let real = Real::of(self.gpu);
+        // Float64 would be lost on what maps in half precision say.
+        let real = if settings.precision == Precision::Half { Real::F32 } else { Real::of(self.gpu) };
         let exact = tape.state("exact", real.len(shape.len()));
         let losses = tape.state("losses", slots);
         // Recorded first, so it adds its gradient last, when the network's has arrived.

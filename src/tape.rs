@@ -225,7 +225,7 @@ impl<'g> Tape<'g> {
 
     /// As [`Self::scratch`], in a texture. `len` is rounded up to whole rows; only copies write it.
     pub(crate) fn scratch_texels(&mut self, name: &str, len: usize) -> Tensor {
-        let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize / 4), Home::Shared);
+        let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize), Home::Shared);
         self.tensors[tensor.0].texels = true;
         tensor
     }

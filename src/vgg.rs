@@ -9,6 +9,7 @@ use crate::ops::affine::{Affine, affine};
 use crate::ops::conv3x3::{After, Filter, conv3x3};
 use crate::ops::pool::pool;
 use crate::ops::relu::relu;
+use crate::precision::Precision;
 use crate::tape::{Tape, Var};
 use crate::tune::Tuning;
 use crate::weights::{LayerSpec, Weights};
@@ -156,11 +157,24 @@ pub struct Vgg {
 impl Vgg {
     /// Uploads the weights of `network`, as many convolutions as `weights` has.
     pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
+        Self::with_precision(gpu, network, weights, tuning, Precision::Single)
+    }
+
+    /// As [`Self::new`], with weights that serve runs in `precision`: half of the memory, where the convolution's variant
+    /// has a form for it.
+    pub fn with_precision(
+        gpu: &Gpu,
+        network: Network,
+        weights: &Weights,
+        tuning: &Tuning,
+        precision: Precision,
+    ) -> Result<Self> {
         let upload = |layer: &crate::weights::ConvWeights| {
             Filter::upload(
                 gpu,
                 &layer.name,
                 tuning.conv3x3(gpu, layer.c_in, layer.c_out),
+                precision,
                 &layer.weight,
                 &layer.bias,
             )

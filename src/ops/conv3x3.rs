@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{pool, winograd};
 use crate::gpu::Gpu;
+use crate::precision::Precision;
 use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
-use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, vgg19_maps};
+use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps};
 use crate::{Result, kernel};
 
 /// How the convolution is computed; what is computed is always the same. `tune` chooses.
@@ -68,7 +69,7 @@ impl Variant {
             Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
             Self::Winograd => {
                 let blocks = c_in.is_multiple_of(32) && c_out.is_multiple_of(32);
-                blocks && gpu.has_subgroups_of(8) && gpu.has_texels_of(winograd::packed_bytes(c_in, c_out))
+                blocks && gpu.has_subgroups_of(8) && gpu.has_texels_of(winograd::packed_len(c_in, c_out))
             }
         }
     }
@@ -79,13 +80,22 @@ pub struct Filter {
     pub(crate) c_in: usize,
     pub(crate) c_out: usize,
     pub(crate) variant: Variant,
+    /// How the transformed weights of [`Variant::Winograd`] are stored; those of the others are float32.
+    pub(crate) precision: Precision,
     pub(crate) weights: Memory,
     pub(crate) bias: wgpu::Buffer,
 }
 
 impl Filter {
     /// Uploads weights of `c_out x c_in x 3 x 3` and `c_out` biases.
-    pub fn upload(gpu: &Gpu, label: &str, variant: Variant, weights: &[f32], bias: &[f32]) -> Result<Self> {
+    pub fn upload(
+        gpu: &Gpu,
+        label: &str,
+        variant: Variant,
+        precision: Precision,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<Self> {
         let c_out = bias.len();
         let c_in = weights.len() / (9 * c_out);
         let label_weights = format!("{label}.weights");
@@ -93,15 +103,19 @@ impl Filter {
             Variant::Naive | Variant::Tiled => {
                 Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
             }
-            Variant::First => {
-                Memory::Texels(gpu.upload_texels(&label_weights, &one_row_each(weights, bias))?)
-            }
-            Variant::Winograd => {
-                Memory::Texels(gpu.upload_texels(&label_weights, &winograd::pack(weights, c_in, c_out))?)
-            }
+            Variant::First => Memory::Texels(gpu.upload_texels(
+                &label_weights,
+                &one_row_each(weights, bias),
+                Precision::Single,
+            )?),
+            Variant::Winograd => Memory::Texels(gpu.upload_texels(
+                &label_weights,
+                &winograd::pack(weights, c_in, c_out),
+                precision,
+            )?),
         };
         let bias = gpu.upload(&format!("{label}.bias"), bias)?;
-        Ok(Self { c_in, c_out, variant, weights: packed, bias })
+        Ok(Self { c_in, c_out, variant, precision, weights: packed, bias })
     }
 
     /// Whether [`After::ReluPool`] can follow.
@@ -333,9 +347,24 @@ pub const TABLE: Table = Table {
         let pooled = pools.then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
-        afters.map(|after| case(size, after)).chain(half).collect()
+        let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
+        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
     },
 };
+
+/// The transformed weights in half precision, by themselves. The transform back adds what was rounded to what cancels, so
+/// that errors come out about four times as large.
+fn half_weights(size: Size) -> Case {
+    let mut case = case(size, After::Nothing).called("half weights");
+    case.candidates.clear();
+    let record = |tape: &mut Tape, inputs: &[Leaf]| {
+        let (weights, bias) = (&inputs[1].values, &inputs[2].values);
+        let filter = Filter::upload(tape.gpu(), "filter", Variant::Winograd, Precision::Half, weights, bias)?;
+        Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
+    };
+    let needs = move |gpu: &Gpu| Variant::Winograd.supports(gpu, size.c_in, size.c_out);
+    case.candidate(Candidate::new(Variant::Winograd.name(), record).needs(needs).bound(4.0 * HALF))
+}
 
 fn case(size: Size, after: After) -> Case {
     let shape = size.shape();
@@ -361,7 +390,7 @@ fn case(size: Size, after: After) -> Case {
     variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
+            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, weights, bias)?;
             Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
         };
         case.candidate(

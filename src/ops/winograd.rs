@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use super::conv3x3::{After, Conv, halo};
 use crate::kernel;
-use crate::kernel::Value;
+use crate::kernel::{Source, Value};
+use crate::precision::Precision;
 use crate::tape::{Shape, Tape, Tensor, View};
 
 /// Points in both directions together.
@@ -20,7 +21,7 @@ const TILES: usize = 128;
 /// Channels of an output block, and tiles of an invocation's subgroup.
 const BLOCK: usize = 32;
 /// Values of a row of texels.
-const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize / 4;
+const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
 
 /// Row `p` holds what a filter of three taps is at point `p`, divided by the product of that point's distances from the
 /// other finite points.
@@ -35,9 +36,9 @@ fn points() -> [[f64; 3]; 6] {
     [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
 }
 
-/// Device memory of the transformed weights.
-pub(super) fn packed_bytes(c_in: usize, c_out: usize) -> u64 {
-    (POINTS * c_in * c_out * 4) as u64
+/// How many transformed weights there are.
+pub(super) fn packed_len(c_in: usize, c_out: usize) -> u64 {
+    (POINTS * c_in * c_out) as u64
 }
 
 /// Transformed weights `G w G^T`, `36 x c_out/32 x c_in/4 x 32 x 4`: point, block of outputs, four inputs, output,
@@ -99,6 +100,10 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
     let texels = tape.scratch_texels("v.texels", values(c_in));
     let [dv, dm] = [("dv", c_out), ("dm", c_in)].map(|(name, c)| tape.scratch(name, values(c)));
     let dtexels = tape.scratch_texels("dv.texels", values(c_out));
+    let weights = |kernel: Source| match filter.precision {
+        Precision::Single => kernel,
+        Precision::Half => kernel.constant("Weights", "texture_storage_2d<rgba16float, read>"),
+    };
     for first in (0..total).step_by(stride) {
         let count = stride.min(total - first);
         let params = |c: usize| -> [(&'static str, Value); 5] {
@@ -132,7 +137,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
             .bind("v", v)
             .grid(edge(c_in));
         tape.forward_copy(v, texels, values(c_in));
-        tape.forward(kernel!("winograd_gemm", "forward"))
+        tape.forward(weights(kernel!("winograd_gemm", "forward")))
             .params(inner)
             .bind("u", conv.weights)
             .bind("v", texels)
@@ -170,7 +175,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         .bind("v", dv)
         .grid(edge(c_out));
         tape.backward_copy(dv, dtexels, values(c_out));
-        tape.backward(kernel!("winograd_gemm", "backward"))
+        tape.backward(weights(kernel!("winograd_gemm", "backward")))
             .params(inner)
             .bind("u", conv.weights)
             .bind("v", dtexels)

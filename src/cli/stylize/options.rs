@@ -181,7 +181,8 @@ impl Machine {
             Some(file) => Weights::from_file(file, &specs)?,
         };
         let gpu = Gpu::new(self.adapter.as_deref())?;
-        let vgg = Vgg::new(&gpu, network, &weights, &self.variant.unwrap_or_default())?;
+        let tuning = self.variant.unwrap_or_default();
+        let vgg = Vgg::with_precision(&gpu, network, &weights, &tuning, settings.precision)?;
         Ok((gpu, vgg))
     }
 
