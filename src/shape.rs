@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::precision::Precision;
+
 /// Size of a feature map; see the module's text for the order of its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -40,9 +42,9 @@ impl Shape {
     }
 
     /// Bands of rows must begin at a multiple of this, so that what is bound begins where every device allows it.
-    pub(crate) fn row_alignment(&self) -> usize {
-        // 256 bytes, a power of two, divided by what a row already has of it, of values of 2 bytes at least.
-        let row = self.channels * self.width * 2;
+    pub(crate) fn row_alignment(&self, precision: Precision) -> usize {
+        // 256 bytes, a power of two, divided by what a row already has of it.
+        let row = self.channels * self.width * precision.bytes() as usize;
         256 >> row.trailing_zeros().min(8)
     }
 

@@ -317,9 +317,10 @@ impl<'g> Tape<'g> {
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
-        let align = shapes.iter().map(Shape::row_alignment).max().unwrap_or(1);
+        let align = shapes.iter().map(|s| s.row_alignment(self.precision)).max().unwrap_or(1);
         let fits = |s: &Shape| {
-            let rows = (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment());
+            let rows =
+                (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment(self.precision));
             rows.min(BAND_PIXELS / s.width.max(1)) / s.height.div_ceil(height)
         };
         let rows = shapes.iter().map(fits).min().unwrap_or(height);

@@ -153,8 +153,8 @@ fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
 
 /// The rows that a band of rows reads of a map: one more on each side, as far as the map goes, and begun where a binding
 /// may begin.
-pub(crate) fn halo(rows: &Range<usize>, shape: Shape) -> Range<usize> {
-    let align = shape.row_alignment();
+pub(crate) fn halo(rows: &Range<usize>, shape: Shape, precision: Precision) -> Range<usize> {
+    let align = shape.row_alignment(precision);
     rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(shape.height)
 }
 
@@ -238,7 +238,7 @@ fn direct(tape: &mut Tape, conv: &Conv) {
             ),
             Variant::Winograd => unreachable!("it has more than one dispatch"),
         };
-        let (x_rows, y_rows) = (halo(&rows, x.shape), halo(&rows, y.shape));
+        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
         let relu = conv.after == After::Relu;
         let [forward, backward] =
             [forward, backward].map(|kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y));

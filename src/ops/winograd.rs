@@ -83,8 +83,8 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
     let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
     let x_rows = 4 * band.start..(4 * band.end).min(x.shape.height);
     let y_rows = if pool { 2 * band.start..2 * band.end } else { x_rows.clone() };
-    let (x_seen, y_seen) = (halo(&x_rows, x.shape), halo(&y_rows, y.shape));
-    let gates_seen = halo(&band, tiles);
+    let (x_seen, y_seen) = (halo(&x_rows, x.shape, x.precision), halo(&y_rows, y.shape, y.precision));
+    let gates_seen = halo(&band, tiles, Precision::Single);
     let gates_of = |rows| View { tensor: gates, range: Some(tiles.rows(rows)) };
     let written = {
         // A last row of pixels alone makes no window; something must be bound all the same.
