@@ -61,7 +61,10 @@ fn every_variant_of_an_op_is_measured_and_compared() {
     assert!(ceilings.iter().all(|ceiling| *ceiling > 0.0));
     for variant in ["naive", "tiled"] {
         for pass in ["forward", "backward"] {
-            let found = ops.iter().filter(|op| op["variant"] == variant && op["pass"] == pass).count();
+            // Small maps are there in half precision, too.
+            let single = |op: &&Value| !op["case"].as_str().unwrap().contains("half");
+            let found =
+                ops.iter().filter(single).filter(|op| op["variant"] == variant && op["pass"] == pass).count();
             assert_eq!(found, 5, "{variant} {pass}, one per block of the network");
         }
     }

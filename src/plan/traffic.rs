@@ -69,7 +69,10 @@ impl Tape<'_> {
                 }
             }
         }
-        let moved = |u: &Use| (usize::from(u.enters) + usize::from(u.leaves)) * u.values;
-        Ok(uses.values().map(moved).sum::<usize>() as u64 * 4)
+        let moved = |(tensor, u): (&usize, &Use)| {
+            let times = u64::from(u.enters) + u64::from(u.leaves);
+            times * u.values as u64 * self.tensors[*tensor].precision.bytes()
+        };
+        Ok(uses.iter().map(moved).sum())
     }
 }
