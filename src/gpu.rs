@@ -189,6 +189,11 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F64)
     }
 
+    /// Submissions of work whose time is not known yet, see [`crate::plan::Plan::run`]. No driver resets a processor.
+    pub(crate) fn unknown_pieces(&self) -> usize {
+        if self.is_software() { 1 } else { usize::MAX }
+    }
+
     /// Whether shaders can be timed.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)

@@ -4,6 +4,7 @@ mod timing;
 mod traffic;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Result;
@@ -215,7 +216,12 @@ impl Plan {
 
     /// Encodes one run of the plan: one compute pass, unless a step copies to a texture, which passes cannot do.
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut steps = self.steps.iter().peekable();
+        self.encode_steps(encoder, self.all());
+    }
+
+    /// Encodes some steps of it.
+    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
+        let mut steps = self.steps[range].iter().peekable();
         while let Some(step) = steps.next() {
             match step {
                 Ready::Copy { .. } => step.encode_copy(encoder),
@@ -231,11 +237,33 @@ impl Plan {
         }
     }
 
-    /// Runs the plan once, without waiting for it.
+    /// Runs the plan once, without waiting for it. Nobody knows yet how long a step takes, so on a GPU each of them is a
+    /// submission of its own: a desktop's driver resets a device on which one takes a second or two.
     pub fn run(&self, gpu: &Gpu) {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        self.encode(&mut encoder);
-        gpu.queue.submit([encoder.finish()]);
+        self.submit(gpu, gpu.unknown_pieces(), |_| ());
+    }
+
+    /// Submits one run of the plan in `pieces` submissions of about as many steps; `last` adds to the last of them. The
+    /// results are those of one.
+    pub(crate) fn submit(
+        &self,
+        gpu: &Gpu,
+        pieces: usize,
+        last: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        let size = self.steps.len().div_ceil(pieces.max(1)).max(1);
+        let mut start = 0;
+        loop {
+            let end = (start + size).min(self.steps.len());
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            self.encode_steps(&mut encoder, start..end);
+            if end == self.steps.len() {
+                last(&mut encoder);
+                return gpu.queue.submit([encoder.finish()]);
+            }
+            gpu.queue.submit([encoder.finish()]);
+            start = end;
+        }
     }
 
     /// Sets the values of a tensor, before or between runs. A tensor that no step uses is passed over.

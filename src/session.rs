@@ -81,6 +81,8 @@ pub struct Session<'g> {
     copies: VecDeque<(usize, Vec<f64>)>,
     spare_copy: Option<Readback>,
     per_submit: usize,
+    /// Submissions of one iteration, where one is too long for one.
+    pieces: usize,
     last_landing: Option<Instant>,
 }
 
@@ -205,6 +207,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             copies: VecDeque::new(),
             spare_copy: None,
             per_submit: 1,
+            pieces: gpu.unknown_pieces(),
             last_landing: None,
         };
         match snapshot {
@@ -394,21 +397,23 @@ impl<'g> Session<'g> {
         }
         let bytes = (HISTORY * self.slots * 4) as u64;
         let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        for _ in 0..count {
-            self.plan.encode(&mut encoder);
-        }
-        encoder.copy_buffer_to_buffer(self.plan.buffer(self.adam.log), 0, &readback.buffer, 0, bytes);
         let done = self.submitted + count;
         let wanted =
             done < self.iterations && self.copy_every.is_some_and(|every| done.is_multiple_of(every));
         let copy = wanted.then(|| {
             let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
-            let copy = self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes));
-            encoder.copy_buffer_to_buffer(self.plan.buffer(self.exact), 0, &copy.buffer, 0, bytes);
-            copy
+            (self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes)), bytes)
         });
-        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let submission = self.plan.submit(self.gpu, self.pieces, |encoder| {
+            for _ in 1..count {
+                self.plan.encode(encoder);
+            }
+            encoder.copy_buffer_to_buffer(self.plan.buffer(self.adam.log), 0, &readback.buffer, 0, bytes);
+            if let Some((copy, bytes)) = &copy {
+                encoder.copy_buffer_to_buffer(self.plan.buffer(self.exact), 0, &copy.buffer, 0, *bytes);
+            }
+        });
+        let copy = copy.map(|(copy, _)| copy);
         readback.request();
         copy.iter().for_each(Readback::request);
         self.in_flight.push_back(Flight { first: self.submitted, count, readback, copy, submission });
@@ -430,9 +435,13 @@ impl<'g> Session<'g> {
         }
         let now = Instant::now();
         if let Some(before) = self.last_landing.replace(now) {
-            let wanted =
-                SUBMIT_TIME.as_secs_f64() / ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
+            let one = ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
+            let wanted = SUBMIT_TIME.as_secs_f64() / one;
             self.per_submit = (wanted as usize).clamp(1, MOST_PER_SUBMIT).min(2 * self.per_submit);
+            // Some steps take longer than others, so there are twice as many pieces as would do if all were alike.
+            if !self.gpu.is_software() {
+                self.pieces = if wanted < 1.0 { (2.0 / wanted).ceil() as usize } else { 1 };
+            }
         }
         self.spare.push(flight.readback);
         Ok(())

@@ -183,7 +183,7 @@ impl Vgg {
         let input = Affine::normalize(weights.input_mean.map(f64::from), weights.input_std.map(f64::from));
         let bytes = filters.iter().map(Filter::bytes).sum();
         let digest = digest::network(weights);
-        Ok(Self { network, filters, input, bytes, tuning: *tuning, digest })
+        Ok(Self { network, filters, input, bytes, tuning: tuning.clone(), digest })
     }
 
     /// From pictures in 0..1 to this network's input.
@@ -192,8 +192,8 @@ impl Vgg {
     }
 
     /// How variants are chosen for what is recorded with this network.
-    pub fn tuning(&self) -> Tuning {
-        self.tuning
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// SHA-256 of the weights and the input convention, in hexadecimal digits.

@@ -51,7 +51,7 @@ fn the_parts_of_an_iteration_add_up() {
 fn every_variant_of_an_op_is_measured_and_compared() {
     let studio = Studio::new();
     let run = |arguments: &str| -> Value {
-        let output = studio.run(&format!("bench --size 32x16 {arguments} --json"));
+        let output = studio.run(&format!("bench --size 32x16 --time 1 {arguments} --json"));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };

@@ -11,9 +11,8 @@ use crate::tape::Tape;
 use crate::testing::{Candidate, Case, Size, tables};
 use crate::{Result, kernel};
 
-/// Runs of one pass at most, and how long they may take together; below three only if one takes longer than that.
+/// Runs of one pass at most.
 const RUNS: usize = 50;
-const ENOUGH: Duration = Duration::from_millis(400);
 /// Bytes of the buffers that runs take turns with: more than a cache holds.
 const ROTATED: u64 = 64 << 20;
 /// Sets of buffers at most.
@@ -90,7 +89,8 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
 }
 
 /// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
-/// `size` (width, height), and tells each as soon as it is known. `told` may end it by an error.
+/// `size` (width, height), each pass for about as long as `enough`, and tells each as soon as it is known. `told` may end it
+/// by an error.
 ///
 /// # Errors
 /// As [`ceilings`], and [`crate::Error::TooLarge`] if the device has no room for a size.
@@ -98,6 +98,7 @@ pub fn ops<E: From<crate::Error>>(
     gpu: &Gpu,
     size: (usize, usize),
     filter: &str,
+    enough: Duration,
     ceilings: &Ceilings,
     mut told: impl FnMut(Measured) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
@@ -105,7 +106,7 @@ pub fn ops<E: From<crate::Error>>(
         for case in (table.network)(size.1, size.0).into_iter().flat_map(table.at) {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
                 if format!("{} {} {}", case.op, candidate.name, case.name).contains(filter) {
-                    measure(gpu, &case, candidate, ceilings, &mut told)?;
+                    measure(gpu, &case, candidate, enough, ceilings, &mut told)?;
                 }
             }
         }
@@ -117,6 +118,7 @@ fn measure<E: From<crate::Error>>(
     gpu: &Gpu,
     case: &Case,
     candidate: &Candidate,
+    enough: Duration,
     ceilings: &Ceilings,
     told: &mut impl FnMut(Measured) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
@@ -137,7 +139,7 @@ fn measure<E: From<crate::Error>>(
     for pass in passes.iter().filter(|pass| !only || pass.name == "update") {
         let mut times = Vec::new();
         let start = Instant::now();
-        while times.is_empty() || (start.elapsed() < ENOUGH && times.len() < RUNS) {
+        while times.is_empty() || (start.elapsed() < enough && times.len() < RUNS) {
             let plan = &plans[times.len() % plans.len()];
             times.push(plan.time(gpu, &timers, pass.steps.clone())?.sum());
         }

@@ -147,3 +147,45 @@ impl Plan {
         Ok(Timeline { whole, steps })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{pool::pool, relu::relu};
+    use crate::tape::{Shape, Tape};
+
+    /// Two ops, run in every number of pieces and with the clock: what comes out is the same, and every step has a time.
+    #[test]
+    fn pieces_and_clocks_change_nothing() {
+        let gpu = Gpu::new(None).unwrap();
+        let shape = Shape::new(3, 4, 6);
+        let values: Vec<f32> = (0..shape.len()).map(|i| ((i * 37) % 19) as f32 - 9.0).collect();
+        let mut results = Vec::new();
+        for pieces in [1, 2, 3, usize::MAX, 0] {
+            let mut tape = Tape::forward_only(&gpu);
+            let x = tape.leaf("x", shape);
+            tape.op("relu");
+            let y = relu(&mut tape, x);
+            tape.op("pool");
+            let z = pool(&mut tape, y);
+            tape.keep(z.value);
+            let plan = tape.finish().unwrap();
+            plan.write(&gpu, x.value, &values);
+            if pieces == 0 {
+                let timers = Timers::new(&gpu, &plan).unwrap();
+                let timeline = plan.time(&gpu, &timers, plan.all()).unwrap();
+                let steps: Vec<usize> = timeline.steps.iter().map(|(step, _)| *step).collect();
+                assert_eq!(steps, plan.all().collect::<Vec<_>>());
+                assert!(timeline.sum() <= timeline.whole);
+                assert_eq!(plan.names(0), ["relu", "relu/forward"]);
+            } else {
+                let mut ends = 0;
+                plan.submit(&gpu, pieces, |_| ends += 1);
+                assert_eq!(ends, 1);
+            }
+            results.push(plan.read(&gpu, z.value).unwrap());
+        }
+        assert!(results[0].iter().any(|v| *v > 0.0));
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+}

@@ -6,6 +6,7 @@ mod ops;
 mod startup;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use impasto::bench::Measured;
 use impasto::gpu::Gpu;
@@ -35,6 +36,10 @@ pub struct Options {
     )]
     op: String,
 
+    /// Milliseconds for which each pass of each variant is measured, and at most 50 times
+    #[arg(long, value_name = "MS", default_value = "400", conflicts_with = "iteration")]
+    time: u64,
+
     /// Size of the picture: `N` for a square, or `WxH` [default: 512, on the processor 288x192]
     #[arg(long, value_name = "N|WxH")]
     size: Option<Size>,
@@ -50,9 +55,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
 
-    /// Do one iteration, print a line, and end
+    /// Do one iteration with the caches in this folder, print a line, and end
     #[arg(long, hide = true, requires = "iteration")]
-    first: bool,
+    first: Option<PathBuf>,
 }
 
 impl Options {
@@ -70,13 +75,16 @@ impl Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
     let settings = Settings::default();
+    if let Some(folder) = &options.first {
+        let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;
+        impasto::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;
+        print("first")?;
+        return Ok(0);
+    }
     let (gpu, vgg) = options.machine.open(&settings)?;
     let size = options.size(&gpu);
     let device = device(&gpu, &vgg);
-    if options.first {
-        impasto::bench::first(&gpu, &vgg, &settings, size)?;
-        print("first")?;
-    } else if options.iteration {
+    if options.iteration {
         let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
         let ratios = earlier.map(|earlier| earlier.iteration(&device, &measured)).transpose()?;
         // The children should have the device for themselves.
@@ -112,19 +120,27 @@ fn each_op(
         print(&ops::head(&ceilings, size, earlier.is_some()))?;
     }
     let mut all = Vec::new();
-    impasto::bench::ops(gpu, size, &options.op, &ceilings, |measured: Measured| -> anyhow::Result<()> {
-        let ratio = earlier.as_ref().and_then(|earlier| compare::ratio(&measured, earlier));
-        if options.json {
-            let mut value = serde_json::to_value(&measured)?;
-            if let Some(ratio) = ratio {
-                value["ratio"] = ratio.into();
+    let enough = Duration::from_millis(options.time);
+    impasto::bench::ops(
+        gpu,
+        size,
+        &options.op,
+        enough,
+        &ceilings,
+        |measured: Measured| -> anyhow::Result<()> {
+            let ratio = earlier.as_ref().and_then(|earlier| compare::ratio(&measured, earlier));
+            if options.json {
+                let mut value = serde_json::to_value(&measured)?;
+                if let Some(ratio) = ratio {
+                    value["ratio"] = ratio.into();
+                }
+                all.push(value);
+                return Ok(());
             }
-            all.push(value);
-            return Ok(());
-        }
-        all.push(Value::Null);
-        print(&ops::line(&measured, ratio))
-    })?;
+            all.push(Value::Null);
+            print(&ops::line(&measured, ratio))
+        },
+    )?;
     if all.is_empty() {
         let why =
             format!("no op on this adapter has {:?} in `op variant size`; see `impasto bench`", options.op);

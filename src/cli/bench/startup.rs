@@ -17,15 +17,16 @@ pub struct Startup {
     pub warm_ms: f64,
 }
 
-/// Where drivers and libraries look for the folder of their caches: the user's cache folder, Mesa, NVIDIA.
-const CACHES: [&str; 3] = ["XDG_CACHE_HOME", "MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
+/// Where drivers look for the folder of their caches: all, Mesa's, NVIDIA's.
+const CACHES: [&str; 4] =
+    ["IMPASTO_CACHE", "XDG_CACHE_HOME", "MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
 
 /// Runs this program twice more, as it was called, with an empty folder for caches.
 pub fn measure((width, height): (usize, usize)) -> anyhow::Result<Startup> {
     let caches = tempfile::tempdir().context("cannot make a folder for caches")?;
     let once = || -> anyhow::Result<f64> {
         let mut command = Command::new(std::env::current_exe().context("cannot find this program again")?);
-        command.args(std::env::args_os().skip(1)).arg("--first");
+        command.args(std::env::args_os().skip(1)).arg("--first").arg(caches.path());
         CACHES.iter().for_each(|name| {
             command.env(name, caches.path());
         });

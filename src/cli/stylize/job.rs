@@ -263,7 +263,7 @@ impl Job<'_> {
         (record.style_size, record.style_scale) = (sizes.style_size, sizes.style_scale);
         record.style_weights = self.shared.weights.clone();
         record.start = look.recorded(start);
-        record.variant = machine.variant.map(|variant| variant.to_string());
+        record.variant = machine.variant.as_ref().map(ToString::to_string);
         Some(record)
     }
 

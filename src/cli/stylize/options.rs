@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgAction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::{self, Picture, SaveOptions, Size, name_of};
 use impasto::preset::{Preset, check_scale};
 use impasto::record::Input;
 use impasto::settings::Settings;
-use impasto::tune::Tuning;
+use impasto::tune::{Tuning, When};
 use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
+use impasto::weights::{LayerSpec, Weights};
 
 use super::look::Look;
 use super::many::Many;
@@ -67,7 +68,7 @@ impl Options {
     pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
         self.sizes.adopt(record);
         self.look.adopt(record)?;
-        if let (None, Some(variant)) = (self.machine.variant, &record.variant) {
+        if let (None, Some(variant)) = (&self.machine.variant, &record.variant) {
             self.machine.variant = Some(variant.parse()?);
         }
         Ok(())
@@ -155,7 +156,7 @@ impl Sizes {
 }
 
 /// What computes.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
     /// VGG-19 as a safetensors file with torchvision's tensor names, instead of the built-in one
@@ -169,11 +170,29 @@ pub struct Machine {
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, first or winograd
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
+
+    /// Measure again which variants are fastest here; without it a GPU is measured once, software drivers not at all
+    #[arg(long, conflicts_with = "variant")]
+    retune: bool,
+
+    /// Folder in which measured variants are kept [default: impasto in the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
+    cache: Option<PathBuf>,
 }
 
 impl Machine {
     /// Opens the adapter and uploads the network, as far as `settings` look at it.
     pub fn open(&self, settings: &Settings) -> anyhow::Result<(Gpu, Vgg)> {
+        self.open_telling(settings, talk)
+    }
+
+    /// The same machine, with its caches elsewhere.
+    pub fn caching_in(&self, folder: &Path) -> Self {
+        Self { cache: Some(folder.to_owned()), retune: false, ..self.clone() }
+    }
+
+    /// As [`Self::open`]; what a user might want to know goes to `tell`.
+    pub fn open_telling(&self, settings: &Settings, tell: impl Fn(&str)) -> anyhow::Result<(Gpu, Vgg)> {
         let network = Network::vgg19();
         let specs = network.specs(&settings.taps())?;
         let weights = match &self.weights {
@@ -181,9 +200,27 @@ impl Machine {
             Some(file) => Weights::from_file(file, &specs)?,
         };
         let gpu = Gpu::new(self.adapter.as_deref())?;
-        let tuning = self.variant.unwrap_or_default();
+        let tuning = match &self.variant {
+            Some(variant) => variant.clone(),
+            None => self.tune(&gpu, &specs, tell)?,
+        };
         let vgg = Vgg::with_precision(&gpu, network, &weights, &tuning, settings.precision)?;
         Ok((gpu, vgg))
+    }
+
+    /// The variants for this machine.
+    fn tune(&self, gpu: &Gpu, specs: &[LayerSpec], tell: impl Fn(&str)) -> anyhow::Result<Tuning> {
+        let when = match self.retune {
+            true => When::Again,
+            // What is fastest on software drivers is known, and measuring there takes as long as several iterations.
+            false if gpu.is_software() => When::Never,
+            false => When::FirstUse,
+        };
+        let users = || choose_native_strategy().ok().map(|folders| folders.cache_dir().join("impasto"));
+        let folder = self.cache.clone().or_else(users);
+        let (tuning, notes) = Tuning::measured(gpu, specs, folder.as_deref(), when)?;
+        notes.iter().for_each(|note| tell(&format!("note: {note}")));
+        Ok(tuning)
     }
 
     /// The network as it is recorded.

@@ -41,7 +41,11 @@ impl Shared {
         for (style, path) in styles.iter().zip(&options.styles) {
             style.notes.iter().for_each(|note| options.record.note(path, note));
         }
-        let (gpu, vgg) = options.machine.open(settings)?;
+        let (gpu, vgg) = options.machine.open_telling(settings, |note| {
+            if !options.record.quiet {
+                talk(note);
+            }
+        })?;
         let weights = options.look.weights(styles.len())?;
         Ok(Self { gpu, vgg, styles, weights, measured: RefCell::default(), verbose: options.record.verbose })
     }
