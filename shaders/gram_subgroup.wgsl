@@ -1,6 +1,7 @@
 // Gram matrix of a feature map and its gradient, as gram.wgsl, for subgroups of exactly 8 and c a multiple of 32.
 // A subgroup computes 32 x 32 products of channels (forward), or 32 channels of 32 pixels (backward): 8 matrices of
-// sums in a lane. What all lanes need is loaded by one of them and shared by shuffles, for loads are dear.
+// sums in a lane. What all lanes need is loaded by one of them and shared by shuffles, for loads are dear. The map is
+// read as texels, four pixels by a load.
 
 struct Params {
     c: u32,
@@ -12,9 +13,10 @@ struct Params {
 }
 
 const ACCUMULATE: bool = false;
+const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a channel is whole texels
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;              // h x c x w
+@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // h x c x w as texels in rows of 256, and one more
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
@@ -31,14 +33,24 @@ fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
     );
 }
 
+fn texel(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 255u, i >> 8u)); }
+
+// Four values from number i on.
+fn values(i: u32) -> vec4f {
+    let a = texel(i / 4u);
+    if ALIGNED { return a; }
+    let b = texel(i / 4u + 1u);
+    let two = (i & 2u) != 0u;
+    let near = select(a, vec4f(a.zw, b.xy), two);
+    let next = select(b.x, b.z, two);
+    return select(near, vec4f(near.yzw, next), (i & 1u) != 0u);
+}
+
 // Four pixels of a row of a channel, zero behind its end.
 fn pixels(line: u32, column: u32) -> vec4f {
-    var d = vec4f();
-    for (var k = 0u; k < 4u; k++) {
-        let inside = column + k < params.w;
-        d[k] = select(0.0, x[line + select(0u, column + k, inside)], inside);
-    }
-    return d;
+    let v = values(line + column);
+    if ALIGNED { return v; }
+    return select(vec4f(), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.w));
 }
 
 @compute @workgroup_size(8)
@@ -96,35 +108,26 @@ fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
 
 fn weights(i: u32) -> vec4f { return textureLoad(s, vec2u(i & 255u, i >> 8u)); }
 
-// The index of the first channel of a pixel, or of the last pixel's.
-fn place(pixel: u32) -> u32 {
-    let p = min(pixel, params.h * params.w - 1u);
-    return p / params.w * params.c * params.w + p % params.w;
-}
-
-// Four pixels (rows) of four channels (columns).
-fn channels(p: vec4u, c: u32) -> mat4x4f {
-    let q = p + c * params.w;
+// Four pixels (rows) of four channels (columns), from the first pixel of the first channel on.
+fn channels(i: u32) -> mat4x4f {
     let w = params.w;
-    return mat4x4f(
-        vec4f(x[q.x], x[q.y], x[q.z], x[q.w]),
-        vec4f(x[q.x + w], x[q.y + w], x[q.z + w], x[q.w + w]),
-        vec4f(x[q.x + 2u * w], x[q.y + 2u * w], x[q.z + 2u * w], x[q.w + 2u * w]),
-        vec4f(x[q.x + 3u * w], x[q.y + 3u * w], x[q.z + 3u * w], x[q.w + 3u * w]),
-    );
+    return mat4x4f(values(i), values(i + w), values(i + 2u * w), values(i + 3u * w));
 }
 
 @compute @workgroup_size(8)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let first = group.x * 32u;
-    let pixel = group.y * 32u + lane;
-    let p = vec4u(place(pixel), place(pixel + 8u), place(pixel + 16u), place(pixel + 24u));
+    // A lane has four pixels beside each other.
+    let across = (params.w + 3u) / 4u;
+    let row = (group.y * 8u + lane) / across;
+    let column = (group.y * 8u + lane) % across * 4u;
+    let own = min(row, params.h - 1u) * params.c * params.w + column;
     let size = 2u * params.c;  // texels of eight rows
     var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
     var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
     for (var c = 0u; c < params.c; c += 8u) {
-        let x0 = channels(p, c);
-        let x1 = channels(p, c + 4u);
+        let x0 = channels(own + c * params.w);
+        let x1 = channels(own + (c + 4u) * params.w);
         let k = ((first + lane) * params.c + c) / 4u;
         let a0 = weights(k); let a1 = weights(k + size); let a2 = weights(k + 2u * size); let a3 = weights(k + 3u * size);
         let b0 = weights(k + 1u); let b1 = weights(k + size + 1u);
@@ -141,8 +144,8 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
     for (var r = first; r < first + 32u; r += 4u) {
         for (var k = 0u; k < 4u; k++) {
             for (var t = 0u; t < 4u; t++) {
-                if pixel + 8u * t < params.h * params.w {
-                    let i = p[t] + (r + k) * params.w;
+                if row < params.h && (ALIGNED || column + t < params.w) {
+                    let i = own + (r + k) * params.w + t;
                     var d = sum0[k][t];
                     if ACCUMULATE { d += dx[i]; }
                     dx[i] = d;

@@ -112,7 +112,7 @@ fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
                 }
             }
             Step::Copy { from, to, .. } => {
-                touch(*from, true, &|| "copy".to_owned())?;
+                touch(from.tensor, true, &|| "copy".to_owned())?;
                 touch(*to, false, &|| "copy".to_owned())?;
             }
         }

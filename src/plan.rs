@@ -26,26 +26,29 @@ enum Ready {
         bindings: wgpu::BindGroup,
         workgroups: [u32; 3],
     },
-    Copy {
-        from: wgpu::Buffer,
-        offset: u64,
-        to: wgpu::Texture,
-        rows: u32,
-    },
+    /// Whole rows of texels, and the texels of the last one if it is not whole.
+    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Texture, rows: u32, rest: u32 },
 }
 
 impl Ready {
     /// Records a copy, outside of passes.
     fn encode_copy(&self, encoder: &mut wgpu::CommandEncoder) {
-        let Self::Copy { from, offset, to, rows } = self else { return };
-        let layout = wgpu::TexelCopyBufferLayout {
-            offset: *offset,
-            bytes_per_row: Some(Texels::ROW as u32 * 4),
-            rows_per_image: None,
-        };
-        let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
-        let size = wgpu::Extent3d { width: Texels::WIDTH, height: *rows, depth_or_array_layers: 1 };
-        encoder.copy_buffer_to_texture(from, to.as_image_copy(), size);
+        let Self::Copy { from, offset, to, rows, rest } = self else { return };
+        for (top, width, height) in [(0, Texels::WIDTH, *rows), (*rows, *rest, 1)] {
+            if width == 0 || height == 0 {
+                continue;
+            }
+            let layout = wgpu::TexelCopyBufferLayout {
+                offset: offset + u64::from(top) * Texels::ROW * 4,
+                bytes_per_row: Some(Texels::ROW as u32 * 4),
+                rows_per_image: None,
+            };
+            let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
+            let mut to = to.as_image_copy();
+            to.origin.y = top;
+            let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+            encoder.copy_buffer_to_texture(from, to, size);
+        }
     }
 
     /// Records a dispatch into a pass.
@@ -160,13 +163,16 @@ impl Plan {
                 }
                 Step::Copy { from, to, len } => {
                     let place = |t: &Tensor| self.places[t.0].expect("a tensor in use has a place");
-                    let (from, to) = (place(from), place(to));
+                    let start = from.range.as_ref().map_or(0, |range| range.start as u64 * 4);
+                    let (from, to) = (place(&from.tensor), place(to));
+                    let texels = *len as u32 / 4;
                     match (&self.buffers[from.buffer], &self.buffers[to.buffer]) {
-                        (Memory::Buffer(buffer), Memory::Texels(texels)) => Ready::Copy {
+                        (Memory::Buffer(buffer), Memory::Texels(to)) => Ready::Copy {
                             from: buffer.clone(),
-                            offset: from.offset,
-                            to: texels.texture.clone(),
-                            rows: (*len as u64).div_ceil(Texels::ROW) as u32,
+                            offset: from.offset + start,
+                            to: to.texture.clone(),
+                            rows: texels / Texels::WIDTH,
+                            rest: texels % Texels::WIDTH,
                         },
                         _ => unreachable!("copies go from buffers to texels"),
                     }
@@ -325,7 +331,10 @@ impl Plan {
                 Ready::Dispatch { label, workgroups: [x, y, z], .. } => {
                     writeln!(text, "{x:5} x {y} x {z} workgroups  {label}")
                 }
-                Ready::Copy { rows, .. } => writeln!(text, "{rows:5} rows of texels copied"),
+                Ready::Copy { rows, rest, .. } => {
+                    let texels = rows * Texels::WIDTH + rest;
+                    writeln!(text, "{texels:5} texels copied")
+                }
             };
         }
         text

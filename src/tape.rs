@@ -93,9 +93,9 @@ impl Declared {
 #[derive(Clone)]
 pub(crate) enum Step {
     Dispatch(Dispatch),
-    /// The first `len` values of a buffer go to a texture.
+    /// The first `len` values of a view of a buffer go to a texture.
     Copy {
-        from: Tensor,
+        from: View,
         to: Tensor,
         len: usize,
     },
@@ -286,16 +286,16 @@ impl<'g> Tape<'g> {
         Recorder::new(self, Phase::Update, source)
     }
 
-    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. Both are
-    /// as long as whole rows of texels.
-    pub(crate) fn forward_copy(&mut self, from: Tensor, to: Tensor, len: usize) {
-        self.push(Phase::Forward, Step::Copy { from, to, len });
+    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
+    /// whole texels, and begin at one.
+    pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
+        self.push(Phase::Forward, Step::Copy { from: from.into(), to, len });
     }
 
     /// As [`Self::forward_copy`], for the backward pass.
-    pub(crate) fn backward_copy(&mut self, from: Tensor, to: Tensor, len: usize) {
+    pub(crate) fn backward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         if self.differentiate {
-            self.push(Phase::Backward, Step::Copy { from, to, len });
+            self.push(Phase::Backward, Step::Copy { from: from.into(), to, len });
         }
     }
 

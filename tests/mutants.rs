@@ -43,6 +43,8 @@ const MUTANTS: &[(&str, &str, &str, &str)] = &[
     // One side of a symmetric gradient, a neighbouring channel.
     ("gram", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "gram_subgroup", "lane + 1u", "lane"),
+    ("gram", "gram_subgroup", "vec4f(a.zw, b.xy)", "vec4f(a.zw, a.xy)"),
+    ("gram", "gram_subgroup", "select(vec4f(), v, ", "select(v, v, "),
     ("gram", "gram_tiled", "local.y * 8u + r] * v", "local.y * 8u] * v"),
     ("gram", "gram_tiled", "i * params.c + j] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "gram_sum", "share = 0u", "share = 1u"),

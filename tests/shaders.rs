@@ -27,6 +27,7 @@ fn forms(text: &str) -> Vec<String> {
     for (from, to) in [
         ("const RELU: bool = true;", "const RELU: bool = false;"),
         ("const ACCUMULATE: bool = false;", "const ACCUMULATE: bool = true;"),
+        ("const ALIGNED: bool = true;", "const ALIGNED: bool = false;"),
         ("alias real = f32;", "alias real = f64;"),
     ] {
         let changed: Vec<_> =

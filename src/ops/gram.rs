@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::kernel;
 use crate::kernel::Value;
 use crate::precision::Precision;
-use crate::tape::{Shape, Tape, Tensor, Var};
+use crate::tape::{Shape, Tape, Tensor, Var, View};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 
 /// How the Gram matrix is computed. `tune` chooses.
@@ -42,33 +42,65 @@ impl Variant {
     }
 }
 
-/// Partial matrices of a band: enough to keep a device busy, few enough to be small beside the map.
-fn shares(shape: Shape) -> usize {
-    (2048 / shape.channels).clamp(1, 32).min(shape.height)
+/// Rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in a cache.
+fn pieces(tape: &Tape, shape: Shape, variant: Variant) -> Vec<Range<usize>> {
+    let bands = tape.bands(&[shape]);
+    if variant != Variant::Subgroup {
+        return bands;
+    }
+    let align = shape.row_alignment(Precision::Single);
+    let rows = (PIECE / (shape.channels * shape.width) / align * align).max(align);
+    let piece = |top: usize, band: &Range<usize>| top..(top + rows).min(band.end);
+    bands.iter().flat_map(|band| band.clone().step_by(rows).map(move |top| piece(top, band))).collect()
+}
+
+/// Values of a piece at most, unless one row has more: 2 MiB.
+const PIECE: usize = 1 << 19;
+
+/// Partial matrices of a piece: enough to keep a device busy, few enough to be small beside the map.
+fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
+    let c = shape.channels;
+    let wanted = match variant {
+        // Tiles of 32 x 32 in a triangle; what each writes costs as much as many pixels.
+        Variant::Subgroup => (128 / ((c / 32) * (c / 32 + 1) / 2)).div_ceil(pieces.len()),
+        Variant::Naive | Variant::Tiled => 2048 / c,
+    };
+    wanted.clamp(1, 32).min(pieces[0].len())
 }
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
 ///
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
-    let c = x.shape.channels;
+    let Shape { channels: c, width: w, .. } = x.shape;
     let half = x.precision == Precision::Half;
     let variant = if half && variant == Variant::Subgroup { Variant::Tiled } else { variant };
-    let bands = tape.bands(&[x.shape]);
-    let shares = shares(x.shape);
+    let pieces = pieces(tape, x.shape, variant);
+    let shares = shares(x.shape, &pieces, variant);
     let g = tape.output("g", Shape::new(1, c, c), x);
-    let partial = tape.scratch("partial", bands.len() * shares * c * c);
-    let params = |band: &Range<usize>, index: usize| -> [(&'static str, Value); 6] {
+    let parts = pieces.len() * shares;
+    let partial = if parts == 1 { g.value } else { tape.scratch("partial", parts * c * c) };
+    // One texel more, which is read but not used.
+    let workspace = |tape: &mut Tape| {
+        let values = |rows: &Range<usize>| rows.len() * c * w;
+        tape.scratch_texels("x.texels", pieces.iter().map(values).max().unwrap_or(0) + 4)
+    };
+    let texels = (variant == Variant::Subgroup).then(|| workspace(tape));
+    let params = |piece: &Range<usize>, index: usize| -> [(&'static str, Value); 6] {
         [
             ("c", c.into()),
-            ("h", band.len().into()),
-            ("w", x.shape.width.into()),
+            ("h", piece.len().into()),
+            ("w", w.into()),
             ("scale", (1.0 / x.shape.len() as f64).into()),
             ("shares", shares.into()),
             ("share", (index * shares).into()),
         ]
     };
-    for (index, band) in bands.iter().enumerate() {
+    let aligned = w.is_multiple_of(4);
+    for (index, piece) in pieces.iter().enumerate() {
+        if let Some(texels) = texels {
+            tape.forward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
+        }
         let (kernel, grid) = match variant {
             Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
             // A workgroup of 16 x 16 has a tile of 64 x 64.
@@ -77,42 +109,52 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
                 [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
             ),
             // A workgroup of 8 lanes has a tile of 32 x 32.
-            Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
+            Variant::Subgroup => (
+                kernel!("gram_subgroup", "forward").constant("ALIGNED", aligned),
+                [c / 32 * 8, c / 32, shares],
+            ),
         };
         tape.forward(kernel)
-            .params(params(band, index))
-            .bind("x", x.rows(band.clone()))
+            .params(params(piece, index))
+            .bind("x", texels.map_or(x.rows(piece.clone()), View::from))
             .bind("partial", partial)
             .grid(grid);
     }
-    tape.forward(kernel!("gram_sum", "forward"))
-        .params([("n", (c * c).into()), ("shares", (bands.len() * shares).into())])
-        .bind("partial", partial)
-        .bind("g", g.value)
-        .grid([c * c, 1, 1]);
+    if parts > 1 {
+        tape.forward(kernel!("gram_sum", "forward"))
+            .params([("n", (c * c).into()), ("shares", parts.into())])
+            .bind("partial", partial)
+            .bind("g", g.value)
+            .grid([c * c, 1, 1]);
+    }
     if x.grad.is_none() {
         return g;
     }
-    let sums = (variant == Variant::Subgroup).then(|| symmetrize(tape, g, params(&bands[0], 0)));
-    for (index, band) in bands.iter().enumerate() {
+    let sums = texels.map(|_| (symmetrize(tape, g, params(&pieces[0], 0)), workspace(tape)));
+    for (index, piece) in pieces.iter().enumerate() {
         let backward = match (variant, sums) {
-            (_, Some(sums)) => tape.backward(kernel!("gram_subgroup", "backward")).bind("s", sums),
-            (Variant::Tiled, _) => {
-                tape.backward(kernel!("gram_tiled", "backward").storing("Map", x)).upstream("dg", g)
+            (_, Some((sums, texels))) => {
+                tape.backward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
+                tape.backward(kernel!("gram_subgroup", "backward").constant("ALIGNED", aligned))
+                    .bind("s", sums)
+                    .bind("x", texels)
             }
-            _ => tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g),
+            (Variant::Tiled, _) => tape
+                .backward(kernel!("gram_tiled", "backward").storing("Map", x))
+                .upstream("dg", g)
+                .bind("x", x.rows(piece.clone())),
+            _ => tape
+                .backward(kernel!("gram", "backward").storing("Map", x))
+                .upstream("dg", g)
+                .bind("x", x.rows(piece.clone())),
         };
-        let pixels = band.len() * x.shape.width;
-        backward
-            .params(params(band, index))
-            .bind("x", x.rows(band.clone()))
-            .grad_rows("dx", x, band.clone())
-            .grid(match variant {
-                Variant::Naive => [c * x.shape.width, band.len(), 1],
-                // A workgroup of 32 x 8 has 128 pixels of 64 channels.
-                Variant::Tiled => [pixels.div_ceil(4), c.div_ceil(64) * 8, 1],
-                Variant::Subgroup => [c / 32 * 8, pixels.div_ceil(32), 1],
-            });
+        backward.params(params(piece, index)).grad_rows("dx", x, piece.clone()).grid(match variant {
+            Variant::Naive => [c * w, piece.len(), 1],
+            // A workgroup of 32 x 8 has 128 pixels of 64 channels.
+            Variant::Tiled => [(piece.len() * w).div_ceil(4), c.div_ceil(64) * 8, 1],
+            // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
+            Variant::Subgroup => [c / 32 * 8, (piece.len() * w.div_ceil(4)).div_ceil(8), 1],
+        });
     }
     g
 }

@@ -56,7 +56,7 @@ impl Tape<'_> {
         for step in steps {
             match step {
                 Step::Copy { from, to, len } => {
-                    touch(*from, *len, false);
+                    touch(from.tensor, *len, false);
                     touch(*to, *len, true);
                 }
                 Step::Dispatch(dispatch) => {
