@@ -17,8 +17,8 @@ use crate::vgg::{Tap, Vgg};
 
 /// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
 /// convention: step size and total variation are measured in these units.
-const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+pub(crate) const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+pub(crate) const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 /// Features of the photograph and Gram matrices of the painting, on the device.
 pub(crate) struct Targets {

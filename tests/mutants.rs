@@ -1,62 +1,115 @@
 //! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
 
-use impasto::gpu::Gpu;
-use impasto::testing::{Truth, cases};
+use std::cell::OnceCell;
 
-/// Op, shader, what stands there, the mistake.
-const MUTANTS: &[(&str, &str, &str, &str)] = &[
-    // A sign.
-    ("tv", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
-    ("mse", "mse", "x[i] - reference[i];\n        sum", "x[i] + reference[i];\n        sum"),
-    // A factor.
-    ("mse", "mse", "params.slope *", "2.0 * params.slope *"),
-    ("affine", "affine", "scale[channel] * dy[i]", "dy[i]"),
-    // A missing tap.
-    ("conv3x3", "conv3x3", "tap < 9u", "tap < 8u"),
-    ("conv3x3", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
-    // Taps that are not mirrored, transposed weights.
-    ("conv3x3", "conv3x3", "8u - tap", "tap"),
+use impasto::gpu::Gpu;
+use impasto::testing::{Candidate, Truth, cases};
+
+/// Op, variant that must be noticed, shader, what stands there, the mistake.
+const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
+    // Each variant of the convolution: a sign.
+    ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "{ v = f32(dy[i]); }", "{ v = -f32(dy[i]); }"),
+    ("conv3x3", "first", "conv3x3_first", "sum[1] + z[3] * a", "sum[1] - z[3] * a"),
+    ("conv3x3", "winograd", "winograd_output", "let s = m[3] - m[4]", "let s = m[3] + m[4]"),
+    // A missing tap, frequency or channel.
+    ("conv3x3", "naive", "conv3x3", "tap < 9u", "tap < 8u"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
+    ("conv3x3", "first", "conv3x3_first", " + z[0] * c,", ","),
+    ("conv3x3", "winograd", "winograd_output", "B * B * B * s + m[5]", "B * B * B * s"),
+    ("conv3x3", "winograd", "winograd_gemm", "o < params.c_out; o += 8u", "o + 8u < params.c_out; o += 8u"),
+    // Weights that are transposed, taps that are not mirrored.
     (
         "conv3x3",
+        "naive",
         "conv3x3",
-        "(tap * params.c_in + c) * params.c_out + id.y",
-        "(tap * params.c_out + id.y) * params.c_in + c",
+        "((8u - tap) * params.c_in + id.y) * params.c_out + c",
+        "((8u - tap) * params.c_out + c) * params.c_in + id.y",
     ),
-    ("conv3x3", "conv3x3_tiled", "(8u - tap)", "(tap)"),
-    // A halo that is off by one.
-    ("conv3x3", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
-    ("conv3x3", "conv3x3_tiled", "row >= 0", "row > 0"),
-    ("conv3x3", "winograd_input", "row < params.h_in", "row + 1u < params.h_in"),
-    ("conv3x3", "conv3x3_first", "column < params.w", "column <= params.w"),
+    ("conv3x3", "naive", "conv3x3", "8u - tap", "tap"),
+    (
+        "conv3x3",
+        "tiled",
+        "conv3x3_tiled",
+        "((8u - tap) * params.c_in + i) * params.c_out + o",
+        "((8u - tap) * params.c_out + o) * params.c_in + i",
+    ),
+    ("conv3x3", "tiled", "conv3x3_tiled", "(8u - tap)", "(tap)"),
+    ("conv3x3", "first", "conv3x3_first", "spread(green, z, w, 9u)", "spread(green, z, w, 18u)"),
+    (
+        "conv3x3",
+        "first",
+        "conv3x3_first",
+        "return mat3x4f(d, e, f, g, b, d, e, f, a, b, d, e)",
+        "return mat3x4f(a, b, d, e, b, d, e, f, d, e, f, g)",
+    ),
+    ("conv3x3", "winograd", "winograd_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
+    ("conv3x3", "winograd", "winograd_output", "p.x - r", "p.x - (3u - r)"),
+    // A halo that is off by one, in bands and at the edge.
+    ("conv3x3", "naive", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
+    ("conv3x3", "naive", "conv3x3", "row + params.top", "row"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "row >= 0", "row > 0"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "params.w + params.top", "params.w"),
+    ("conv3x3", "first", "conv3x3_first", "column < params.w;", "column <= params.w;"),
+    ("conv3x3", "first", "conv3x3_first", "row + params.top - 1u", "row - 1u"),
+    ("conv3x3", "winograd", "winograd_input", "row < params.h_in", "row + 1u < params.h_in"),
+    (
+        "conv3x3",
+        "winograd",
+        "winograd_input",
+        "params.top, 0u) - 1u;\n        for (var r = 0u; r < 6u",
+        "params.top, 0u);\n        for (var r = 0u; r < 6u",
+    ),
     // A mask that lets all through.
-    ("conv3x3", "conv3x3", "kept[i] > 0.0", "kept[i] >= 0.0"),
-    ("conv3x3", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
+    ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
+    ("conv3x3", "first", "conv3x3_first", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
+    ("conv3x3", "winograd", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
     // A gate of the wrong neighbour, a window's gradient in the wrong pixel, a closed window that is open.
-    ("conv3x3", "winograd_input", "row_of_gates(t - vec2u(1u, 0u), c)", "row_of_gates(t, c)"),
-    ("conv3x3", "winograd_input", "array(q[0], q[1], q[1]", "array(q[0], q[0], q[1]"),
-    ("conv3x3", "winograd_output", "(bits & 12u) << 2u", "(bits & 12u) << 1u"),
-    ("conv3x3", "winograd_output", "max(v.z, v.w)) > 0.0", "max(v.z, v.w)) > -0.1"),
-    ("relu", "relu", "x[i] > 0.0", "x[i] > -0.5"),
+    ("conv3x3", "winograd", "winograd_input", "row_of_gates(t - vec2u(1u, 0u), c)", "row_of_gates(t, c)"),
+    ("conv3x3", "winograd", "winograd_input", "array(q[0], q[1], q[1]", "array(q[0], q[0], q[1]"),
+    ("conv3x3", "winograd", "winograd_output", "(bits & 12u) << 2u", "(bits & 12u) << 1u"),
+    ("conv3x3", "winograd", "winograd_output", "max(v.z, v.w)) > 0.0", "max(v.z, v.w)) > -0.1"),
+    ("relu", "plain", "relu", "f32(x[i]) > 0.0", "f32(x[i]) > -0.5"),
     // A transform at the wrong point, a lane too few.
-    ("conv3x3", "winograd_output", "A * A * A * q", "A * A * B * q"),
-    ("conv3x3", "winograd_gemm", "lane + 3u", "lane + 2u"),
+    ("conv3x3", "winograd", "winograd_output", "A * A * A * q", "A * A * B * q"),
+    ("conv3x3", "winograd", "winograd_gemm", "lane + 3u", "lane + 2u"),
+    // A sign, a factor.
+    ("tv", "f32", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
+    ("tv", "f64", "tv", "beside += sign(here - x[i - 1u])", "beside -= sign(here - x[i - 1u])"),
+    (
+        "mse",
+        "plain",
+        "mse",
+        "f32(x[i]) - reference[i];\n        sum",
+        "f32(x[i]) + reference[i];\n        sum",
+    ),
+    ("mse", "plain", "mse", "params.slope *", "2.0 * params.slope *"),
+    ("mse", "plain", "reduce", "var i = 1u; i < LANES", "var i = 2u; i < LANES"),
+    ("affine", "plain", "affine", "scale[channel] * dy[i]", "dy[i]"),
+    ("adam", "f32", "adam", "t % params.decay_every == 0u", "t % params.decay_every == 1u"),
+    ("adam", "f32", "adam", "state.correction2 += (1 - BETA2)", "state.correction2 += (1 - BETA1)"),
+    ("adam", "f64", "adam", "(1 - BETA2) * g * g", "(1 - BETA2) * g"),
     // One side of a symmetric gradient, a neighbouring channel.
-    ("gram", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
-    ("gram", "gram_subgroup", "lane + 1u", "lane"),
-    ("gram", "gram_subgroup", "vec4f(a.zw, b.xy)", "vec4f(a.zw, a.xy)"),
-    ("gram", "gram_subgroup", "select(vec4f(), v, ", "select(v, v, "),
-    ("gram", "gram_tiled", "local.y * 8u + r] * v", "local.y * 8u] * v"),
-    ("gram", "gram_tiled", "i * params.c + j] = d", "j * params.c + i] = 2.0 * d"),
-    ("gram", "gram_sum", "share = 0u", "share = 1u"),
+    ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
+    ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),
+    ("gram", "subgroup", "gram_subgroup", "vec4f(a.zw, b.xy)", "vec4f(a.zw, a.xy)"),
+    ("gram", "subgroup", "gram_subgroup", "select(vec4f(), v, ", "select(v, v, "),
+    ("gram", "tiled", "gram_tiled", "local.y * 8u + r] * v", "local.y * 8u] * v"),
+    ("gram", "tiled", "gram_tiled", "i * params.c + j] = d", "j * params.c + i] = 2.0 * d"),
+    ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
     // The wrong element of a pooling window; the dropped row gets a gradient.
-    ("pool", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
-    ("pool", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    ("pool", "plain", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
+    ("pool", "plain", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
     // Erasing what another op added to the gradient, adding to what nobody wrote, adding twice at the end.
-    ("pool", "pool", "if ACCUMULATE { d += dx[i]; }", ""),
-    ("conv3x3", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
+    ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
+    ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
+    ("conv3x3", "first", "conv3x3_first", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
     // Writing beyond the end, forgetting the last value.
-    ("relu", "relu", "y[i] = max", "y[i + 1u] = max"),
-    ("relu", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
+    ("relu", "plain", "relu", "y[i] = max", "y[i + 1u] = max"),
+    ("relu", "plain", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
 ];
 
 #[test]
@@ -70,23 +123,28 @@ fn guards_notice_a_write_beyond_the_end() {
 #[test]
 fn every_mistake_is_noticed() {
     let cases = cases();
-    let mut truths: Vec<Option<Truth>> = cases.iter().map(|_| None).collect();
-    for (op, file, from, to) in MUTANTS {
+    // What is true does not depend on who computes it.
+    let truths: Vec<OnceCell<Truth>> = cases.iter().map(|_| OnceCell::new()).collect();
+    for (op, variant, file, from, to) in MUTANTS {
         let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
-        let mut touched = false;
-        let noticed =
-            cases.iter().zip(&mut truths).filter(|(case, _)| case.op == *op && case.runs_on(&gpu)).any(
-                |(case, truth)| {
-                    touched = true;
-                    let truth = truth.get_or_insert_with(|| case.truth(1));
-                    let candidates = case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu));
-                    // A mutant that does not even compile would prove nothing.
-                    candidates.filter_map(|candidate| case.prove(&gpu, candidate, truth).err()).any(|fault| {
-                        let fault = fault.to_string();
-                        fault.contains("off by") || fault.contains("wrote beyond")
-                    })
-                },
-            );
-        assert!(touched && noticed, "{file}: `{to}` for `{from}` goes unnoticed");
+        let mut touched = 0;
+        let noticed = cases.iter().zip(&truths).filter(|(case, _)| case.op == *op).any(|(case, truth)| {
+            let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
+            case.candidates.iter().filter(named).any(|candidate| {
+                touched += 1;
+                let truth = truth.get_or_init(|| case.truth(1));
+                // A mutant that does not even compile would prove nothing.
+                let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
+                fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
+            })
+        });
+        if touched == 0 {
+            // Some variants are for some devices only; those of the other tiers are always there.
+            assert!(["first", "winograd", "subgroup", "f64"].contains(variant), "{variant} did not run");
+            println!("{op} {variant} does not run on this adapter");
+            continue;
+        }
+        println!("{op} {variant} {file}: case {touched} notices {to:?}");
+        assert!(noticed, "{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
     }
 }

@@ -1,55 +1,86 @@
-//! Every shader in every form the program creates: valid, translatable to every backend, inside the base limits.
+//! Every shader in every form that the program can create: valid under the capabilities of its tier and no others,
+//! translatable to every backend, inside the limits of its tier; variants share their interface.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::{fs, iter};
 
+use impasto::gpu::Gpu;
+use impasto::kernel::Source;
+use impasto::picture::Picture;
+use impasto::session::Session;
+use impasto::settings::Settings;
+use impasto::testing::tables;
+use impasto::tune::Tuning;
+use impasto::vgg::{Network, Vgg};
+use impasto::weights::Weights;
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
-/// File name without its ending, and text.
-fn shaders() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let mut shaders: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| {
-            (path.file_stem().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    shaders.sort();
-    assert!(shaders.len() >= 10);
-    shaders
+/// Op, variant, and a kernel of it.
+struct Form {
+    op: &'static str,
+    variant: &'static str,
+    source: Source,
 }
 
-/// The text with each switch on and off, in both precisions.
-fn forms(text: &str) -> Vec<String> {
-    let mut forms = vec![text.to_owned()];
-    for (from, to) in [
-        ("const RELU: bool = true;", "const RELU: bool = false;"),
-        ("const ACCUMULATE: bool = false;", "const ACCUMULATE: bool = true;"),
-        ("const ALIGNED: bool = true;", "const ALIGNED: bool = false;"),
-        ("alias real = f32;", "alias real = f64;"),
-    ] {
-        let changed: Vec<_> =
-            forms.iter().filter(|f| f.contains(from)).map(|f| f.replace(from, to)).collect();
-        forms.extend(changed);
+/// Every kernel of every variant that some case records, each once for an op and variant. The adapter must have what the
+/// variants need; on others, those variants are missing here and nowhere created.
+fn forms() -> Vec<Form> {
+    let gpu = Gpu::new(None).expect("an adapter");
+    let mut seen = BTreeSet::new();
+    let mut forms = Vec::new();
+    for table in tables() {
+        // A case of each size at most: what is large has no further kernels.
+        let cases = table.edges.iter().flat_map(|size| (table.at)(*size));
+        for case in cases.filter(|case| case.size.c_in * case.size.c_out <= 4096) {
+            for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
+                for source in case.sources(&gpu, candidate).unwrap() {
+                    if seen.insert((case.op, candidate.name, source.label())) {
+                        forms.push(Form { op: case.op, variant: candidate.name, source });
+                    }
+                }
+            }
+        }
     }
+    assert!(forms.len() > 60, "{} forms", forms.len());
     forms
 }
 
-fn validate(name: &str, text: &str) -> (naga::Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(text)
-        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(text, name)));
-    // The base tier has no capabilities at all; what a file needs beyond it shows in its text.
+/// What a shader needs beyond WebGPU, by its own text.
+fn capabilities(text: &str) -> Capabilities {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, text.contains("subgroup"));
-    capabilities.set(Capabilities::FLOAT64, text.contains("alias real = f64"));
+    capabilities.set(Capabilities::FLOAT64, text.contains("f64;"));
+    capabilities.set(Capabilities::SHADER_FLOAT16, text.contains("enable f16;"));
+    capabilities
+}
+
+fn validate(source: &Source, capabilities: Capabilities) -> (naga::Module, ModuleInfo) {
+    let (name, text) = (source.label(), source.wgsl().unwrap());
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &name)));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
-        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(text, name)));
+        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &name)));
     (module, info)
+}
+
+/// A device of the base tier: no features, and the limits that every WebGPU device has.
+fn base() -> Gpu {
+    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
+    description.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(description);
+    let open = async {
+        let adapter = instance.request_adapter(&Default::default()).await.unwrap();
+        let limits = wgpu::Limits::defaults();
+        let request = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        adapter.request_device(&request).await.unwrap()
+    };
+    let (device, queue) = pollster::block_on(open);
+    Gpu::from_device(device, queue)
 }
 
 #[test]
@@ -57,95 +88,206 @@ fn every_form_translates_to_every_backend() {
     let spirv_val = Command::new("spirv-val").arg("--version").output().is_ok();
     println!("spirv-val is {}", if spirv_val { "used" } else { "not installed; SPIR-V is only written" });
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in shaders() {
-        for (index, form) in forms(&text).iter().enumerate() {
-            let (module, info) = validate(&name, form);
-            let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-            let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap();
-            if spirv_val {
-                let path = folder.path().join(format!("{name}.{index}.spv"));
-                fs::write(&path, bytemuck::cast_slice::<u32, u8>(&words)).unwrap();
-                let output = Command::new("spirv-val")
-                    .args(["--target-env", "vulkan1.1"])
-                    .arg(&path)
-                    .output()
-                    .unwrap();
-                assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-            }
-            if form.contains("alias real = f64") {
-                // Neither Metal nor this path of DirectX has float64; there `real` stays float32.
-                continue;
-            }
-            let options = naga::back::msl::Options {
-                lang_version: (2, 4),
-                fake_missing_bindings: true,
-                ..Default::default()
-            };
-            naga::back::msl::write_string(&module, &info, &options, &Default::default())
-                .unwrap_or_else(|e| panic!("{name} as MSL: {e}"));
-            let mut hlsl = String::new();
-            let options = naga::back::hlsl::Options {
-                shader_model: naga::back::hlsl::ShaderModel::V6_0,
-                fake_missing_bindings: true,
-                ..Default::default()
-            };
-            naga::back::hlsl::Writer::new(&mut hlsl, &options, &Default::default())
-                .write(&module, &info, None)
-                .unwrap_or_else(|e| panic!("{name} as HLSL: {e}"));
+    let mut done = BTreeSet::new();
+    for (index, Form { source, .. }) in forms().iter().enumerate() {
+        let name = source.label();
+        if !done.insert(name.clone()) {
+            continue;
         }
+        let text = source.wgsl().unwrap();
+        let (module, info) = validate(source, capabilities(&text));
+        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap();
+        if spirv_val {
+            let path = folder.path().join(format!("{index}.spv"));
+            fs::write(&path, bytemuck::cast_slice::<u32, u8>(&words)).unwrap();
+            let output =
+                Command::new("spirv-val").args(["--target-env", "vulkan1.1"]).arg(&path).output().unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        if capabilities(&text).contains(Capabilities::FLOAT64) {
+            // Neither Metal nor this path of DirectX has float64; there `real` stays float32.
+            continue;
+        }
+        let options = naga::back::msl::Options {
+            lang_version: (2, 4),
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        naga::back::msl::write_string(&module, &info, &options, &Default::default())
+            .unwrap_or_else(|e| panic!("{name} as MSL: {e}"));
+        let mut hlsl = String::new();
+        let options = naga::back::hlsl::Options {
+            shader_model: naga::back::hlsl::ShaderModel::V6_2,
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        naga::back::hlsl::Writer::new(&mut hlsl, &options, &Default::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{name} as HLSL: {e}"));
     }
 }
 
+/// Every file is in the program, and what sessions run is among the forms that the other tests look at.
 #[test]
-fn every_shader_stays_inside_webgpus_defaults() {
+fn the_cases_meet_every_kernel() {
+    let forms = forms();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let gpu = Gpu::new(None).expect("an adapter");
+    let network = Network::vgg19();
+    let mut settings = Settings::default();
+    settings.iterations = 1;
+    let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
+    let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
+    let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
+    let mut count = 0;
+    for tuning in ["", "conv3x3=naive", "conv3x3=tiled"] {
+        let tuning = if tuning.is_empty() { Tuning::default() } else { tuning.parse().unwrap() };
+        let vgg = Vgg::new(&gpu, network.clone(), &weights, &tuning).unwrap();
+        let builder = Session::builder(&gpu, &vgg).content(&picture).style(&picture, 1.0);
+        let session = builder.settings(settings.clone()).build().unwrap();
+        // A line ends in the kernel's label, behind the op's.
+        for line in session.describe().lines().filter(|line| line.contains(" workgroups  ")) {
+            assert!(known.iter().any(|label| line.ends_with(&format!(" {label}"))), "no case has {line}");
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count} dispatches");
+    let gpu_has_all = forms.iter().any(|form| form.variant == "winograd");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let met = forms.iter().any(|form| form.source.file == stem);
+        // Some variants are for subgroups of a size that this adapter may not have.
+        let special = !gpu_has_all && (text.contains("subgroup") || stem.starts_with("winograd"));
+        assert!(met || special, "no case meets {}", path.display());
+    }
+}
+
+/// What a device of the base tier is given compiles there, needs no capability, and keeps WebGPU's default limits.
+#[test]
+fn the_base_tier_needs_nothing() {
+    let gpu = base();
     let limits = wgpu::Limits::defaults();
-    for (name, text) in shaders() {
-        let (module, info) = validate(&name, &text);
-        for (index, entry) in module.entry_points.iter().enumerate() {
-            let usage = info.get_entry_point(index);
-            let (mut storage, mut uniforms, mut workgroup) = (0, 0, 0);
-            for (_, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
-                match global.space {
-                    naga::AddressSpace::Storage { .. } => storage += 1,
-                    naga::AddressSpace::Uniform => uniforms += 1,
-                    naga::AddressSpace::WorkGroup => {
-                        workgroup += module.types[global.ty].inner.size(module.to_ctx());
-                    }
-                    _ => {}
+    let mut done = BTreeSet::new();
+    let mut variants = BTreeSet::new();
+    for table in tables() {
+        for case in table.edges.iter().flat_map(|size| (table.at)(*size)) {
+            for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
+                if case.size.c_in * case.size.c_out > 4096 {
+                    continue;
                 }
+                variants.insert(format!("{} {}", case.op, candidate.name));
+                let sources = case.sources(&gpu, candidate).unwrap();
+                if !sources.iter().any(|source| done.insert(source.label())) {
+                    continue;
+                }
+                for source in &sources {
+                    let (module, info) = validate(source, Capabilities::empty());
+                    inside(source, &module, &info, &limits);
+                }
+                // wgpu holds the pipelines against the device's limits itself.
+                case.plan(&gpu, candidate)
+                    .unwrap_or_else(|e| panic!("{} {} {}: {e}", case.op, candidate.name, case.name));
             }
-            let invocations: u32 = entry.workgroup_size.iter().product();
-            assert!(
-                invocations <= limits.max_compute_invocations_per_workgroup,
-                "{name}: {invocations} invocations"
-            );
-            assert!(
-                workgroup <= limits.max_compute_workgroup_storage_size,
-                "{name}: {workgroup} bytes of workgroup memory"
-            );
-            assert!(
-                storage <= limits.max_storage_buffers_per_shader_stage && uniforms <= 1,
-                "{name}: {storage} storage buffers, {uniforms} uniform blocks"
-            );
         }
+    }
+    for expected in ["affine plain", "conv3x3 naive", "conv3x3 tiled", "gram naive", "gram tiled", "adam f32"]
+    {
+        assert!(variants.contains(expected), "{expected} does not run on the base tier");
+    }
+    assert!(!variants.contains("adam f64"));
+}
+
+/// The other tiers have more features, but no larger limits.
+#[test]
+fn every_form_stays_inside_webgpus_default_limits() {
+    for Form { source, .. } in forms() {
+        let (module, info) = validate(&source, capabilities(&source.wgsl().unwrap()));
+        inside(&source, &module, &info, &wgpu::Limits::defaults());
     }
 }
 
-#[test]
-fn variants_share_names_and_entry_points() {
-    let all = shaders();
-    let interface = |name: &str| {
-        let text = &all.iter().find(|(n, _)| n == name).unwrap().1;
-        let (module, _) = validate(name, text);
-        let mut names: Vec<String> =
-            module.global_variables.iter().filter_map(|(_, g)| g.name.clone()).collect();
-        names.retain(|n| !["filters", "pixels", "left", "right", "sums", "s"].contains(&n.as_str()));
-        names.sort();
-        let mut entries: Vec<String> = module.entry_points.iter().map(|e| e.name.clone()).collect();
-        entries.retain(|n| n != "symmetrize");
-        (names, entries)
+fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wgpu::Limits) {
+    let name = source.label();
+    let index = module.entry_points.iter().position(|entry| entry.name == source.entry).unwrap();
+    let (entry, usage) = (&module.entry_points[index], info.get_entry_point(index));
+    let (mut storage, mut textures, mut uniforms, mut workgroup) = (0, 0, 0, 0);
+    for (_, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
+        match global.space {
+            naga::AddressSpace::Storage { .. } => storage += 1,
+            naga::AddressSpace::Uniform => uniforms += 1,
+            naga::AddressSpace::Handle => textures += 1,
+            naga::AddressSpace::WorkGroup => workgroup += module.types[global.ty].inner.size(module.to_ctx()),
+            _ => {}
+        }
+    }
+    let [x, y, z] = entry.workgroup_size;
+    assert!(x * y * z <= limits.max_compute_invocations_per_workgroup, "{name}: {x} x {y} x {z} invocations");
+    assert!(x <= limits.max_compute_workgroup_size_x, "{name}: {x} wide");
+    assert!(y <= limits.max_compute_workgroup_size_y, "{name}: {y} high");
+    assert!(z <= limits.max_compute_workgroup_size_z, "{name}: {z} deep");
+    assert!(workgroup <= limits.max_compute_workgroup_storage_size, "{name}: {workgroup} bytes shared");
+    assert!(storage <= limits.max_storage_buffers_per_shader_stage, "{name}: {storage} storage buffers");
+    assert!(textures <= limits.max_storage_textures_per_shader_stage, "{name}: {textures} textures");
+    assert!(uniforms <= 1, "{name}: {uniforms} uniform blocks");
+}
+
+/// Name and declaration, without its number, of what a kernel binds; aliases are what they stand for as long as nothing
+/// replaces them.
+fn declarations(source: &Source) -> Vec<(String, String)> {
+    let lines = || source.text.lines();
+    let alias = |line: &str| -> Option<(String, String)> {
+        let (name, rest) = line.strip_prefix("alias ")?.split_once(" = ")?;
+        Some((format!("<{name}>"), format!("<{}>", rest.split_once(';')?.0)))
     };
-    assert_eq!(interface("conv3x3"), interface("conv3x3_tiled"));
-    assert_eq!(interface("gram"), interface("gram_tiled"));
-    assert_eq!(interface("gram"), interface("gram_subgroup"));
+    let aliases: Vec<(String, String)> = lines().filter_map(alias).collect();
+    let declared = lines().filter(|line| line.starts_with("@group")).filter_map(|line| {
+        let declaration = line.split_once(" var")?.1.split_once(';')?.0;
+        let (space, rest) = declaration.rsplit_once("> ").or_else(|| declaration.split_once(' '))?;
+        let (name, kind) = rest.split_once(':')?;
+        let kind = aliases.iter().fold(kind.to_owned(), |kind, (name, is)| kind.replace(name, is));
+        Some((name.trim().to_owned(), format!("var{space} {kind}")))
+    });
+    declared.collect()
+}
+
+#[test]
+fn variants_share_their_interface() {
+    let mut ops: BTreeMap<&str, BTreeMap<&str, BTreeMap<String, String>>> = BTreeMap::new();
+    let mut entries: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    let forms = forms();
+    for Form { op, variant, source } in &forms {
+        entries.entry((op, variant)).or_default().insert(source.entry);
+        ops.entry(op).or_default().entry(variant).or_default().extend(declarations(source));
+    }
+    for (op, variants) in &ops {
+        // What the op's neighbours see of it.
+        let outer = ["x", "y", "dx", "dy", "kept", "bias", "dg", "partial", "reference", "losses"];
+        for name in outer {
+            let kinds: BTreeSet<&String> = variants.values().filter_map(|names| names.get(name)).collect();
+            assert!(kinds.len() <= 1, "{op}: {name} is declared as {kinds:?}");
+        }
+        for variant in variants.keys() {
+            let found = &entries[&(*op, *variant)];
+            let complete = if *op == "adam" { ["advance", "step"] } else { ["forward", "backward"] };
+            assert!(complete.iter().all(|entry| found.contains(entry)), "{op} {variant} has {found:?}");
+        }
+    }
+    // The specification and the tiles made for GPUs are called alike in everything.
+    for op in ["conv3x3", "gram"] {
+        assert_eq!(ops[op]["naive"], ops[op]["tiled"], "{op}");
+    }
+    for (op, [naive, tiled]) in [("conv3x3", ["conv3x3", "conv3x3_tiled"]), ("gram", ["gram", "gram_tiled"])]
+    {
+        let members = |file: &str| -> Vec<String> {
+            let form = forms.iter().find(|form| form.source.file == file).unwrap();
+            let text = form.source.wgsl().unwrap();
+            let block = text.split_once("struct Params {").unwrap().1.split_once('}').unwrap().0;
+            let member = |line: &str| line.split(',').next().unwrap_or("").trim().to_owned();
+            iter::once(op.to_owned()).chain(block.lines().map(member)).collect()
+        };
+        assert_eq!(members(naive), members(tiled));
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use impasto::gpu::Gpu;
-use impasto::testing::{Case, Outcome, tables};
+use impasto::precision::Precision;
+use impasto::testing::{Case, Outcome, Table, tables};
 
 use super::print;
 
@@ -23,7 +24,7 @@ pub struct Options {
 #[derive(serde::Serialize)]
 struct Line {
     op: &'static str,
-    variant: &'static str,
+    variant: String,
     ok: bool,
     cases: usize,
     /// The largest relative errors of all cases.
@@ -37,7 +38,7 @@ struct Line {
 }
 
 impl Line {
-    fn new(op: &'static str, variant: &'static str, bound: f64) -> Self {
+    fn new(op: &'static str, variant: String, bound: f64) -> Self {
         Self {
             op,
             variant,
@@ -61,7 +62,6 @@ impl Line {
         if let Some(gradient) = outcome.backward {
             self.gradient_error = Some(worse(self.gradient_error.unwrap_or(0.0), gradient.relative));
         }
-        self.bound = self.bound.max(bound);
         self.gradients_compared += outcome.compared;
         self.kinks_left_out += outcome.kinks;
         self.microseconds += outcome.time.as_micros() as u64;
@@ -72,7 +72,7 @@ impl Line {
     fn describe(&self) -> String {
         let gradient = self.gradient_error.map_or("      -".into(), |e| format!("{e:7.1e}"));
         let mut text = format!(
-            "{:4} {:8} {:9} {:3} cases  result {:7.1e}  gradient {gradient}  {:8.1} ms",
+            "{:4} {:8} {:13} {:3} cases  result {:7.1e}  gradient {gradient}  {:8.1} ms",
             if self.ok { "ok" } else { "FAIL" },
             self.op,
             self.variant,
@@ -88,25 +88,34 @@ impl Line {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let gpu = Gpu::new(options.adapter.as_deref())?;
+    run_on(&Gpu::new(options.adapter.as_deref())?, &tables(), options.json, print)
+}
+
+/// Checks the ops of `tables` and gives the lines to `print`; the result is the exit code.
+fn run_on(
+    gpu: &Gpu,
+    tables: &[Table],
+    json: bool,
+    print: impl Fn(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
     let start = Instant::now();
     let info = gpu.info();
     let adapter = format!("{}, {} {} ({})", info.name, info.driver, info.driver_info, info.backend);
-    if !options.json {
+    if !json {
         print(&adapter)?;
     }
     let (mut failed, mut passed, mut cases) = (0, 0, 0);
-    for table in tables() {
-        for line in check(&gpu, &table.cases())? {
+    for table in tables {
+        for line in check(gpu, &table.cases())? {
             cases += line.cases;
             match line.ok {
                 true => passed += 1,
                 false => failed += 1,
             }
-            print(&if options.json { serde_json::to_string(&line)? } else { line.describe() })?;
+            print(&if json { serde_json::to_string(&line)? } else { line.describe() })?;
         }
     }
-    print(&summary(&adapter, passed, failed, cases, start.elapsed(), options.json))?;
+    print(&summary(&adapter, passed, failed, cases, start.elapsed(), json))?;
     Ok(u8::from(failed > 0))
 }
 
@@ -117,8 +126,13 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
         let truth = case.truth(seed as u64);
         for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
             let outcome = case.run(gpu, candidate, &truth)?;
-            let at = lines.iter().position(|line| line.variant == candidate.name).unwrap_or_else(|| {
-                lines.push(Line::new(case.op, candidate.name, candidate.bound));
+            // Half precision has its own bound, and so its own line.
+            let variant = match case.precision() {
+                Precision::Single => candidate.name.to_owned(),
+                Precision::Half => format!("{} half", candidate.name),
+            };
+            let at = lines.iter().position(|line| line.variant == variant).unwrap_or_else(|| {
+                lines.push(Line::new(case.op, variant, candidate.bound));
                 lines.len() - 1
             });
             lines[at].add(case, &outcome, candidate.bound);
@@ -137,4 +151,69 @@ fn summary(adapter: &str, passed: usize, failed: usize, cases: usize, time: Dura
         .to_string();
     }
     format!("{passed} passed, {failed} failed; {cases} cases in {:.0} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Exit code and lines of a check of ReLU and pooling.
+    fn check_on(gpu: &Gpu, json: bool) -> (u8, Vec<String>) {
+        let lines = RefCell::new(Vec::new());
+        let two: Vec<Table> =
+            tables().into_iter().filter(|table| ["relu", "pool"].contains(&table.op)).collect();
+        let keep = |line: &str| {
+            lines.borrow_mut().push(line.to_owned());
+            Ok(())
+        };
+        (run_on(gpu, &two, json, keep).unwrap(), lines.into_inner())
+    }
+
+    #[test]
+    fn a_line_for_each_and_a_summary() {
+        let (code, lines) = check_on(&Gpu::new(None).unwrap(), false);
+        assert_eq!(code, 0);
+        let (first, last) = (&lines[0], &lines[lines.len() - 1]);
+        assert!(
+            first.contains("(vulkan)") || first.contains("(metal)") || first.contains("(dx12)"),
+            "{first}"
+        );
+        for op in ["relu", "pool"] {
+            let line = lines.iter().find(|line| line.starts_with(&format!("ok   {op}     plain  "))).unwrap();
+            assert!(line.ends_with(" ms"), "{line}");
+        }
+        assert!(last.starts_with(&format!("{} passed, 0 failed; ", lines.len() - 2)), "{last}");
+    }
+
+    #[test]
+    fn a_wrong_shader_fails() {
+        let wrong = || Gpu::new(None).unwrap().with_mutation("pool", "d.y", "d.z");
+        let (code, lines) = check_on(&wrong(), false);
+        assert_eq!(code, 1);
+        assert!(lines[1].starts_with("ok   relu"), "{}", lines[1]);
+        let failed = lines.iter().find(|line| line.starts_with("FAIL")).unwrap();
+        assert!(failed.starts_with("FAIL pool") && failed.contains("gradient off by"), "{failed}");
+
+        let (code, lines) = check_on(&wrong(), true);
+        let lines: Vec<serde_json::Value> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(code, 1);
+        assert!(lines.iter().filter(|line| line["op"] == "relu").all(|line| line["ok"] == true));
+        let pool = lines.iter().find(|line| line["op"] == "pool").unwrap();
+        assert!(pool["ok"] == false && !pool["faults"].as_array().unwrap().is_empty(), "{pool}");
+        let last = &lines[lines.len() - 1];
+        assert!(last["ok"] == false && last["failed"].as_u64() > Some(0), "{last}");
+    }
+
+    /// No number is not a good number.
+    #[test]
+    fn a_result_that_is_nan_fails() {
+        let wrong =
+            Gpu::new(None).unwrap().with_mutation("relu", "y[i] = max(x[i], Map(0.0))", "y[i] = x[i] + y[i]");
+        let (code, lines) = check_on(&wrong, true);
+        assert_eq!(code, 1);
+        assert!(lines[0].contains("\"result_error\":null"), "{}", lines[0]);
+    }
 }

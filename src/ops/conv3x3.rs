@@ -305,6 +305,8 @@ pub const TABLE: Table = Table {
         Size::between(3, 8, 5, 5),
         Size::between(3, 8, 7, 4),
         Size::between(3, 8, 9, 35),
+        // Rows of whole 256 bytes can be split into bands.
+        Size::between(3, 8, 9, 64),
         Size::between(64, 3, 4, 5),
         Size::between(8, 8, 7, 17),
         Size::between(16, 24, 5, 9),
@@ -314,7 +316,7 @@ pub const TABLE: Table = Table {
         Size::between(1, 512, 2, 3),
         Size::between(512, 5, 3, 2),
         Size::between(32, 32, 1, 1),
-        Size::between(32, 64, 5, 9),
+        Size::between(32, 64, 5, 6),
         Size::between(64, 32, 4, 4),
         Size::between(64, 64, 17, 3),
         Size::between(96, 32, 8, 13),

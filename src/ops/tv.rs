@@ -37,7 +37,7 @@ pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot:
         .grid([channels * width, height, 1]);
 }
 
-fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
+pub(crate) fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
     let Shape { channels, height, width } = shape;
     let row = channels * width;
     let difference = |i: usize, j: usize| (x[j] - x[i]).abs();

@@ -5,10 +5,12 @@
 //! of the op) is compared with the reference, and its gradient with central differences *of that reference*. Every
 //! buffer starts as NaN with guards around it, so reading what was never written, or writing beyond a buffer, is found.
 
+mod chain;
 mod oracle;
 mod outcome;
 mod run;
 
+pub use chain::Chain;
 pub use oracle::Truth;
 pub use outcome::{Deviation, Outcome};
 
@@ -68,9 +70,9 @@ pub struct Table {
     pub at: fn(Size) -> Vec<Case>,
 }
 
-/// The picture for which tests meet the network's own channel counts: its sides are odd again after each pooling, until
-/// one of them is 2.
-pub const SMALL: (usize, usize) = (31, 47);
+/// The picture for which tests meet the network's own channel counts: at each pooling stage a side is odd, and the
+/// deepest maps are one pixel.
+pub const SMALL: (usize, usize) = (31, 23);
 
 impl Table {
     /// The cases of [`Self::edges`], then those of the network for a [`SMALL`] picture.
@@ -262,6 +264,11 @@ impl Case {
         };
         let candidates = self.candidates.into_iter().map(half).collect();
         Self { precision: Precision::Half, candidates, ..self }.called("half")
+    }
+
+    /// How its maps are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Adds a candidate.

@@ -5,6 +5,8 @@ use super::outcome::Deviation;
 
 /// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
 const ELEMENTWISE: usize = 2500;
+/// They are, too, where looking at each coordinate would touch more numbers than this, as with hundreds of channels.
+const DEAR: usize = 1 << 25;
 /// Directions compared where there are too many coordinates. A gradient that is wrong anywhere differs in almost every
 /// direction.
 const DIRECTIONS: usize = 8;
@@ -89,8 +91,9 @@ impl Case {
             changes.map(|((y, y0), seed)| (y - y0) * f64::from(*seed)).sum::<f64>() / step
         };
         let n = inputs[index].len();
-        if n <= ELEMENTWISE {
-            return in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+        let touched = inputs.iter().map(Vec::len).sum::<usize>() + expected.len();
+        if n <= ELEMENTWISE && n * touched <= DEAR {
+            let probes = in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
                 let here = inputs[index][at];
                 let mut side = |step: f64| {
                     moved[index][at] = here + step;
@@ -98,12 +101,13 @@ impl Case {
                 };
                 let (left, right) = (side(-STEP), side(STEP));
                 moved[index][at] = here;
-                Probe { at, signs: None, left, right }
+                Probe { at, signs: None, left, right, kink: false }
             });
+            return marked(probes);
         }
         let signs: Vec<Vec<bool>> =
             (0..DIRECTIONS).map(|_| (0..n).map(|_| random.bool()).collect()).collect();
-        in_parallel(DIRECTIONS, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+        let probes = in_parallel(DIRECTIONS, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
             let mut side = |step: f64| {
                 let steps = inputs[index].iter().zip(&signs[at]);
                 let there = steps.map(|(v, up)| if *up { v + step } else { v - step });
@@ -111,8 +115,9 @@ impl Case {
                 slope(moved, step)
             };
             let (left, right) = (side(-STEP), side(STEP));
-            Probe { at, signs: Some(signs[at].clone()), left, right }
-        })
+            Probe { at, signs: Some(signs[at].clone()), left, right, kink: false }
+        });
+        marked(probes)
     }
 }
 
@@ -122,15 +127,22 @@ pub(super) struct Probe {
     signs: Option<Vec<bool>>,
     left: f64,
     right: f64,
+    /// Whether both sides disagree, so that there is no derivative to compare with.
+    pub(super) kink: bool,
+}
+
+/// Finds the kinks: where left and right disagree by more than curvature and rounding explain.
+fn marked(mut probes: Vec<Probe>) -> Vec<Probe> {
+    let squares = probes.iter().map(|p| p.left * p.left + p.right * p.right).sum::<f64>();
+    let typical = (squares / (2 * probes.len().max(1)) as f64).sqrt();
+    for probe in &mut probes {
+        let size = probe.left.abs().max(probe.right.abs());
+        probe.kink = (probe.left - probe.right).abs() > 1e-3 * size + 1e-5 * typical;
+    }
+    probes
 }
 
 impl Probe {
-    /// Only a single value can sit on a kink; a direction crosses many small ones and is never left out.
-    pub(super) fn kink(&self) -> bool {
-        let (left, right) = (self.left, self.right);
-        self.signs.is_none() && (left - right).abs() > 1e-3 * (1e-3 + left.abs().max(right.abs()))
-    }
-
     /// Whether a direction crosses a kink so large that it spoils the comparison.
     fn meets_kink(&self) -> bool {
         self.signs.is_some() && (self.left - self.right).abs() > 1e-5 * self.left.abs().max(self.right.abs())
@@ -147,7 +159,7 @@ impl Probe {
 
 /// Compares a gradient from the device with the reference's, to which another op may have added.
 pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) -> Deviation {
-    Deviation::among(probes.iter().filter(|probe| !probe.kink()).map(|probe| {
+    Deviation::among(probes.iter().filter(|probe| !probe.kink).map(|probe| {
         let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
         (probe.at, probe.project(found), expected)
     }))

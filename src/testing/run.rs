@@ -7,10 +7,12 @@ use super::outcome::{Deviation, Outcome};
 use super::{Candidate, Case, Leaf, Recorded, widen};
 use crate::Result;
 use crate::gpu::Gpu;
+use crate::kernel::Source;
 use crate::ops::mse::mse;
 use crate::ops::reduce::Slot;
+use crate::place::{dispatch, ordered};
 use crate::plan::{Pass, Plan};
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, Tensor, Var};
 
 /// How a candidate is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,8 +53,8 @@ impl Case {
             time: plain.time,
         };
         for probes in &truth.probes {
-            outcome.kinks += probes.iter().filter(|probe| probe.kink()).count();
-            outcome.compared += probes.iter().filter(|probe| !probe.kink()).count();
+            outcome.kinks += probes.iter().filter(|probe| probe.kink).count();
+            outcome.compared += probes.iter().filter(|probe| !probe.kink).count();
         }
         for (run, form) in [(&plain, Form::Plain), (&added, Form::Added), (&banded, Form::Plain)] {
             outcome.forward = outcome.forward.or_worse(Deviation::of(&run.y, &truth.expected));
@@ -90,6 +92,25 @@ impl Case {
         Ok((plan, passes))
     }
 
+    /// The kernels of a candidate, both where it is the first to write a gradient and where it is not. Nothing is compiled.
+    ///
+    /// # Errors
+    /// Whatever keeps the candidate from being recorded.
+    pub fn sources(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Vec<Source>> {
+        let values: Vec<Vec<f32>> = self.inputs.iter().map(|input| vec![0.0; input.shape.len()]).collect();
+        let mut sources: Vec<Source> = Vec::new();
+        for form in [Form::Plain, Form::Added] {
+            let mut tape = Tape::new(gpu);
+            let (leaves, _) = self.record(&mut tape, candidate, &values)?;
+            if form == Form::Added {
+                add_others(&mut tape, &leaves);
+            }
+            let steps = ordered(&tape)?;
+            sources.extend(steps.iter().filter_map(dispatch).map(|d| d.source.clone()));
+        }
+        Ok(sources)
+    }
+
     /// Records the inputs and the candidate, and keeps what is read later.
     fn record(
         &self,
@@ -125,14 +146,7 @@ impl Case {
         }
         let (leaves, Recorded { y, mut starts }) = self.record(&mut tape, candidate, &truth.values)?;
         if form == Form::Added {
-            for leaf in leaves.iter().filter(|leaf| leaf.var.grad.is_some()) {
-                // The gradient of sum x^2 / 2 is x. Recorded later, it comes first on the way back.
-                tape.op("other");
-                let (losses, len) = (tape.state("losses", 1), leaf.var.shape.len());
-                let zero = tape.state("zero", len);
-                starts.push((zero, vec![0.0; len]));
-                mse(&mut tape, leaf.var, zero, len as f64 / 2.0, Slot { losses, index: 0 });
-            }
+            starts.extend(add_others(&mut tape, &leaves));
         }
         let plan = tape.finish_guarded()?;
         fill(gpu, &plan, &leaves, &starts);
@@ -156,7 +170,21 @@ impl Case {
     }
 }
 
-fn fill(gpu: &Gpu, plan: &Plan, leaves: &[Leaf], starts: &[(crate::tape::Tensor, Vec<f32>)]) {
+/// Records another op for each gradient, which writes it first; and what that op's tensors start as.
+fn add_others(tape: &mut Tape, leaves: &[Leaf]) -> Vec<(Tensor, Vec<f32>)> {
+    let mut starts = Vec::new();
+    for leaf in leaves.iter().filter(|leaf| leaf.var.grad.is_some()) {
+        // The gradient of sum x^2 / 2 is x. Recorded later, it comes first on the way back.
+        tape.op("other");
+        let (losses, len) = (tape.state("losses", 1), leaf.var.shape.len());
+        let zero = tape.state("zero", len);
+        starts.push((zero, vec![0.0; len]));
+        mse(tape, leaf.var, zero, len as f64 / 2.0, Slot { losses, index: 0 });
+    }
+    starts
+}
+
+fn fill(gpu: &Gpu, plan: &Plan, leaves: &[Leaf], starts: &[(Tensor, Vec<f32>)]) {
     let values = leaves.iter().map(|Leaf { var: Var { value, .. }, values }| (*value, values));
     for (tensor, values) in values.chain(starts.iter().map(|(tensor, values)| (*tensor, values))) {
         plan.write(gpu, tensor, values);

@@ -1,0 +1,70 @@
+//! The same bits: across runs and processes, with and without the progress display, in submits of any length, and after
+//! interrupts. (`resume.rs` interrupts and kills processes and goes on from their checkpoints.)
+
+#[path = "support/studio.rs"]
+mod studio;
+
+use std::fs;
+
+use studio::Studio;
+
+const RUN: &str = "stylize photo.png painting.png --iterations 9 --size 32";
+
+/// Picture and losses of a run.
+fn outputs(studio: &Studio, name: &str, options: &str) -> (Vec<u8>, Vec<u8>) {
+    let run = format!("{RUN} -o {name}.png --losses {name}.jsonl {options}");
+    let output = studio.run(&run);
+    assert!(output.status.success(), "{run}: {}", String::from_utf8_lossy(&output.stderr));
+    let read = |ending: &str| fs::read(studio.path(&format!("{name}.{ending}"))).unwrap();
+    (read("png"), read("jsonl"))
+}
+
+#[test]
+fn what_is_displayed_changes_nothing() {
+    let studio = Studio::new();
+    let quiet = outputs(&studio, "quiet", "-q");
+    // Also the same settings in another process.
+    for (name, options) in [("again", "-q"), ("lines", ""), ("verbose", "-v"), ("json", "--json")] {
+        let other = outputs(&studio, name, options);
+        assert!(quiet == other, "{name} differs from a quiet run");
+    }
+}
+
+/// With a progress bar, which only a terminal gets.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_progress_bar_changes_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    let studio = Studio::new();
+    let quiet = outputs(&studio, "quiet", "-q");
+    let line =
+        format!("{} {RUN} -o bar.png --losses bar.jsonl", assert_cmd::cargo::cargo_bin!("impasto").display());
+    let script = Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .current_dir(studio.folder.path())
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = script else {
+        println!("util-linux's `script`, which makes a terminal, is not here");
+        return;
+    };
+    assert_eq!((output.status.code(), output.status.signal()), (Some(0), None));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("9/9"), "there was no bar");
+    let read = |name: &str| fs::read(studio.path(name)).unwrap();
+    assert!(quiet == (read("bar.png"), read("bar.jsonl")), "a run with a progress bar differs");
+}
+
+/// Copies on the way end submits early, so that these runs submit 1, 2, 4 and as many iterations as they like.
+#[test]
+fn the_length_of_submits_changes_nothing() {
+    let studio = Studio::new();
+    let free = outputs(&studio, "free", "-q");
+    for every in [1, 2, 4] {
+        let other = outputs(&studio, &format!("every{every}"), &format!("-q --save-every {every}"));
+        assert!(free.1 == other.1, "losses differ with --save-every {every}");
+        // The record in the picture names no options that change nothing, so that the files are equal, too.
+        assert!(free.0 == other.0, "the picture differs with --save-every {every}");
+    }
+}

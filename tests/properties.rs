@@ -1,0 +1,62 @@
+//! Every op at sizes and values drawn at random. What fails is shrunk to the smallest case that fails, and kept in
+//! `properties.proptest-regressions`, whose cases run first from then on.
+
+use std::cell::OnceCell;
+
+use impasto::gpu::Gpu;
+use impasto::testing::{Size, Table, tables};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+thread_local! {
+    static GPU: OnceCell<Gpu> = const { OnceCell::new() };
+}
+
+/// Channel counts that variants treat differently, and any others. Small ones come first when a failure is shrunk.
+fn channels() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..12, Just(3), Just(8), Just(32), Just(64), 13usize..70]
+}
+
+fn sizes() -> impl Strategy<Value = Size> {
+    (channels(), channels(), 1usize..14, 1usize..22)
+        .prop_map(|(c_in, c_out, height, width)| Size::between(c_in, c_out, height, width))
+}
+
+/// All variants of an op at one size.
+fn holds(table: &Table, size: Size, seed: u64) -> Result<(), TestCaseError> {
+    GPU.with(|gpu| {
+        let gpu = gpu.get_or_init(|| Gpu::new(None).expect("an adapter"));
+        for case in (table.at)(size) {
+            let truth = case.truth(seed);
+            for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
+                let proved = case.prove(gpu, candidate, &truth);
+                proved.map_err(|fault| TestCaseError::fail(fault.to_string()))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 60,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("proptest-regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn convolutions_hold(size in sizes(), seed in any::<u64>()) {
+        let table = tables().into_iter().find(|table| table.op == "conv3x3").unwrap();
+        holds(&table, size, seed)?;
+    }
+
+    #[test]
+    fn all_other_ops_hold(size in sizes(), seed in any::<u64>()) {
+        for table in tables().iter().filter(|table| table.op != "conv3x3") {
+            holds(table, size, seed)?;
+            // Pictures have three channels, and one op knows it.
+            holds(table, Size { c_in: 3, c_out: 3, ..size }, seed)?;
+        }
+    }
+}
