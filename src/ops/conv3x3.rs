@@ -323,7 +323,10 @@ pub const TABLE: Table = Table {
         Size::between(32, 32, 3, 124),
         Size::between(32, 32, 16, 32),
         Size::between(32, 32, 25, 37),
+        Size::between(32, 32, 12, 44),
         Size::between(32, 32, 4, 508),
+        Size::between(32, 32, 4, 512),
+        Size::between(32, 32, 12, 172),
         Size::between(32, 64, 47, 46),
     ],
     network: |height, width| {
