@@ -2,7 +2,7 @@
 //! translatable to every backend, inside the limits of its tier; variants share their interface.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, iter};
 
@@ -43,8 +43,33 @@ fn forms() -> Vec<Form> {
             }
         }
     }
+    forms.extend(rulers());
     assert!(forms.len() > 60, "{} forms", forms.len());
     forms
+}
+
+/// What `impasto bench` measures a device's ceilings with, as it stands in the files.
+fn rulers() -> Vec<Form> {
+    let mut forms = Vec::new();
+    for path in files() {
+        let stem: &'static str = path.file_stem().unwrap().to_string_lossy().into_owned().leak();
+        if !stem.starts_with("bench_") {
+            continue;
+        }
+        let text: &'static str = fs::read_to_string(&path).unwrap().leak();
+        let module = naga::front::wgsl::parse_str(text).unwrap();
+        for entry in module.entry_points {
+            let source = Source { file: stem, text, entry: entry.name.leak(), constants: Vec::new() };
+            forms.push(Form { op: "bench", variant: stem, source });
+        }
+    }
+    forms
+}
+
+/// All shaders.
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// What a shader needs beyond WebGPU, by its own text.
@@ -132,7 +157,6 @@ fn every_form_translates_to_every_backend() {
 #[test]
 fn the_cases_meet_every_kernel() {
     let forms = forms();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let gpu = Gpu::new(None).expect("an adapter");
     let network = Network::vgg19();
     let mut settings = Settings::default();
@@ -154,8 +178,7 @@ fn the_cases_meet_every_kernel() {
     }
     assert!(count > 100, "{count} dispatches");
     let gpu_has_all = forms.iter().any(|form| form.variant == "winograd");
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
         let met = forms.iter().any(|form| form.source.file == stem);
@@ -188,8 +211,8 @@ fn the_base_tier_needs_nothing() {
                     inside(source, &module, &info, &limits);
                 }
                 // wgpu holds the pipelines against the device's limits itself.
-                case.plan(&gpu, candidate)
-                    .unwrap_or_else(|e| panic!("{} {} {}: {e}", case.op, candidate.name, case.name));
+                let proved = case.prove(&gpu, candidate, &case.truth(1));
+                proved.unwrap_or_else(|fault| panic!("{fault}"));
             }
         }
     }
@@ -258,7 +281,7 @@ fn variants_share_their_interface() {
     let mut ops: BTreeMap<&str, BTreeMap<&str, BTreeMap<String, String>>> = BTreeMap::new();
     let mut entries: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let forms = forms();
-    for Form { op, variant, source } in &forms {
+    for Form { op, variant, source } in forms.iter().filter(|form| form.op != "bench") {
         entries.entry((op, variant)).or_default().insert(source.entry);
         ops.entry(op).or_default().entry(variant).or_default().extend(declarations(source));
     }
