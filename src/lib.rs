@@ -51,6 +51,7 @@
 pub mod bench;
 mod digest;
 pub mod error;
+pub mod estimate;
 pub mod fit;
 pub mod gpu;
 pub mod kernel;

@@ -263,10 +263,15 @@ impl<'g> Session<'g> {
         self.submitted
     }
 
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    pub fn landed(&self) -> usize {
+        self.log.len() / self.slots
+    }
+
     /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
     /// before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
-        (0..self.log.len() / self.slots).map(|iteration| self.loss(iteration))
+        (0..self.landed()).map(|iteration| self.loss(iteration))
     }
 
     fn loss(&self, iteration: usize) -> Losses {

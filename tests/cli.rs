@@ -60,9 +60,9 @@ fn json_lines_tell_every_iteration_and_the_end() {
     let lines: Vec<serde_json::Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let events: Vec<_> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["start", "iteration", "iteration", "done"]);
+    assert_eq!(events, ["start", "iteration", "estimate", "iteration", "done"]);
     assert_eq!((&lines[0]["width"], &lines[0]["iterations"]), (&40.into(), &2.into()));
-    assert_eq!(lines[3]["output"], "out.png");
+    assert_eq!(lines[4]["output"], "out.png");
 }
 
 #[test]

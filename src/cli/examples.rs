@@ -6,6 +6,7 @@ Examples:
   impasto stylize photo.jpg painting.jpg -o result.png
   impasto stylize --help
   impasto grid photo.jpg painting.jpg -o strengths.png
+  impasto estimate photo.jpg painting.jpg --size 2048
   impasto devices
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
@@ -31,6 +32,7 @@ Examples:
     impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --resume run.checkpoint
   For other programs:
     impasto stylize photo.jpg painting.jpg -o result.png --json --quiet
+    impasto stylize - painting.jpg -o - --format jpg < photo.jpg > result.jpg
 
 Environment:
   IMPASTO_ADAPTER, IMPASTO_WEIGHTS  what --adapter and --weights are where they are not given

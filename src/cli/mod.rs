@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod devices;
+mod estimate;
 mod examples;
 mod fault;
 mod grid;
@@ -36,6 +37,7 @@ enum Command {
     #[command(after_help = examples::STYLIZE)]
     Stylize(Box<stylize::Options>),
     Grid(Box<grid::Options>),
+    Estimate(Box<estimate::Options>),
     Devices(devices::Options),
     Check(check::Options),
     Bench(bench::Options),
@@ -57,6 +59,7 @@ pub fn run() -> ExitCode {
     let outcome = fault::guarded(|| match cli.command {
         Command::Stylize(options) => stylize::run(*options),
         Command::Grid(options) => grid::run(&options),
+        Command::Estimate(options) => estimate::run(*options),
         Command::Devices(options) => devices::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Bench(options) => bench::run(&options),
@@ -77,6 +80,25 @@ pub fn run() -> ExitCode {
 /// A line to stderr. That nobody reads it is no reason to stop.
 pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Bytes as people read them.
+fn memory_text(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{:.0} MiB", mib.ceil()) } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
+/// Seconds as people read them.
+fn time_text(seconds: f64) -> String {
+    if seconds < 0.1 {
+        return format!("{:.1} ms", seconds * 1e3);
+    }
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours == 0 { format!("{minutes} min {seconds} s") } else { format!("{hours} h {minutes} min") }
 }
 
 /// A line to stdout, see [`write`].

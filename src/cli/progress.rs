@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use impasto::session::Losses;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::talk;
+use super::{talk, time_text};
 
 /// Lines of a run whose stderr is no terminal come at least this far apart.
 const QUIET_TIME: Duration = Duration::from_secs(10);
@@ -52,11 +52,8 @@ impl Progress {
                 if now - *last >= QUIET_TIME || done == *total {
                     *last = now;
                     let rate = (done - *first) as f64 / (now - *start).as_secs_f64();
-                    let left = Duration::from_secs_f64((*total - done) as f64 / rate);
-                    talk(&format!(
-                        "{label}{done}/{total}  {text}  {rate:.2}/s  {} left",
-                        HumanDuration(left)
-                    ));
+                    let left = time_text((*total - done) as f64 / rate);
+                    talk(&format!("{label}{done}/{total}  {text}  {rate:.2}/s  {} left", left));
                 }
             }
         }
@@ -67,6 +64,14 @@ impl Progress {
         match self {
             Self::Bar(bar) => bar.suspend(f),
             _ => f(),
+        }
+    }
+
+    /// Says something while it goes on.
+    pub fn say(&self, line: &str) {
+        match self {
+            Self::Silent => {}
+            _ => self.aside(|| talk(line)),
         }
     }
 

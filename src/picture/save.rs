@@ -85,8 +85,15 @@ impl SaveOptions {
     /// # Errors
     /// [`Error::Setting`] says which of the options its format does not have, [`Error::Write`] that there is no format.
     pub fn check(&self, path: &Path) -> Result<()> {
-        let format = Format::of(path)?;
-        let refuse = |why: &str| Err(Error::Setting(format!("{} {why}", path.display())));
+        self.check_for(Format::of(path)?, &path.display().to_string())
+    }
+
+    /// As [`SaveOptions::check`], for what `name` says in error texts.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] says which of the options the format does not have.
+    pub fn check_for(&self, format: Format, name: &str) -> Result<()> {
+        let refuse = |why: &str| Err(Error::Setting(format!("{name} {why}")));
         if self.depth16 && !format.holds_16_bits() {
             return refuse("can only have 8 bits per sample; write 16 bits as .png or .tif");
         }
@@ -132,12 +139,13 @@ impl Picture {
         atomic::replace_file(path, &bytes)
     }
 
-    /// The bytes that [`Picture::save`] writes.
+    /// The bytes of the file that [`Picture::save`] would write.
     ///
     /// # Errors
-    /// As [`Picture::save`], but for what can fail on a disk.
+    /// [`Error::Setting`] if the format does not have what `options` ask for, [`Error::Write`] if it cannot hold the picture.
     pub fn to_bytes(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>> {
-        self.encode(format, options).map_err(|why| Error::write(Path::new("a picture in memory"), why))
+        options.check_for(format, "the picture")?;
+        self.encode(format, options).map_err(|why| Error::write(Path::new("the picture"), why))
     }
 
     /// The bytes of a file, or why there can be none.

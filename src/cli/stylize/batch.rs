@@ -1,21 +1,21 @@
 //! Many pictures, one after the other on one device: what is there is skipped, what fails does not stop the others.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use impasto::Error;
 use impasto::picture::Picture;
 use impasto::record::Record;
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
-use indicatif::HumanDuration;
 
-use super::job::{Ending, event};
+use super::job::Ending;
 use super::many::{Folder, Item};
 use super::options::Options;
 use super::shared::Shared;
+use super::tell::event;
 use super::{Work, check, paint};
-use crate::cli::{INTERRUPTED, interrupt, print, talk};
+use crate::cli::{INTERRUPTED, interrupt, print, talk, time_text};
 
 /// How the pictures of a run ended.
 #[derive(Default)]
@@ -46,15 +46,24 @@ pub fn run(
     options.write_preset(&items.iter().map(|item| item.content.clone()).collect::<Vec<_>>())?;
 
     let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
-    let mut batch = Batch { options, settings, repeated, shared: None, summary, of, told };
+    let skipped = |item: &Item| item.outputs.result.exists() && !options.many.force;
+    let left = items.iter().filter(|item| !skipped(item)).count();
+    let took = Duration::ZERO;
+    let mut batch = Batch { options, settings, repeated, shared: None, summary, of, left, took, told };
     for (index, item) in items.iter().enumerate() {
-        let there = item.outputs.result.exists();
-        if there && !options.many.force {
+        // Asked again: another machine may have painted it in the meantime.
+        if skipped(item) {
             batch.skip(index + 1, item);
             continue;
         }
-        match batch.paint(index + 1, item) {
-            Ok(Ending::Finished) => batch.summary.painted += 1,
+        let began = Instant::now();
+        let painted = batch.paint(index + 1, item);
+        batch.left = batch.left.saturating_sub(1);
+        match painted {
+            Ok(Ending::Finished) => {
+                batch.summary.painted += 1;
+                batch.took += began.elapsed();
+            }
             Ok(Ending::Interrupted | Ending::NotBegun) => batch.summary.interrupted = true,
             Err(Failure::OfAll(error)) => return Err(error),
             Err(Failure::OfOne(error)) => batch.fail(index + 1, item, &error),
@@ -82,6 +91,9 @@ struct Batch<'a> {
     summary: Summary,
     /// How many pictures there are.
     of: usize,
+    /// How many of them were neither skipped nor tried yet, and what those took that were painted.
+    left: usize,
+    took: Duration,
     /// Whether all could be said on stdout that was to be said.
     told: anyhow::Result<()>,
 }
@@ -103,7 +115,8 @@ impl Batch<'_> {
                 record.content = content.source.clone().unwrap_or(record.content);
                 record
             });
-            let work = Work { content, snapshot, repeated, place: (number, self.of) };
+            let left = self.took.checked_div(self.summary.painted as u32).map(|mean| mean * self.left as u32);
+            let work = Work { content, snapshot, repeated, place: (number, self.of), left };
             paint(options, self.settings, shared, item, work)
         })();
         painted.map_err(|error| {
@@ -160,7 +173,7 @@ impl Batch<'_> {
                     line += &format!(", {count} {what}");
                 }
             }
-            talk(&format!("{line}, in {}", HumanDuration(began.elapsed())));
+            talk(&format!("{line}, in {}", time_text(began.elapsed().as_secs_f64())));
             // The first was told long ago.
             failed.iter().for_each(|why| talk(&format!("  failed: {why}")));
         }

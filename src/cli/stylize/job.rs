@@ -4,9 +4,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use impasto::estimate::Pace;
 use impasto::fit::check_sizes;
-use impasto::picture::{Exif, Picture, Size, name_of};
-use impasto::record::{Record, Start};
+use impasto::picture::{Exif, Picture, Size};
+use impasto::record::Record;
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
@@ -36,6 +37,8 @@ pub struct Job<'a> {
     pub resume: Option<&'a Path>,
     /// Which picture it is, counted from 1, and of how many.
     pub place: (usize, usize),
+    /// What this and all other pictures that are left will take, as far as that is known.
+    pub left: Option<Duration>,
 }
 
 /// How a job ended that did not fail.
@@ -118,6 +121,7 @@ impl Job<'_> {
         let Shared { gpu, vgg, styles, .. } = self.shared;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
+        self.warn((width, height))?;
         self.outputs.check_side(width.max(height))?;
         let content = self.content.resized(Size::Exact { width, height }, true);
         let styles = self.shared.measured(style_size, self.settings)?;
@@ -159,6 +163,7 @@ impl Job<'_> {
         let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
         let mut keeper = Keeper::new(self.outputs, pictures, session, self.options);
         let (first, started) = (log.len(), Instant::now());
+        let (mut pace, mut estimated) = (Pace::default(), false);
         interrupt::running();
         if self.options.record.json {
             let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
@@ -180,6 +185,15 @@ impl Job<'_> {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
+            pace.note(session.landed());
+            let last = losses.iteration + 1 == self.settings.iterations;
+            let known = pace.steady().or(pace.seconds().filter(|_| last)).filter(|_| !estimated);
+            if let Some(each) = known {
+                estimated = true;
+                let rest = each * (self.settings.iterations - session.landed()) as f64;
+                let estimate = self.estimate(session, began.elapsed().as_secs_f64() + rest, each, &progress);
+                told = told.and(estimate);
+            }
             progress.report(&losses);
             if self.options.record.json && told.is_ok() {
                 told = self.tell("iteration", serde_json::to_value(&losses)?);
@@ -240,7 +254,7 @@ impl Job<'_> {
                 "width": result.width, "height": result.height,
             });
             outcomes.push(self.tell("done", done));
-        } else if there {
+        } else if there && self.outputs.stream.is_none() {
             outcomes.push(print(&output.display().to_string()));
         }
         let mut errors = outcomes.into_iter().filter_map(Result::err);
@@ -279,58 +293,4 @@ impl Job<'_> {
         let info = self.shared.gpu.info();
         format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
     }
-
-    /// A line of JSON about this picture.
-    fn tell(&self, kind: &str, value: serde_json::Value) -> anyhow::Result<()> {
-        print(&event(kind, Some(self.place.0), value))
-    }
-
-    /// What progress begins with.
-    fn label(&self) -> String {
-        match self.place {
-            (_, 1) => String::new(),
-            (number, of) => format!("[{number}/{of}] {}  ", name_of(self.name)),
-        }
-    }
-
-    fn explain(&self, session: &Session, Sized { content, styles, start, .. }: &Sized, compiled: usize) {
-        talk(&format!("adapter  {}", self.adapter()));
-        let network = self.options.machine.recorded(&self.shared.vgg);
-        talk(&format!("network  {} (SHA-256 {:.16}...)", network.name, network.sha256));
-        talk(&format!("content  {} x {}  {}", content.width, content.height, self.name.display()));
-        for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
-            talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
-        }
-        let start = match self.options.look.recorded(start.as_ref()) {
-            Start::Content => "the content".into(),
-            Start::Noise { seed } => format!("noise, seed {seed}"),
-            Start::Picture(file) => file.name,
-        };
-        talk(&format!("start    {start}"));
-        let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
-            self.settings;
-        talk(&format!(
-            "settings iterations {iterations}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
-             learning rate {learning_rate}"
-        ));
-        talk(&format!("output   {}", self.outputs.result.display()));
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let pixels = (content.width * content.height) as u64;
-        talk(&format!(
-            "memory   {} MiB for the iteration ({} bytes per pixel), {} MiB for the network",
-            mib(session.bytes()),
-            session.bytes() / pixels,
-            mib(self.shared.vgg.bytes())
-        ));
-        talk(&format!("shaders  {compiled} compiled, {} in all", self.shared.gpu.pipelines()));
-    }
-}
-
-/// A JSON line that says what it is about: an event, and which picture's, counted from 1.
-pub fn event(kind: &str, picture: Option<usize>, mut value: serde_json::Value) -> String {
-    value["event"] = kind.into();
-    if let Some(picture) = picture {
-        value["picture"] = picture.into();
-    }
-    value.to_string()
 }

@@ -8,11 +8,12 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use impasto::Error;
-use impasto::picture::same_file;
+use impasto::picture::{Format, same_file};
 use sha2::{Digest, Sha256};
 
 use super::options::Options;
 use super::outputs::Outputs;
+use super::streams::{check_inputs, is_stream};
 
 /// Endings of the files in a folder that are taken for pictures.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "tif", "tiff", "webp"];
@@ -25,7 +26,7 @@ pub struct Many {
     #[arg(long = "style", value_name = "FILE")]
     pub named_styles: Vec<PathBuf>,
 
-    /// Format of results whose name is not given [default: png]
+    /// Format of results in a folder and on standard output [default: png]
     #[arg(long, value_name = "FORMAT", value_parser = ["png", "jpg", "tif", "webp"])]
     format: Option<String>,
 
@@ -70,6 +71,8 @@ impl Shard {
 
 /// Where results go.
 pub enum Target {
+    /// Standard output.
+    Stream(Format),
     /// The one result.
     File(PathBuf),
     /// Results that are called as their photographs.
@@ -88,6 +91,9 @@ impl Options {
     /// Whether there may be many pictures.
     pub fn target(&self) -> anyhow::Result<Target> {
         let output = &self.output;
+        let refuse = |why: String| Err(Error::Setting(why).into());
+        let names = self.styles.iter().chain(&self.many.named_styles).chain([&self.content]);
+        check_inputs(names.map(PathBuf::as_path))?;
         let separator = |byte: &u8| std::path::is_separator(char::from(*byte));
         let slash = output.as_os_str().as_encoded_bytes().last().is_some_and(separator);
         let several = (!self.many.named_styles.is_empty() && !self.styles.is_empty())
@@ -96,7 +102,7 @@ impl Options {
         if output.is_dir() || slash || (several && output.extension().is_none() && !output.exists()) {
             return Ok(Target::Folder(output.clone()));
         }
-        let refuse = |why: String| Err(Error::Setting(why).into());
+        let stream = is_stream(output);
         if several {
             return refuse(format!(
                 "{} is one file, and many pictures need a folder; end its name in / if it is meant as one",
@@ -106,7 +112,7 @@ impl Options {
         for (given, option) in [
             (self.many.force, "--force"),
             (self.many.shard.is_some(), "--shard"),
-            (self.many.format.is_some(), "--format"),
+            (self.many.format.is_some() && !stream, "--format"),
         ] {
             if given {
                 return refuse(format!(
@@ -115,7 +121,18 @@ impl Options {
                 ));
             }
         }
-        Ok(Target::File(output.clone()))
+        if !stream {
+            return Ok(Target::File(output.clone()));
+        }
+        for (given, option) in [
+            (self.record.json, "--json would mix its lines with the picture"),
+            (self.keep.save_every.is_some(), "--save-every would write more than one picture"),
+        ] {
+            if given {
+                return refuse(format!("{option} on standard output; write the picture to a file"));
+            }
+        }
+        Ok(Target::Stream(Format::of(&Path::new("-").with_extension(self.ending()))?))
     }
 
     /// Takes the photographs from the names that were given; what is left are the styles.
@@ -132,10 +149,16 @@ impl Options {
         contents
     }
 
-    /// The one picture whose result has a name.
-    pub fn one(&self, content: PathBuf, result: PathBuf) -> Item {
+    /// Ending of results whose name is not given.
+    fn ending(&self) -> &str {
+        self.many.format.as_deref().unwrap_or("png")
+    }
+
+    /// The one picture whose result has a name, or goes to standard output.
+    pub fn one(&self, content: PathBuf, result: PathBuf, stream: Option<Format>) -> Item {
         let outputs = Outputs {
             result,
+            stream,
             unfinished: None,
             losses: self.record.losses.clone(),
             contact_sheet: self.record.contact_sheet.clone(),
@@ -154,6 +177,10 @@ impl Options {
     pub fn many(&self, names: &[PathBuf], folder: &Path) -> anyhow::Result<Vec<Item>> {
         let (mut contents, mut seen) = (Vec::new(), HashSet::new());
         for name in names {
+            if is_stream(name) {
+                let why = "a photograph from standard input has no name that its result could have; name the result with -o";
+                return Err(Error::Setting(why.into()).into());
+            }
             for content in expand(name, folder)? {
                 let style = self.styles.iter().any(|style| same_file(style, &content));
                 if style {
@@ -198,9 +225,10 @@ impl Options {
             folder.join(name)
         };
         let also = |folder: &Option<PathBuf>, ending| folder.as_ref().map(|folder| beside(folder, ending));
-        let ending = self.many.format.as_deref().unwrap_or("png");
+        let ending = self.ending();
         let outputs = Outputs {
             result: beside(folder, &format!(".{ending}")),
+            stream: None,
             unfinished: Some(beside(folder, &format!(".unfinished.{ending}"))),
             losses: also(&self.record.losses, ".jsonl"),
             contact_sheet: also(&self.record.contact_sheet, ".sheet.jpg"),

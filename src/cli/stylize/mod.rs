@@ -13,8 +13,13 @@ mod options;
 mod outputs;
 mod report;
 mod shared;
+mod streams;
+mod tell;
 
-use impasto::picture::Picture;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use impasto::picture::{Format, Picture};
 use impasto::record::Record;
 use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
@@ -24,6 +29,7 @@ pub use self::look::Look;
 use self::many::{Item, Target};
 pub use self::options::{Machine, Options, Sizes};
 use self::shared::Shared;
+pub use self::streams::read;
 use super::{INTERRUPTED, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
@@ -39,20 +45,30 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let options = &options;
     match target {
         Target::Folder(folder) => batch::run(options, &settings, &contents, &folder, repeated),
-        Target::File(file) => {
-            let item = options.one(options.content.clone(), file);
-            check(options, &item)?;
-            options.write_preset(&contents)?;
-            let content = Picture::open(&item.content)?;
-            let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
-            let shared = Shared::open(options, &settings)?;
-            let work = Work { content, snapshot, repeated, place: (1, 1) };
-            Ok(match paint(options, &settings, &shared, &item, work)? {
-                Ending::Finished => 0,
-                Ending::Interrupted | Ending::NotBegun => INTERRUPTED,
-            })
-        }
+        Target::File(file) => one(options, &settings, &contents, (file, None), repeated),
+        Target::Stream(format) => one(options, &settings, &contents, ("-".into(), Some(format)), repeated),
     }
+}
+
+/// Paints one picture.
+fn one(
+    options: &Options,
+    settings: &Settings,
+    contents: &[PathBuf],
+    (result, stream): (PathBuf, Option<Format>),
+    repeated: Option<Record>,
+) -> anyhow::Result<u8> {
+    let item = options.one(options.content.clone(), result, stream);
+    check(options, &item)?;
+    options.write_preset(contents)?;
+    let content = read(&item.content)?;
+    let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
+    let shared = Shared::open(options, settings)?;
+    let work = Work { content, snapshot, repeated, place: (1, 1), left: None };
+    Ok(match paint(options, settings, &shared, &item, work)? {
+        Ending::Finished => 0,
+        Ending::Interrupted | Ending::NotBegun => INTERRUPTED,
+    })
 }
 
 /// What of a picture was read before.
@@ -61,11 +77,12 @@ struct Work {
     snapshot: Option<Snapshot>,
     repeated: Option<Record>,
     place: (usize, usize),
+    left: Option<Duration>,
 }
 
 fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
     let mut inputs = options.inputs();
-    inputs.push(&item.content);
+    inputs.extend(Some(item.content.as_path()).filter(|content| !streams::is_stream(content)));
     item.outputs.check(&inputs, item.resume.as_deref())
 }
 
@@ -76,8 +93,8 @@ fn paint(
     item: &Item,
     work: Work,
 ) -> anyhow::Result<Ending> {
-    let Work { content, snapshot, repeated, place } = work;
+    let Work { content, snapshot, repeated, place, left } = work;
     let Item { content: name, outputs, resume } = item;
     let resume = resume.as_deref();
-    Job { options, settings, shared, name, content, snapshot, repeated, outputs, resume, place }.run()
+    Job { options, settings, shared, name, content, snapshot, repeated, outputs, resume, place, left }.run()
 }

@@ -17,6 +17,7 @@ use impasto::weights::{LayerSpec, Weights};
 
 use super::look::Look;
 use super::many::Many;
+use super::streams::is_stream;
 use crate::cli::preview::Way;
 use crate::cli::talk;
 
@@ -26,7 +27,8 @@ const DEFAULT_SIDE: usize = 512;
 /// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
 pub struct Options {
-    /// The photograph. With `-o DIR` also many: files, a folder, or a quoted pattern such as "photos/*.jpg"
+    /// The photograph; `-` for standard input. With `-o DIR` also many: files, a folder, or a quoted pattern such as
+    /// "photos/*.jpg"
     pub content: PathBuf,
 
     /// The painting; of several, the mean style is taken. With `-o DIR` only the last name is one, or what --style names
@@ -34,8 +36,8 @@ pub struct Options {
     pub styles: Vec<PathBuf>,
 
     /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, results are called
-    /// as their photographs
-    #[arg(short, long, value_name = "FILE|DIR")]
+    /// as their photographs. `-` is standard output
+    #[arg(short, long, value_name = "FILE|DIR|-")]
     pub output: PathBuf,
 
     #[command(flatten)]
@@ -58,7 +60,7 @@ impl Options {
         let styles = self.styles.iter().map(PathBuf::as_path);
         let machine = self.machine.weights.as_deref();
         let look = self.look.files();
-        styles.chain(machine).chain(look).collect()
+        styles.chain(machine).chain(look).filter(|file| !is_stream(file)).collect()
     }
 
     /// Takes over what made another picture, where nothing else is asked for.
@@ -68,10 +70,7 @@ impl Options {
     pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
         self.sizes.adopt(record);
         self.look.adopt(record)?;
-        if let (None, Some(variant)) = (&self.machine.variant, &record.variant) {
-            self.machine.variant = Some(variant.parse()?);
-        }
-        Ok(())
+        self.machine.adopt(record)
     }
 
     /// Takes over what the preset says, where nothing else is asked for.
@@ -181,6 +180,14 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Takes over the variants that made another picture, where nothing else is asked for.
+    pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
+        if let (None, Some(variant)) = (&self.variant, &record.variant) {
+            self.variant = Some(variant.parse()?);
+        }
+        Ok(())
+    }
+
     /// Opens the adapter and uploads the network, as far as `settings` look at it.
     pub fn open(&self, settings: &Settings) -> anyhow::Result<(Gpu, Vgg)> {
         self.open_telling(settings, talk)

@@ -9,6 +9,8 @@ use impasto::picture::{self, Format, Picture, SaveOptions};
 use impasto::record::Record;
 use impasto::session::{Losses, Session};
 
+use super::streams;
+
 /// White pixels around the pictures of a contact sheet.
 const SHEET_GAP: usize = 12;
 
@@ -21,6 +23,8 @@ fn frame(folder: &Path, index: usize) -> PathBuf {
 pub struct Outputs {
     /// The result.
     pub result: PathBuf,
+    /// The format of a result that goes to standard output; `result` then only names that.
+    pub stream: Option<Format>,
     /// Where the picture is on the way to the result, if not there: a result that is there is then a finished one.
     pub unfinished: Option<PathBuf>,
     /// The log of losses.
@@ -41,8 +45,9 @@ impl Outputs {
     /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
     pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
         let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.report, &self.checkpoint];
+        let file = Some(&self.result).filter(|_| self.stream.is_none());
         let outputs: Vec<&Path> =
-            std::iter::once(&self.result).chain(also.into_iter().flatten()).map(PathBuf::as_path).collect();
+            file.into_iter().chain(also.into_iter().flatten()).map(PathBuf::as_path).collect();
         for (i, output) in outputs.iter().enumerate() {
             let resume = resume.iter().filter(|_| self.checkpoint.as_deref() != Some(output));
             if inputs.iter().chain(resume).any(|input| picture::same_file(input, output)) {
@@ -56,8 +61,16 @@ impl Outputs {
                 return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
             }
         }
-        picture::check_writable(&self.result)?;
-        self.save.check(&self.result)?;
+        match self.stream {
+            None => {
+                picture::check_writable(&self.result)?;
+                self.save.check(&self.result)?;
+            }
+            Some(format) => {
+                streams::check_output()?;
+                self.save.check_for(format, "the picture on standard output")?;
+            }
+        }
         if let Some(path) = &self.contact_sheet {
             picture::check_writable(path)?;
         }
@@ -102,7 +115,7 @@ impl Outputs {
 
     /// Refuses an output format that cannot hold a result of this longest side.
     pub fn check_side(&self, side: usize) -> anyhow::Result<()> {
-        let most = Format::of(&self.result)?.max_side();
+        let most = self.format()?.max_side();
         anyhow::ensure!(
             side <= most,
             Error::write(
@@ -111,6 +124,10 @@ impl Outputs {
             )
         );
         Ok(())
+    }
+
+    fn format(&self) -> anyhow::Result<Format> {
+        Ok(self.stream.map_or_else(|| Format::of(&self.result), Ok)?)
     }
 
     /// Where the picture is written that is on the way, or the result.
@@ -127,6 +144,9 @@ impl Outputs {
     ) -> anyhow::Result<()> {
         let mut options = self.save.clone();
         options.record = record;
+        if let Some(format) = self.stream {
+            return streams::write(&picture.to_bytes(format, &options)?);
+        }
         picture.save(self.picture(finished), &options)?;
         if let Some(unfinished) = self.unfinished.as_ref().filter(|_| finished) {
             // Mostly it is not there.

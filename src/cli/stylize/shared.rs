@@ -1,6 +1,6 @@
 //! What all pictures of a run share: the device with its compiled shaders, the network, the styles as they were measured.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use impasto::gpu::Gpu;
@@ -10,6 +10,7 @@ use impasto::style::Style;
 use impasto::vgg::Vgg;
 
 use super::options::Options;
+use super::streams::read;
 use crate::cli::talk;
 
 /// Measured styles that are kept. Photographs of many sizes ask for many, and each holds some device memory.
@@ -24,6 +25,8 @@ pub struct Shared {
     /// How much each of them counts.
     pub weights: Vec<f64>,
     measured: RefCell<Vec<Rc<Measured>>>,
+    /// Whether it was said what a picture takes.
+    pub estimated: Cell<bool>,
     verbose: bool,
 }
 
@@ -37,7 +40,7 @@ pub struct Measured {
 impl Shared {
     /// Reads the styles, opens the adapter and uploads the network.
     pub fn open(options: &Options, settings: &Settings) -> anyhow::Result<Self> {
-        let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let styles = options.styles.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         for (style, path) in styles.iter().zip(&options.styles) {
             style.notes.iter().for_each(|note| options.record.note(path, note));
         }
@@ -47,7 +50,8 @@ impl Shared {
             }
         })?;
         let weights = options.look.weights(styles.len())?;
-        Ok(Self { gpu, vgg, styles, weights, measured: RefCell::default(), verbose: options.record.verbose })
+        let (measured, estimated, verbose) = (RefCell::default(), Cell::new(false), options.record.verbose);
+        Ok(Self { gpu, vgg, styles, weights, measured, estimated, verbose })
     }
 
     /// The styles at `size`, measured when that is asked for the first time.

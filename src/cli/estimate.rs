@@ -1,0 +1,116 @@
+//! `impasto estimate`: memory and time of a run before it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use impasto::estimate::{Estimate, estimate};
+use impasto::record::Record;
+
+use super::stylize::{Look, Machine, Sizes, read};
+use super::{memory_text, print, time_text};
+
+/// How long a measurement may take.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Tell how much memory and time a picture will take, and the largest size that fits
+///
+/// Takes the options of `impasto stylize` that matter for it. The measurement takes some seconds.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The photograph
+    content: PathBuf,
+
+    /// The painting, or several
+    #[arg(required = true, value_name = "STYLE")]
+    styles: Vec<PathBuf>,
+
+    /// Print a JSON object instead
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    sizes: Sizes,
+    #[command(flatten)]
+    look: Look,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+pub fn run(mut options: Options) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
+    if let Some(record) = &repeated {
+        options.sizes.adopt(record);
+        options.look.adopt(record)?;
+        options.machine.adopt(record)?;
+    }
+    if let Some(preset) = options.look.take_preset()? {
+        options.sizes.take_preset(&preset);
+    }
+    let settings = options.look.settings()?;
+    settings.validate()?;
+    options.look.weights(options.styles.len())?;
+    let content = read(&options.content)?;
+    let size = options.sizes.of_content(&content);
+    let style_size = options.sizes.of_styles(size);
+    let mut styles = Vec::new();
+    for path in &options.styles {
+        let style = read(path)?;
+        styles.push(style_size.of(style.width, style.height, true));
+    }
+    let (gpu, vgg) = options.machine.open(&settings)?;
+    // What was done so far has to be done in the run, too.
+    let opened = began.elapsed().as_secs_f64();
+    let mut found = estimate(&gpu, &vgg, &settings, size, &styles, PATIENCE)?;
+    found.start_seconds += opened;
+    found.seconds += opened;
+
+    let adapter = &gpu.info().name;
+    if options.json {
+        let mut line = serde_json::to_value(&found)?;
+        line["adapter"] = adapter.as_str().into();
+        (line["width"], line["height"]) = (size.0.into(), size.1.into());
+        line["iterations"] = settings.iterations.into();
+        line["fits"] = found.fits().into();
+        print(&line.to_string())?;
+    } else {
+        describe(&found, adapter, size, settings.iterations).iter().try_for_each(|line| print(line))?;
+    }
+    Ok(u8::from(!found.fits()))
+}
+
+fn describe(
+    found: &Estimate,
+    adapter: &str,
+    (width, height): (usize, usize),
+    iterations: usize,
+) -> Vec<String> {
+    let Estimate { memory_bytes, network_bytes, adapter_bytes, .. } = found;
+    let there = match adapter_bytes {
+        None => "whose driver does not tell how much it has".to_owned(),
+        Some(there) if found.fits() => format!("which has {}", memory_text(*there)),
+        Some(there) => format!("which has only {}: it does not fit", memory_text(*there)),
+    };
+    let largest = match found.largest {
+        None => "nothing of this shape fits".to_owned(),
+        Some((width, height)) => format!("{width} x {height} (--size {width}x{height})"),
+    };
+    let (measured_width, measured_height) = found.measured;
+    vec![
+        format!("size      {width} x {height}"),
+        format!(
+            "memory    {}: {} for the iteration and {} for the network, on {adapter}, {there}",
+            memory_text(memory_bytes + network_bytes),
+            memory_text(*memory_bytes),
+            memory_text(*network_bytes),
+        ),
+        format!("largest   {largest}"),
+        format!(
+            "time      {} for {iterations} iterations: {} before the first and {} for each, measured at {measured_width} x \
+             {measured_height}",
+            time_text(found.seconds),
+            time_text(found.start_seconds),
+            time_text(found.iteration_seconds),
+        ),
+    ]
+}

@@ -1,0 +1,131 @@
+//! What is said about one picture while it is painted: to people on stderr, to programs on stdout.
+
+use impasto::estimate::device_memory;
+use impasto::fit;
+use impasto::picture::name_of;
+use impasto::record::Start;
+use impasto::session::Session;
+use impasto::settings::Settings;
+
+use super::job::{Job, Sized};
+use super::shared::Shared;
+use crate::cli::progress::Progress;
+use crate::cli::{memory_text, print, talk, time_text};
+
+impl Job<'_> {
+    /// Says before the work that the adapter has too little memory for it, as far as its driver tells. It may work all the
+    /// same, for drivers can use the machine's memory, too, but slowly.
+    pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
+        let Shared { gpu, vgg, .. } = self.shared;
+        let Some(there) = device_memory(gpu) else { return Ok(()) };
+        let needed = fit::memory(gpu, vgg, self.settings, size)? + vgg.bytes();
+        if needed > there {
+            let room = there.saturating_sub(vgg.bytes());
+            let largest = match fit::largest(gpu, vgg, self.settings, size, room)? {
+                None => "nothing of this shape fits".to_owned(),
+                Some((width, height)) => format!("the largest that fits is --size {width}x{height}"),
+            };
+            talk(&format!(
+                "warning: {} x {} pixels need {} of memory, and {} has {}; {largest}",
+                size.0,
+                size.1,
+                memory_text(needed),
+                gpu.info().name,
+                memory_text(there)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Says what the run will take, now that its pace is known: to people of the first of many pictures only.
+    pub(super) fn estimate(
+        &self,
+        session: &Session,
+        seconds: f64,
+        each: f64,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        let Shared { gpu, vgg, estimated, .. } = self.shared;
+        let (memory, there) = (session.bytes() + vgg.bytes(), device_memory(gpu));
+        if !estimated.replace(true) {
+            let of = there.map_or(String::new(), |there| format!(" of {}", memory_text(there)));
+            progress.say(&format!(
+                "estimate {} for {} iterations ({} each), {}{of} of the adapter's memory",
+                time_text(seconds),
+                self.settings.iterations,
+                time_text(each),
+                memory_text(memory)
+            ));
+        }
+        if !self.options.record.json {
+            return Ok(());
+        }
+        let estimate = serde_json::json!({
+            "seconds": seconds, "iteration_seconds": each, "memory_bytes": session.bytes(),
+            "network_bytes": vgg.bytes(), "adapter_bytes": there,
+        });
+        self.tell("estimate", estimate)
+    }
+
+    /// A line of JSON about this picture.
+    pub(super) fn tell(&self, kind: &str, value: serde_json::Value) -> anyhow::Result<()> {
+        print(&event(kind, Some(self.place.0), value))
+    }
+
+    /// What progress begins with.
+    pub(super) fn label(&self) -> String {
+        match self.place {
+            (_, 1) => String::new(),
+            (number, of) => {
+                let left = self.left.map(|left| format!(", {} left in all", time_text(left.as_secs_f64())));
+                format!("[{number}/{of}{}] {}  ", left.unwrap_or_default(), name_of(self.name))
+            }
+        }
+    }
+
+    pub(super) fn explain(
+        &self,
+        session: &Session,
+        Sized { content, styles, start, .. }: &Sized,
+        compiled: usize,
+    ) {
+        talk(&format!("adapter  {}", self.adapter()));
+        let network = self.options.machine.recorded(&self.shared.vgg);
+        talk(&format!("network  {} (SHA-256 {:.16}...)", network.name, network.sha256));
+        talk(&format!("content  {} x {}  {}", content.width, content.height, self.name.display()));
+        for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
+            talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
+        }
+        let start = match self.options.look.recorded(start.as_ref()) {
+            Start::Content => "the content".into(),
+            Start::Noise { seed } => format!("noise, seed {seed}"),
+            Start::Picture(file) => file.name,
+        };
+        talk(&format!("start    {start}"));
+        let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
+            self.settings;
+        talk(&format!(
+            "settings iterations {iterations}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
+             learning rate {learning_rate}"
+        ));
+        talk(&format!("output   {}", self.outputs.result.display()));
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let pixels = (content.width * content.height) as u64;
+        talk(&format!(
+            "memory   {} MiB for the iteration ({} bytes per pixel), {} MiB for the network",
+            mib(session.bytes()),
+            session.bytes() / pixels,
+            mib(self.shared.vgg.bytes())
+        ));
+        talk(&format!("shaders  {compiled} compiled, {} in all", self.shared.gpu.pipelines()));
+    }
+}
+
+/// A JSON line that says what it is about: an event, and which picture's, counted from 1.
+pub fn event(kind: &str, picture: Option<usize>, mut value: serde_json::Value) -> String {
+    value["event"] = kind.into();
+    if let Some(picture) = picture {
+        value["picture"] = picture.into();
+    }
+    value.to_string()
+}

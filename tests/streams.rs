@@ -1,0 +1,75 @@
+//! Pictures through standard input and output, as in a pipeline.
+#![cfg(unix)]
+
+#[path = "support/studio.rs"]
+mod studio;
+
+use std::fs::{self, File};
+use std::process::Output;
+
+use impasto::record::Record;
+use studio::Studio;
+
+const RUN: &str = "--iterations 2 --no-metadata";
+
+/// Runs the command with a file as its standard input.
+fn pipe(studio: &Studio, input: &str, arguments: &str) -> Output {
+    studio.command(arguments).stdin(File::open(studio.path(input)).unwrap()).output().unwrap()
+}
+
+#[test]
+fn a_pipeline_gives_the_bytes_of_files() {
+    let studio = Studio::new();
+    for format in ["png", "jpg", "tif", "webp"] {
+        let output = studio.run(&format!("stylize photo.png painting.png {RUN} -q -o out.{format}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output =
+            pipe(&studio, "photo.png", &format!("stylize - painting.png {RUN} -o - --format {format}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout == fs::read(studio.path(&format!("out.{format}"))).unwrap(), "{format}");
+    }
+    // The painting may come from there, too; without an option the result is a PNG.
+    let output = pipe(&studio, "painting.png", &format!("stylize photo.png - {RUN} -q -o -"));
+    assert!(output.stdout == fs::read(studio.path("out.png")).unwrap());
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn the_result_tells_where_its_photograph_came_from() {
+    let studio = Studio::new();
+    let output = pipe(&studio, "photo.png", "stylize - painting.png --iterations 1 -q -o - --depth 16");
+    fs::write(studio.path("out.png"), output.stdout).unwrap();
+    assert_eq!(Record::open(&studio.path("out.png")).unwrap().content.name, "standard input");
+    assert_eq!(image::open(studio.path("out.png")).unwrap().color(), image::ColorType::Rgb16);
+}
+
+#[test]
+fn streams_that_make_no_sense_are_refused() {
+    let studio = Studio::new();
+    for (code, why, arguments) in [
+        (2, "named twice", "- - -o out.png"),
+        (2, "--json", "photo.png painting.png -o - --json"),
+        (2, "--save-every", "photo.png painting.png -o - --save-every 2"),
+        (2, "--force", "photo.png painting.png -o - --force"),
+        (2, "16 bits", "photo.png painting.png -o - --format jpg --depth 16"),
+        (2, "no name", "- photo.png --style painting.png -o out/"),
+        (1, "standard input: the file is empty", "- painting.png -o out.png"),
+    ] {
+        studio.refuses(code, why, &format!("stylize {arguments}"));
+    }
+}
+
+#[test]
+fn nobody_who_reads_is_a_failure_where_the_picture_is_the_data() {
+    let studio = Studio::new();
+    let mut child = studio
+        .command(&format!("stylize photo.png painting.png {RUN} -q -o -"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("write it to a file"));
+}
