@@ -16,7 +16,8 @@ const ACCUMULATE: bool = false;
 const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a channel is whole texels
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>;  // h x c x w as texels in rows of 256, and one more
+// x, h x c x w, as texels in rows of 256, and one more
+@group(0) @binding(1) var texels: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
@@ -33,7 +34,7 @@ fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
     );
 }
 
-fn texel(i: u32) -> vec4f { return textureLoad(x, vec2u(i & 255u, i >> 8u)); }
+fn texel(i: u32) -> vec4f { return textureLoad(texels, vec2u(i & 255u, i >> 8u)); }
 
 // Four values from number i on.
 fn values(i: u32) -> vec4f {

@@ -83,9 +83,14 @@ fn losses_follow_the_reference_for_30_iterations() {
         let layers = expected["style_layers"].as_array().unwrap();
         pairs.extend(found.style_layers.iter().zip(layers).map(|(f, e)| (*f, e.as_f64().unwrap())));
         // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32 in PyTorch
-        // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. At the start nothing
-        // has grown yet.
-        let bound = if found.iteration == 0 { 1e-5 } else { 5e-3 };
+        // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. Two forms of the Gram
+        // matrix, both with errors below 1e-6, were both off by 5e-7 in the first six iterations and by 2e-5 in the
+        // ninth, and then by 3.6e-3 and 6.6e-3 at worst. The strict bounds stand where a mistake would show.
+        let bound = match found.iteration {
+            0..6 => 2e-6,
+            6..10 => 3e-4,
+            _ => 1e-2,
+        };
         for (found_loss, expected_loss) in pairs {
             let error = (found_loss - expected_loss).abs() / value("total");
             assert!(error <= bound, "iteration {}: {found:?}\nexpected {expected}", found.iteration);

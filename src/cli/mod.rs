@@ -90,6 +90,9 @@ fn memory_text(bytes: u64) -> String {
 
 /// Seconds as people read them.
 fn time_text(seconds: f64) -> String {
+    if seconds == 0.0 {
+        return "0 s".to_owned();
+    }
     if seconds < 0.1 {
         return format!("{:.1} ms", seconds * 1e3);
     }

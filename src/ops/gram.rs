@@ -116,7 +116,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         };
         tape.forward(kernel)
             .params(params(piece, index))
-            .bind("x", texels.map_or(x.rows(piece.clone()), View::from))
+            .bind(texels.map_or("x", |_| "texels"), texels.map_or(x.rows(piece.clone()), View::from))
             .bind("partial", partial)
             .grid(grid);
     }
@@ -137,7 +137,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
                 tape.backward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
                 tape.backward(kernel!("gram_subgroup", "backward").constant("ALIGNED", aligned))
                     .bind("s", sums)
-                    .bind("x", texels)
+                    .bind("texels", texels)
             }
             (Variant::Tiled, _) => tape
                 .backward(kernel!("gram_tiled", "backward").storing("Map", x))
