@@ -287,7 +287,7 @@ fn variants_share_their_interface() {
     }
     for (op, variants) in &ops {
         // What the op's neighbours see of it.
-        let outer = ["x", "y", "dx", "dy", "kept", "bias", "dg", "partial", "reference", "losses"];
+        let outer = ["x", "y", "dx", "dy", "kept", "bias", "dg", "reference", "losses"];
         for name in outer {
             let kinds: BTreeSet<&String> = variants.values().filter_map(|names| names.get(name)).collect();
             assert!(kinds.len() <= 1, "{op}: {name} is declared as {kinds:?}");
