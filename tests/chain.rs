@@ -104,6 +104,7 @@ fn a_tiny_network_by_each_coordinate() {
     settings.content_layers = taps(&["relu1_2", "conv3_1"]);
     settings.style_layers = taps(&["conv1_1", "relu2_1", "relu3_1", "conv3_2"]);
     settings.style_weight = 100.0;
+    settings.style_layer_weights = vec![1.0, 0.5, 2.0, 0.25];
     let specs = network.specs(&settings.taps()).unwrap();
     let mut random = fastrand::Rng::with_seed(5);
     let mut draw = |n: usize, scale: f32| (0..n).map(|_| (random.f32() * 2.0 - 1.0) * scale).collect();

@@ -61,9 +61,10 @@ impl<'a> Chain<'a> {
         };
         let content = content.iter().zip(&self.content).map(|((_, x), target)| error(x, target));
         let grams = style.iter().map(|(shape, x)| gram::reference(*shape, x));
-        let style = grams.zip(&self.style).map(|(g, target)| error(&g, target));
+        let style = grams.zip(&self.style).enumerate();
+        let style = style.map(|(i, (g, target))| self.settings.style_weight_at(i) * error(&g, target));
         self.settings.content_weight * content.sum::<f64>()
-            + self.settings.style_weight * style.sum::<f64>()
+            + style.sum::<f64>()
             + tv::reference(self.shape, self.settings.tv_weight, variable)
     }
 
