@@ -19,6 +19,8 @@ alias X = f32;  // how x and dx are stored
 alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
+const LINES: u32 = 1u;  // channels of a workgroup: 1 where it is one subgroup of a processor, more on GPUs
+
 const RELU: bool = true;   // whether a ReLU stands behind the convolution
 const POOL: bool = false;  // and 2x2 max pooling behind that
 
@@ -65,7 +67,7 @@ fn finish(id: vec3u, rows: array<array<f32, 6>, 6>) {
     }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(8, LINES)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
     let tile = place(params.first + id.x);
@@ -135,7 +137,7 @@ fn gradients_around(tile: vec2u, c: u32) -> array<array<f32, 6>, 6> {
     return d;
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(8, LINES)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
     let tile = place(params.first + id.x);

@@ -15,6 +15,8 @@ alias X = f32;  // how x and dx are stored
 alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
+const LINES: u32 = 1u;  // channels of a workgroup: 1 where it is one subgroup of a processor, more on GPUs
+
 const RELU: bool = true;
 const POOL: bool = false;  // only with RELU
 const ACCUMULATE: bool = false;
@@ -92,7 +94,7 @@ fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
     return open;
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(8, LINES)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
     let tile = params.first + id.x;
@@ -123,7 +125,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     }
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(8, LINES)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
     let p = corner(params.first + id.x) + 3u;

@@ -324,8 +324,13 @@ impl Gpu {
 
     /// A storage buffer with `values`.
     pub fn upload(&self, label: &str, values: &[f32]) -> Result<wgpu::Buffer> {
-        let buffer = self.buffer(label, size_of_val(values) as u64)?;
-        self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        self.upload_bytes(label, bytemuck::cast_slice(values))
+    }
+
+    /// A storage buffer with `bytes`, a multiple of four.
+    pub(crate) fn upload_bytes(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(label, bytes.len() as u64)?;
+        self.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)
     }
 

@@ -57,7 +57,7 @@ impl Source {
 
     /// Whether it needs a device with half precision.
     fn is_half(&self) -> bool {
-        self.constants.iter().any(|(_, value)| value == "f16")
+        self.constants.iter().any(|(_, value)| value.contains("f16"))
     }
 
     /// `file/entry`, with the constants that were replaced.

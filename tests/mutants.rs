@@ -9,15 +9,25 @@ use impasto::testing::{Candidate, Truth, cases};
 const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // Each variant of the convolution: a sign.
     ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "{ v = f32(dy[i]); }", "{ v = -f32(dy[i]); }"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[i]);", "return -f32(dy[i]);"),
+    ("conv3x3", "few", "conv3x3_few", "return f32(dy[i]);", "return -f32(dy[i]);"),
+    ("conv3x3", "tiled_large", "conv3x3_tiled", "more_both += outer", "more_both -= outer"),
     ("conv3x3", "first", "conv3x3_first", "sum[1] + z[3] * a", "sum[1] - z[3] * a"),
     ("conv3x3", "winograd", "winograd_output", "let s = m[3] - m[4]", "let s = m[3] + m[4]"),
     // A missing tap, frequency or channel.
     ("conv3x3", "naive", "conv3x3", "tap < 9u", "tap < 8u"),
     ("conv3x3", "tiled", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
+    ("conv3x3", "few", "conv3x3_few", " + dot(weights[w + 6u], v6)", ""),
     ("conv3x3", "first", "conv3x3_first", " + z[0] * c,", ","),
     ("conv3x3", "winograd", "winograd_output", "B * B * B * s + m[5]", "B * B * B * s"),
     ("conv3x3", "winograd", "winograd_gemm", "o < params.c_out; o += 8u", "o + 8u < params.c_out; o += 8u"),
+    (
+        "conv3x3",
+        "winograd_tiled",
+        "winograd_gemm_tiled",
+        "o < params.c_out; o += STEP",
+        "o + STEP < params.c_out; o += STEP",
+    ),
     // Weights that are transposed, taps that are not mirrored.
     (
         "conv3x3",
@@ -35,6 +45,22 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "((8u - tap) * params.c_out + o) * params.c_in + i",
     ),
     ("conv3x3", "tiled", "conv3x3_tiled", "(8u - tap)", "(tap)"),
+    (
+        "conv3x3",
+        "few",
+        "conv3x3_few",
+        "dz(row, column, 8u, o) * vec3f(w0.x",
+        "dz(row, column, 0u, o) * vec3f(w0.x",
+    ),
+    ("conv3x3", "few", "conv3x3_few", "vec3f(w1.x, w3.y, w5.z)", "vec3f(w1.x, w5.z, w3.y)"),
+    (
+        "conv3x3",
+        "winograd_tiled",
+        "winograd_gemm_tiled",
+        "return transpose(mat4x4f(weights[i],",
+        "return (mat4x4f(weights[i],",
+    ),
+    ("conv3x3", "winograd_tiled", "winograd_gemm_tiled", "quad * STEP + 4u * row", "quad * STEP"),
     ("conv3x3", "first", "conv3x3_first", "spread(green, z, w, 9u)", "spread(green, z, w, 18u)"),
     (
         "conv3x3",
@@ -48,8 +74,17 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // A halo that is off by one, in bands and at the edge.
     ("conv3x3", "naive", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
     ("conv3x3", "naive", "conv3x3", "row + params.top", "row"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "row >= 0", "row > 0"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "(column < vec4u(params.w))", "(column <= vec4u(params.w))"),
     ("conv3x3", "tiled", "conv3x3_tiled", "params.w + params.top", "params.w"),
+    (
+        "conv3x3",
+        "tiled_small",
+        "conv3x3_tiled",
+        "index < STEP * PIXELS_ROW",
+        "index + 1u < STEP * PIXELS_ROW",
+    ),
+    ("conv3x3", "few", "conv3x3_few", "k < params.w)", "k <= params.w)"),
+    ("conv3x3", "few", "conv3x3_few", "row + params.top + tap", "row + tap"),
     ("conv3x3", "first", "conv3x3_first", "column < params.w;", "column <= params.w;"),
     ("conv3x3", "first", "conv3x3_first", "row + params.top - 1u", "row - 1u"),
     ("conv3x3", "winograd", "winograd_input", "row < params.h_in", "row + 1u < params.h_in"),
@@ -63,6 +98,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // A mask that lets all through.
     ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "tiled", "conv3x3_tiled", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
+    ("conv3x3", "few", "conv3x3_few", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "first", "conv3x3_first", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "winograd", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
     // A gate of the wrong neighbour, a window's gradient in the wrong pixel, a closed window that is open.
@@ -74,6 +110,13 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // A transform at the wrong point, a lane too few.
     ("conv3x3", "winograd", "winograd_output", "A * A * A * q", "A * A * B * q"),
     ("conv3x3", "winograd", "winograd_gemm", "lane + 3u", "lane + 2u"),
+    (
+        "conv3x3",
+        "winograd_tiled",
+        "winograd_gemm_tiled",
+        "tile + 3u * LANES, sum[3]",
+        "tile + 3u * LANES, sum[2]",
+    ),
     // A sign, a factor.
     ("tv", "f32", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
     ("tv", "f64", "tv", "beside += sign(here - x[i - 1u])", "beside -= sign(here - x[i - 1u])"),
@@ -105,6 +148,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
+    ("conv3x3", "few", "conv3x3_few", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "first", "conv3x3_first", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
     // Writing beyond the end, forgetting the last value.

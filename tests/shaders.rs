@@ -165,7 +165,7 @@ fn the_cases_meet_every_kernel() {
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
     let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
     let mut count = 0;
-    for tuning in ["", "conv3x3=naive", "conv3x3=tiled"] {
+    for tuning in ["", "conv3x3=naive", "conv3x3=tiled", "conv3x3=few", "conv3x3=winograd_tiled"] {
         let tuning = if tuning.is_empty() { Tuning::default() } else { tuning.parse().unwrap() };
         let vgg = Vgg::new(&gpu, network.clone(), &weights, &tuning).unwrap();
         let builder = Session::builder(&gpu, &vgg).content(&picture).style(&picture, 1.0);
@@ -216,8 +216,16 @@ fn the_base_tier_needs_nothing() {
             }
         }
     }
-    for expected in ["affine plain", "conv3x3 naive", "conv3x3 tiled", "gram naive", "gram tiled", "adam f32"]
-    {
+    for expected in [
+        "affine plain",
+        "conv3x3 naive",
+        "conv3x3 tiled",
+        "conv3x3 few",
+        "conv3x3 winograd_tiled",
+        "gram naive",
+        "gram tiled",
+        "adam f32",
+    ] {
         assert!(variants.contains(expected), "{expected} does not run on the base tier");
     }
     assert!(!variants.contains("adam f64"));

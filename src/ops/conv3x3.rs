@@ -1,25 +1,36 @@
 //! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
 
+mod cases;
+
 use std::ops::Range;
 
-use super::{pool, winograd};
+use super::winograd;
 use crate::gpu::Gpu;
+use crate::kernel::Source;
 use crate::precision::Precision;
 use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
-use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps};
 use crate::{Result, kernel};
+pub(crate) use cases::{TABLE, reference};
 
 /// How the convolution is computed; what is computed is always the same. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// One output per invocation: the specification.
     Naive,
-    /// Register tiles over workgroup memory, for GPUs.
+    /// Register tiles over workgroup memory, for GPUs: a workgroup computes 64 channels of 128 pixels.
     Tiled,
+    /// The same, 64 channels of 64 pixels: more workgroups, for small maps.
+    TiledSmall,
+    /// The same, 128 channels of 128 pixels: fewer loads, for many channels.
+    TiledLarge,
+    /// One pixel per invocation, three input channels, for GPUs: conv1_1.
+    Few,
     /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
     First,
     /// Winograd F(4x4, 3x3), for software drivers.
     Winograd,
+    /// The same with its products in workgroup memory, for GPUs.
+    WinogradTiled,
 }
 
 /// What follows a convolution before anybody looks at the map, and is done along with it.
@@ -45,32 +56,57 @@ impl After {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Naive, Self::Tiled, Self::First, Self::Winograd];
+    pub const ALL: [Self; 8] = [
+        Self::Naive,
+        Self::Tiled,
+        Self::TiledSmall,
+        Self::TiledLarge,
+        Self::Few,
+        Self::First,
+        Self::Winograd,
+        Self::WinogradTiled,
+    ];
 
     /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Naive => "naive",
             Self::Tiled => "tiled",
+            Self::TiledSmall => "tiled_small",
+            Self::TiledLarge => "tiled_large",
+            Self::Few => "few",
             Self::First => "first",
             Self::Winograd => "winograd",
+            Self::WinogradTiled => "winograd_tiled",
         }
     }
 
     /// Whether it can do the pooling that follows, and spare its memory.
     pub fn pools(self) -> bool {
-        self == Self::Winograd
+        matches!(self, Self::Winograd | Self::WinogradTiled)
     }
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
+        let blocks = c_in.is_multiple_of(winograd::BLOCK) && c_out.is_multiple_of(winograd::BLOCK);
         match self {
-            Self::Naive | Self::Tiled => true,
+            Self::Naive | Self::Tiled | Self::TiledSmall | Self::TiledLarge => true,
+            Self::Few => c_in == 3,
             Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
             Self::Winograd => {
-                let blocks = c_in.is_multiple_of(32) && c_out.is_multiple_of(32);
-                blocks && gpu.has_subgroups_of(8) && gpu.has_texels_of(winograd::packed_len(c_in, c_out))
+                let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
+                blocks && gpu.has_subgroups_of(8) && texels
             }
+            Self::WinogradTiled => blocks,
+        }
+    }
+
+    /// Channels and pixels of a workgroup of `conv3x3_tiled`.
+    fn tile(self) -> [usize; 2] {
+        match self {
+            Self::TiledSmall => [64, 64],
+            Self::TiledLarge => [128, 128],
+            _ => [64, 128],
         }
     }
 }
@@ -100,9 +136,10 @@ impl Filter {
         let c_in = weights.len() / (9 * c_out);
         let label_weights = format!("{label}.weights");
         let packed = match variant {
-            Variant::Naive | Variant::Tiled => {
+            Variant::Naive | Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => {
                 Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
             }
+            Variant::Few => Memory::Buffer(gpu.upload(&label_weights, &one_row_each(weights, bias))?),
             Variant::First => Memory::Texels(gpu.upload_texels(
                 &label_weights,
                 &one_row_each(weights, bias),
@@ -113,6 +150,10 @@ impl Filter {
                 &winograd::pack(weights, c_in, c_out),
                 precision,
             )?),
+            Variant::WinogradTiled => {
+                let packed = precision.encode(&winograd::pack(weights, c_in, c_out));
+                Memory::Buffer(gpu.upload_bytes(&label_weights, &packed)?)
+            }
         };
         let bias = gpu.upload(&format!("{label}.bias"), bias)?;
         Ok(Self { c_in, c_out, variant, precision, weights: packed, bias })
@@ -185,9 +226,9 @@ impl Conv<'_> {
                 ("c_out", self.filter.c_out.into()),
             ])
             .bind("weights", self.weights);
-        // The kernel of three channels knows how many those are.
+        // The kernels of three channels know how many those are.
         match self.filter.variant {
-            Variant::First => recorder,
+            Variant::First | Variant::Few => recorder,
             _ => recorder.params([("c_in", self.filter.c_in.into())]),
         }
     }
@@ -206,7 +247,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     let y = tape.feature_map("y", shape, x);
     let conv = Conv { x, y, filter, weights, bias, after };
     match filter.variant {
-        Variant::Winograd => winograd::record(tape, &conv),
+        Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
         _ => direct(tape, &conv),
     }
     y
@@ -224,11 +265,24 @@ fn direct(tape: &mut Tape, conv: &Conv) {
                 kernel!("conv3x3", "backward"),
                 [c_out, c_in].map(|c| [pixels, c, 1]),
             ),
-            // A workgroup of 32 x 8 computes 128 pixels of 64 channels.
-            Variant::Tiled => (
-                kernel!("conv3x3_tiled", "forward"),
-                kernel!("conv3x3_tiled", "backward"),
-                [c_out, c_in].map(|c| [pixels.div_ceil(4), c.div_ceil(64) * 8, 1]),
+            Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => {
+                let [channels, tile] = filter.variant.tile();
+                let sized = |kernel: Source| {
+                    let kernel = kernel.constant("CHANNELS", format!("{channels}u"));
+                    kernel.constant("PIXELS", format!("{tile}u"))
+                };
+                (
+                    sized(kernel!("conv3x3_tiled", "forward")),
+                    sized(kernel!("conv3x3_tiled", "backward")),
+                    // A workgroup has 16 x 16 invocations.
+                    [c_out, c_in].map(|c| [pixels.div_ceil(tile) * 16, c.div_ceil(channels) * 16, 1]),
+                )
+            }
+            // Forward computes 16 channels of a pixel, backward all three.
+            Variant::Few => (
+                kernel!("conv3x3_few", "forward"),
+                kernel!("conv3x3_few", "backward"),
+                [[pixels, c_out.div_ceil(16), 1], [pixels, 1, 1]],
             ),
             // Forward computes four pixels of a row per invocation, backward four of each of four rows.
             Variant::First => (
@@ -236,16 +290,18 @@ fn direct(tape: &mut Tape, conv: &Conv) {
                 kernel!("conv3x3_first", "backward"),
                 [rows.len(), rows.len().div_ceil(4)].map(|rows| [rows * width.div_ceil(4), 1, 1]),
             ),
-            Variant::Winograd => unreachable!("it has more than one dispatch"),
+            Variant::Winograd | Variant::WinogradTiled => unreachable!("more than one dispatch"),
         };
         let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
         let relu = conv.after == After::Relu;
         let [forward, backward] =
             [forward, backward].map(|kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y));
         let recorder = conv.begin(tape.forward(forward), &rows, &x_rows);
-        // The kernel of three channels has its biases among the weights.
-        let recorder =
-            if filter.variant == Variant::First { recorder } else { recorder.bind("bias", conv.bias) };
+        // The kernels of three channels have their biases among the weights.
+        let recorder = match filter.variant {
+            Variant::First | Variant::Few => recorder,
+            _ => recorder.bind("bias", conv.bias),
+        };
         recorder.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(grids[0]);
         conv.begin(tape.backward(backward), &rows, &y_rows)
             .bind("kept", y.rows(y_rows.clone()))
@@ -253,153 +309,4 @@ fn direct(tape: &mut Tape, conv: &Conv) {
             .grad_rows("dx", *x, rows)
             .grid(grids[1]);
     }
-}
-
-pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
-    let Shape { channels: c_in, height, width } = shape;
-    let c_out = bias.len();
-    let mut y = vec![0.0; height * c_out * width];
-    for row in 0..height {
-        for o in 0..c_out {
-            let out = &mut y[(row * c_out + o) * width..][..width];
-            out.fill(bias[o]);
-            for i in 0..c_in {
-                for tap in 0..9 {
-                    let Some(r) = (row + tap / 3).checked_sub(1).filter(|r| *r < height) else { continue };
-                    let weight = weights[(o * c_in + i) * 9 + tap];
-                    let line = &x[(r * c_in + i) * width..][..width];
-                    // Columns whose neighbour under this tap is inside the map.
-                    let (from, to) = (usize::from(tap % 3 == 0), width - usize::from(tap % 3 == 2));
-                    for column in from..to.max(from) {
-                        out[column] += weight * line[column + tap % 3 - 1];
-                    }
-                }
-            }
-            if relu {
-                out.iter_mut().for_each(|v| *v = v.max(0.0));
-            }
-        }
-    }
-    y
-}
-
-/// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64
-/// channels and 128 pixels and steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, and Winograd's 4 x 4
-/// pixels, 32 channels, 32 and 128 tiles. With ReLU and, at the small sizes, without.
-pub const TABLE: Table = Table {
-    op: "conv3x3",
-    edges: &[
-        Size::between(1, 1, 1, 1),
-        Size::between(1, 3, 2, 2),
-        Size::between(3, 4, 1, 7),
-        Size::between(4, 3, 9, 1),
-        Size::between(5, 1, 7, 9),
-        Size::between(5, 7, 3, 3),
-        Size::between(4, 5, 5, 13),
-        Size::between(7, 9, 8, 8),
-        Size::between(9, 7, 3, 21),
-        Size::between(3, 64, 1, 1),
-        Size::between(3, 64, 5, 6),
-        Size::between(3, 8, 3, 3),
-        Size::between(3, 8, 4, 4),
-        Size::between(3, 8, 5, 5),
-        Size::between(3, 8, 7, 4),
-        Size::between(3, 8, 9, 35),
-        // Rows of whole 256 bytes can be split into bands.
-        Size::between(3, 8, 9, 64),
-        Size::between(64, 3, 4, 5),
-        Size::between(8, 8, 7, 17),
-        Size::between(16, 24, 5, 9),
-        Size::between(8, 63, 1, 127),
-        Size::between(65, 8, 8, 16),
-        Size::between(65, 63, 3, 43),
-        Size::between(1, 512, 2, 3),
-        Size::between(512, 5, 3, 2),
-        Size::between(32, 32, 1, 1),
-        Size::between(32, 64, 5, 6),
-        Size::between(64, 32, 4, 4),
-        Size::between(64, 64, 17, 3),
-        Size::between(96, 32, 8, 13),
-        Size::between(32, 32, 3, 124),
-        Size::between(32, 32, 16, 32),
-        Size::between(32, 32, 25, 37),
-        Size::between(32, 32, 12, 44),
-        Size::between(32, 32, 4, 508),
-        Size::between(32, 32, 4, 512),
-        Size::between(32, 32, 12, 172),
-        Size::between(32, 64, 47, 46),
-    ],
-    network: |height, width| {
-        let maps = vgg19_maps(height, width);
-        let mut c_in = 3;
-        let mut sizes = Vec::new();
-        for map in maps {
-            sizes.push(Size { c_in, ..map });
-            // The deepest block that is looked at has one convolution.
-            if map.c_in != c_in {
-                sizes.push(map);
-            }
-            c_in = map.c_in;
-        }
-        sizes
-    },
-    at: |size| {
-        // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
-        let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
-        let alone = (small || size.height == 1).then_some(After::Nothing);
-        // Pooling, of what has a window, where some variant has it built in.
-        let pools = size.height > 1 && size.width > 1 && size.c_in.is_multiple_of(32);
-        let pooled = pools.then_some(After::ReluPool);
-        let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
-        let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
-        let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
-        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
-    },
-};
-
-/// The transformed weights in half precision, by themselves. The transform back adds what was rounded to what cancels, so
-/// that errors come out about four times as large.
-fn half_weights(size: Size) -> Case {
-    let mut case = case(size, After::Nothing).called("half weights");
-    case.candidates.clear();
-    let record = |tape: &mut Tape, inputs: &[Leaf]| {
-        let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-        let filter = Filter::upload(tape.gpu(), "filter", Variant::Winograd, Precision::Half, weights, bias)?;
-        Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
-    };
-    let needs = move |gpu: &Gpu| Variant::Winograd.supports(gpu, size.c_in, size.c_out);
-    case.candidate(Candidate::new(Variant::Winograd.name(), record).needs(needs).bound(4.0 * HALF))
-}
-
-fn case(size: Size, after: After) -> Case {
-    let shape = size.shape();
-    let Size { c_in, c_out, .. } = size;
-    let inputs = [
-        Input::vary("x", shape),
-        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
-        Input::fixed("bias", Shape::new(c_out, 1, 1)),
-    ];
-    let reference = move |i: &[Vec<f64>]| {
-        let y = reference(shape, after != After::Nothing, &i[0], &i[1], &i[2]);
-        match after {
-            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, &y),
-            _ => y,
-        }
-    };
-    let case = Case::new("conv3x3", size, inputs, reference).called(match after {
-        After::Nothing => "linear",
-        After::Relu => "relu",
-        After::ReluPool => "relu pool",
-    });
-    let variants = Variant::ALL.into_iter().filter(|variant| after != After::ReluPool || variant.pools());
-    variants.fold(case, |case, variant| {
-        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
-            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, weights, bias)?;
-            Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
-        };
-        case.candidate(
-            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),
-        )
-    })
 }

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::conv3x3::{After, Conv, halo};
+use super::conv3x3::{After, Conv, Filter, Variant, halo};
 use crate::kernel;
 use crate::kernel::{Source, Value};
 use crate::precision::Precision;
@@ -16,10 +16,12 @@ use crate::tape::{Shape, Tape, Tensor, View};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
-/// Tiles that go through the three steps together: their values stay in the processor's cache.
+/// Tiles that go through the three steps together on a processor: their values stay in its cache.
 const TILES: usize = 128;
+/// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
+const WORKSPACE: usize = 64 << 20;
 /// Channels of an output block, and tiles of an invocation's subgroup.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 /// Values of a row of texels.
 const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
 
@@ -64,6 +66,43 @@ pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     packed
 }
 
+/// Tiles that go through the three steps together.
+fn tiles_together(filter: &Filter) -> usize {
+    match filter.variant {
+        Variant::WinogradTiled => {
+            (WORKSPACE / (4 * POINTS * (filter.c_in + filter.c_out))).max(TILES) / TILES * TILES
+        }
+        _ => TILES,
+    }
+}
+
+/// Step 2: the matrix products for `count` tiles of `c_out` channels.
+struct Product {
+    kernel: Source,
+    grid: [usize; 3],
+}
+
+impl Product {
+    fn new(filter: &Filter, [shuffled, tiled]: [Source; 2], c_out: usize, count: usize) -> Self {
+        let half = filter.precision == Precision::Half;
+        if filter.variant == Variant::Winograd {
+            // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
+            let kernel = if half {
+                shuffled.constant("Weights", "texture_storage_2d<rgba16float, read>")
+            } else {
+                shuffled
+            };
+            return Self { kernel, grid: [c_out / BLOCK * 8, count.div_ceil(BLOCK), POINTS] };
+        }
+        // The larger a workgroup's tile, the less is loaded for each product, as long as there is work for all.
+        let [channels, tiles] = [c_out, count].map(|n| if n > 64 { 128 } else { 64 });
+        let kernel =
+            tiled.constant("CHANNELS", format!("{channels}u")).constant("TILES", format!("{tiles}u"));
+        let kernel = if half { kernel.constant("Weights", "vec4<f16>") } else { kernel };
+        Self { kernel, grid: [c_out.div_ceil(channels) * 16, count.div_ceil(tiles) * 16, POINTS] }
+    }
+}
+
 /// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Shape { height, width, .. } = conv.x.shape;
@@ -93,16 +132,18 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
     };
 
     let total = band.len() * width.div_ceil(4);
-    let stride = total.min(TILES).next_multiple_of(BLOCK);
+    let stride = total.min(tiles_together(filter)).next_multiple_of(BLOCK);
     // All tiles go through the same workspace; texels are copied in whole rows.
     let values = |c: usize| (POINTS * c * stride).next_multiple_of(TEXEL_ROW);
     let [v, m] = [("v", c_in), ("m", c_out)].map(|(name, c)| tape.scratch(name, values(c)));
-    let texels = tape.scratch_texels("v.texels", values(c_in));
     let [dv, dm] = [("dv", c_out), ("dm", c_in)].map(|(name, c)| tape.scratch(name, values(c)));
-    let dtexels = tape.scratch_texels("dv.texels", values(c_out));
-    let weights = |kernel: Source| match filter.precision {
-        Precision::Single => kernel,
-        Precision::Half => kernel.constant("Weights", "texture_storage_2d<rgba16float, read>"),
+    // Software drivers read texels faster than buffers.
+    let as_texels = filter.variant == Variant::Winograd;
+    let texels = as_texels.then(|| tape.scratch_texels("v.texels", values(c_in)));
+    let dtexels = as_texels.then(|| tape.scratch_texels("dv.texels", values(c_out)));
+    let edges = |kernel: Source| {
+        let kernel = kernel.storing("X", *x).storing("Y", *y);
+        if as_texels { kernel } else { kernel.constant("LINES", "16u") }
     };
     for first in (0..total).step_by(stride) {
         let count = stride.min(total - first);
@@ -126,29 +167,28 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         };
         let inner: [(&'static str, Value); 3] =
             [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];
-        // A workgroup of the product is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
+        // Channels are a multiple of those of a workgroup, which are not checked.
         let edge = |c: usize| [count, c, 1];
-        let product = |c: usize| [c / BLOCK * 8, count.div_ceil(BLOCK), POINTS];
 
-        tape.forward(kernel!("winograd_input", "forward").storing("X", *x).storing("Y", *y))
+        tape.forward(edges(kernel!("winograd_input", "forward")))
             .params(params(c_in))
             .params(seen(&x_seen, x_rows.start))
             .bind("x", x.rows(x_seen.clone()))
             .bind("v", v)
             .grid(edge(c_in));
-        tape.forward_copy(v, texels, values(c_in));
-        tape.forward(weights(kernel!("winograd_gemm", "forward")))
+        if let Some(texels) = texels {
+            tape.forward_copy(v, texels, values(c_in));
+        }
+        let kernels = [kernel!("winograd_gemm", "forward"), kernel!("winograd_gemm_tiled", "forward")];
+        let product = Product::new(filter, kernels, c_out, count);
+        tape.forward(product.kernel)
             .params(inner)
             .bind("u", conv.weights)
-            .bind("v", texels)
+            .bind("v", texels.unwrap_or(v))
             .bind("m", m)
-            .grid(product(c_out));
+            .grid(product.grid);
         tape.forward(
-            kernel!("winograd_output", "forward")
-                .storing("X", *x)
-                .storing("Y", *y)
-                .constant("RELU", relu)
-                .constant("POOL", pool),
+            edges(kernel!("winograd_output", "forward")).constant("RELU", relu).constant("POOL", pool),
         )
         .params(params(c_out))
         .params([("h", x_rows.len().into())])
@@ -162,11 +202,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
             continue;
         }
         tape.backward(
-            kernel!("winograd_input", "backward")
-                .storing("X", *x)
-                .storing("Y", *y)
-                .constant("RELU", relu)
-                .constant("POOL", pool),
+            edges(kernel!("winograd_input", "backward")).constant("RELU", relu).constant("POOL", pool),
         )
         .params(params(c_out))
         .params(seen(&y_seen, y_rows.start))
@@ -174,14 +210,18 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         .bind("gates", gates_of(gates_seen.clone()))
         .bind("v", dv)
         .grid(edge(c_out));
-        tape.backward_copy(dv, dtexels, values(c_out));
-        tape.backward(weights(kernel!("winograd_gemm", "backward")))
+        if let Some(texels) = dtexels {
+            tape.backward_copy(dv, texels, values(c_out));
+        }
+        let kernels = [kernel!("winograd_gemm", "backward"), kernel!("winograd_gemm_tiled", "backward")];
+        let product = Product::new(filter, kernels, c_in, count);
+        tape.backward(product.kernel)
             .params(inner)
             .bind("u", conv.weights)
-            .bind("v", dtexels)
+            .bind("v", dtexels.unwrap_or(dv))
             .bind("m", dm)
-            .grid(product(c_in));
-        tape.backward(kernel!("winograd_output", "backward").storing("X", *x).storing("Y", *y))
+            .grid(product.grid);
+        tape.backward(edges(kernel!("winograd_output", "backward")))
             .params(params(c_in))
             .params([("h", x_rows.len().into())])
             .bind("m", dm)

@@ -166,7 +166,8 @@ pub struct Machine {
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 
-    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, first or winograd
+    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small, tiled_large, few,
+    /// first, winograd or winograd_tiled
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 

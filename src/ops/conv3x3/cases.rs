@@ -1,0 +1,163 @@
+//! What the convolution must get right: the float64 reference and the cases.
+
+use super::{After, Filter, Variant, conv3x3};
+use crate::gpu::Gpu;
+use crate::ops::pool;
+use crate::precision::Precision;
+use crate::tape::{Shape, Tape};
+use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps};
+
+pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+    let Shape { channels: c_in, height, width } = shape;
+    let c_out = bias.len();
+    let mut y = vec![0.0; height * c_out * width];
+    for row in 0..height {
+        for o in 0..c_out {
+            let out = &mut y[(row * c_out + o) * width..][..width];
+            out.fill(bias[o]);
+            for i in 0..c_in {
+                for tap in 0..9 {
+                    let Some(r) = (row + tap / 3).checked_sub(1).filter(|r| *r < height) else { continue };
+                    let weight = weights[(o * c_in + i) * 9 + tap];
+                    let line = &x[(r * c_in + i) * width..][..width];
+                    // Columns whose neighbour under this tap is inside the map.
+                    let (from, to) = (usize::from(tap % 3 == 0), width - usize::from(tap % 3 == 2));
+                    for column in from..to.max(from) {
+                        out[column] += weight * line[column + tap % 3 - 1];
+                    }
+                }
+            }
+            if relu {
+                out.iter_mut().for_each(|v| *v = v.max(0.0));
+            }
+        }
+    }
+    y
+}
+
+/// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
+/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`,
+/// and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64 and 128 tiles. With ReLU and, at the smaller sizes, without.
+pub const TABLE: Table = Table {
+    op: "conv3x3",
+    edges: &[
+        Size::between(1, 1, 1, 1),
+        Size::between(1, 3, 2, 2),
+        Size::between(3, 4, 1, 7),
+        Size::between(4, 3, 9, 1),
+        Size::between(5, 1, 7, 9),
+        Size::between(5, 7, 3, 3),
+        Size::between(4, 5, 5, 13),
+        Size::between(7, 9, 8, 8),
+        Size::between(9, 7, 3, 21),
+        Size::between(3, 64, 1, 1),
+        Size::between(3, 64, 5, 6),
+        Size::between(3, 8, 3, 3),
+        Size::between(3, 8, 4, 4),
+        Size::between(3, 8, 5, 5),
+        Size::between(3, 8, 7, 4),
+        Size::between(3, 8, 9, 35),
+        // Rows of whole 256 bytes can be split into bands.
+        Size::between(3, 8, 9, 64),
+        Size::between(64, 3, 4, 5),
+        Size::between(8, 8, 7, 17),
+        Size::between(16, 24, 5, 9),
+        Size::between(8, 63, 1, 127),
+        Size::between(65, 8, 8, 16),
+        Size::between(65, 63, 3, 43),
+        Size::between(129, 127, 5, 13),
+        Size::between(1, 512, 2, 3),
+        Size::between(512, 5, 3, 2),
+        Size::between(32, 32, 1, 1),
+        Size::between(32, 64, 5, 6),
+        Size::between(64, 32, 4, 4),
+        Size::between(64, 64, 17, 3),
+        Size::between(96, 32, 8, 13),
+        Size::between(32, 32, 3, 124),
+        Size::between(32, 32, 16, 32),
+        Size::between(32, 32, 25, 37),
+        Size::between(32, 32, 12, 44),
+        Size::between(32, 32, 4, 508),
+        Size::between(32, 32, 4, 512),
+        Size::between(32, 32, 12, 172),
+        Size::between(32, 64, 47, 46),
+        Size::between(128, 32, 8, 132),
+        Size::between(32, 128, 4, 260),
+        Size::between(32, 128, 5, 9),
+    ],
+    network: |height, width| {
+        let maps = vgg19_maps(height, width);
+        let mut c_in = 3;
+        let mut sizes = Vec::new();
+        for map in maps {
+            sizes.push(Size { c_in, ..map });
+            // The deepest block that is looked at has one convolution.
+            if map.c_in != c_in {
+                sizes.push(map);
+            }
+            c_in = map.c_in;
+        }
+        sizes
+    },
+    at: |size| {
+        // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
+        let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
+        let alone = (small || size.height == 1).then_some(After::Nothing);
+        // Pooling, of what has a window, where some variant has it built in.
+        let pools = size.height > 1 && size.width > 1 && size.c_in.is_multiple_of(32);
+        let pooled = pools.then_some(After::ReluPool);
+        let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
+        let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
+        let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
+        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
+    },
+};
+
+/// The transformed weights in half precision, by themselves. The transform back adds what was rounded to what cancels, so
+/// that errors come out about four times as large.
+fn half_weights(size: Size) -> Case {
+    let mut case = case(size, After::Nothing).called("half weights");
+    case.candidates.clear();
+    [Variant::Winograd, Variant::WinogradTiled].into_iter().fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
+            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Half, weights, bias)?;
+            Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
+        };
+        let needs = move |gpu: &Gpu| gpu.has_half() && variant.supports(gpu, size.c_in, size.c_out);
+        case.candidate(Candidate::new(variant.name(), record).needs(needs).bound(4.0 * HALF))
+    })
+}
+
+fn case(size: Size, after: After) -> Case {
+    let shape = size.shape();
+    let Size { c_in, c_out, .. } = size;
+    let inputs = [
+        Input::vary("x", shape),
+        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
+        Input::fixed("bias", Shape::new(c_out, 1, 1)),
+    ];
+    let reference = move |i: &[Vec<f64>]| {
+        let y = reference(shape, after != After::Nothing, &i[0], &i[1], &i[2]);
+        match after {
+            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, &y),
+            _ => y,
+        }
+    };
+    let case = Case::new("conv3x3", size, inputs, reference).called(match after {
+        After::Nothing => "linear",
+        After::Relu => "relu",
+        After::ReluPool => "relu pool",
+    });
+    let variants = Variant::ALL.into_iter().filter(|variant| after != After::ReluPool || variant.pools());
+    variants.fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
+            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, weights, bias)?;
+            Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
+        };
+        case.candidate(
+            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),
+        )
+    })
+}
