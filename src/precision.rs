@@ -9,6 +9,7 @@ use crate::Error;
 /// losses and the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Precision {
     /// 32 bits.
     #[default]

@@ -1,5 +1,6 @@
 //! What made a picture, written into its file, so that it can be made again.
 
+use std::fmt;
 use std::path::Path;
 use std::slice;
 
@@ -15,6 +16,7 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// A file that went into a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Input {
     /// Its name, without the folder.
     pub name: String,
@@ -37,6 +39,7 @@ impl Input {
 /// Where a run started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Start {
     /// At the content.
     Content,
@@ -47,6 +50,16 @@ pub enum Start {
     },
     /// At another picture.
     Picture(Input),
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Content => write!(f, "the photograph"),
+            Self::Noise { seed } => write!(f, "noise, seed {seed}"),
+            Self::Picture(file) => write!(f, "{}", file.name),
+        }
+    }
 }
 
 /// All that determines a picture. With the same inputs and adapter it gives the same pixels.

@@ -18,6 +18,7 @@ use crate::{Error, Result};
 /// A network of blocks: 3x3 convolutions, each followed by a ReLU, and 2x2 max pooling between blocks.
 /// Convolution `i` of block `b`, both counted from 1, is called `conv{b}_{i}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Network {
     /// Name for messages.
     pub name: &'static str,
@@ -27,6 +28,7 @@ pub struct Network {
 
 /// Convolutions of one resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Block {
     /// Number of convolutions.
     pub convolutions: usize,

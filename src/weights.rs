@@ -25,6 +25,7 @@ const MAX_HEADER: u64 = 16 << 20;
 
 /// One convolution wanted from a weights file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerSpec {
     /// Tensor name without its ending, as torchvision spells it: `features.0`.
     pub name: String,
@@ -37,6 +38,7 @@ pub struct LayerSpec {
 /// The convolutions of a network, and what its input must look like: `(rgb - input_mean) / input_std`
 /// with `rgb` in 0..1.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Weights {
     /// One entry per requested [`LayerSpec`], in the same order.
     pub layers: Vec<ConvWeights>,
@@ -48,6 +50,7 @@ pub struct Weights {
 
 /// One 3x3 convolution. All values are finite.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ConvWeights {
     /// Name of the [`LayerSpec`] it was read for.
     pub name: String,
@@ -61,7 +64,53 @@ pub struct ConvWeights {
     pub bias: Vec<f32>,
 }
 
+impl LayerSpec {
+    /// The convolution called `name`, from `c_in` to `c_out` channels.
+    pub fn new(name: impl Into<String>, c_in: usize, c_out: usize) -> Self {
+        Self { name: name.into(), c_in, c_out }
+    }
+}
+
+impl ConvWeights {
+    /// The convolution `spec` with these values, laid out as the fields say.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if there are not as many values as that, or if one is not finite.
+    pub fn new(spec: LayerSpec, weight: Vec<f32>, bias: Vec<f32>) -> Result<Self> {
+        let LayerSpec { name, c_in, c_out } = spec;
+        if (weight.len(), bias.len()) != (9 * c_in * c_out, c_out) {
+            let why = format!(
+                "{} weights and {} biases were given, and it takes {} and {c_out}; reshape them",
+                weight.len(),
+                bias.len(),
+                9 * c_in * c_out
+            );
+            return Err(Error::weights(name, why));
+        }
+        if weight.iter().chain(&bias).any(|v| !v.is_finite()) {
+            return Err(Error::weights(name, "not all of its values are finite; use others"));
+        }
+        Ok(Self { name, c_out, c_in, weight, bias })
+    }
+}
+
 impl Weights {
+    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and standard deviation.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if a deviation is not above 0, or if a number is not finite.
+    pub fn new(layers: Vec<ConvWeights>, input_mean: [f32; 3], input_std: [f32; 3]) -> Result<Self> {
+        let usable =
+            input_mean.iter().all(|v| v.is_finite()) && input_std.iter().all(|v| v.is_finite() && *v > 0.0);
+        if !usable {
+            return Err(Error::weights(
+                "from the caller",
+                "their input's mean and deviation are of no use; correct them",
+            ));
+        }
+        Ok(Self { layers, input_mean, input_std })
+    }
+
     /// The convolutions `specs` of the built-in network.
     ///
     /// # Errors

@@ -108,15 +108,12 @@ fn a_tiny_network_by_each_coordinate() {
     let specs = network.specs(&settings.taps()).unwrap();
     let mut random = fastrand::Rng::with_seed(5);
     let mut draw = |n: usize, scale: f32| (0..n).map(|_| (random.f32() * 2.0 - 1.0) * scale).collect();
-    let layers = specs.into_iter().map(|spec| ConvWeights {
-        weight: draw(9 * spec.c_in * spec.c_out, 1.0 / (spec.c_in as f32).sqrt()),
-        bias: draw(spec.c_out, 0.5),
-        c_in: spec.c_in,
-        c_out: spec.c_out,
-        name: spec.name,
+    let layers = specs.into_iter().map(|spec| {
+        let weight = draw(9 * spec.c_in * spec.c_out, 1.0 / (spec.c_in as f32).sqrt());
+        let bias = draw(spec.c_out, 0.5);
+        ConvWeights::new(spec, weight, bias).unwrap()
     });
-    let weights =
-        Weights { layers: layers.collect(), input_mean: [0.4, 0.5, 0.6], input_std: [0.3, 0.2, 0.25] };
+    let weights = Weights::new(layers.collect(), [0.4, 0.5, 0.6], [0.3, 0.2, 0.25]).unwrap();
     for (width, height) in [(5, 4), (13, 11)] {
         compare(network.clone(), &weights, settings.clone(), width, height, 0);
     }

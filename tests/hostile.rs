@@ -232,13 +232,10 @@ fn weights_of_networks() {
         let metadata = [("input_mean".to_owned(), "[0.5, 0.5, 0.5]".to_owned())].into();
         safetensors::serialize(tensors, Some(metadata)).unwrap()
     };
-    let specs = || [LayerSpec { name: "features.0".into(), c_in: 3, c_out: 2 }];
+    let specs = || [LayerSpec::new("features.0", 3, 2)];
     Weights::from_bytes("small", &small, &specs()).unwrap();
     survive("weights", &[small, real[..header + 2000].to_vec()], |bytes| {
-        let specs = [
-            LayerSpec { name: "features.0".into(), c_in: 3, c_out: 2 },
-            LayerSpec { name: "features.0".into(), c_in: 3, c_out: 64 },
-        ];
+        let specs = [LayerSpec::new("features.0", 3, 2), LayerSpec::new("features.0", 3, 64)];
         for spec in specs {
             let _ = Weights::from_bytes("hostile", bytes, &[spec]);
         }

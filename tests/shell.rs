@@ -93,7 +93,7 @@ fn variables_stand_in_for_options() {
         "network  vgg19.safetensors (SHA-256 ",
         "content  16 x 16  photo.png",
         "style    16 x 16  painting.png",
-        "start    the content",
+        "start    the photograph",
         "settings iterations 1; weights: content 1, style 10000, tv 10; learning rate 0.3",
         "output   out.png",
         "memory   ",

@@ -12,7 +12,7 @@ use impasto::weights::LayerSpec;
 use studio::Studio;
 
 fn specs() -> Vec<LayerSpec> {
-    vec![LayerSpec { name: "features.2".into(), c_in: 64, c_out: 64 }]
+    vec![LayerSpec::new("features.2", 64, 64)]
 }
 
 /// The only file of a cache.

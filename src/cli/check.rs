@@ -129,7 +129,7 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
             // Half precision has its own bound, and so its own line.
             let variant = match case.precision() {
                 Precision::Single => candidate.name.to_owned(),
-                Precision::Half => format!("{} half", candidate.name),
+                other => format!("{} {}", candidate.name, other.name()),
             };
             let at = lines.iter().position(|line| line.variant == variant).unwrap_or_else(|| {
                 lines.push(Line::new(case.op, variant, candidate.bound));

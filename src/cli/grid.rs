@@ -250,7 +250,8 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             }
         }
         before += cell.settings.iterations;
-        let result = Picture { alpha: cell.content.alpha.clone(), ..session.picture()? };
+        let mut result = session.picture()?;
+        result.alpha = cell.content.alpha.clone();
         painted.cells.push((cell.label.clone(), result));
         if painted.interrupted {
             break;

@@ -35,6 +35,7 @@ const MAX_FILE: u64 = 2 << 30;
 /// colour. Fully transparent pixels have no colour of their own, only whatever a program left there, so they
 /// are given the mean colour of the visible ones: nothing hidden can bleed into a result.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Picture {
     /// Columns.
     pub width: usize,

@@ -23,6 +23,7 @@ const WORK: [f64; 2] = [3e9, 1e8];
 
 /// When variants are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum When {
     /// Never: what is in the cache counts, else the default.
     Never,

@@ -198,6 +198,23 @@ fn tensors_of_wrong_shape_or_type() {
 }
 
 #[test]
+fn weights_from_elsewhere_are_checked_like_a_files() {
+    let layer = |weights: usize, bias: f32| {
+        ConvWeights::new(LayerSpec::new("features.0", 3, 2), vec![0.5; weights], vec![bias; 2])
+    };
+    let whole = layer(54, 0.0).unwrap();
+    assert!(Weights::new(vec![whole.clone()], [0.5; 3], [1.0; 3]).is_ok());
+    for (refused, part) in [
+        (layer(53, 0.0).unwrap_err(), "53 weights and 2 biases were given, and it takes 54 and 2"),
+        (layer(54, f32::NAN).unwrap_err(), "not all of its values are finite"),
+        (Weights::new(vec![whole.clone()], [0.5; 3], [1.0, 0.0, 1.0]).unwrap_err(), "of no use"),
+        (Weights::new(vec![whole], [f32::INFINITY; 3], [1.0; 3]).unwrap_err(), "of no use"),
+    ] {
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+}
+
+#[test]
 fn values_that_are_not_finite() {
     let bytes = with("features.0.bias", Dtype::F32, &[2], f32s([0.0, f32::NAN]));
     assert_message(&bytes, &["`features.0.bias` holds NaN at position 1"]);

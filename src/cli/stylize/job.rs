@@ -66,9 +66,10 @@ pub struct Sized {
 
 impl Sized {
     /// What an output shows: the session's picture, as transparent as the content, and what the content's file tells.
-    pub fn dress(&self, picture: Picture) -> Picture {
-        let exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
-        Picture { alpha: self.content.alpha.clone(), exif, ..picture }
+    pub fn dress(&self, mut picture: Picture) -> Picture {
+        picture.alpha = self.content.alpha.clone();
+        picture.exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
+        picture
     }
 
     /// What an output tells about itself after `iterations`.

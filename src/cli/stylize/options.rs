@@ -234,7 +234,9 @@ impl Machine {
     /// The network as it is recorded.
     pub fn recorded(&self, vgg: &Vgg) -> Input {
         let name = self.weights.as_deref().map_or("built-in".into(), name_of);
-        Input { name, sha256: vgg.digest().to_owned() }
+        let mut input = Input::new(name, &[]);
+        input.sha256 = vgg.digest().to_owned();
+        input
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use impasto::picture::{Format, Picture, SaveOptions, name_of};
-use impasto::record::Start;
 use impasto::session::{Losses, Session};
 use impasto::settings::Settings;
 
@@ -136,12 +135,7 @@ impl Job<'_> {
             let weight = if styles.len() > 1 { format!(", weight {weight}") } else { String::new() };
             sizes.push(("size of the painting", format!("{} x {}{weight}", style.width, style.height)));
         }
-        let start = match self.options.look.recorded(pictures.start.as_ref()) {
-            Start::Content => "the photograph".to_owned(),
-            Start::Noise { seed } => format!("noise, seed {seed}"),
-            Start::Picture(file) => file.name,
-        };
-        sizes.push(("start", start));
+        sizes.push(("start", self.options.look.recorded(pictures.start.as_ref()).to_string()));
         let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
         let mut run = vec![
             ("program", format!("impasto {}", env!("CARGO_PKG_VERSION"))),

@@ -3,7 +3,6 @@
 use impasto::estimate::device_memory;
 use impasto::fit;
 use impasto::picture::name_of;
-use impasto::record::Start;
 use impasto::session::Session;
 use impasto::settings::Settings;
 
@@ -96,12 +95,7 @@ impl Job<'_> {
         for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
             talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
         }
-        let start = match self.options.look.recorded(start.as_ref()) {
-            Start::Content => "the content".into(),
-            Start::Noise { seed } => format!("noise, seed {seed}"),
-            Start::Picture(file) => file.name,
-        };
-        talk(&format!("start    {start}"));
+        talk(&format!("start    {}", self.options.look.recorded(start.as_ref())));
         let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
             self.settings;
         talk(&format!(
