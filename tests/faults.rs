@@ -12,8 +12,8 @@ mod studio;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sabotage::{complaint, run};
 use studio::Studio;
@@ -116,6 +116,73 @@ fn a_full_disk_costs_only_what_does_not_fit() {
     assert!(studio.run(&format!("{RUN} 2")).status.success());
     assert!(fs::read(studio.path("out.png")).unwrap() == kept);
     only(&studio, &["out.png"]);
+}
+
+/// The file that an error tells of instead of the one that was asked for.
+#[track_caller]
+fn instead(text: &str) -> Vec<u8> {
+    let path = text.split_once("the picture is saved as ").unwrap().1.split_once(" instead").unwrap().0;
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_result_that_cannot_go_where_it_should_goes_elsewhere() {
+    let (studio, before) = painted();
+    fs::create_dir(studio.path("elsewhere")).unwrap();
+    let elsewhere = studio.path("elsewhere");
+    let output = |fault: &str, arguments: &str| {
+        let mut command = studio.command(arguments);
+        sabotage::sabotage(&mut command, fault);
+        command.env("TMPDIR", &elsewhere).output().unwrap()
+    };
+    // The disk of the result is full, that of the system's folder is not.
+    for step in 1..=STEPS_OF_A_SAVE {
+        let fault = format!("file:{step}:once");
+        let text = complaint(&output(&fault, &format!("{RUN} 2")), &fault);
+        let start = format!(
+            "cannot write out.png: its disk is full; free some space or choose another folder; the picture \
+                             is saved as {}",
+            elsewhere.display()
+        );
+        assert!(text.contains(&start), "{text}");
+        assert!(fs::read(studio.path("out.png")).unwrap() == before, "{fault}");
+        let saved = instead(&text);
+        assert!(studio.run(&format!("{RUN} 2").replace("out.png", "other.png")).status.success());
+        assert!(saved == fs::read(studio.path("other.png")).unwrap());
+    }
+    // A sheet is a result, too.
+    let grid = "grid photo.png painting.png --size 20 --iterations 1 --vary strength=0,1 -q -o out.png";
+    let text = complaint(&output("file:1:once", grid), "grid");
+    image::load_from_memory(&instead(&text)).unwrap();
+    assert!(fs::read(studio.path("out.png")).unwrap() == before);
+}
+
+#[test]
+fn a_folder_that_goes_away_takes_no_picture_along() {
+    let studio = Studio::new();
+    for folder in ["way", "elsewhere"] {
+        fs::create_dir(studio.path(folder)).unwrap();
+    }
+    let arguments = format!("{RUN} {FOREVER} --save-every 1").replace("out.png", "way/out.png");
+    let mut command = studio.command(&arguments);
+    command.env("TMPDIR", studio.path("elsewhere")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let began = Instant::now();
+    while !studio.path("way/out.png").exists() {
+        assert!(began.elapsed() < Duration::from_secs(300), "nothing was saved");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::rename(studio.path("way"), studio.path("gone")).unwrap();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.starts_with("error: cannot write way/out.png: there is no folder way; create it first; "),
+        "{text}"
+    );
+    image::load_from_memory(&instead(last)).unwrap();
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn streams_that_make_no_sense_are_refused() {
 fn nobody_who_reads_is_a_failure_where_the_picture_is_the_data() {
     let studio = Studio::new();
     let mut child = studio
-        .command(&format!("stylize photo.png painting.png {RUN} -q -o -"))
+        .command(&format!("stylize photo.png painting.png {RUN} -q -o - --format tif"))
+        .env("TMPDIR", studio.folder.path())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -71,5 +72,9 @@ fn nobody_who_reads_is_a_failure_where_the_picture_is_the_data() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("write it to a file"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("write it to a file; the picture is saved as "), "{text}");
+    let path = text.split_once("saved as ").unwrap().1.split_once(" instead").unwrap().0;
+    assert!(path.ends_with("/result.tif"), "{text}");
+    image::open(path).unwrap();
 }

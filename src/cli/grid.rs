@@ -1,7 +1,7 @@
 //! `impasto grid`: several values of one option at a small size, on one sheet, to choose with the eyes.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::anyhow;
@@ -18,7 +18,7 @@ use impasto::vgg::Vgg;
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
 use super::stylize::{Look, Machine, Sizes};
-use super::{Cli, Command, INTERRUPTED, interrupt, print, talk};
+use super::{Cli, Command, INTERRUPTED, interrupt, print, rescue, talk};
 
 /// Longest side of a cell where no size is asked for.
 const SIDE: usize = 192;
@@ -131,7 +131,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let inputs = std::iter::once((&options.content, &content)).chain(options.styles.iter().zip(&styles));
     let named = inputs.map(|(path, picture)| (picture::name_of(path), fitted(picture, width, height)));
     let page: Vec<_> = named.chain(painted.cells).collect();
-    sheet(&page).save(&options.output, &SaveOptions::default())?;
+    let page = sheet(&page);
+    let write = |path: &Path| Ok(page.save(path, &SaveOptions::default())?);
+    rescue::or_elsewhere(write(&options.output), &options.output, write)?;
     if painted.interrupted {
         talk("interrupted; the sheet has the cells so far");
     }

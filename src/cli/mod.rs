@@ -10,6 +10,7 @@ mod grid;
 mod interrupt;
 mod preview;
 mod progress;
+mod rescue;
 mod sheet;
 mod shell;
 mod stylize;

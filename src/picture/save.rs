@@ -46,6 +46,16 @@ impl Format {
         }
     }
 
+    /// What the names of such files end in: `png`, `jpg`, `tif` or `webp`.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Tiff => "tif",
+            Self::WebP => "webp",
+        }
+    }
+
     /// Whether [`SaveOptions::depth16`] is possible.
     pub fn holds_16_bits(self) -> bool {
         matches!(self, Self::Png | Self::Tiff)

@@ -6,7 +6,7 @@
 //! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of mode of
 //! unfinished files, in their order), `open` (of files that end in `.safetensors`).
 //! What: `lost` and `full` fail that call and all later ones; a write that meets a full disk is done by half before. `large`
-//! meets the limit on the size of files, of which the system also sends a signal.
+//! meets the limit on the size of files, of which the system also sends a signal; `once` is `full` for that call only.
 //! `int`, `term` and `kill` send the program that signal, in the middle of a write if it is one; `end` interrupts it twice
 //! and then waits for its end.
 //! `clock` alone makes the time of day jump at every look; no other clock.
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, size: usize) -> 
     if fault().is_some_and(|fault| fault.kind == "file") && unsafe { unfinished(fd) } {
         match strike("file") {
             Some(("full", true)) if size > 1 => return unsafe { write(fd, bytes, size / 2) },
-            Some(("full", _)) => return unsafe { refuse(ENOSPC) } as isize,
+            Some(("full" | "once", _)) => return unsafe { refuse(ENOSPC) } as isize,
             Some(("large", _)) => {
                 return unsafe {
                     kill(getpid(), SIGXFSZ);
@@ -149,7 +149,7 @@ unsafe fn spoils(fd: c_int) -> bool {
         return false;
     }
     match strike("file") {
-        Some(("full", _)) => true,
+        Some(("full" | "once", _)) => true,
         Some((signal, _)) => {
             unsafe { send(signal) };
             false

@@ -227,7 +227,7 @@ impl Job<'_> {
         let interrupted = painted.interrupted;
         let result = pictures.dress(session.picture()?);
         let record = pictures.record(session.submitted());
-        let saved = self.outputs.save_picture(&result, record, !interrupted);
+        let saved = self.outputs.save_result(&result, record, !interrupted);
         let there = saved.is_ok();
         let mut outcomes = vec![
             saved,

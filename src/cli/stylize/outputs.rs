@@ -10,6 +10,7 @@ use impasto::record::Record;
 use impasto::session::{Losses, Session};
 
 use super::streams;
+use crate::cli::rescue;
 
 /// White pixels around the pictures of a contact sheet.
 const SHEET_GAP: usize = 12;
@@ -133,6 +134,23 @@ impl Outputs {
     /// Where the picture is written that is on the way, or the result.
     pub fn picture(&self, finished: bool) -> &Path {
         self.unfinished.as_deref().filter(|_| !finished).unwrap_or(&self.result)
+    }
+
+    /// Writes the picture at the end, as [`Self::save_picture`] does; if that fails, somewhere else.
+    pub fn save_result(
+        &self,
+        picture: &Picture,
+        record: Option<Record>,
+        finished: bool,
+    ) -> anyhow::Result<()> {
+        let mut options = self.save.clone();
+        options.record = record.clone();
+        let saved = self.save_picture(picture, record, finished);
+        let name = match self.stream {
+            Some(format) => format!("result.{}", format.ending()).into(),
+            None => self.picture(finished).to_owned(),
+        };
+        rescue::or_elsewhere(saved, &name, |path| Ok(picture.save(path, &options)?))
     }
 
     /// Writes the picture, and in it what made it.
