@@ -15,6 +15,9 @@ use crate::vgg::Vgg;
 const SMALL: f64 = 16384.0;
 /// Iterations that a measurement runs at least, the one that warms up included.
 const LEAST: f64 = 4.0;
+/// What the first, small measurement may take of the time, and the last one.
+const SHORT: f64 = 0.1;
+const LONG: f64 = 0.6;
 
 /// What a run will take.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -28,7 +31,8 @@ pub struct Estimate {
     pub adapter_bytes: Option<u64>,
     /// The largest content (width, height) of the same proportions that fits.
     pub largest: Option<(usize, usize)>,
-    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
+    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content. Drivers keep
+    /// compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
     pub start_seconds: f64,
     /// Seconds of an iteration.
     pub iteration_seconds: f64,
@@ -37,12 +41,42 @@ pub struct Estimate {
     /// The largest content (width, height) that was measured. If it is smaller than the run's, the times are
     /// extrapolated: a part that every iteration takes, and a part that grows with the pixels.
     pub measured: (usize, usize),
+    /// The run that was asked for.
+    #[serde(skip)]
+    content: (usize, usize),
+    #[serde(skip)]
+    iterations: usize,
+    /// Seconds that measuring content and styles takes for each pixel of the content.
+    #[serde(skip)]
+    looking: f64,
 }
 
 impl Estimate {
     /// Whether the adapter has the memory, as far as its driver tells.
     pub fn fits(&self) -> bool {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
+    }
+
+    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as the next run
+    /// will find the driver, which has compiled the shaders by now and may have kept them.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub fn start_again(
+        &mut self,
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        styles: &[(usize, usize)],
+    ) -> Result<()> {
+        let bench = Bench { gpu, vgg, settings, content: self.content, styles };
+        let pixels = (self.content.0 * self.content.1) as f64;
+        let began = Instant::now();
+        let size = bench.start(SMALL / pixels)?.1;
+        let small = began.elapsed().as_secs_f64();
+        self.start_seconds = small + self.looking * (pixels - (size.0 * size.1) as f64).max(0.0);
+        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations as f64;
+        Ok(())
     }
 }
 
@@ -68,17 +102,24 @@ pub fn estimate(
 
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
-    let first = bench.sample(SMALL / pixels)?;
+    let alone = pixels <= 1.5 * SMALL;
+    let first = bench.sample(SMALL / pixels, patience.mul_f64(if alone { LONG } else { SHORT }))?;
     // What is large has to be measured large, but only as far as time and memory allow.
     let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
     let allowed = pixels * (room as f64 / memory_bytes as f64).min(1.0);
     let wanted = pixels.min(affordable).min(allowed);
-    let second = if wanted > 1.5 * first.pixels() { Some(bench.sample(wanted / pixels)?) } else { None };
+    let second = match wanted > 1.5 * first.pixels() {
+        true => Some(bench.sample(wanted / pixels, patience.mul_f64(LONG))?),
+        false => None,
+    };
 
-    let (start_seconds, iteration_seconds, measured) = match second {
+    let beyond = (pixels - first.pixels()).max(0.0);
+    let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
-            let larger = pixels / first.pixels();
-            (first.start, first.iteration * larger.max(1.0), first.size)
+            // An iteration goes through the network forwards and back, which takes three times as long as forwards.
+            let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
+            let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
+            (looking, first.start + looking * beyond, iteration, first.size)
         }
         Some(second) => {
             let slope = (second.iteration - first.iteration) / (second.pixels() - first.pixels());
@@ -88,7 +129,7 @@ pub fn estimate(
             // The shaders were compiled for the first, so that the second shows what the pictures alone take.
             let looking = second.start / second.pixels();
             let compiling = (first.start - looking * first.pixels()).max(0.0);
-            (compiling + looking * pixels, iteration, second.size)
+            (looking, compiling + looking * pixels, iteration, second.size)
         }
     };
     Ok(Estimate {
@@ -100,6 +141,9 @@ pub fn estimate(
         iteration_seconds,
         seconds: start_seconds + iteration_seconds * settings.iterations as f64,
         measured,
+        content,
+        iterations: settings.iterations,
+        looking,
     })
 }
 
@@ -126,8 +170,8 @@ impl Sample {
 }
 
 impl Bench<'_> {
-    /// Measures the run on pictures of `share` of the pixels, at most all.
-    fn sample(&self, share: f64) -> Result<Sample> {
+    /// A session on pictures of `share` of the pixels, at most all, and the content's size in it.
+    fn start(&self, share: f64) -> Result<(Session<'_>, (usize, usize))> {
         let least = self.vgg.smallest(&self.settings.taps());
         let scale = share.min(1.0).sqrt();
         let scaled = |n: usize| ((n as f64 * scale).round() as usize).max(least.min(n)).max(1);
@@ -136,28 +180,30 @@ impl Bench<'_> {
         let styles: Vec<Picture> = self.styles.iter().map(|size| noise(*size)).collect();
         let weighted: Vec<(&Picture, f64)> = styles.iter().map(|style| (style, 1.0)).collect();
 
-        let began = Instant::now();
         let mut settings = self.settings.clone();
         settings.iterations = u32::MAX as usize;
         let style = Style::measure(self.gpu, self.vgg, &settings, &weighted)?;
-        let mut session = Session::builder(self.gpu, self.vgg)
-            .content(&content)
-            .measured(&style)
-            .settings(settings)
-            .build()?;
+        let builder = Session::builder(self.gpu, self.vgg).content(&content).measured(&style);
+        Ok((builder.settings(settings).build()?, (content.width, content.height)))
+    }
+
+    /// Measures such a session for `time`, or longer if its iterations are long.
+    fn sample(&self, share: f64, time: Duration) -> Result<Sample> {
+        let began = Instant::now();
+        let (mut session, size) = self.start(share)?;
         let start = began.elapsed().as_secs_f64();
         let mut pace = Pace::default();
         let iteration = loop {
             session.step()?;
             pace.note(session.landed());
-            if let Some(seconds) = pace.steady() {
+            if let Some(seconds) = pace.steady(time) {
                 break seconds;
             }
         };
         // What is still on the device must not disturb whoever comes next.
         session.stop();
         while session.step()?.is_some() {}
-        Ok(Sample { size: (content.width, content.height), start, iteration })
+        Ok(Sample { size, start, iteration })
     }
 }
 
@@ -184,10 +230,10 @@ impl Pace {
         (last > first).then(|| (now - began).as_secs_f64() / (last - first) as f64)
     }
 
-    /// [`Self::seconds`], once they can be relied on: after three iterations and 0.3 seconds.
-    pub fn steady(&self) -> Option<f64> {
+    /// [`Self::seconds`], once they can be relied on: after three iterations and `time`.
+    pub fn steady(&self, time: Duration) -> Option<f64> {
         let ((first, began), (last, now)) = self.first.zip(self.last)?;
-        let enough = last >= first + 3 && now - began >= Duration::from_millis(300);
+        let enough = last >= first + 3 && now - began >= time;
         self.seconds().filter(|_| enough)
     }
 }

@@ -19,6 +19,9 @@ use super::shared::{Measured, Shared};
 use crate::cli::progress::Progress;
 use crate::cli::{interrupt, print, talk};
 
+/// How long its pace is watched before it is told what a run will take.
+const STEADY: Duration = Duration::from_secs(1);
+
 /// One content picture to be painted. Many jobs may share the device, the network and the styles.
 pub struct Job<'a> {
     pub options: &'a Options,
@@ -188,7 +191,7 @@ impl Job<'_> {
             };
             pace.note(session.landed());
             let last = losses.iteration + 1 == self.settings.iterations;
-            let known = pace.steady().or(pace.seconds().filter(|_| last)).filter(|_| !estimated);
+            let known = pace.steady(STEADY).or(pace.seconds().filter(|_| last)).filter(|_| !estimated);
             if let Some(each) = known {
                 estimated = true;
                 let rest = each * (self.settings.iterations - session.landed()) as f64;
