@@ -12,9 +12,9 @@ const BOTTOM: f64 = 46.0;
 const DECADES: f64 = 6.0;
 /// Points of a curve at most: more are not seen.
 const POINTS: usize = 480;
-/// Colours that people with any kind of colour vision can tell apart, after Okabe and Ito, and black.
+/// Colours that people with any kind of colour vision can tell apart, after Okabe and Ito, and that of the text.
 const COLOURS: [&str; 8] =
-    ["#22262b", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7d5ba6"];
+    ["currentColor", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7d5ba6"];
 /// Height of a name beside its curve.
 const NAME: f64 = 17.0;
 
@@ -48,7 +48,11 @@ pub fn chart(series: &[Series]) -> String {
     for (y, index) in spread(names) {
         let (x, colour) = (SIZE.0 - RIGHT + 10.0, COLOURS[index % COLOURS.len()]);
         let name = escape(&series[index].name);
-        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{:.1}\" style=\"fill:{colour}\">{name}</text>", y + 4.0);
+        let _ = writeln!(
+            svg,
+            "<text class=\"name\" x=\"{x}\" y=\"{:.1}\" style=\"fill:{colour}\">{name}</text>",
+            y + 4.0
+        );
     }
     svg + "</svg>"
 }

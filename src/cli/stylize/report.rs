@@ -84,6 +84,7 @@ fn setting_rows(settings: &Settings, sizes: &[(&'static str, String)]) -> Vec<(S
                 serde_json::Value::Array(list) => {
                     list.iter().map(|v| v.to_string().replace('"', "")).collect::<Vec<_>>().join(", ")
                 }
+                serde_json::Value::String(text) => text.clone(),
                 _ => value.to_string(),
             };
             rows.push((key.replace('_', " "), text));
