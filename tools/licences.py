@@ -32,12 +32,28 @@ def linked(metadata):
 
 
 def texts(package):
-    """The licence files of a package."""
+    """The licence files of a package, and those of C sources that it brings along."""
     folder = pathlib.Path(package["manifest_path"]).parent
-    files = [f for f in folder.iterdir() if f.is_file() and f.name.lower().startswith(NAMES)]
+    folders = [f for f in (folder, folder / "vendor") if f.is_dir()]
+    files = [f for one in folders for f in one.iterdir() if f.is_file() and f.name.lower().startswith(NAMES)]
     if package.get("license_file"):
         files.append(folder / package["license_file"])
-    return [f.read_text(errors="replace").strip() for f in sorted(set(files))]
+    found = [f.read_text(errors="replace").strip() for f in sorted(set(files))]
+    if not any(f.parent == folder for f in files):
+        found.append(standard(package))
+    return found
+
+
+def standard(package):
+    """The text of the licence that a package names without having its text."""
+    names = package["license"] or ""
+    if "Apache-2.0" in names:
+        return pathlib.Path("LICENSE-APACHE").read_text().strip()
+    if "MIT" in names:
+        whom = ", ".join(package["authors"]) or f"the authors of {package['name']}"
+        lines = pathlib.Path("LICENSE-MIT").read_text().strip().splitlines()
+        return "\n".join(f"Copyright (c) {whom}" if line.startswith("Copyright") else line for line in lines)
+    sys.exit(f"{package['name']} {package['version']} has no licence text; add one for {names or 'it'} to tools/licences.py")
 
 
 def main():
