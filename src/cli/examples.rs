@@ -17,10 +17,13 @@ Examples:
   One picture, and a small preview first:
     impasto stylize photo.jpg painting.jpg -o result.png
     impasto stylize photo.jpg painting.jpg -o preview.png --size 256 --iterations 100
-  More of the painting, larger strokes, the mean of two paintings:
-    impasto stylize photo.jpg painting.jpg -o result.png --style-weight 5e4
-    impasto stylize photo.jpg painting.jpg -o result.png --size 512 --style-size 768
-    impasto stylize photo.jpg one.jpg two.jpg -o result.png --init noise --seed 3
+  More of the painting, larger strokes, a look by name, the mean of two paintings from noise:
+    impasto stylize photo.jpg painting.jpg -o result.png --strength 0.7
+    impasto stylize photo.jpg painting.jpg -o result.png --style-scale 1.5
+    impasto stylize photo.jpg painting.jpg -o result.png --preset fine
+    impasto stylize photo.jpg one.jpg two.jpg -o result.png --style-weights 2,1 --init noise --seed 3
+  Seen while it is painted, and a page about the run:
+    impasto stylize photo.jpg painting.jpg -o result.png --preview --report result.html
   The settings of a result again, and for print:
     impasto stylize other.jpg painting.jpg -o other.png --settings-from result.png
     impasto stylize photo.jpg painting.jpg -o result.tif --depth 16
@@ -35,7 +38,8 @@ Examples:
     impasto stylize - painting.jpg -o - --format jpg < photo.jpg > result.jpg
 
 Environment:
-  IMPASTO_ADAPTER, IMPASTO_WEIGHTS  what --adapter and --weights are where they are not given
-  NO_COLOR                          if set, help and messages have no colours
+  IMPASTO_ADAPTER, IMPASTO_WEIGHTS, IMPASTO_CACHE
+            what --adapter, --weights and --cache are where they are not given
+  NO_COLOR  if set, help and messages have no colours
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";

@@ -131,7 +131,8 @@ impl Look {
             return Ok(if recorded.len() == count { recorded.clone() } else { vec![1.0; count] });
         }
         if asked.len() != count {
-            let why = format!("{} style weights for {count} paintings; give one for each", asked.len());
+            let paintings = if count == 1 { "painting" } else { "paintings" };
+            let why = format!("{} style weights for {count} {paintings}; give one for each", asked.len());
             return Err(Error::Setting(why));
         }
         let sum: f64 = asked.iter().sum();
