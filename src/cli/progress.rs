@@ -4,18 +4,35 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use impasto::session::Losses;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::{talk, time_text};
 
 /// Lines of a run whose stderr is no terminal come at least this far apart.
 const QUIET_TIME: Duration = Duration::from_secs(10);
 
+/// Between two pictures of what turns while nothing can be counted.
+const TICK: Duration = Duration::from_millis(120);
+
 /// How far a run has come.
 pub enum Progress {
     Silent,
     Bar(ProgressBar),
     Lines { label: String, first: usize, total: usize, start: Instant, last: Instant },
+}
+
+/// Shows on a terminal that something goes on before the first iteration, until it is dropped: a driver that meets the shaders
+/// for the first time takes ten seconds and more to compile them.
+pub fn preparing(label: &str, quiet: bool) -> Option<ProgressBar> {
+    if quiet || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let style =
+        ProgressStyle::with_template("{spinner} {msg}  {elapsed}").expect("the template is fixed and valid");
+    let bar = ProgressBar::new_spinner().with_style(style).with_finish(ProgressFinish::AndClear);
+    bar.set_message(format!("{label}compiling shaders, measuring photograph and painting"));
+    bar.enable_steady_tick(TICK);
+    Some(bar)
 }
 
 impl Progress {

@@ -16,7 +16,7 @@ use super::keep::Keeper;
 use super::options::Options;
 use super::outputs::Outputs;
 use super::shared::{Measured, Shared};
-use crate::cli::progress::Progress;
+use crate::cli::progress::{Progress, preparing};
 use crate::cli::{interrupt, print, talk};
 
 /// How long its pace is watched before it is told what a run will take.
@@ -101,10 +101,12 @@ impl Job<'_> {
     pub fn run(&self) -> anyhow::Result<Ending> {
         self.content.notes.iter().for_each(|note| self.options.record.note(self.name, note));
         let began = Instant::now();
+        let preparing = preparing(&self.label(), self.options.record.quiet || self.options.record.verbose);
         let pictures = self.size()?;
         self.compare(&pictures);
         let compiled = self.shared.gpu.pipelines();
         let mut session = self.session(&pictures)?;
+        drop(preparing);
         // Only between pictures: before the first, an interrupt ends the program.
         if interrupt::requested() {
             return Ok(Ending::NotBegun);
