@@ -103,7 +103,11 @@ pub fn estimate(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    let first = bench.sample(SMALL / pixels, patience.mul_f64(if alone { LONG } else { SHORT }))?;
+    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they are few.
+    let first = match alone {
+        true => bench.sample(1.0, patience.mul_f64(LONG))?,
+        false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
+    };
     // What is large has to be measured large, but only as far as time and memory allow.
     let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
     let allowed = pixels * (room as f64 / memory_bytes as f64).min(1.0);
