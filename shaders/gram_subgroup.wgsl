@@ -12,17 +12,23 @@ struct Params {
     share: u32,   // the first of them in this band
 }
 
+alias Map = f32;  // how dx is stored
+alias MapTexels = texture_storage_2d<rgba32float, read>;  // how maps are read
+const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a channel is whole texels
 
 @group(0) @binding(0) var<uniform> params: Params;
 // x, h x c x w, as texels in rows of 256, and one more
-@group(0) @binding(1) var texels: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var texels: MapTexels;
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;       // h x c x w
+@group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;     // c x c, scale * (dg + its transpose)
 @group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same as texels in rows of 256
+
+// Half precision stays finite.
+fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
 // Four rows of products: v times the texels of four lanes.
 fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
@@ -148,8 +154,8 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
                 if row < params.h && (ALIGNED || column + t < params.w) {
                     let i = own + (r + k) * params.w + t;
                     var d = sum0[k][t];
-                    if ACCUMULATE { d += dx[i]; }
-                    dx[i] = d;
+                    if ACCUMULATE { d += f32(dx[i]); }
+                    dx[i] = to_map(d);
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 use crate::gpu::Gpu;
 use crate::plan::Plan;
-use crate::precision::Precision;
 use crate::recipe::Recipe;
 use crate::session::HISTORY;
 use crate::settings::Settings;
@@ -75,13 +74,7 @@ impl Recipe<'_> {
     /// Refuses what neither the network nor the device has.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
-        if self.settings.precision == Precision::Half && !self.gpu.has_half() {
-            return Err(Error::Setting(format!(
-                "{} cannot store half precision; leave it at single, or use another adapter",
-                self.gpu.info().name
-            )));
-        }
-        Ok(())
+        self.settings.precision.check(self.gpu)
     }
 
     /// Whether one map is too large for a buffer. Recording it all to find out would take long.

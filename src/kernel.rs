@@ -55,6 +55,14 @@ impl Source {
         }
     }
 
+    /// Declares how the texels behind `alias name` are stored.
+    pub(crate) fn texels(self, name: &'static str, precision: Precision) -> Self {
+        match precision {
+            Precision::Single => self,
+            Precision::Half => self.constant(name, "texture_storage_2d<rgba16float, read>"),
+        }
+    }
+
     /// Whether it needs a device with half precision.
     fn is_half(&self) -> bool {
         self.constants.iter().any(|(_, value)| value.contains("f16"))

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::kernel::Access;
-use crate::tape::{Dispatch, Home, Step, Tape, Tensor, View};
+use crate::tape::{Declared, Dispatch, Home, Step, Tape, Tensor, View};
 use crate::{Error, Result};
 
 /// Where a tensor lives: a buffer, and a range of its bytes.
@@ -190,7 +190,8 @@ impl Placement {
             let found = life.and_then(|life| {
                 let mut rooms = placement.buffers.iter().enumerate();
                 rooms.find_map(|(index, room)| {
-                    let same_kind = tape.tensors[room.owner].texels == tensor.texels;
+                    let kind = |t: &Declared| t.texels.then_some(t.precision);
+                    let same_kind = kind(&tape.tensors[room.owner]) == kind(tensor);
                     let offset = room.place(life, extent(room), &uses[i]).filter(|_| same_kind)?;
                     Some((index, offset))
                 })

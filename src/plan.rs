@@ -27,7 +27,7 @@ enum Ready {
         workgroups: [u32; 3],
     },
     /// Whole rows of texels, and the texels of the last one if it is not whole.
-    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Texture, rows: u32, rest: u32 },
+    Copy { from: wgpu::Buffer, offset: u64, to: Texels, rows: u32, rest: u32 },
 }
 
 impl Ready {
@@ -38,13 +38,14 @@ impl Ready {
             if width == 0 || height == 0 {
                 continue;
             }
+            let row = Texels::ROW * to.precision.bytes();
             let layout = wgpu::TexelCopyBufferLayout {
-                offset: offset + u64::from(top) * Texels::ROW * 4,
-                bytes_per_row: Some(Texels::ROW as u32 * 4),
+                offset: offset + u64::from(top) * row,
+                bytes_per_row: Some(row as u32),
                 rows_per_image: None,
             };
             let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
-            let mut to = to.as_image_copy();
+            let mut to = to.texture.as_image_copy();
             to.origin.y = top;
             let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
             encoder.copy_buffer_to_texture(from, to, size);
@@ -91,7 +92,8 @@ impl Plan {
             plan.buffers.push(match &owner.home {
                 Home::Given(given) => given.clone(),
                 _ if owner.texels => {
-                    Memory::Texels(tape.gpu.texels(&owner.label, room.bytes / 4, Precision::Single)?)
+                    let values = room.bytes / owner.precision.bytes();
+                    Memory::Texels(tape.gpu.texels(&owner.label, values, owner.precision)?)
                 }
                 _ if guarded => {
                     let poison = vec![f32::from_bits(SENTINEL); (room.bytes / 4) as usize];
@@ -163,14 +165,15 @@ impl Plan {
                 }
                 Step::Copy { from, to, len } => {
                     let place = |t: &Tensor| self.places[t.0].expect("a tensor in use has a place");
-                    let start = from.range.as_ref().map_or(0, |range| range.start as u64 * 4);
+                    let value = tape.tensors[from.tensor.0].precision.bytes();
+                    let start = from.range.as_ref().map_or(0, |range| range.start as u64 * value);
                     let (from, to) = (place(&from.tensor), place(to));
                     let texels = *len as u32 / 4;
                     match (&self.buffers[from.buffer], &self.buffers[to.buffer]) {
                         (Memory::Buffer(buffer), Memory::Texels(to)) => Ready::Copy {
                             from: buffer.clone(),
                             offset: from.offset + start,
-                            to: to.texture.clone(),
+                            to: to.clone(),
                             rows: texels / Texels::WIDTH,
                             rest: texels % Texels::WIDTH,
                         },

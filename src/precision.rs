@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
+use crate::gpu::Gpu;
+use crate::{Error, Result};
 
 /// How feature maps and their gradients are stored. All sums are float32 either way, and so are weights, Gram matrices,
 /// losses and the picture.
@@ -28,6 +29,20 @@ impl Precision {
             Self::Single => "single",
             Self::Half => "half",
         }
+    }
+
+    /// Refuses what a device cannot store.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(self, gpu: &Gpu) -> Result<()> {
+        if self == Self::Half && !gpu.has_half() {
+            return Err(Error::Setting(format!(
+                "{} cannot store half precision; leave it at single, or use another adapter",
+                gpu.info().name
+            )));
+        }
+        Ok(())
     }
 
     /// Bytes of a value.
@@ -73,7 +88,7 @@ impl fmt::Display for Precision {
 impl FromStr for Precision {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|precision| precision.name() == text)
@@ -84,7 +99,7 @@ impl FromStr for Precision {
 impl TryFrom<String> for Precision {
     type Error = Error;
 
-    fn try_from(text: String) -> Result<Self, Error> {
+    fn try_from(text: String) -> Result<Self> {
         text.parse()
     }
 }

@@ -133,6 +133,7 @@ pub struct Tape<'g> {
     pub(crate) updates: Vec<Step>,
     differentiate: bool,
     precision: Precision,
+    weights: Precision,
     gradient_scale: f64,
     binding_limit: u64,
     fault: Option<Error>,
@@ -157,6 +158,7 @@ impl<'g> Tape<'g> {
             updates,
             differentiate: true,
             precision: Precision::Single,
+            weights: Precision::Single,
             gradient_scale: 1.0,
             binding_limit: gpu.max_binding(),
             fault: None,
@@ -171,6 +173,17 @@ impl<'g> Tape<'g> {
     /// Stores feature maps and their gradients in `precision` from here on.
     pub fn store(&mut self, precision: Precision) {
         self.precision = precision;
+    }
+
+    /// In which precision cases upload the weights they make up: float32, so that what a case proves is the op; for measuring
+    /// its time as in a run, that of the run.
+    pub(crate) fn weights(&self) -> Precision {
+        self.weights
+    }
+
+    /// See [`Self::weights`].
+    pub(crate) fn store_weights(&mut self, precision: Precision) {
+        self.weights = precision;
     }
 
     /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
@@ -227,6 +240,13 @@ impl<'g> Tape<'g> {
     pub(crate) fn scratch_texels(&mut self, name: &str, len: usize) -> Tensor {
         let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize), Home::Shared);
         self.tensors[tensor.0].texels = true;
+        tensor
+    }
+
+    /// As [`Self::scratch_texels`], for values of the feature map `x`, stored as they are there.
+    pub(crate) fn map_texels(&mut self, name: &str, x: Var, len: usize) -> Tensor {
+        let tensor = self.scratch_texels(name, len);
+        self.tensors[tensor.0].precision = x.precision;
         tensor
     }
 
@@ -287,7 +307,7 @@ impl<'g> Tape<'g> {
     }
 
     /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
-    /// whole texels, and begin at one.
+    /// whole texels, begin at one, and are stored as those of the texture.
     pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         self.push(Phase::Forward, Step::Copy { from: from.into(), to, len });
     }

@@ -3,8 +3,14 @@
 #[path = "support/studio.rs"]
 mod studio;
 
+use impasto::gpu::Gpu;
 use serde_json::Value;
 use studio::Studio;
+
+/// Whether the adapter in use stores half precision.
+fn has_half() -> bool {
+    Gpu::new(None).unwrap().has_half()
+}
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
@@ -45,6 +51,23 @@ fn the_parts_of_an_iteration_add_up() {
     assert!(allocated >= total && allocated - total < 16e6, "{memory}");
     assert!(number(&report["startup"]["cold_ms"]) > 0.0 && number(&report["startup"]["warm_ms"]) > 0.0);
     assert_eq!(studio.files(), ["painting.png", "photo.png"]);
+
+    std::fs::write(studio.path("single.json"), report.to_string()).unwrap();
+    if !has_half() {
+        studio.refuses(2, "cannot store half", "bench --iteration --size 48x32 --precision half");
+        return;
+    }
+    let output = studio.run("bench --iteration --size 48x32 --precision half --json");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let half: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!([&iteration["precision"], &half["iteration"]["precision"]], ["single", "half"]);
+    let own = number(&half["iteration"]["memory"]["session"]);
+    assert!(own < 0.8 * session, "{own} bytes in half precision, {session} in single");
+    // The processes whose start is timed do the same work.
+    let first = studio.run("bench --iteration --size 48x32 --precision half --first caches");
+    assert_eq!(String::from_utf8(first.stdout).unwrap(), "first in half precision\n");
+    let compared = "bench --iteration --size 48x32 --precision half --compare single.json";
+    studio.refuses(1, "use --precision single", compared);
 }
 
 #[test]
@@ -61,15 +84,12 @@ fn every_variant_of_an_op_is_measured_and_compared() {
     assert!(ceilings.iter().all(|ceiling| *ceiling > 0.0));
     for variant in ["naive", "tiled"] {
         for pass in ["forward", "backward"] {
-            // Small maps are there in half precision, too.
-            let single = |op: &&Value| !op["case"].as_str().unwrap().contains("half");
-            let found =
-                ops.iter().filter(single).filter(|op| op["variant"] == variant && op["pass"] == pass).count();
+            let found = ops.iter().filter(|op| op["variant"] == variant && op["pass"] == pass).count();
             assert_eq!(found, 5, "{variant} {pass}, one per block of the network");
         }
     }
     for op in ops {
-        assert_eq!(op["op"], "gram");
+        assert_eq!([&op["op"], &op["precision"]], ["gram", "single"]);
         let [us, gflops, gbps, share] = ["us", "gflops", "gbps", "share"].map(|key| number(&op[key]));
         let nearer = (gflops / ceilings[0]).max(gbps / ceilings[1]);
         assert!(us > 0.0 && number(&op["runs"]) >= 1.0 && (share - nearer).abs() <= 1e-9 * nearer, "{op}");
@@ -92,11 +112,49 @@ fn every_variant_of_an_op_is_measured_and_compared() {
 }
 
 #[test]
+fn half_precision_is_measured_at_the_same_sizes() {
+    let studio = Studio::new();
+    if !has_half() {
+        studio.refuses(2, "cannot store half", "bench --op gram --precision half");
+        return;
+    }
+    let run = |arguments: &str| -> Vec<Value> {
+        let output = studio.run(&format!("bench --size 96x64 --time 1 {arguments} --json"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::write(studio.path("report.json"), &output.stdout).unwrap();
+        let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        std::mem::take(report["ops"].as_array_mut().unwrap())
+    };
+    // Also maps that are too large to be proven in it.
+    let single = run("--op tiled");
+    studio.refuses(
+        1,
+        "use --precision single",
+        "bench --size 96x64 --op tiled --precision half --compare report.json",
+    );
+    let half = run("--op tiled --precision half");
+    assert_eq!(single.len(), half.len());
+    for (single, half) in single.iter().zip(&half) {
+        assert_eq!(half["precision"], "half");
+        assert_eq!(half["case"], format!("{} half", single["case"].as_str().unwrap()));
+        assert!(["op", "variant", "pass"].iter().all(|key| single[key] == half[key]), "{single} {half}");
+        let bytes = |op: &Value| number(&op["gbps"]) * number(&op["us"]);
+        assert!(bytes(half) < bytes(single), "{single} {half}");
+    }
+    // What a run in half precision computes in float32 all the same is there as it is.
+    let adam = run("--op adam --precision half");
+    assert!(!adam.is_empty() && adam.iter().all(|op| op["precision"] == "single"), "{adam:?}");
+    let again = run("--op adam --precision half --compare report.json");
+    assert!(again.iter().all(|op| number(&op["ratio"]) > 0.0), "{again:?}");
+}
+
+#[test]
 fn useless_requests_are_refused() {
     let studio = Studio::new();
     studio.refuses(2, "16 x 16", "bench --iteration --size 8");
     studio.refuses(2, "size", "bench --iteration --size big");
     studio.refuses(2, "no op", "bench --op sculpture");
+    studio.refuses(2, "quarter", "bench --op gram --precision quarter");
     studio.refuses(2, "--op", "bench --iteration --op gram");
     studio.refuses(1, "missing.json", "bench --compare missing.json");
     std::fs::write(studio.path("other.json"), "[1, 2]").unwrap();

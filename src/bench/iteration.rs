@@ -9,6 +9,7 @@ use super::median;
 use crate::gpu::Gpu;
 use crate::picture::Picture;
 use crate::plan::{Timeline, Timers};
+use crate::precision::Precision;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::vgg::Vgg;
@@ -31,6 +32,9 @@ pub struct Iteration {
     pub width: usize,
     /// Rows of the picture.
     pub height: usize,
+    /// How feature maps were stored.
+    #[serde(default)]
+    pub precision: Precision,
     /// Milliseconds of one iteration as in a run, median of blocks.
     pub ms: f64,
     /// Iterations of a block, and blocks.
@@ -147,6 +151,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     Ok(Iteration {
         width: size.0,
         height: size.1,
+        precision: settings.precision,
         ms,
         block,
         gflops: FLOP_PER_PIXEL * pixels / (ms * 1e6),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::median;
 use crate::gpu::Gpu;
 use crate::plan::{Plan, Timers};
+use crate::precision::Precision;
 use crate::tape::Tape;
 use crate::testing::{Candidate, Case, Size, tables};
 use crate::{Result, kernel};
@@ -38,6 +39,9 @@ pub struct Measured {
     pub case: String,
     /// Name of the variant.
     pub variant: String,
+    /// How the maps it reads or writes are stored.
+    #[serde(default)]
+    pub precision: Precision,
     /// `forward`, `backward` or `update`.
     pub pass: String,
     /// Microseconds on the device, median of `runs`.
@@ -89,21 +93,24 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
 }
 
 /// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
-/// `size` (width, height), each pass for about as long as `enough`, and tells each as soon as it is known. `told` may end it
-/// by an error.
+/// `size` (width, height) in a run in `precision`, each pass for about as long as `enough`, and tells each as soon as it is
+/// known. `told` may end it by an error.
 ///
 /// # Errors
-/// As [`ceilings`], and [`crate::Error::TooLarge`] if the device has no room for a size.
+/// As [`ceilings`], [`crate::Error::TooLarge`] if the device has no room for a size, and [`crate::Error::Setting`] if it
+/// cannot store that precision.
 pub fn ops<E: From<crate::Error>>(
     gpu: &Gpu,
     size: (usize, usize),
+    precision: Precision,
     filter: &str,
     enough: Duration,
     ceilings: &Ceilings,
     mut told: impl FnMut(Measured) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
+    precision.check(gpu)?;
     for table in tables() {
-        for case in (table.network)(size.1, size.0).into_iter().flat_map(table.at) {
+        for case in table.measured(size.1, size.0, precision) {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
                 if format!("{} {} {}", case.op, candidate.name, case.name).contains(filter) {
                     measure(gpu, &case, candidate, enough, ceilings, &mut told)?;
@@ -151,6 +158,7 @@ fn measure<E: From<crate::Error>>(
             op: case.op.into(),
             case: case.name.clone(),
             variant: candidate.name.into(),
+            precision: case.precision(),
             pass: pass.name.into(),
             us: ns / 1e3,
             runs,

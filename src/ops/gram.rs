@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use crate::gpu::Gpu;
 use crate::kernel;
-use crate::kernel::Value;
-use crate::precision::Precision;
+use crate::kernel::{Source, Value};
 use crate::tape::{Shape, Tape, Tensor, Var, View};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 
@@ -43,12 +42,12 @@ impl Variant {
 }
 
 /// Rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in a cache.
-fn pieces(tape: &Tape, shape: Shape, variant: Variant) -> Vec<Range<usize>> {
+fn pieces(tape: &Tape, Var { shape, precision, .. }: Var, variant: Variant) -> Vec<Range<usize>> {
     let bands = tape.bands(&[shape]);
     if variant != Variant::Subgroup {
         return bands;
     }
-    let align = shape.row_alignment(Precision::Single);
+    let align = shape.row_alignment(precision);
     let rows = (PIECE / (shape.channels * shape.width) / align * align).max(align);
     let piece = |top: usize, band: &Range<usize>| top..(top + rows).min(band.end);
     bands.iter().flat_map(|band| band.clone().step_by(rows).map(move |top| piece(top, band))).collect()
@@ -73,9 +72,7 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     let Shape { channels: c, width: w, .. } = x.shape;
-    let half = x.precision == Precision::Half;
-    let variant = if half && variant == Variant::Subgroup { Variant::Tiled } else { variant };
-    let pieces = pieces(tape, x.shape, variant);
+    let pieces = pieces(tape, x, variant);
     let shares = shares(x.shape, &pieces, variant);
     let g = tape.output("g", Shape::new(1, c, c), x);
     let parts = pieces.len() * shares;
@@ -83,7 +80,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     // One texel more, which is read but not used.
     let workspace = |tape: &mut Tape| {
         let values = |rows: &Range<usize>| rows.len() * c * w;
-        tape.scratch_texels("x.texels", pieces.iter().map(values).max().unwrap_or(0) + 4)
+        tape.map_texels("x.texels", x, pieces.iter().map(values).max().unwrap_or(0) + 4)
     };
     let texels = (variant == Variant::Subgroup).then(|| workspace(tape));
     let params = |piece: &Range<usize>, index: usize| -> [(&'static str, Value); 6] {
@@ -97,6 +94,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         ]
     };
     let aligned = w.is_multiple_of(4);
+    let subgroup = |source: Source| source.texels("MapTexels", x.precision).constant("ALIGNED", aligned);
     for (index, piece) in pieces.iter().enumerate() {
         if let Some(texels) = texels {
             tape.forward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
@@ -109,10 +107,9 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
                 [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
             ),
             // A workgroup of 8 lanes has a tile of 32 x 32.
-            Variant::Subgroup => (
-                kernel!("gram_subgroup", "forward").constant("ALIGNED", aligned),
-                [c / 32 * 8, c / 32, shares],
-            ),
+            Variant::Subgroup => {
+                (subgroup(kernel!("gram_subgroup", "forward")), [c / 32 * 8, c / 32, shares])
+            }
         };
         tape.forward(kernel)
             .params(params(piece, index))
@@ -135,7 +132,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         let backward = match (variant, sums) {
             (_, Some((sums, texels))) => {
                 tape.backward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
-                tape.backward(kernel!("gram_subgroup", "backward").constant("ALIGNED", aligned))
+                tape.backward(subgroup(kernel!("gram_subgroup", "backward")).storing("Map", x))
                     .bind("s", sums)
                     .bind("texels", texels)
             }

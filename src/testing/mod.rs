@@ -85,6 +85,19 @@ impl Table {
         }
         sizes.into_iter().flat_map(self.at).collect()
     }
+
+    /// The cases of the network for a picture of `height` rows and `width` columns, at those sizes, as a run in `precision`
+    /// has them. An op that no case has in half precision is float32 there, too.
+    pub fn measured(&self, height: usize, width: usize, precision: Precision) -> Vec<Case> {
+        let cases = || (self.network)(height, width).into_iter().flat_map(self.at);
+        // Those whose bounds are all wider look at some rounding by itself.
+        let plain = |case: &Case| {
+            case.precision == Precision::Single && case.candidates.iter().any(|c| c.bound <= FLOAT32)
+        };
+        let halves = precision == Precision::Half
+            && self.edges.iter().flat_map(|size| (self.at)(*size)).any(|c| c.precision == Precision::Half);
+        cases().filter(plain).map(|case| if halves { case.half() } else { case }).collect()
+    }
 }
 
 /// The tables of all ops, in the order of `ops/mod.rs`.

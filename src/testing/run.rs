@@ -71,7 +71,7 @@ impl Case {
     }
 
     /// The case ready to be run again and again, without guards and with values in it, and its passes: for measuring their
-    /// time.
+    /// time. Weights are stored as a run in the case's precision stores them.
     ///
     /// # Errors
     /// Whatever keeps the candidate from running.
@@ -82,6 +82,7 @@ impl Case {
         };
         let values: Vec<Vec<f32>> = self.inputs.iter().map(draw).collect();
         let mut tape = Tape::new(gpu);
+        tape.store_weights(self.precision);
         let (leaves, Recorded { y, starts }) = self.record(&mut tape, candidate, &values)?;
         let passes = tape.passes()?;
         let plan = tape.finish()?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use impasto::bench::{Iteration, Measured};
+use impasto::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -45,12 +46,23 @@ impl Earlier {
         })
     }
 
-    /// Refuses another size, and says so if it was another device.
-    fn check(&self, device: &Value, now: [usize; 2], then: [usize; 2]) -> anyhow::Result<()> {
+    /// Refuses another size or precision, and says so if it was another device.
+    fn check(
+        &self,
+        device: &Value,
+        (now, precision): ([usize; 2], Precision),
+        (then, earlier): ([usize; 2], Precision),
+    ) -> anyhow::Result<()> {
         if now != then {
             let [[w, h], [width, height]] = [now, then];
             bail!(
                 "cannot compare {w} x {h} with {}, which is about {width} x {height}; use --size {width}x{height}",
+                self.path.display()
+            );
+        }
+        if precision != earlier {
+            bail!(
+                "cannot compare {precision} precision with {}, which is about {earlier}; use --precision {earlier}",
                 self.path.display()
             );
         }
@@ -64,15 +76,25 @@ impl Earlier {
     }
 
     /// The ops of the earlier report.
-    pub fn ops(&self, device: &Value, (width, height): (usize, usize)) -> anyhow::Result<Vec<Measured>> {
-        self.check(device, [width, height], self.part("size", "impasto bench")?)?;
-        self.part("ops", "impasto bench")
+    pub fn ops(
+        &self,
+        device: &Value,
+        (width, height): (usize, usize),
+        precision: Precision,
+    ) -> anyhow::Result<Vec<Measured>> {
+        let call = "impasto bench";
+        // Reports of version 0.1 have none: they are float32.
+        let earlier = self.report.get("precision").map(|_| self.part("precision", call)).transpose()?;
+        let then = (self.part("size", call)?, earlier.unwrap_or_default());
+        self.check(device, ([width, height], precision), then)?;
+        self.part("ops", call)
     }
 
     /// How an iteration compares.
     pub fn iteration(&self, device: &Value, now: &Iteration) -> anyhow::Result<Ratios> {
         let then: Iteration = self.part("iteration", "impasto bench --iteration")?;
-        self.check(device, [now.width, now.height], [then.width, then.height])?;
+        let what = |of: &Iteration| ([of.width, of.height], of.precision);
+        self.check(device, what(now), what(&then))?;
         let mut kernels = Vec::new();
         if let (Some(now), Some(then)) = (&now.breakdown, &then.breakdown) {
             for part in &now.kernels {

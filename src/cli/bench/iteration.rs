@@ -17,13 +17,13 @@ pub fn table(
     startup: &Startup,
     ratios: Option<&Ratios>,
 ) -> String {
-    let Iteration { width, height, ms, block: [count, blocks], gflops, .. } = measured;
+    let Iteration { width, height, precision, ms, block: [count, blocks], gflops, .. } = measured;
     let memory = &measured.memory;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut text = title(device) + "\n";
     let _ = writeln!(
         text,
-        "{width} x {height}: {ms:.2} ms per iteration, {gflops:.1} GFLOP/s (median of {blocks} blocks of {count})"
+        "{width} x {height}, {precision} precision: {ms:.2} ms per iteration, {gflops:.1} GFLOP/s (median of {blocks} blocks of {count})"
     );
     let _ = writeln!(
         text,

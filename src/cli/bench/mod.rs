@@ -8,9 +8,11 @@ mod startup;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use impasto::bench::Measured;
 use impasto::gpu::Gpu;
 use impasto::picture::Size;
+use impasto::precision::Precision;
 use impasto::settings::Settings;
 use impasto::vgg::Vgg;
 use serde_json::{Value, json};
@@ -44,6 +46,11 @@ pub struct Options {
     #[arg(long, value_name = "N|WxH")]
     size: Option<Size>,
 
+    /// As in a run that stores the network's maps in 32 bits, or in 16
+    #[arg(long, value_name = "single|half", default_value = "single",
+          value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
+    precision: Precision,
+
     #[command(flatten)]
     machine: Machine,
 
@@ -74,11 +81,12 @@ impl Options {
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.precision = options.precision;
     if let Some(folder) = &options.first {
         let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;
         impasto::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;
-        print("first")?;
+        print(&startup::told(options.precision))?;
         return Ok(0);
     }
     let (gpu, vgg) = options.machine.open(&settings)?;
@@ -89,7 +97,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         let ratios = earlier.map(|earlier| earlier.iteration(&device, &measured)).transpose()?;
         // The children should have the device for themselves.
         drop((vgg, gpu));
-        let startup = startup::measure(size)?;
+        let startup = startup::measure(size, options.precision)?;
         if options.json {
             let mut report = json!({ "device": device, "iteration": measured, "startup": startup });
             if let Some(ratios) = ratios {
@@ -113,17 +121,20 @@ fn each_op(
     size: (usize, usize),
     earlier: Option<&Earlier>,
 ) -> anyhow::Result<()> {
-    let earlier = earlier.map(|earlier| earlier.ops(device, size)).transpose()?;
+    let precision = options.precision;
+    precision.check(gpu)?;
+    let earlier = earlier.map(|earlier| earlier.ops(device, size, precision)).transpose()?;
     let ceilings = impasto::bench::ceilings(gpu)?;
     if !options.json {
         print(&title(device))?;
-        print(&ops::head(&ceilings, size, earlier.is_some()))?;
+        print(&ops::head(&ceilings, size, precision, earlier.is_some()))?;
     }
     let mut all = Vec::new();
     let enough = Duration::from_millis(options.time);
     impasto::bench::ops(
         gpu,
         size,
+        precision,
         &options.op,
         enough,
         &ceilings,
@@ -148,7 +159,13 @@ fn each_op(
     }
     if options.json {
         let (width, height) = size;
-        let report = json!({ "device": device, "size": [width, height], "ceilings": ceilings, "ops": all });
+        let report = json!({
+            "device": device,
+            "size": [width, height],
+            "precision": precision,
+            "ceilings": ceilings,
+            "ops": all,
+        });
         print(&serde_json::to_string_pretty(&report)?)?;
     }
     Ok(())

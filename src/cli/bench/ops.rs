@@ -1,11 +1,17 @@
 //! What was measured of the ops, line by line as it comes.
 
 use impasto::bench::{Ceilings, Measured};
+use impasto::precision::Precision;
 
 /// The heads of the columns of [`line`].
-pub fn head(ceilings: &Ceilings, (width, height): (usize, usize), compared: bool) -> String {
+pub fn head(
+    ceilings: &Ceilings,
+    (width, height): (usize, usize),
+    precision: Precision,
+    compared: bool,
+) -> String {
     format!(
-        "at best {:.1} GFLOP/s (multiply-add loop) and {:.2} GB/s (copy); maps as for a picture of {width} x {height}\n\n\
+        "at best {:.1} GFLOP/s (multiply-add loop) and {:.2} GB/s (copy); maps as for a picture of {width} x {height} in {precision} precision\n\n\
          {:9} {:9} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7}{}",
         ceilings.gflops,
         ceilings.gbps,

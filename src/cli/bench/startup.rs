@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use impasto::precision::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds from the start of a process until the losses of its first iteration are there.
@@ -21,8 +22,13 @@ pub struct Startup {
 const CACHES: [&str; 4] =
     ["IMPASTO_CACHE", "XDG_CACHE_HOME", "MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
 
+/// The line that a process prints when its first iteration in this precision is done.
+pub fn told(precision: Precision) -> String {
+    format!("first in {precision} precision")
+}
+
 /// Runs this program twice more, as it was called, with an empty folder for caches.
-pub fn measure((width, height): (usize, usize)) -> anyhow::Result<Startup> {
+pub fn measure((width, height): (usize, usize), precision: Precision) -> anyhow::Result<Startup> {
     let caches = tempfile::tempdir().context("cannot make a folder for caches")?;
     let once = || -> anyhow::Result<f64> {
         let mut command = Command::new(std::env::current_exe().context("cannot find this program again")?);
@@ -41,7 +47,7 @@ pub fn measure((width, height): (usize, usize)) -> anyhow::Result<Startup> {
             BufReader::new(stdout).read_line(&mut line).context("cannot read from the program started")?;
         }
         let elapsed = start.elapsed();
-        if !child.wait()?.success() || line.trim() != "first" {
+        if !child.wait()?.success() || line.trim() != told(precision) {
             bail!("a first iteration at {width} x {height} failed in a process of its own");
         }
         Ok(elapsed.as_secs_f64() * 1e3)

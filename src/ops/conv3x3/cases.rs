@@ -153,7 +153,7 @@ fn case(size: Size, after: After) -> Case {
     variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, weights, bias)?;
+            let filter = Filter::upload(tape.gpu(), "filter", variant, tape.weights(), weights, bias)?;
             Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
         };
         case.candidate(
