@@ -1,4 +1,7 @@
-//! The adapter and what is done with it directly: choosing, opening, buffers, waiting, faults.
+//! The adapter in use and what is done with it directly: buffers, kernels, waiting, faults.
+
+mod adapters;
+mod pipelines;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,6 +10,8 @@ use crate::kernel::{Kernel, Layout, Source};
 use crate::memory::{Readback, Texels};
 use crate::precision::Precision;
 use crate::{Error, Result};
+pub use adapters::Adapter;
+use pipelines::Pipelines;
 
 /// An opened graphics adapter and the kernels compiled on it so far.
 pub struct Gpu {
@@ -18,6 +23,7 @@ pub struct Gpu {
     mutation: Option<Mutation>,
     layouts: Mutex<HashMap<Source, Arc<Layout>>>,
     kernels: Mutex<HashMap<Source, Arc<Kernel>>>,
+    pipelines: Option<Pipelines>,
 }
 
 /// A deliberate mistake in one shader, see [`Gpu::with_mutation`].
@@ -27,90 +33,7 @@ struct Mutation {
     to: &'static str,
 }
 
-/// What `impasto devices` tells of one adapter.
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct Adapter {
-    /// Name as the driver gives it.
-    pub name: String,
-    /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
-    pub kind: &'static str,
-    /// Vulkan, Metal or DX12.
-    pub backend: String,
-    /// Driver name and version.
-    pub driver: String,
-    /// Largest part of a buffer that one shader binding may see, in bytes.
-    pub max_binding_bytes: u64,
-    /// Largest buffer, in bytes.
-    pub max_buffer_bytes: u64,
-    /// Invocations that run in lockstep, smallest and largest; `None` without subgroup operations.
-    pub subgroup: Option<(u32, u32)>,
-    /// Half-precision arithmetic in shaders.
-    pub shader_f16: bool,
-    /// Whether shaders can be timed.
-    pub timestamps: bool,
-    /// Whether a run without `--adapter` uses this one.
-    pub default: bool,
-}
-
-/// Smaller is better: what is usually the fastest first.
-fn rank(kind: wgpu::DeviceType) -> usize {
-    use wgpu::DeviceType::*;
-    [DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu, Other].iter().position(|k| *k == kind).unwrap_or(usize::MAX)
-}
-
-/// All adapters, the default one first. Vulkan, Metal and DX12 are looked for.
-fn enumerate() -> Vec<wgpu::Adapter> {
-    let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
-    description.backends = wgpu::Backends::PRIMARY;
-    description.flags = wgpu::InstanceFlags::empty();
-    let instance = wgpu::Instance::new(description);
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    adapters.sort_by_key(|a| rank(a.get_info().device_type));
-    adapters
-}
-
 impl Gpu {
-    /// Opens the default adapter, or the first whose name contains `name` (in any case).
-    ///
-    /// # Errors
-    /// [`Error::Adapter`] if there is none, or if the driver refuses to open it.
-    pub fn new(name: Option<&str>) -> Result<Self> {
-        let adapters = enumerate();
-        if adapters.is_empty() {
-            return Err(Error::no_adapter());
-        }
-        let wanted = name.unwrap_or("").to_lowercase();
-        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted))
-        else {
-            let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
-            return Err(Error::Adapter(format!(
-                "no adapter is called {:?}; there is {}",
-                name.unwrap_or(""),
-                names.join(" and ")
-            )));
-        };
-        let optional = wgpu::Features::SUBGROUP
-            | wgpu::Features::SHADER_F64
-            | wgpu::Features::SHADER_F16
-            | wgpu::Features::TIMESTAMP_QUERY;
-        let request = wgpu::DeviceDescriptor {
-            label: Some("impasto"),
-            required_features: adapter.features() & optional,
-            required_limits: adapter.limits(),
-            ..Default::default()
-        };
-        let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
-            Error::Adapter(format!(
-                "cannot open adapter {}: {}; close other programs that use it, update its driver, or choose another \
-                 with --adapter",
-                adapter.get_info().name,
-                e.to_string().trim_end_matches('.')
-            ))
-        })?;
-        Ok(Self::from_device(device, queue))
-    }
-
     /// Uses a device that an application already has. Its error callbacks are replaced.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let fault = Arc::new(Mutex::new(None));
@@ -143,35 +66,8 @@ impl Gpu {
             fault,
             layouts: Mutex::default(),
             kernels: Mutex::default(),
+            pipelines: None,
         }
-    }
-
-    /// Every adapter of this machine, the default one first.
-    pub fn adapters() -> Vec<Adapter> {
-        let describe = |(index, adapter): (usize, wgpu::Adapter)| {
-            let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-            Adapter {
-                kind: match info.device_type {
-                    wgpu::DeviceType::DiscreteGpu => "discrete",
-                    wgpu::DeviceType::IntegratedGpu => "integrated",
-                    wgpu::DeviceType::VirtualGpu => "virtual",
-                    wgpu::DeviceType::Cpu => "cpu",
-                    wgpu::DeviceType::Other => "other",
-                },
-                backend: info.backend.to_string(),
-                driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-                max_binding_bytes: limits.max_storage_buffer_binding_size,
-                max_buffer_bytes: limits.max_buffer_size,
-                subgroup: features
-                    .contains(wgpu::Features::SUBGROUP)
-                    .then_some((info.subgroup_min_size, info.subgroup_max_size)),
-                shader_f16: features.contains(wgpu::Features::SHADER_F16),
-                timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-                default: index == 0,
-                name: info.name,
-            }
-        };
-        enumerate().into_iter().enumerate().map(describe).collect()
     }
 
     /// Name, type and driver of the adapter in use.
@@ -266,13 +162,15 @@ impl Gpu {
         let layouts = missing.iter().map(|s| self.layout(s)).collect::<Result<Vec<_>>>()?;
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(missing.len().max(1));
         let next = std::sync::atomic::AtomicUsize::new(0);
+        let cache = self.pipelines.as_ref().map(Pipelines::cache);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     loop {
                         let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         let Some(source) = missing.get(i) else { break };
-                        let kernel = Arc::new(Kernel::compile(&self.device, source, layouts[i].clone()));
+                        let kernel =
+                            Arc::new(Kernel::compile(&self.device, source, layouts[i].clone(), cache));
                         let mut known = self.kernels.lock().expect("no panic holds this lock");
                         known.insert((*source).clone(), kernel);
                     }
@@ -284,6 +182,9 @@ impl Gpu {
             // Whichever failed must not be found here by the next plan.
             known.clear();
             return Err(error);
+        }
+        if let Some(pipelines) = self.pipelines.as_ref().filter(|_| !missing.is_empty()) {
+            pipelines.keep();
         }
         Ok(sources.iter().map(|s| known[s].clone()).collect())
     }

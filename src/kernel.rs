@@ -279,7 +279,12 @@ pub struct Kernel {
 
 impl Kernel {
     /// Errors surface through the device's error callback, see [`crate::gpu::Gpu`].
-    pub(crate) fn compile(device: &wgpu::Device, source: &Source, layout: Arc<Layout>) -> Self {
+    pub(crate) fn compile(
+        device: &wgpu::Device,
+        source: &Source,
+        layout: Arc<Layout>,
+        cache: Option<&wgpu::PipelineCache>,
+    ) -> Self {
         let label = source.label();
         let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
         let entries: Vec<_> = layout
@@ -327,7 +332,7 @@ impl Kernel {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         Self { layout, group_layout, pipeline }
     }

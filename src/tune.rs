@@ -10,6 +10,7 @@ use std::str::FromStr;
 use crate::gpu::Gpu;
 use crate::ops::{conv3x3, gram};
 use crate::{Error, Result};
+pub(crate) use cache::identity;
 pub use measure::When;
 
 /// How variants are chosen. The default takes what is known to be fastest on the kind of device at hand.

@@ -32,16 +32,22 @@ pub(super) struct Cache {
     path: PathBuf,
 }
 
+/// Adapter and driver for people, and the digest of adapter, driver and shaders, to which belongs what is kept on disk.
+pub(crate) fn identity(gpu: &Gpu) -> (String, String) {
+    let info = gpu.info();
+    let device = format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
+    let mut shaders: Vec<_> = SHADERS.files().collect();
+    shaders.sort_by_key(|file| file.path());
+    let texts: String =
+        shaders.iter().map(|file| digest::bytes(file.contents())).collect::<Vec<_>>().join("\n");
+    let key = digest::words(&format!("{device}\n{}\n{}\n{texts}", info.vendor, info.device));
+    (device, key)
+}
+
 impl Cache {
     /// In a folder, which need not be there yet.
     pub(super) fn new(gpu: &Gpu, folder: &Path) -> Self {
-        let info = gpu.info();
-        let device = format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
-        let mut shaders: Vec<_> = SHADERS.files().collect();
-        shaders.sort_by_key(|file| file.path());
-        let texts: String =
-            shaders.iter().map(|file| digest::bytes(file.contents())).collect::<Vec<_>>().join("\n");
-        let key = digest::words(&format!("{device}\n{}\n{}\n{texts}", info.vendor, info.device));
+        let (device, key) = identity(gpu);
         Self { path: folder.join(format!("variants-{}.json", &key[..16])), device, key }
     }
 

@@ -175,7 +175,7 @@ pub struct Machine {
     #[arg(long, conflicts_with = "variant")]
     retune: bool,
 
-    /// Folder in which measured variants are kept [default: impasto in the user's cache folder]
+    /// Folder in which measured variants and compiled shaders are kept [default: impasto in the user's cache folder]
     #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
     cache: Option<PathBuf>,
 }
@@ -207,26 +207,40 @@ impl Machine {
             None => Weights::embedded(&specs)?,
             Some(file) => Weights::from_file(file, &specs)?,
         };
-        let gpu = Gpu::new(self.adapter.as_deref())?;
+        let mut gpu = Gpu::new(self.adapter.as_deref())?;
+        let folder = self.folder();
+        if let Some(note) = folder.as_deref().and_then(|folder| gpu.keep_pipelines(folder)) {
+            tell(&format!("note: {note}"));
+        }
         let tuning = match &self.variant {
             Some(variant) => variant.clone(),
-            None => self.tune(&gpu, &specs, tell)?,
+            None => self.tune(&gpu, &specs, folder.as_deref(), tell)?,
         };
         let vgg = Vgg::with_precision(&gpu, network, &weights, &tuning, settings.precision)?;
         Ok((gpu, vgg))
     }
 
+    /// Where measured variants and compiled shaders are kept.
+    fn folder(&self) -> Option<PathBuf> {
+        let users = || choose_native_strategy().ok().map(|folders| folders.cache_dir().join("impasto"));
+        self.cache.clone().or_else(users)
+    }
+
     /// The variants for this machine.
-    fn tune(&self, gpu: &Gpu, specs: &[LayerSpec], tell: impl Fn(&str)) -> anyhow::Result<Tuning> {
+    fn tune(
+        &self,
+        gpu: &Gpu,
+        specs: &[LayerSpec],
+        folder: Option<&Path>,
+        tell: impl Fn(&str),
+    ) -> anyhow::Result<Tuning> {
         let when = match self.retune {
             true => When::Again,
             // What is fastest on software drivers is known, and measuring there takes as long as several iterations.
             false if gpu.is_software() => When::Never,
             false => When::FirstUse,
         };
-        let users = || choose_native_strategy().ok().map(|folders| folders.cache_dir().join("impasto"));
-        let folder = self.cache.clone().or_else(users);
-        let (tuning, notes) = Tuning::measured(gpu, specs, folder.as_deref(), when)?;
+        let (tuning, notes) = Tuning::measured(gpu, specs, folder, when)?;
         notes.iter().for_each(|note| tell(&format!("note: {note}")));
         Ok(tuning)
     }
