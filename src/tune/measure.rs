@@ -11,11 +11,13 @@ use crate::testing::{Size, tables};
 use crate::weights::LayerSpec;
 use crate::{Error, Result};
 
-/// What measuring may delay the first iteration by. A class whose turn comes later gets the default, which is then kept
-/// as if it had won.
+/// What measuring may delay the first iteration by. No variant is begun later: a class that is not complete then keeps the
+/// best so far, one that is not begun the default, as if it had won.
 const BUDGET: Duration = Duration::from_secs(3);
 /// Runs of a variant, after one that does not count; the fastest is taken.
 const RUNS: usize = 3;
+/// A variant whose run that does not count takes so many times as long as the best so far is not run again.
+const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
 /// Multiply-adds of a convolution that is measured, on a GPU and on the processor.
@@ -40,6 +42,8 @@ struct Class {
     size: Size,
     /// The variant where nothing was measured.
     default: &'static str,
+    /// How much of an iteration it is, beside the other classes.
+    share: f64,
 }
 
 impl Tuning {
@@ -74,7 +78,7 @@ impl Tuning {
         let missing: Vec<Class> =
             classes(gpu, specs).into_iter().filter(|class| !chosen.contains_key(&class.name)).collect();
         for class in &missing {
-            let best = if start.elapsed() < BUDGET { class.fastest(gpu)? } else { class.default };
+            let best = class.fastest(gpu, start + BUDGET)?;
             chosen.insert(class.name.clone(), best.to_owned());
         }
         if !missing.is_empty() {
@@ -92,50 +96,70 @@ impl Tuning {
     }
 }
 
-/// The classes that a network needs, each once.
+/// The classes that a network needs, each once, what takes the most time in an iteration first: should the budget not be
+/// enough for all, it goes where it matters.
 fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
     let default = Tuning::default();
     let mut classes: Vec<Class> = Vec::new();
-    let mut add = |class: Class| {
-        if classes.iter().all(|known| known.name != class.name) {
-            classes.push(class);
-        }
+    let mut add = |class: Class| match classes.iter_mut().find(|known| known.name == class.name) {
+        Some(known) => known.share += class.share,
+        None => classes.push(class),
     };
     for LayerSpec { c_in, c_out, .. } in specs {
         let (c_in, c_out) = (*c_in, *c_out);
         let work = WORK[usize::from(gpu.is_software())];
         let side = (work / (9 * c_in * c_out) as f64).sqrt() as usize;
         let side = side.clamp(16, 512).next_multiple_of(4);
+        // Where the channels double, a pooling has left a quarter of the pixels.
+        let pixels = 1.0 / (c_out * c_out) as f64;
         add(Class {
             name: convolution(c_in, c_out),
             op: "conv3x3",
             size: Size::between(c_in, c_out, side, side),
             default: default.conv3x3(gpu, c_in, c_out).name(),
+            share: 9.0 * (c_in * c_out) as f64 * pixels,
         });
         add(Class {
             name: matrix(c_out),
             op: "gram",
             size: Size::new(c_out, side, side),
             default: default.gram(gpu, c_out).name(),
+            share: (c_out * c_out) as f64 * pixels,
         });
     }
+    classes.sort_by(|a, b| b.share.total_cmp(&a.share));
     classes
 }
 
 impl Class {
-    /// The fastest variant, forward and backward together; the default unless another is clearly faster.
-    fn fastest(&self, gpu: &Gpu) -> Result<&'static str> {
+    /// The fastest variant, forward and backward together, of those whose turn comes before `end`; the default unless
+    /// another is clearly faster.
+    fn fastest(&self, gpu: &Gpu, end: Instant) -> Result<&'static str> {
+        if Instant::now() >= end {
+            return Ok(self.default);
+        }
         let table = tables().into_iter().find(|table| table.op == self.op);
         let Some(case) = table.and_then(|table| (table.at)(self.size).into_iter().next()) else {
             return Ok(self.default);
         };
-        let mut times = Vec::new();
         // The specification is no competitor.
         let competes = |name: &str| name != "naive" && super::exists(&self.name, name);
-        for candidate in case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)) {
-            match case.plan(gpu, candidate).and_then(|(plan, _)| time(gpu, &plan)) {
+        let mut candidates: Vec<_> =
+            case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)).collect();
+        // The default first, for the others are compared with it.
+        candidates.sort_by_key(|candidate| candidate.name != self.default);
+        let mut times: Vec<(&str, f64)> = Vec::new();
+        for candidate in candidates {
+            if Instant::now() >= end {
+                break;
+            }
+            let best = times.iter().map(|(_, time)| *time).fold(f64::MAX, f64::min);
+            match case.plan(gpu, candidate).and_then(|(plan, _)| time(gpu, &plan, HOPELESS * best)) {
                 Ok(time) => times.push((candidate.name, time)),
+                // A driver that has no room for a variant, or does not take it, may take the others; if it is gone, the
+                // default fails, too.
                 Err(Error::TooLarge(_)) => {}
+                Err(Error::Device(_)) if candidate.name != self.default && works(gpu) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -146,8 +170,15 @@ impl Class {
     }
 }
 
-/// Nanoseconds of a plan.
-fn time(gpu: &Gpu, plan: &Plan) -> Result<f64> {
+/// Whether the device still does anything.
+fn works(gpu: &Gpu) -> bool {
+    gpu.upload("probe", &[1.0])
+        .and_then(|buffer| gpu.download(&buffer, 1))
+        .is_ok_and(|values| values == [1.0])
+}
+
+/// Nanoseconds of a plan; of the only run, if that takes as long as `hopeless`.
+fn time(gpu: &Gpu, plan: &Plan, hopeless: f64) -> Result<f64> {
     let timers = if gpu.has_timestamps() { Some(Timers::new(gpu, plan)?) } else { None };
     let once = || match &timers {
         Some(timers) => plan.time(gpu, timers, plan.all()).map(|timeline| timeline.sum()),
@@ -158,6 +189,37 @@ fn time(gpu: &Gpu, plan: &Plan) -> Result<f64> {
             Ok(start.elapsed().as_secs_f64() * 1e9)
         }
     };
-    once()?;
+    let first = once()?;
+    if first >= hopeless {
+        return Ok(first);
+    }
     (0..RUNS).try_fold(f64::MAX, |best, _| once().map(|time| best.min(time)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vgg::Network;
+
+    #[test]
+    fn what_takes_the_most_time_is_measured_first() {
+        let gpu = Gpu::new(None).unwrap();
+        let specs = Network::vgg19().specs(&["conv5_1".parse().unwrap()]).unwrap();
+        let names: Vec<String> = classes(&gpu, &specs).into_iter().map(|class| class.name).collect();
+        assert_eq!(names[..2], ["conv3x3 512->512", "conv3x3 256->256"]);
+        let mut once = names.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), names.len(), "{names:?}");
+        assert_eq!(names.iter().filter(|name| name.starts_with("gram")).count(), 4, "{names:?}");
+    }
+
+    #[test]
+    fn without_time_everything_is_the_default() {
+        let gpu = Gpu::new(None).unwrap();
+        let specs = Network::vgg19().specs(&["conv5_1".parse().unwrap()]).unwrap();
+        for class in classes(&gpu, &specs) {
+            assert_eq!(class.fastest(&gpu, Instant::now()).unwrap(), class.default);
+        }
+    }
 }
