@@ -125,14 +125,23 @@ fn half_precision_is_measured_at_the_same_sizes() {
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
         std::mem::take(report["ops"].as_array_mut().unwrap())
     };
-    // Also maps that are too large to be proven in it.
-    let single = run("--op tiled");
-    studio.refuses(
-        1,
-        "use --precision single",
-        "bench --size 96x64 --op tiled --precision half --compare report.json",
-    );
-    let half = run("--op tiled --precision half");
+    // Maps that are too large to be proven in it, and a convolution with its weights.
+    let (mut single, mut half) = (Vec::new(), Vec::new());
+    for ops in ["gram tiled", "conv3x3 tiled 64 64x96"] {
+        // The filter has a blank.
+        let run = |precision: &str| -> Value {
+            let mut command = studio.command("bench --size 96x64 --time 1 --json --precision");
+            let output = command.args([precision, "--op", ops]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let report = run("single");
+        std::fs::write(studio.path("single.json"), report.to_string()).unwrap();
+        single.extend(report["ops"].as_array().unwrap().clone());
+        half.extend(run("half")["ops"].as_array().unwrap().clone());
+    }
+    let compared = "bench --size 96x64 --op gram --precision half --compare single.json";
+    studio.refuses(1, "use --precision single", compared);
     assert_eq!(single.len(), half.len());
     for (single, half) in single.iter().zip(&half) {
         assert_eq!(half["precision"], "half");

@@ -139,7 +139,7 @@ mod tests {
     fn compile(folder: &Path) -> (Gpu, Option<String>) {
         let mut gpu = Gpu::new(None).unwrap();
         let note = gpu.keep_pipelines(folder);
-        let mut tape = Tape::new(&gpu);
+        let mut tape = Tape::forward_only(&gpu);
         let x = tape.leaf("x", Shape::new(1, 1, 1));
         relu(&mut tape, x);
         tape.finish().unwrap();
