@@ -15,7 +15,7 @@ alias Weights = texture_storage_2d<rgba32float, read>;  // how weights are store
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
-// 36 x c_out/32 x c_in/4 x 32: texel (f, o/32, i/4, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x 36 x c_in/4 x 32: texel (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
 @group(0) @binding(2) var u: Weights;
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
@@ -81,7 +81,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         let i = (group.z * quads + q) * params.stride + tile;
         let v0 = tiles(i);
         let v1 = tiles(i + params.stride);
-        let k = ((group.z * params.c_out / 32u + group.x) * quads + q) * 32u + lane;
+        let k = ((group.x * 36u + group.z) * quads + q) * 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 8u); let a2 = weights(k + 16u); let a3 = weights(k + 24u);
         let b0 = weights(k + 32u); let b1 = weights(k + 40u); let b2 = weights(k + 48u); let b3 = weights(k + 56u);
         sum0 = rows(sum0, v0, a0, 0u); sum1 = rows(sum1, v0, a0, 4u);
@@ -113,7 +113,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
         let i = (group.z * params.c_out + o) / 4u * params.stride + tile;
         let v0 = tiles(i);
         let v1 = tiles(i + params.stride);
-        let k = ((group.z * params.c_out + o) / 32u * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
+        let k = ((o / 32u * 36u + group.z) * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 32u); let a2 = weights(k + 64u); let a3 = weights(k + 96u);
         let a4 = weights(k + 128u); let a5 = weights(k + 160u); let a6 = weights(k + 192u); let a7 = weights(k + 224u);
         sum0 = columns(sum0, v0, a0, 0u); sum1 = columns(sum1, v0, a1, 0u);

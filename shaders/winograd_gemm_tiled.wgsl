@@ -19,7 +19,7 @@ const LANES: u32 = 16u;
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
-// 36 x c_out/32 x c_in/4 x 32: (f, o/32, i/4, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x 36 x c_in/4 x 32: (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
 @group(0) @binding(2) var<storage, read> u: array<Weights>;
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
@@ -47,7 +47,7 @@ fn load_values(channels: u32, c: u32, group: vec3u, index: u32) -> vec4f {
 // The weights from channels i .. i+3 to channel o.
 fn load_weights(f: u32, i: u32, o: u32) -> vec4f {
     let ok = i < params.c_in && o < params.c_out;
-    let at = ((f * params.c_out / 32u + o / 32u) * params.c_in / 4u + i / 4u) * 32u + o % 32u;
+    let at = ((o / 32u * 36u + f) * params.c_in / 4u + i / 4u) * 32u + o % 32u;
     return select(vec4f(), vec4f(u[select(0u, at, ok)]), ok);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::plan::Plan;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, STREAM_FROM};
 use crate::session::HISTORY;
 use crate::settings::Settings;
 use crate::tape::{Shape, Tape, Var};
@@ -79,7 +79,8 @@ impl Recipe<'_> {
 
     /// Whether one map is too large for a buffer. Recording it all to find out would take long.
     fn huge(&self, shape: Shape) -> bool {
-        shape.pixels() as u64 > self.gpu.limits().max_buffer_size / (4 * self.vgg.widest() as u64)
+        let pixel = self.settings.precision.bytes() * self.vgg.widest() as u64;
+        shape.pixels() as u64 > self.gpu.limits().max_buffer_size / pixel
     }
 
     fn check_smallest(&self, name: &str, Shape { width, height, .. }: Shape) -> Result<()> {
@@ -126,27 +127,29 @@ impl Recipe<'_> {
             let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
             Shape::new(3, scale(shape.height), scale(shape.width))
         };
+        let smallest = self.vgg.smallest(&self.settings.taps());
         let fits = |shape: Shape| {
-            let smallest = self.vgg.smallest(&self.settings.taps());
             shape.width.min(shape.height) >= smallest
                 && !self.huge(shape)
                 && self.memory(shape).is_ok_and(|needed| needed <= bytes)
         };
-        // Too small at one end, too large at the other: the smallest side that is not too small comes first.
-        let smallest = self.vgg.smallest(&self.settings.taps());
-        let mut low = (smallest..=LONGEST).find(|side| {
-            let Shape { width, height, .. } = scaled(*side);
-            width.min(height) >= smallest
-        })?;
-        if !fits(scaled(low)) {
-            return None;
-        }
-        let mut high = LONGEST + 1;
-        while high - low > 1 {
-            let middle = (low + high) / 2;
-            if fits(scaled(middle)) { low = middle } else { high = middle }
-        }
-        Some(scaled(low))
+        // Too small at one end, too large at the other.
+        let search = |mut low: usize, mut high: usize| {
+            if low >= high || !fits(scaled(low)) {
+                return None;
+            }
+            while high - low > 1 {
+                let middle = (low + high) / 2;
+                if fits(scaled(middle)) { low = middle } else { high = middle }
+            }
+            Some(scaled(low))
+        };
+        let first = |enough: &dyn Fn(Shape) -> bool| (smallest..=LONGEST).find(|side| enough(scaled(*side)));
+        let least = first(&|shape| shape.width.min(shape.height) >= smallest)?;
+        // Where weights are no longer kept, a picture that is larger needs less.
+        let streamed =
+            first(&|shape| shape.pixels() >= STREAM_FROM).map_or(LONGEST + 1, |side| side.max(least));
+        search(streamed, LONGEST + 1).or_else(|| search(least, streamed))
     }
 
     /// Refuses styles that are too small for the network or that the device's limits forbid.

@@ -54,6 +54,13 @@ pub(crate) fn ordered(tape: &Tape) -> Result<Vec<Step>> {
     Ok(all)
 }
 
+/// What runs once, and after it [`ordered`].
+pub(crate) fn prepared(tape: &Tape) -> Result<Vec<Step>> {
+    let mut all = tape.preparation.clone();
+    all.extend(ordered(tape)?);
+    Ok(all)
+}
+
 pub(crate) fn dispatch(step: &Step) -> Option<&Dispatch> {
     match step {
         Step::Dispatch(dispatch) => Some(dispatch),

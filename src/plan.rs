@@ -11,7 +11,7 @@ use crate::Result;
 use crate::gpu::Gpu;
 use crate::kernel::{Access, Kernel};
 use crate::memory::Texels;
-use crate::place::{GUARD, Place, Placement, dispatch, ordered, too_large, window, workgroups};
+use crate::place::{GUARD, Place, Placement, dispatch, prepared, too_large, window, workgroups};
 use crate::precision::Precision;
 use crate::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
 pub(crate) use timing::{Timeline, Timers};
@@ -27,13 +27,13 @@ enum Ready {
         workgroups: [u32; 3],
     },
     /// Whole rows of texels, and the texels of the last one if it is not whole.
-    Copy { from: wgpu::Buffer, offset: u64, to: Texels, rows: u32, rest: u32 },
+    Copy { from: wgpu::Buffer, offset: u64, to: Texels, first: u32, rows: u32, rest: u32 },
 }
 
 impl Ready {
     /// Records a copy, outside of passes.
     fn encode_copy(&self, encoder: &mut wgpu::CommandEncoder) {
-        let Self::Copy { from, offset, to, rows, rest } = self else { return };
+        let Self::Copy { from, offset, to, first, rows, rest } = self else { return };
         for (top, width, height) in [(0, Texels::WIDTH, *rows), (*rows, *rest, 1)] {
             if width == 0 || height == 0 {
                 continue;
@@ -46,7 +46,7 @@ impl Ready {
             };
             let from = wgpu::TexelCopyBufferInfo { buffer: from, layout };
             let mut to = to.texture.as_image_copy();
-            to.origin.y = top;
+            to.origin.y = first + top;
             let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
             encoder.copy_buffer_to_texture(from, to, size);
         }
@@ -77,7 +77,7 @@ const SENTINEL: u32 = 0x7fc0_7e5a;
 
 impl Plan {
     pub(crate) fn new(tape: Tape, guarded: bool) -> Result<Self> {
-        let steps = ordered(&tape)?;
+        let steps = prepared(&tape)?;
         let placement = Placement::new(&tape, &steps, guarded)?;
         let mut plan = Self {
             steps: Vec::new(),
@@ -103,6 +103,11 @@ impl Plan {
             });
         }
         plan.ready(&tape, &steps)?;
+        let rest = plan.steps.split_off(tape.preparation.len());
+        if !plan.steps.is_empty() {
+            plan.run(tape.gpu);
+        }
+        plan.steps = rest;
         Ok(plan)
     }
 
@@ -111,7 +116,8 @@ impl Plan {
     /// # Errors
     /// [`Error::TooLarge`] if the device's limits forbid it.
     pub(crate) fn measure(tape: &Tape) -> Result<u64> {
-        let steps = ordered(tape)?;
+        tape.check()?;
+        let steps = prepared(tape)?;
         let placement = Placement::new(tape, &steps, false)?;
         let limits = tape.gpu.limits();
         for room in &placement.buffers {
@@ -163,7 +169,7 @@ impl Plan {
                     let (kernel, offset) = kernel.zip(offset).expect("one of each per dispatch");
                     self.ready_dispatch(tape, dispatch, kernel, &uniform, offset)?
                 }
-                Step::Copy { from, to, len } => {
+                Step::Copy { from, to, at, len } => {
                     let place = |t: &Tensor| self.places[t.0].expect("a tensor in use has a place");
                     let value = tape.tensors[from.tensor.0].precision.bytes();
                     let start = from.range.as_ref().map_or(0, |range| range.start as u64 * value);
@@ -174,6 +180,7 @@ impl Plan {
                             from: buffer.clone(),
                             offset: from.offset + start,
                             to: to.clone(),
+                            first: (*at as u64 / Texels::ROW) as u32,
                             rows: texels / Texels::WIDTH,
                             rest: texels % Texels::WIDTH,
                         },

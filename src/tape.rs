@@ -1,12 +1,14 @@
 //! The tape: an op records its forward and its backward dispatches side by side.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
 use crate::memory::Texels;
 use crate::plan::Plan;
 use crate::precision::Precision;
+use crate::real::Real;
 pub use crate::shape::Shape;
 use crate::{Error, Result};
 
@@ -44,6 +46,16 @@ impl Var {
     /// The values of some rows.
     pub fn rows(&self, rows: Range<usize>) -> View {
         View { tensor: self.value, range: Some(self.shape.rows(rows)) }
+    }
+
+    /// As [`Self::rows`], of a tensor that holds as many values as this map, but in the precision `real`.
+    pub(crate) fn rows_of(&self, tensor: Tensor, real: Real, rows: Range<usize>) -> View {
+        View { tensor, range: Some(self.shape_in(real).rows(rows)) }
+    }
+
+    /// The shape of as many 32-bit values as these values take in the precision `real`.
+    pub(crate) fn shape_in(&self, real: Real) -> Shape {
+        Shape { channels: real.len(self.shape.channels), ..self.shape }
     }
 }
 
@@ -93,10 +105,11 @@ impl Declared {
 #[derive(Clone)]
 pub(crate) enum Step {
     Dispatch(Dispatch),
-    /// The first `len` values of a view of a buffer go to a texture.
+    /// The first `len` values of a view of a buffer go to a texture, whose value number `at` is the first of a row.
     Copy {
         from: View,
         to: Tensor,
+        at: usize,
         len: usize,
     },
 }
@@ -122,6 +135,9 @@ pub(crate) struct Group {
     pub(crate) backward: Vec<Step>,
 }
 
+/// Records for the backward pass that some rows of a map are computed again, and tells where they will be.
+pub(crate) type Recompute = Rc<dyn Fn(&mut Tape, Range<usize>) -> Tensor>;
+
 /// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
 const BAND_PIXELS: usize = 1 << 20;
 
@@ -129,6 +145,8 @@ const BAND_PIXELS: usize = 1 << 20;
 pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
     pub(crate) tensors: Vec<Declared>,
+    /// What runs once, before the first run.
+    pub(crate) preparation: Vec<Step>,
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
     differentiate: bool,
@@ -136,24 +154,33 @@ pub struct Tape<'g> {
     weights: Precision,
     gradient_scale: f64,
     binding_limit: u64,
+    keeps_weights: bool,
+    /// Maps of which backward computes the rows it needs again.
+    recomputed: Vec<(Tensor, Recompute)>,
     fault: Option<Error>,
 }
 
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
+    /// Once, before the first run. What it writes and a run reads must be kept.
+    Preparation,
+    /// Op after op.
     Forward,
+    /// The ops in reverse order.
     Backward,
+    /// When all gradients are there.
     Update,
 }
 
 impl<'g> Tape<'g> {
     /// A tape that records forward and backward.
     pub fn new(gpu: &'g Gpu) -> Self {
-        let (tensors, groups, updates) = Default::default();
+        let (tensors, preparation, groups, updates) = Default::default();
         Self {
             gpu,
             tensors,
+            preparation,
             groups,
             updates,
             differentiate: true,
@@ -161,6 +188,8 @@ impl<'g> Tape<'g> {
             weights: Precision::Single,
             gradient_scale: 1.0,
             binding_limit: gpu.max_binding(),
+            keeps_weights: false,
+            recomputed: Vec::new(),
             fault: None,
         }
     }
@@ -200,6 +229,17 @@ impl<'g> Tape<'g> {
     /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
     pub(crate) fn limit_bindings(&mut self, bytes: u64) {
         self.binding_limit = bytes;
+    }
+
+    /// Whether ops keep the form of their weights that they compute with, which is larger than what the network has on the
+    /// device; otherwise they bring weights into that form in each pass.
+    pub(crate) fn keep_weights(&mut self, keep: bool) {
+        self.keeps_weights = keep;
+    }
+
+    /// See [`Self::keep_weights`].
+    pub(crate) fn keeps_weights(&self) -> bool {
+        self.keeps_weights
     }
 
     /// The device the plan will run on.
@@ -285,37 +325,72 @@ impl<'g> Tape<'g> {
         Var { precision: self.precision, ..var }
     }
 
+    /// Stores a tensor in `precision`. To be asked for before it is used.
+    pub(crate) fn store_in(&mut self, tensor: Tensor, precision: Precision) {
+        self.tensors[tensor.0].precision = precision;
+    }
+
     /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.
     pub fn keep(&mut self, tensor: Tensor) {
         self.tensors[tensor.0].home = Home::Own;
     }
 
+    /// Gives `var` a way to be computed again, so that it need not be kept for the backward pass.
+    pub(crate) fn recompute(&mut self, var: Var, again: Recompute) {
+        self.recomputed.push((var.value, again));
+    }
+
+    /// Some rows of `var` for what is recorded next for the backward pass.
+    pub(crate) fn backward_rows(&mut self, var: Var, rows: Range<usize>) -> View {
+        let again = self.recomputed.iter().find(|(tensor, _)| *tensor == var.value);
+        match again.map(|(_, again)| again.clone()) {
+            Some(again) if self.differentiate => again(self, rows).into(),
+            _ => var.rows(rows),
+        }
+    }
+
     /// Records a dispatch of the forward pass.
     pub fn forward(&mut self, source: Source) -> Recorder<'_, 'g> {
-        Recorder::new(self, Phase::Forward, source)
+        self.record(Phase::Forward, source)
     }
 
     /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
     /// the order in which they were recorded.
     pub fn backward(&mut self, source: Source) -> Recorder<'_, 'g> {
-        Recorder::new(self, Phase::Backward, source)
+        self.record(Phase::Backward, source)
     }
 
     /// Records a dispatch that runs when all gradients are there.
     pub fn update(&mut self, source: Source) -> Recorder<'_, 'g> {
-        Recorder::new(self, Phase::Update, source)
+        self.record(Phase::Update, source)
+    }
+
+    /// Records a dispatch of any phase.
+    pub(crate) fn record(&mut self, phase: Phase, source: Source) -> Recorder<'_, 'g> {
+        Recorder::new(self, phase, source)
     }
 
     /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
     /// whole texels, begin at one, and are stored as those of the texture.
     pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
-        self.push(Phase::Forward, Step::Copy { from: from.into(), to, len });
+        self.copy(Phase::Forward, from, (to, 0), len);
     }
 
     /// As [`Self::forward_copy`], for the backward pass.
     pub(crate) fn backward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
-        if self.differentiate {
-            self.push(Phase::Backward, Step::Copy { from: from.into(), to, len });
+        self.copy(Phase::Backward, from, (to, 0), len);
+    }
+
+    /// As [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number `at`.
+    pub(crate) fn copy(
+        &mut self,
+        phase: Phase,
+        from: impl Into<View>,
+        (to, at): (Tensor, usize),
+        len: usize,
+    ) {
+        if self.differentiate || phase != Phase::Backward {
+            self.push(phase, Step::Copy { from: from.into(), to, at, len });
         }
     }
 
@@ -325,6 +400,7 @@ impl<'g> Tape<'g> {
         }
         let group = self.groups.last_mut().expect("one was pushed if there was none");
         match phase {
+            Phase::Preparation => self.preparation.push(step),
             Phase::Forward => group.forward.push(step),
             Phase::Backward => group.backward.push(step),
             Phase::Update => self.updates.push(step),
@@ -348,6 +424,15 @@ impl<'g> Tape<'g> {
         (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
     }
 
+    /// Splits rows of `maps`, which are equally high, into pieces that begin where a binding may begin. Of the first map a
+    /// piece has at most `values` values, unless so few rows have more.
+    pub(crate) fn pieces(rows: &Range<usize>, maps: &[Var], values: usize) -> Vec<Range<usize>> {
+        let align = maps.iter().map(|map| map.shape.row_alignment(map.precision)).max().unwrap_or(1);
+        let shape = maps[0].shape;
+        let step = (values / (shape.channels * shape.width) / align * align).max(align);
+        rows.clone().step_by(step).map(|top| top..(top + step).min(rows.end)).collect()
+    }
+
     /// Orders the dispatches, places the tensors and compiles the kernels.
     ///
     /// # Errors
@@ -361,6 +446,12 @@ impl<'g> Tape<'g> {
     /// tests: see [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)
+    }
+
+    /// Refuses a tape on which something was recorded that does not fit its shader, as [`Self::finish`] would.
+    pub(crate) fn check(&self) -> Result<()> {
+        let why = |fault: &Error| Err(Error::Device(fault.to_string()));
+        self.fault.as_ref().map_or(Ok(()), why)
     }
 
     fn finish_with(mut self, guarded: bool) -> Result<Plan> {

@@ -71,6 +71,9 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("conv3x3", "winograd", "winograd_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
     ("conv3x3", "winograd", "winograd_output", "p.x - r", "p.x - (3u - r)"),
+    // A filter at the wrong point, the byte of another weight.
+    ("conv3x3", "winograd", "winograd_weights", "let q = A * w[1]", "let q = B * w[1]"),
+    ("conv3x3", "winograd", "winograd_weights", "(b >> skipped) |", "(a >> skipped) |"),
     // A halo that is off by one, in bands and at the edge.
     ("conv3x3", "naive", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
     ("conv3x3", "naive", "conv3x3", "row + params.top", "row"),

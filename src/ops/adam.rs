@@ -50,6 +50,7 @@ pub struct Adam {
 /// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
 pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedule: Schedule) -> Adam {
     let row = x.shape.channels * x.shape.width;
+    let bands = tape.bands(&[x.shape_in(real)]);
     let adam = Adam {
         log: tape.state("log", log.history * log.slots),
         m: tape.state("m", real.len(x.shape.len())),
@@ -72,15 +73,18 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
         .bind("losses", log.losses)
         .bind("log", adam.log)
         .grid([1; 3]);
-    tape.update(kernel(kernel!("adam", "step")))
-        .params(params)
-        .bind("state", adam.state)
-        .upstream("dx", x)
-        .bind("exact", exact)
-        .bind("x", x.value)
-        .bind("m", adam.m)
-        .bind("v", adam.v)
-        .grid([row, x.shape.height, 1]);
+    for rows in bands {
+        let part = |tensor: Tensor| x.rows_of(tensor, real, rows.clone());
+        tape.update(kernel(kernel!("adam", "step")))
+            .params(params)
+            .bind("state", adam.state)
+            .upstream_rows("dx", x, rows.clone())
+            .bind("exact", part(exact))
+            .bind("x", x.rows(rows.clone()))
+            .bind("m", part(adam.m))
+            .bind("v", part(adam.v))
+            .grid([row, rows.len(), 1]);
+    }
     adam
 }
 

@@ -40,13 +40,12 @@ impl Affine {
 
 /// `y = scale[c] x + offset[c]` for `x` of three channels; `dx = scale[c] dy` / [`Tape::gradient_scale`].
 pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
-    let Shape { channels, height, width } = x.shape;
+    let Shape { channels, width, .. } = x.shape;
     assert_eq!(channels, 3, "a picture has three channels");
     let [scale_r, scale_g, scale_b] = line.scale.map(Into::into);
     let [offset_r, offset_g, offset_b] = line.offset.map(Into::into);
     let params = [
         ("w", width.into()),
-        ("h", height.into()),
         ("scale_r", scale_r),
         ("scale_g", scale_g),
         ("scale_b", scale_b),
@@ -56,13 +55,19 @@ pub fn affine(tape: &mut Tape, x: Var, line: &Affine) -> Var {
         ("unscale", (1.0 / tape.gradient_scale()).into()),
     ];
     let y = tape.output("y", x.shape, x);
-    let grid = [3 * width, height, 1];
-    tape.forward(kernel!("affine", "forward"))
-        .params(params)
-        .bind("x", x.value)
-        .bind("y", y.value)
-        .grid(grid);
-    tape.backward(kernel!("affine", "backward")).params(params).upstream("dy", y).grad("dx", x).grid(grid);
+    for rows in tape.bands(&[x.shape]) {
+        let grid = [3 * width, rows.len(), 1];
+        tape.forward(kernel!("affine", "forward"))
+            .params(params)
+            .bind("x", x.rows(rows.clone()))
+            .bind("y", y.rows(rows.clone()))
+            .grid(grid);
+        tape.backward(kernel!("affine", "backward"))
+            .params(params)
+            .upstream_rows("dy", y, rows.clone())
+            .grad_rows("dx", x, rows)
+            .grid(grid);
+    }
     y
 }
 

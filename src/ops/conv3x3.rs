@@ -4,7 +4,7 @@ mod cases;
 
 use std::ops::Range;
 
-use super::winograd;
+use super::{first, winograd};
 use crate::gpu::Gpu;
 use crate::kernel::Source;
 use crate::precision::Precision;
@@ -118,6 +118,8 @@ pub struct Filter {
     pub(crate) variant: Variant,
     /// How the transformed weights of [`Variant::Winograd`] are stored; those of the others are float32.
     pub(crate) precision: Precision,
+    /// Whether the weights of [`Variant::Winograd`] and [`Variant::WinogradTiled`] are bytes, each the number of a value.
+    pub(crate) palette: bool,
     pub(crate) weights: Memory,
     pub(crate) bias: wgpu::Buffer,
 }
@@ -135,6 +137,7 @@ impl Filter {
         let c_out = bias.len();
         let c_in = weights.len() / (9 * c_out);
         let label_weights = format!("{label}.weights");
+        let mut palette = false;
         let packed = match variant {
             Variant::Naive | Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => {
                 Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
@@ -145,18 +148,14 @@ impl Filter {
                 &one_row_each(weights, bias),
                 Precision::Single,
             )?),
-            Variant::Winograd => Memory::Texels(gpu.upload_texels(
-                &label_weights,
-                &winograd::pack(weights, c_in, c_out),
-                precision,
-            )?),
-            Variant::WinogradTiled => {
-                let packed = precision.encode(&winograd::pack(weights, c_in, c_out));
-                Memory::Buffer(gpu.upload_bytes(&label_weights, &packed)?)
+            Variant::Winograd | Variant::WinogradTiled => {
+                let (words, bytes) = winograd::compact(weights);
+                palette = bytes;
+                Memory::Buffer(gpu.upload_bytes(&label_weights, bytemuck::cast_slice(&words))?)
             }
         };
         let bias = gpu.upload(&format!("{label}.bias"), bias)?;
-        Ok(Self { c_in, c_out, variant, precision, weights: packed, bias })
+        Ok(Self { c_in, c_out, variant, precision, palette, weights: packed, bias })
     }
 
     /// Whether [`After::ReluPool`] can follow.
@@ -226,9 +225,9 @@ impl Conv<'_> {
                 ("c_out", self.filter.c_out.into()),
             ])
             .bind("weights", self.weights);
-        // The kernels of three channels know how many those are.
+        // The kernel of three channels knows how many those are.
         match self.filter.variant {
-            Variant::First | Variant::Few => recorder,
+            Variant::Few => recorder,
             _ => recorder.params([("c_in", self.filter.c_in.into())]),
         }
     }
@@ -247,6 +246,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     let y = tape.feature_map("y", shape, x);
     let conv = Conv { x, y, filter, weights, bias, after };
     match filter.variant {
+        Variant::First => first::record(tape, &conv),
         Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
         _ => direct(tape, &conv),
     }
@@ -284,22 +284,18 @@ fn direct(tape: &mut Tape, conv: &Conv) {
                 kernel!("conv3x3_few", "backward"),
                 [[pixels, c_out.div_ceil(16), 1], [pixels, 1, 1]],
             ),
-            // Forward computes four pixels of a row per invocation, backward four of each of four rows.
-            Variant::First => (
-                kernel!("conv3x3_first", "forward"),
-                kernel!("conv3x3_first", "backward"),
-                [rows.len(), rows.len().div_ceil(4)].map(|rows| [rows * width.div_ceil(4), 1, 1]),
-            ),
-            Variant::Winograd | Variant::WinogradTiled => unreachable!("more than one dispatch"),
+            Variant::First | Variant::Winograd | Variant::WinogradTiled => {
+                unreachable!("they have pages of their own")
+            }
         };
         let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
         let relu = conv.after == After::Relu;
         let [forward, backward] =
             [forward, backward].map(|kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y));
         let recorder = conv.begin(tape.forward(forward), &rows, &x_rows);
-        // The kernels of three channels have their biases among the weights.
+        // The kernel of three channels has its biases among the weights.
         let recorder = match filter.variant {
-            Variant::First | Variant::Few => recorder,
+            Variant::Few => recorder,
             _ => recorder.bind("bias", conv.bias),
         };
         recorder.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(grids[0]);

@@ -42,15 +42,12 @@ impl Variant {
 }
 
 /// Rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in a cache.
-fn pieces(tape: &Tape, Var { shape, precision, .. }: Var, variant: Variant) -> Vec<Range<usize>> {
-    let bands = tape.bands(&[shape]);
+fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
+    let bands = tape.bands(&[x.shape]);
     if variant != Variant::Subgroup {
         return bands;
     }
-    let align = shape.row_alignment(precision);
-    let rows = (PIECE / (shape.channels * shape.width) / align * align).max(align);
-    let piece = |top: usize, band: &Range<usize>| top..(top + rows).min(band.end);
-    bands.iter().flat_map(|band| band.clone().step_by(rows).map(move |top| piece(top, band))).collect()
+    bands.iter().flat_map(|band| Tape::pieces(band, &[x], PIECE)).collect()
 }
 
 /// Values of a piece at most, unless one row has more: 2 MiB.
@@ -129,9 +126,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     }
     let sums = texels.map(|_| (symmetrize(tape, g, params(&pieces[0], 0)), workspace(tape)));
     for (index, piece) in pieces.iter().enumerate() {
+        let rows = tape.backward_rows(x, piece.clone());
         let backward = match (variant, sums) {
             (_, Some((sums, texels))) => {
-                tape.backward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
+                tape.backward_copy(rows, texels, piece.len() * c * w);
                 tape.backward(subgroup(kernel!("gram_subgroup", "backward")).storing("Map", x))
                     .bind("s", sums)
                     .bind("texels", texels)
@@ -139,11 +137,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
             (Variant::Tiled, _) => tape
                 .backward(kernel!("gram_tiled", "backward").storing("Map", x))
                 .upstream("dg", g)
-                .bind("x", x.rows(piece.clone())),
-            _ => tape
-                .backward(kernel!("gram", "backward").storing("Map", x))
-                .upstream("dg", g)
-                .bind("x", x.rows(piece.clone())),
+                .bind("x", rows),
+            _ => {
+                tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g).bind("x", rows)
+            }
         };
         backward.params(params(piece, index)).grad_rows("dx", x, piece.clone()).grid(match variant {
             Variant::Naive => [c * w, piece.len(), 1],

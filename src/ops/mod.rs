@@ -4,6 +4,7 @@
 pub mod adam;
 pub mod affine;
 pub mod conv3x3;
+pub(crate) mod first;
 pub mod gram;
 pub mod mse;
 pub mod pool;

@@ -1,9 +1,11 @@
 //! Total variation of the picture.
 
+use super::conv3x3::halo;
 use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
+use crate::precision::Precision;
 use crate::real::Real;
-use crate::tape::{Shape, Tape, Tensor, Var};
+use crate::tape::{Shape, Tape, Tensor, Var, View};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
 
 /// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum of the
@@ -14,27 +16,34 @@ use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
 pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot: Slot) {
     let Shape { channels, height, width } = x.shape;
     let mean = |count: usize| if count == 0 { 0.0 } else { weight / 2.0 / count as f64 };
-    let shares = shares(x.shape.len());
-    let params = [
-        ("c", channels.into()),
-        ("h", height.into()),
-        ("w", width.into()),
-        ("shares", shares.into()),
-        ("vertical", mean(channels * (height - 1) * width).into()),
-        ("horizontal", mean(channels * height * (width - 1)).into()),
-    ];
-    let partial = tape.scratch("partial", shares);
-    tape.forward(kernel!("tv", "forward").constant("real", real.wgsl()))
-        .params(params)
-        .bind("x", exact)
-        .bind("partial", partial)
-        .grid([shares, 1, 1]);
-    reduce(tape, partial, shares, slot);
-    tape.backward(kernel!("tv", "backward").constant("real", real.wgsl()))
-        .params(params)
-        .bind("x", exact)
-        .grad("dx", x)
-        .grid([channels * width, height, 1]);
+    let bands = tape.bands(&[x.shape_in(real)]);
+    // Partial sums of a band begin where a binding may begin.
+    let shares = shares(x.shape.len() / bands.len()).next_multiple_of(64);
+    let partial = tape.scratch("partial", shares * bands.len());
+    for (index, rows) in bands.iter().enumerate() {
+        let seen = halo(rows, x.shape_in(real), Precision::Single);
+        let params = [
+            ("c", channels.into()),
+            ("h", rows.len().into()),
+            ("w", width.into()),
+            ("h_in", seen.len().into()),
+            ("top", (rows.start - seen.start).into()),
+            ("shares", shares.into()),
+            ("vertical", mean(channels * (height - 1) * width).into()),
+            ("horizontal", mean(channels * height * (width - 1)).into()),
+        ];
+        tape.forward(kernel!("tv", "forward").constant("real", real.wgsl()))
+            .params(params)
+            .bind("x", x.rows_of(exact, real, seen.clone()))
+            .bind("partial", View { tensor: partial, range: Some(index * shares..(index + 1) * shares) })
+            .grid([shares, 1, 1]);
+        tape.backward(kernel!("tv", "backward").constant("real", real.wgsl()))
+            .params(params)
+            .bind("x", x.rows_of(exact, real, seen))
+            .grad_rows("dx", x, rows.clone())
+            .grid([channels * width, rows.len(), 1]);
+    }
+    reduce(tape, partial, shares * bands.len(), slot);
 }
 
 pub(crate) fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {

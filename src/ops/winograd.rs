@@ -5,14 +5,19 @@
 //! points 0, +-a, +-b and infinity, with a and b near sqrt(1/2) and sqrt(2), keep the rounding error near that of the
 //! direct sum. Turning a filter by
 //! 180 degrees is the same as turning its tiles, so that the backward pass uses the same transformed weights.
+//!
+//! Transformed weights take four times the memory of float32 ones, and sixteen times that of those that ship. Small pictures
+//! keep them; large ones transform those of one layer after the other, in each pass.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::conv3x3::{After, Conv, Filter, Variant, halo};
 use crate::kernel;
 use crate::kernel::{Source, Value};
 use crate::precision::Precision;
-use crate::tape::{Shape, Tape, Tensor, View};
+use crate::real::Real;
+use crate::tape::{Phase, Shape, Tape, Tensor, View};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
@@ -25,45 +30,83 @@ pub(super) const BLOCK: usize = 32;
 /// Values of a row of texels.
 const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
 
-/// Row `p` holds what a filter of three taps is at point `p`, divided by the product of that point's distances from the
-/// other finite points.
-fn points() -> [[f64; 3]; 6] {
-    // As in the shaders.
-    let (a, b): (f64, f64) = (0.703125, 1.40625);
-    let row = |p: f64, other: f64| {
-        let scale = 2.0 * p * p * (p * p - other * other);
-        [1.0 / scale, p / scale, p * p / scale]
-    };
-    let zero = [1.0 / (a * a * b * b), 0.0, 0.0];
-    [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
-}
+/// Transformed weights that go through a piece of memory together on their way to texels, unless a block of outputs has
+/// more.
+const PIECE: usize = 1 << 19;
 
 /// How many transformed weights there are.
 pub(super) fn packed_len(c_in: usize, c_out: usize) -> u64 {
     (POINTS * c_in * c_out) as u64
 }
 
-/// Transformed weights `G w G^T`, `36 x c_out/32 x c_in/4 x 32 x 4`: point, block of outputs, four inputs, output,
-/// input.
-pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
-    let points = points();
-    let mut packed = vec![0.0; POINTS * c_in * c_out];
-    for o in 0..c_out {
-        for i in 0..c_in {
-            let w = &weights[(o * c_in + i) * 9..][..9];
-            let at =
-                |row: usize, p: &[f64; 3]| -> f64 { (0..3).map(|k| p[k] * f64::from(w[row * 3 + k])).sum() };
-            for (column, p) in points.iter().enumerate() {
-                let rows: [f64; 3] = std::array::from_fn(|row| at(row, p));
-                for (row, q) in points.iter().enumerate() {
-                    let block = (row * 6 + column) * (c_out / BLOCK) + o / BLOCK;
-                    let texel = (block * (c_in / 4) + i / 4) * BLOCK + o % BLOCK;
-                    packed[texel * 4 + i % 4] = (0..3).map(|k| q[k] * rows[k]).sum::<f64>() as f32;
-                }
+/// Weights of `c_out x c_in x 3 x 3` as the network has them on the device, and whether they are bytes: where there are at
+/// most 256 different values, as in the network that ships, these come first and a byte each tells which.
+pub(super) fn compact(weights: &[f32]) -> (Vec<u32>, bool) {
+    let mut numbers: HashMap<u32, u8> = HashMap::new();
+    let mut bytes = Vec::with_capacity(weights.len());
+    for bits in weights.iter().map(|w| w.to_bits()) {
+        let next = u8::try_from(numbers.len());
+        match (numbers.get(&bits), next) {
+            (Some(number), _) => bytes.push(*number),
+            (None, Ok(next)) => {
+                numbers.insert(bits, next);
+                bytes.push(next);
             }
+            (None, Err(_)) => return (weights.iter().map(|w| w.to_bits()).collect(), false),
         }
     }
-    packed
+    let mut words = vec![0; 256];
+    for (bits, number) in numbers {
+        words[usize::from(number)] = bits;
+    }
+    words.extend(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+    (words, true)
+}
+
+/// Records, for `phase`, that the weights are transformed, `c_out/32 x 36 x c_in/4 x 32 x 4`: block of outputs, point, four
+/// inputs, output, input.
+fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
+    let Conv { filter, .. } = conv;
+    let (c_in, c_out) = (filter.c_in, filter.c_out);
+    let len = POINTS * c_in * c_out;
+    let real = Real::of(tape.gpu()).wgsl();
+    let kernel = kernel!("winograd_weights", "transform_filters")
+        .constant("real", real)
+        .constant("PALETTE", filter.palette);
+    let kernel = match filter.precision {
+        Precision::Single => kernel,
+        Precision::Half => kernel.constant("HALF", true).constant("U", "f16"),
+    };
+    // Some outputs after the other, written to `to`.
+    let record = |tape: &mut Tape, first: usize, outputs: usize, to: Tensor| {
+        tape.record(phase, kernel.clone())
+            .params([
+                ("c_in", c_in.into()),
+                ("first", (first * c_in).into()),
+                ("filters", (outputs * c_in).into()),
+            ])
+            .bind("weights", conv.weights)
+            .bind("u", to)
+            .grid([outputs * c_in, 1, 1]);
+    };
+    if filter.variant == Variant::WinogradTiled {
+        let all = tape.scratch("u", len);
+        tape.store_in(all, filter.precision);
+        record(tape, 0, c_out, all);
+        return all;
+    }
+    let all = tape.scratch_texels("u.texels", len);
+    let outputs = (PIECE / (POINTS * c_in) / BLOCK * BLOCK).clamp(BLOCK, c_out);
+    let piece = tape.scratch("u", POINTS * c_in * outputs);
+    for tensor in [all, piece] {
+        tape.store_in(tensor, filter.precision);
+    }
+    for first in (0..c_out).step_by(outputs) {
+        let outputs = outputs.min(c_out - first);
+        record(tape, first, outputs, piece);
+        tape.copy(phase, piece, (all, POINTS * c_in * first), POINTS * c_in * outputs);
+    }
+    all
 }
 
 /// Tiles that go through the three steps together.
@@ -87,11 +130,7 @@ impl Product {
         let half = filter.precision == Precision::Half;
         if filter.variant == Variant::Winograd {
             // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
-            let kernel = if half {
-                shuffled.constant("Weights", "texture_storage_2d<rgba16float, read>")
-            } else {
-                shuffled
-            };
+            let kernel = shuffled.texels("Weights", filter.precision);
             return Self { kernel, grid: [c_out / BLOCK * 8, count.div_ceil(BLOCK), POINTS] };
         }
         // The larger a workgroup's tile, the less is loaded for each product, as long as there is work for all.
@@ -110,13 +149,26 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     // that backward needs to know of forward.
     let tiles = Shape::new(conv.filter.c_out, height.div_ceil(4), width.div_ceil(4));
     let gates = tape.scratch("gates", tiles.len());
+    let kept = tape.keeps_weights().then(|| transformed(tape, conv, Phase::Preparation));
+    kept.into_iter().for_each(|weights| tape.keep(weights));
+    let u = kept.unwrap_or_else(|| transformed(tape, conv, Phase::Forward));
+    let du = match (kept, conv.x.grad) {
+        (None, Some(_)) => transformed(tape, conv, Phase::Backward),
+        _ => u,
+    };
     for band in tape.bands(&[tiles, conv.x.shape, conv.y.shape]) {
-        record_band(tape, conv, (gates, tiles), band);
+        record_band(tape, conv, [u, du], (gates, tiles), band);
     }
 }
 
 /// Records some rows of tiles.
-fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), band: Range<usize>) {
+fn record_band(
+    tape: &mut Tape,
+    conv: &Conv,
+    [u, du]: [Tensor; 2],
+    (gates, tiles): (Tensor, Shape),
+    band: Range<usize>,
+) {
     let Conv { x, y, filter, after, .. } = conv;
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
@@ -183,7 +235,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         let product = Product::new(filter, kernels, c_out, count);
         tape.forward(product.kernel)
             .params(inner)
-            .bind("u", conv.weights)
+            .bind("u", u)
             .bind("v", texels.unwrap_or(v))
             .bind("m", m)
             .grid(product.grid);
@@ -217,7 +269,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
         let product = Product::new(filter, kernels, c_in, count);
         tape.backward(product.kernel)
             .params(inner)
-            .bind("u", conv.weights)
+            .bind("u", du)
             .bind("v", dtexels.unwrap_or(dv))
             .bind("m", dm)
             .grid(product.grid);
@@ -227,5 +279,55 @@ fn record_band(tape: &mut Tape, conv: &Conv, (gates, tiles): (Tensor, Shape), ba
             .bind("m", dm)
             .grad_rows("dx", *x, x_rows.clone())
             .grid(edge(c_in));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Gpu;
+    use crate::ops::conv3x3::{Filter, Variant, conv3x3};
+
+    /// Weights that are kept and weights that are transformed in each pass are the same, and so is all that comes of them;
+    /// in both precisions, and in more pieces than one.
+    #[test]
+    fn weights_are_the_same_kept_and_streamed() {
+        let gpu = Gpu::new(None).unwrap();
+        let (c_in, c_out) = (64, 512);
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| random.f32() - 0.5).collect() };
+        let (weights, bias, x_values) = (draw(9 * c_in * c_out), draw(c_out), draw(c_in * 30));
+        assert!(POINTS * c_in * c_out > PIECE);
+        let variants = [Variant::Winograd, Variant::WinogradTiled];
+        let forms = variants.iter().flat_map(|variant| Precision::ALL.map(|precision| (*variant, precision)));
+        for (variant, precision) in forms {
+            let there = precision == Precision::Single || gpu.has_half();
+            if !there || !variant.supports(&gpu, c_in, c_out) {
+                continue;
+            }
+            let filter = Filter::upload(&gpu, "filter", variant, precision, &weights, &bias).unwrap();
+            let run = |keep: bool| {
+                let mut tape = Tape::new(&gpu);
+                tape.keep_weights(keep);
+                tape.op("conv");
+                let x = tape.leaf("x", Shape::new(c_in, 5, 6));
+                let dx = x.grad.unwrap();
+                tape.keep(dx);
+                let y = conv3x3(&mut tape, x, &filter, After::Relu);
+                tape.keep(y.value);
+                tape.keep(y.grad.unwrap());
+                let plan = tape.finish().unwrap();
+                plan.write(&gpu, x.value, &x_values);
+                plan.write(&gpu, y.grad.unwrap(), &vec![1.0; y.shape.len()]);
+                // What is kept must last beyond the first run.
+                plan.run(&gpu);
+                plan.run(&gpu);
+                let bits = |tensor| -> Vec<u32> {
+                    plan.read(&gpu, tensor).unwrap().into_iter().map(f32::to_bits).collect()
+                };
+                (bits(y.value), bits(dx))
+            };
+            assert!(run(true) == run(false), "{} {precision}", variant.name());
+        }
     }
 }

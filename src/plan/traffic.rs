@@ -55,7 +55,7 @@ impl Tape<'_> {
         };
         for step in steps {
             match step {
-                Step::Copy { from, to, len } => {
+                Step::Copy { from, to, len, .. } => {
                     touch(from.tensor, *len, false);
                     touch(*to, *len, true);
                 }

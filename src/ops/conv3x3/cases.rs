@@ -5,7 +5,7 @@ use crate::gpu::Gpu;
 use crate::ops::pool;
 use crate::precision::Precision;
 use crate::tape::{Shape, Tape};
-use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps};
+use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps, widen};
 
 pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
     let Shape { channels: c_in, height, width } = shape;
@@ -109,9 +109,40 @@ pub const TABLE: Table = Table {
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
-        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
+        let few = alone.filter(|_| pools).map(|_| few_weights(size));
+        afters.map(|after| case(size, after)).chain(half).chain(rounded).chain(few).collect()
     },
 };
+
+/// Weights of few different values, which the device has as bytes.
+fn few_weights(size: Size) -> Case {
+    let few = |w: &f64| (w * 512.0).round() / 512.0;
+    let reference = move |i: &[Vec<f64>]| {
+        let weights: Vec<f64> = i[1].iter().map(few).collect();
+        reference(size.shape(), false, &i[0], &weights, &i[2])
+    };
+    let case = Case::new("conv3x3", size, inputs(size), reference).called("few weights");
+    [Variant::Winograd, Variant::WinogradTiled].into_iter().fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+            let (weights, bias) = (widen(&inputs[1].values), &inputs[2].values);
+            let weights: Vec<f32> = weights.iter().map(|w| few(w) as f32).collect();
+            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, &weights, bias)?;
+            assert!(filter.palette, "few values make a palette");
+            Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
+        };
+        let needs = move |gpu: &Gpu| variant.supports(gpu, size.c_in, size.c_out);
+        case.candidate(Candidate::new(variant.name(), record).needs(needs))
+    })
+}
+
+fn inputs(size: Size) -> [Input; 3] {
+    let Size { c_in, c_out, .. } = size;
+    [
+        Input::vary("x", size.shape()),
+        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
+        Input::fixed("bias", Shape::new(c_out, 1, 1)),
+    ]
+}
 
 /// The transformed weights in half precision, by themselves. The transform back adds what was rounded to what cancels, so
 /// that errors come out about four times as large.
@@ -132,11 +163,6 @@ fn half_weights(size: Size) -> Case {
 fn case(size: Size, after: After) -> Case {
     let shape = size.shape();
     let Size { c_in, c_out, .. } = size;
-    let inputs = [
-        Input::vary("x", shape),
-        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
-        Input::fixed("bias", Shape::new(c_out, 1, 1)),
-    ];
     let reference = move |i: &[Vec<f64>]| {
         let y = reference(shape, after != After::Nothing, &i[0], &i[1], &i[2]);
         match after {
@@ -144,7 +170,7 @@ fn case(size: Size, after: After) -> Case {
             _ => y,
         }
     };
-    let case = Case::new("conv3x3", size, inputs, reference).called(match after {
+    let case = Case::new("conv3x3", size, inputs(size), reference).called(match after {
         After::Nothing => "linear",
         After::Relu => "relu",
         After::ReluPool => "relu pool",

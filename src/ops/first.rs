@@ -1,0 +1,90 @@
+//! The first convolution, from three channels, without barriers: for software drivers.
+//!
+//! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
+//! is not kept: backward computes again, a few rows at a time, what it needs of it.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::conv3x3::{After, Conv, halo};
+use crate::kernel;
+use crate::kernel::Value;
+use crate::tape::{Phase, Tape, Tensor, Var, View};
+
+/// Values of what is computed again at a time, unless few rows have more: 2 MiB, which stay in a cache.
+const PIECE: usize = 1 << 19;
+
+/// What is the same in all dispatches.
+#[derive(Clone, Copy)]
+struct First {
+    x: Var,
+    y: Var,
+    weights: Tensor,
+    relu: bool,
+}
+
+/// Records both directions.
+pub(super) fn record(tape: &mut Tape, conv: &Conv) {
+    let Conv { x, y, weights, after, .. } = *conv;
+    let first = First { x, y, weights, relu: after == After::Relu };
+    let bands = tape.bands(&[y.shape, x.shape]);
+    for rows in &bands {
+        first.forward(tape, Phase::Forward, rows, y.rows(rows.clone()));
+    }
+    if x.grad.is_none() {
+        return;
+    }
+    // Without a ReLU, whatever comes next wants to see what the ReLU would have let through.
+    if first.relu {
+        let again = move |tape: &mut Tape, rows: Range<usize>| {
+            let z = tape.scratch("y again", y.shape.rows(rows.clone()).len());
+            tape.store_in(z, y.precision);
+            first.forward(tape, Phase::Backward, &rows, z.into());
+            z
+        };
+        tape.recompute(y, Rc::new(again));
+    }
+    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], PIECE)) {
+        first.backward(tape, &rows);
+    }
+}
+
+impl First {
+    fn params(&self, rows: &Range<usize>, seen: &Range<usize>) -> [(&'static str, Value); 5] {
+        [
+            ("w", self.x.shape.width.into()),
+            ("h", rows.len().into()),
+            ("h_in", seen.len().into()),
+            ("top", (rows.start - seen.start).into()),
+            ("c_out", self.y.shape.channels.into()),
+        ]
+    }
+
+    /// Some rows of the map, written to `to`. An invocation computes four pixels of a row.
+    fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View) {
+        let Self { x, y, weights, relu } = *self;
+        let seen = halo(rows, x.shape, x.precision);
+        let kernel = kernel!("conv3x3_first", "forward").constant("RELU", relu);
+        tape.record(phase, kernel.storing("X", x).storing("Y", y))
+            .params(self.params(rows, &seen))
+            .bind("weights", weights)
+            .bind("x", x.rows(seen))
+            .bind("y", to)
+            .grid([rows.len() * x.shape.width.div_ceil(4), 1, 1]);
+    }
+
+    /// Some rows of the input's gradient. An invocation computes four pixels of each of four rows.
+    fn backward(&self, tape: &mut Tape, rows: &Range<usize>) {
+        let Self { x, y, weights, relu } = *self;
+        let seen = halo(rows, y.shape, y.precision);
+        let kept = tape.backward_rows(y, seen.clone());
+        let kernel = kernel!("conv3x3_first", "backward").constant("RELU", relu);
+        tape.backward(kernel.storing("X", x).storing("Y", y))
+            .params(self.params(rows, &seen))
+            .bind("weights", weights)
+            .bind("kept", kept)
+            .upstream_rows("dy", y, seen)
+            .grad_rows("dx", x, rows.clone())
+            .grid([rows.len().div_ceil(4) * x.shape.width.div_ceil(4), 1, 1]);
+    }
+}
