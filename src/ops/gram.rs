@@ -47,11 +47,15 @@ fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
     if variant != Variant::Subgroup {
         return bands;
     }
-    bands.iter().flat_map(|band| Tape::pieces(band, &[x], PIECE)).collect()
+    let values = PIECE.max(x.shape.len() / MOST_PIECES);
+    bands.iter().flat_map(|band| Tape::pieces(band, &[x], values)).collect()
 }
 
-/// Values of a piece at most, unless one row has more: 2 MiB.
+/// Values of a piece at most, unless one row has more or the map is large: 2 MiB.
 const PIECE: usize = 1 << 19;
+
+/// Pieces of a map, about: each has a partial matrix, and all of these have to fit into one binding.
+const MOST_PIECES: usize = 64;
 
 /// Partial matrices of a piece: enough to keep a device busy, few enough to be small beside the map.
 fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
