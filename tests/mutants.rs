@@ -120,6 +120,9 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "tile + 3u * LANES, sum[3]",
         "tile + 3u * LANES, sum[2]",
     ),
+    // A band's surroundings, taken for the band.
+    ("tv", "f64", "tv", "params.top + id.y", "id.y"),
+    ("tv", "f32", "tv", "params.top * row + k", "k"),
     // A sign, a factor.
     ("tv", "f32", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
     ("tv", "f64", "tv", "beside += sign(here - x[i - 1u])", "beside -= sign(here - x[i - 1u])"),

@@ -98,6 +98,8 @@ pub const TABLE: Table = Table {
         Size::new(3, 2, 21),
         Size::new(4, 3, 16),
         Size::new(5, 2, 13),
+        // Rows of whole 256 bytes can be split into bands.
+        Size::new(4, 11, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| [0, 1, 50].map(|t| case(size, t)).into(),

@@ -72,6 +72,8 @@ pub const TABLE: Table = Table {
         Size::new(3, 4, 21),
         Size::new(3, 19, 67),
         Size::new(64, 3, 5),
+        // Rows of whole 256 bytes can be split into bands.
+        Size::new(4, 11, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| vec![case(size)],
