@@ -109,31 +109,9 @@ pub const TABLE: Table = Table {
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
-        let few = alone.filter(|_| pools).map(|_| few_weights(size));
-        afters.map(|after| case(size, after)).chain(half).chain(rounded).chain(few).collect()
+        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
     },
 };
-
-/// Weights of few different values, which the device has as bytes.
-fn few_weights(size: Size) -> Case {
-    let few = |w: &f64| (w * 512.0).round() / 512.0;
-    let reference = move |i: &[Vec<f64>]| {
-        let weights: Vec<f64> = i[1].iter().map(few).collect();
-        reference(size.shape(), false, &i[0], &weights, &i[2])
-    };
-    let case = Case::new("conv3x3", size, inputs(size), reference).called("few weights");
-    [Variant::Winograd, Variant::WinogradTiled].into_iter().fold(case, |case, variant| {
-        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
-            let (weights, bias) = (widen(&inputs[1].values), &inputs[2].values);
-            let weights: Vec<f32> = weights.iter().map(|w| few(w) as f32).collect();
-            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Single, &weights, bias)?;
-            assert!(filter.palette, "few values make a palette");
-            Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
-        };
-        let needs = move |gpu: &Gpu| variant.supports(gpu, size.c_in, size.c_out);
-        case.candidate(Candidate::new(variant.name(), record).needs(needs))
-    })
-}
 
 fn inputs(size: Size) -> [Input; 3] {
     let Size { c_in, c_out, .. } = size;
@@ -144,15 +122,21 @@ fn inputs(size: Size) -> [Input; 3] {
     ]
 }
 
-/// The transformed weights in half precision, by themselves. The transform back adds what was rounded to what cancels, so
-/// that errors come out about four times as large.
+/// The transformed weights in half precision, by themselves, of few different values, which the device has as bytes. The
+/// transform back adds what was rounded to what cancels, so that errors come out about four times as large.
 fn half_weights(size: Size) -> Case {
-    let mut case = case(size, After::Nothing).called("half weights");
-    case.candidates.clear();
+    let few = |w: &f64| (w * 512.0).round() / 512.0;
+    let reference = move |i: &[Vec<f64>]| {
+        let weights: Vec<f64> = i[1].iter().map(few).collect();
+        reference(size.shape(), false, &i[0], &weights, &i[2])
+    };
+    let case = Case::new("conv3x3", size, inputs(size), reference).called("half weights");
     [Variant::Winograd, Variant::WinogradTiled].into_iter().fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
-            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Half, weights, bias)?;
+            let (weights, bias) = (widen(&inputs[1].values), &inputs[2].values);
+            let weights: Vec<f32> = weights.iter().map(|w| few(w) as f32).collect();
+            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Half, &weights, bias)?;
+            assert!(filter.palette, "few values make a palette");
             Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
         };
         let needs = move |gpu: &Gpu| gpu.has_half() && variant.supports(gpu, size.c_in, size.c_out);
