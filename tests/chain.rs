@@ -22,6 +22,7 @@ fn noise(width: usize, height: usize, seed: u64) -> Picture {
 fn compare(
     network: Network,
     weights: &Weights,
+    tuning: &Tuning,
     mut settings: Settings,
     width: usize,
     height: usize,
@@ -30,7 +31,7 @@ fn compare(
     let gpu = Gpu::new(None).expect("an adapter");
     let (content, style) = (noise(width, height, 1), noise(height + 3, width + 2, 2));
     let start = noise(width, height, 3);
-    let vgg = Vgg::new(&gpu, network.clone(), weights, &Tuning::default()).unwrap();
+    let vgg = Vgg::new(&gpu, network.clone(), weights, tuning).unwrap();
     let builder = Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0).start(&start);
     // One iteration, so that the gradient is the one of the start.
     settings.iterations = 1;
@@ -91,8 +92,11 @@ fn vgg19_at_two_sizes() {
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     // Odd sides at every pooling, and the smallest height there is.
     for (width, height) in [(31, 23), (37, 16)] {
-        compare(network.clone(), &weights, settings.clone(), width, height, 6);
+        compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 6);
     }
+    // What a GPU might choose.
+    let tuning = "conv3x3=winograd_tiled".parse().unwrap();
+    compare(network, &weights, &tuning, settings, 31, 23, 6);
 }
 
 /// Each coordinate, through layers that are looked at before the ReLU, behind it, and on both sides.
@@ -115,6 +119,6 @@ fn a_tiny_network_by_each_coordinate() {
     });
     let weights = Weights::new(layers.collect(), [0.4, 0.5, 0.6], [0.3, 0.2, 0.25]).unwrap();
     for (width, height) in [(5, 4), (13, 11)] {
-        compare(network.clone(), &weights, settings.clone(), width, height, 0);
+        compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 0);
     }
 }
