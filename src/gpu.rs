@@ -194,7 +194,7 @@ impl Gpu {
         self.kernels.lock().expect("no panic holds this lock").len()
     }
 
-    /// A storage buffer of `bytes`, all zero.
+    /// A storage buffer of `bytes`, all zero; parts of it may also be bound as uniform blocks.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the device has no room for it.
@@ -214,7 +214,10 @@ impl Gpu {
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes.next_multiple_of(16).max(16),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         match pollster::block_on(scope.pop()) {

@@ -114,6 +114,8 @@ fn texels(inner: &TypeInner) -> Option<Precision> {
 pub enum Access {
     /// The uniform block of parameters.
     Uniform,
+    /// An array in a uniform block: few values, which all invocations read alike.
+    Constants,
     /// Storage that is only read.
     Read,
     /// Storage that is written, and perhaps read.
@@ -215,7 +217,10 @@ impl Layout {
                 continue;
             }
             let access = match global.space {
-                AddressSpace::Uniform => Access::Uniform,
+                AddressSpace::Uniform => match module.types[global.ty].inner {
+                    TypeInner::Array { .. } => Access::Constants,
+                    _ => Access::Uniform,
+                },
                 AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
                 AddressSpace::Storage { .. } => Access::Read,
                 _ => match texels(&module.types[global.ty].inner) {
@@ -299,7 +304,7 @@ impl Kernel {
                         format: crate::memory::Texels::format(precision),
                         view_dimension: wgpu::TextureViewDimension::D2,
                     },
-                    Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+                    Access::Uniform | Access::Constants => buffer(wgpu::BufferBindingType::Uniform),
                     access => buffer(wgpu::BufferBindingType::Storage { read_only: access == Access::Read }),
                 },
                 count: None,

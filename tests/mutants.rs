@@ -14,6 +14,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "tiled_large", "conv3x3_tiled", "more_both += outer", "more_both -= outer"),
     ("conv3x3", "first", "conv3x3_first", "sum[1] + z[3] * a", "sum[1] - z[3] * a"),
     ("conv3x3", "winograd", "winograd_output", "let s = m[3] - m[4]", "let s = m[3] + m[4]"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "far2 += f * w2", "far2 -= f * w2"),
     // A missing tap, frequency or channel.
     ("conv3x3", "naive", "conv3x3", "tap < 9u", "tap < 8u"),
     ("conv3x3", "tiled", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
@@ -28,6 +29,8 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "o < params.c_out; o += STEP",
         "o + STEP < params.c_out; o += STEP",
     ),
+    ("conv3x3", "uniform", "conv3x3_uniform", "o < 32u; o++", "o < 31u; o++"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "if params.begins == 0u { d += sums[at]; }", ""),
     // Weights that are transposed, taps that are not mirrored.
     (
         "conv3x3",
@@ -71,6 +74,14 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("conv3x3", "winograd", "winograd_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
     ("conv3x3", "winograd", "winograd_output", "p.x - r", "p.x - (3u - r)"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "8u - 3u * r - t", "3u * r + t"),
+    (
+        "conv3x3",
+        "uniform",
+        "conv3x3_uniform",
+        "(tap * 8u + quad) * 32u + o",
+        "(tap * 8u + quad) * 32u + o / 2u",
+    ),
     // A filter at the wrong point, the byte of another weight.
     ("conv3x3", "winograd", "winograd_weights", "let q = A * w[1]", "let q = B * w[1]"),
     ("conv3x3", "winograd", "winograd_weights", "(b >> skipped) |", "(a >> skipped) |"),
@@ -98,12 +109,15 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "params.top, 0u) - 1u;\n        for (var r = 0u; r < 6u",
         "params.top, 0u);\n        for (var r = 0u; r < 6u",
     ),
+    ("conv3x3", "uniform", "conv3x3_uniform", "column < params.w;", "column <= params.w;"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "params.top + r - 1u", "r - 1u"),
     // A mask that lets all through.
     ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "tiled", "conv3x3_tiled", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "few", "conv3x3_few", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "first", "conv3x3_first", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "winograd", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     // A gate of the wrong neighbour, a window's gradient in the wrong pixel, a closed window that is open.
     ("conv3x3", "winograd", "winograd_input", "row_of_gates(t - vec2u(1u, 0u), c)", "row_of_gates(t, c)"),
     ("conv3x3", "winograd", "winograd_input", "array(q[0], q[1], q[1]", "array(q[0], q[0], q[1]"),
@@ -154,6 +168,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
+    ("conv3x3", "uniform", "conv3x3_uniform", "if ACCUMULATE { d += f32(dx[at]); }", ""),
     ("conv3x3", "few", "conv3x3_few", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "first", "conv3x3_first", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),

@@ -248,7 +248,14 @@ fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wg
     for (_, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
         match global.space {
             naga::AddressSpace::Storage { .. } => storage += 1,
-            naga::AddressSpace::Uniform => uniforms += 1,
+            naga::AddressSpace::Uniform => {
+                uniforms += 1;
+                let bytes = u64::from(module.types[global.ty].inner.size(module.to_ctx()));
+                assert!(
+                    bytes <= limits.max_uniform_buffer_binding_size.into(),
+                    "{name}: {bytes} uniform bytes"
+                );
+            }
             naga::AddressSpace::Handle => textures += 1,
             naga::AddressSpace::WorkGroup => workgroup += module.types[global.ty].inner.size(module.to_ctx()),
             _ => {}
@@ -262,7 +269,7 @@ fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wg
     assert!(workgroup <= limits.max_compute_workgroup_storage_size, "{name}: {workgroup} bytes shared");
     assert!(storage <= limits.max_storage_buffers_per_shader_stage, "{name}: {storage} storage buffers");
     assert!(textures <= limits.max_storage_textures_per_shader_stage, "{name}: {textures} textures");
-    assert!(uniforms <= 1, "{name}: {uniforms} uniform blocks");
+    assert!(uniforms <= limits.max_uniform_buffers_per_shader_stage, "{name}: {uniforms} uniform blocks");
 }
 
 /// Name and declaration, without its number, of what a kernel binds; aliases are what they stand for as long as nothing

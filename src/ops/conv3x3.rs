@@ -1,6 +1,7 @@
 //! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
 
 mod cases;
+mod uniform;
 
 use std::ops::Range;
 
@@ -25,6 +26,8 @@ pub enum Variant {
     TiledLarge,
     /// One pixel per invocation, three input channels, for GPUs: conv1_1.
     Few,
+    /// Barrier-free with weights in uniform blocks, for processors whose subgroups the next two cannot use.
+    Uniform,
     /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
     First,
     /// Winograd F(4x4, 3x3), for software drivers.
@@ -56,12 +59,13 @@ impl After {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Naive,
         Self::Tiled,
         Self::TiledSmall,
         Self::TiledLarge,
         Self::Few,
+        Self::Uniform,
         Self::First,
         Self::Winograd,
         Self::WinogradTiled,
@@ -75,6 +79,7 @@ impl Variant {
             Self::TiledSmall => "tiled_small",
             Self::TiledLarge => "tiled_large",
             Self::Few => "few",
+            Self::Uniform => "uniform",
             Self::First => "first",
             Self::Winograd => "winograd",
             Self::WinogradTiled => "winograd_tiled",
@@ -97,6 +102,8 @@ impl Variant {
                 let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
                 blocks && gpu.has_subgroups_of(8) && texels
             }
+            // SwiftShader's compiler takes minutes over so long a kernel.
+            Self::Uniform => blocks && gpu.info().driver != "SwiftShader driver",
             Self::WinogradTiled => blocks,
         }
     }
@@ -143,6 +150,9 @@ impl Filter {
                 Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
             }
             Variant::Few => Memory::Buffer(gpu.upload(&label_weights, &one_row_each(weights, bias))?),
+            Variant::Uniform => {
+                Memory::Buffer(gpu.upload(&label_weights, &uniform::pack(weights, c_in, c_out))?)
+            }
             Variant::First => Memory::Texels(gpu.upload_texels(
                 &label_weights,
                 &one_row_each(weights, bias),
@@ -248,6 +258,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     match filter.variant {
         Variant::First => first::record(tape, &conv),
         Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
+        Variant::Uniform => uniform::record(tape, &conv),
         _ => direct(tape, &conv),
     }
     y
@@ -284,7 +295,7 @@ fn direct(tape: &mut Tape, conv: &Conv) {
                 kernel!("conv3x3_few", "backward"),
                 [[pixels, c_out.div_ceil(16), 1], [pixels, 1, 1]],
             ),
-            Variant::First | Variant::Winograd | Variant::WinogradTiled => {
+            Variant::First | Variant::Uniform | Variant::Winograd | Variant::WinogradTiled => {
                 unreachable!("they have pages of their own")
             }
         };

@@ -1,0 +1,85 @@
+//! The convolution with weights in uniform blocks: one dispatch for each 32 channels in and 32 out.
+
+use super::{After, Conv, halo};
+use crate::kernel;
+use crate::kernel::Value;
+use crate::tape::{Tape, View};
+
+/// Channels of a block on both sides.
+pub(super) const BLOCK: usize = 32;
+/// Weights of a block.
+const WEIGHTS: usize = 9 * BLOCK * BLOCK;
+
+/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: block of outputs, block of inputs, tap, four inputs,
+/// output, input.
+pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(weights.len());
+    for block in 0..c_out / BLOCK * (c_in / BLOCK) {
+        let (o, i) = (block / (c_in / BLOCK) * BLOCK, block % (c_in / BLOCK) * BLOCK);
+        for tap in 0..9 {
+            for quad in 0..BLOCK / 4 {
+                for o in o..o + BLOCK {
+                    let i = i + 4 * quad;
+                    packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// Records both directions, band by band.
+pub(super) fn record(tape: &mut Tape, conv: &Conv) {
+    let Conv { x, y, filter, .. } = conv;
+    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
+    let relu = conv.after == After::Relu;
+    for rows in tape.bands(&[y.shape, x.shape]) {
+        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
+        let sums = |c: usize| c * rows.len() * width;
+        let [forward_sums, backward_sums] =
+            [("sums", c_out), ("dsums", c_in)].map(|(name, c)| tape.scratch(name, sums(c)));
+        let grid = [rows.len() * width.div_ceil(8), 2, 1];
+        // `turn` counts the dispatches that add to the same sums.
+        let params =
+            |i: usize, o: usize, top: usize, seen: usize, turn: usize, of: usize| -> [(_, Value); 10] {
+                [
+                    ("w", width.into()),
+                    ("h", rows.len().into()),
+                    ("h_in", seen.into()),
+                    ("top", (rows.start - top).into()),
+                    ("c_in", c_in.into()),
+                    ("c_out", c_out.into()),
+                    ("i", (i * BLOCK).into()),
+                    ("o", (o * BLOCK).into()),
+                    ("begins", usize::from(turn == 0).into()),
+                    ("ends", usize::from(turn + 1 == of).into()),
+                ]
+            };
+        let (ins, outs) = (c_in / BLOCK, c_out / BLOCK);
+        let weights = |i: usize, o: usize| {
+            let start = (o * ins + i) * WEIGHTS;
+            View { tensor: conv.weights, range: Some(start..start + WEIGHTS) }
+        };
+        let kernel = |kernel: kernel::Source| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y);
+        for (o, i) in (0..outs).flat_map(|o| (0..ins).map(move |i| (o, i))) {
+            tape.forward(kernel(kernel!("conv3x3_uniform", "forward")))
+                .params(params(i, o, x_rows.start, x_rows.len(), i, ins))
+                .bind("weights", weights(i, o))
+                .bind("bias", conv.bias)
+                .bind("x", x.rows(x_rows.clone()))
+                .bind("y", y.rows(rows.clone()))
+                .bind("sums", forward_sums)
+                .grid(grid);
+        }
+        for (i, o) in (0..ins).flat_map(|i| (0..outs).map(move |o| (i, o))) {
+            tape.backward(kernel(kernel!("conv3x3_uniform", "backward")))
+                .params(params(i, o, y_rows.start, y_rows.len(), o, outs))
+                .bind("weights", weights(i, o))
+                .bind("kept", y.rows(y_rows.clone()))
+                .upstream_rows("dy", *y, y_rows.clone())
+                .bind("sums", backward_sums)
+                .grad_rows("dx", *x, rows.clone())
+                .grid(grid);
+        }
+    }
+}
