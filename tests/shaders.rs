@@ -251,10 +251,7 @@ fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wg
             naga::AddressSpace::Uniform => {
                 uniforms += 1;
                 let bytes = u64::from(module.types[global.ty].inner.size(module.to_ctx()));
-                assert!(
-                    bytes <= limits.max_uniform_buffer_binding_size.into(),
-                    "{name}: {bytes} uniform bytes"
-                );
+                assert!(bytes <= limits.max_uniform_buffer_binding_size, "{name}: {bytes} uniform bytes");
             }
             naga::AddressSpace::Handle => textures += 1,
             naga::AddressSpace::WorkGroup => workgroup += module.types[global.ty].inner.size(module.to_ctx()),
