@@ -1,16 +1,21 @@
 //! The tape: an op records its forward and its backward dispatches side by side.
 
+mod recorder;
+mod steps;
+
 use std::ops::Range;
 use std::rc::Rc;
 
 use crate::gpu::Gpu;
-use crate::kernel::{Source, Value};
+use crate::kernel::Source;
 use crate::memory::Texels;
 use crate::plan::Plan;
 use crate::precision::Precision;
 use crate::real::Real;
 pub use crate::shape::Shape;
 use crate::{Error, Result};
+pub use recorder::Recorder;
+pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
 
 /// A named array of 32-bit values on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,82 +62,6 @@ impl Var {
     pub(crate) fn shape_in(&self, real: Real) -> Shape {
         Shape { channels: real.len(self.shape.channels), ..self.shape }
     }
-}
-
-/// Where a tensor lives.
-pub(crate) enum Home {
-    /// In a buffer shared with tensors that are not alive at the same time.
-    Shared,
-    /// In a buffer of its own, which starts as zeros (unless guarded) and lasts as long as the plan.
-    Own,
-    /// In memory of the caller's.
-    Given(Memory),
-}
-
-/// A piece of device memory.
-#[derive(Clone)]
-pub(crate) enum Memory {
-    Buffer(wgpu::Buffer),
-    Texels(Texels),
-}
-
-impl Memory {
-    pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Self::Buffer(buffer) => buffer.size(),
-            Self::Texels(texels) => texels.bytes(),
-        }
-    }
-}
-
-pub(crate) struct Declared {
-    pub(crate) label: String,
-    pub(crate) len: usize,
-    pub(crate) precision: Precision,
-    pub(crate) home: Home,
-    /// Whether it is a texture, see [`Texels`].
-    pub(crate) texels: bool,
-}
-
-impl Declared {
-    /// A multiple of four, as bindings are.
-    pub(crate) fn bytes(&self) -> u64 {
-        (self.len as u64 * self.precision.bytes()).next_multiple_of(4).max(4)
-    }
-}
-
-/// One step as recorded.
-#[derive(Clone)]
-pub(crate) enum Step {
-    Dispatch(Dispatch),
-    /// The first `len` values of a view of a buffer go to a texture, whose value number `at` is the first of a row.
-    Copy {
-        from: View,
-        to: Tensor,
-        at: usize,
-        len: usize,
-    },
-}
-
-/// One dispatch as recorded.
-#[derive(Clone)]
-pub(crate) struct Dispatch {
-    pub(crate) label: String,
-    pub(crate) source: Source,
-    pub(crate) params: Vec<(&'static str, Value)>,
-    pub(crate) bound: Vec<(&'static str, View)>,
-    /// The gradient that is written, whose first writer must not accumulate.
-    pub(crate) grad: Option<Tensor>,
-    /// Invocations wanted in each dimension.
-    pub(crate) grid: [usize; 3],
-}
-
-/// The dispatches of one op.
-#[derive(Default)]
-pub(crate) struct Group {
-    pub(crate) label: String,
-    pub(crate) forward: Vec<Step>,
-    pub(crate) backward: Vec<Step>,
 }
 
 /// Records for the backward pass that some rows of a map are computed again, and tells where they will be.
@@ -459,95 +388,5 @@ impl<'g> Tape<'g> {
             Some(fault) => Err(fault),
             None => Plan::new(self, guarded),
         }
-    }
-}
-
-/// One dispatch while it is being recorded; [`Recorder::grid`] completes it.
-pub struct Recorder<'t, 'g> {
-    tape: &'t mut Tape<'g>,
-    phase: Phase,
-    dispatch: Dispatch,
-    /// Set when the dispatch would only serve a gradient nobody asked for.
-    skip: bool,
-}
-
-impl<'t, 'g> Recorder<'t, 'g> {
-    fn new(tape: &'t mut Tape<'g>, phase: Phase, source: Source) -> Self {
-        let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
-        let (params, bound) = Default::default();
-        let skip = phase == Phase::Backward && !tape.differentiate;
-        let dispatch = Dispatch { label, source, params, bound, grad: None, grid: [1; 3] };
-        Self { tape, phase, dispatch, skip }
-    }
-
-    /// Sets members of the uniform block.
-    pub fn params<const N: usize>(mut self, params: [(&'static str, Value); N]) -> Self {
-        self.dispatch.params.extend(params);
-        self
-    }
-
-    /// Binds the shader's `name`.
-    pub fn bind(mut self, name: &'static str, view: impl Into<View>) -> Self {
-        self.dispatch.bound.push((name, view.into()));
-        self
-    }
-
-    /// Binds the gradient of `var` for reading. Without one, the dispatch is not recorded.
-    pub fn upstream(self, name: &'static str, var: Var) -> Self {
-        let rows = 0..var.shape.height;
-        self.upstream_rows(name, var, rows)
-    }
-
-    /// As [`Self::upstream`], for some rows.
-    pub fn upstream_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
-        match var.grad {
-            Some(tensor) => self.bind(name, View { tensor, range: Some(var.shape.rows(rows)) }),
-            None => {
-                self.skip = true;
-                self
-            }
-        }
-    }
-
-    /// Binds the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for the
-    /// first of them, so that nothing needs to be cleared. Without a gradient, the dispatch is not recorded.
-    pub fn grad(self, name: &'static str, var: Var) -> Self {
-        let rows = 0..var.shape.height;
-        self.grad_rows(name, var, rows)
-    }
-
-    /// As [`Self::grad`], for some rows. The bands that one op writes must not overlap.
-    pub fn grad_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
-        self.dispatch.grad = var.grad;
-        self.upstream_rows(name, var, rows)
-    }
-
-    /// Completes the dispatch with the number of invocations in each dimension.
-    pub fn grid(self, invocations: [usize; 3]) {
-        let Self { tape, phase, mut dispatch, skip } = self;
-        if skip || tape.fault.is_some() {
-            return;
-        }
-        dispatch.grid = invocations;
-        if let Err(fault) = check(tape.gpu, &dispatch) {
-            tape.fault = Some(fault);
-            return;
-        }
-        tape.push(phase, Step::Dispatch(dispatch));
-    }
-}
-
-/// Holds a dispatch against its shader's declaration.
-fn check(gpu: &Gpu, dispatch: &Dispatch) -> Result<()> {
-    let layout = gpu.layout(&dispatch.source)?;
-    let wrong = |why: String| Err(Error::shader(dispatch.source.label(), why));
-    layout.uniform(&dispatch.params)?;
-    let declared = || layout.bindings.iter().filter(|b| b.access != crate::kernel::Access::Uniform);
-    if let Some(missing) = declared().find(|b| dispatch.bound.iter().all(|(name, _)| *name != b.name)) {
-        return wrong(format!("nothing is bound to `{}`", missing.name));
-    }
-    match dispatch.bound.iter().find(|(name, _)| declared().all(|b| b.name != *name)) {
-        Some((name, _)) => wrong(format!("there is no binding `{name}`")),
-        None => Ok(()),
     }
 }
