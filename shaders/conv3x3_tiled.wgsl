@@ -1,12 +1,17 @@
 // 3x3 convolution as an implicit matrix product for GPUs: a workgroup of 16 x 16 computes CHANNELS channels of PIXELS
 // pixels, an invocation 4 or 8 of each in registers. Weights and pixels of 8 channels at a time go through workgroup
-// memory; while they are multiplied, the next are on their way. Same bindings and meaning as `conv3x3`.
+// memory; while they are multiplied, the next are on their way.
+//
+// Four pixels are a window of 2 x 2, the same that 2x2 max pooling looks at: what follows the sum, bias, ReLU and pooling,
+// happens in registers. Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
 
 struct Params {
     w: u32,
-    h: u32,      // output rows of this band
-    h_in: u32,   // rows of the input that this band sees
-    top: u32,    // how many of them stand above the first output row
+    h: u32,          // output rows of this band
+    h_in: u32,       // rows of x or dy that this band sees
+    top: u32,        // how many of them stand above the first output row, or above the first pooled one
+    gate_rows: u32,  // rows of windows of gates that this band sees
+    gate_top: u32,   // how many of them stand above the first window
     c_in: u32,
     c_out: u32,
 }
@@ -16,6 +21,7 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
+const POOL: bool = false;  // only with RELU
 const ACCUMULATE: bool = false;
 
 const CHANNELS: u32 = 64u;  // 64 or 128
@@ -26,21 +32,23 @@ const LANES: u32 = 16u;
 // Rows of workgroup memory in vec4f. One more of weights, so that those that are written together, backward eight rows of
 // a column, lie in different banks.
 const FILTERS_ROW: u32 = CHANNELS / 4u + 1u;
-const PIXELS_ROW: u32 = PIXELS / 4u;
+const WINDOWS: u32 = PIXELS / 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;   // 3 x 3 x c_in x c_out
 @group(0) @binding(2) var<storage, read> bias: array<f32>;      // c_out
 @group(0) @binding(3) var<storage, read> x: array<X>;           // h_in x c_in x w
-@group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w
-@group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w, pooled h/2 x c_out x w/2
+@group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w, pooled h_in x c_out x w/2
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
+// gate_rows x c_out/4 x w/2, both rounded up: bit 4 k + p belongs to pixel p of the window, in reading order, of channel k
+@group(0) @binding(7) var<storage, read> gates: array<u32>;
+@group(0) @binding(8) var<storage, read_write> own_gates: array<u32>;  // those of this band
 
 var<workgroup> filters: array<vec4f, STEP * FILTERS_ROW>;  // STEP x CHANNELS
-var<workgroup> pixels: array<vec4f, STEP * PIXELS_ROW>;    // STEP x PIXELS
+var<workgroup> pixels: array<vec4f, STEP * WINDOWS>;    // STEP x PIXELS
 
-// What an invocation sums: four pixels (a row) of four channels (a matrix), and of four more of either or both.
+// What an invocation sums: a window (a column) of four channels (a matrix), and of four more of either or both.
 struct Sums {
     near: mat4x4f,
     more_pixels: mat4x4f,
@@ -52,20 +60,31 @@ struct Sums {
 fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
-// Four pixels as a tap sees them: where the map's first channel has each, and which of them are inside.
-struct Seen {
-    at: vec4u,
-    inside: vec4<bool>,
+// The row and column of window n, counted from the band's first.
+fn place(n: u32) -> vec2u {
+    let across = (params.w + 1u) / 2u;
+    return vec2u(n / across, n % across);
 }
 
-// What tap `tap` of output pixels p .. p+3 sees of a map of `channels`.
-fn see(p: u32, tap: u32, channels: u32) -> Seen {
-    let four = p + vec4u(0u, 1u, 2u, 3u);
-    // What stands above or left of the map has wrapped around.
-    let row = four / params.w + params.top + tap / 3u - 1u;
-    let column = four % params.w + tap % 3u - 1u;
-    let inside = (four < vec4u(params.h * params.w)) & (row < vec4u(params.h_in)) & (column < vec4u(params.w));
-    return Seen(row * channels * params.w + column, inside & vec4<bool>(tap < 9u));
+// The four pixels of a window, in reading order.
+const ROWS: vec4u = vec4u(0u, 0u, 1u, 1u);
+const COLUMNS: vec4u = vec4u(0u, 1u, 0u, 1u);
+
+// The pixels that tap `tap` of window n sees, counted from the band's first. What stands above or left of it has wrapped
+// around and is too large.
+struct Seen {
+    rows: vec4u,
+    columns: vec4u,
+}
+
+fn see(n: u32, tap: u32) -> Seen {
+    let corner = 2u * place(n) + vec2u(tap / 3u, tap % 3u) - 1u;
+    return Seen(corner.x + ROWS, corner.y + COLUMNS);
+}
+
+// Where the gates of a window of channel c are, and of the three that stand with it.
+fn gate(window: vec2u, c: u32) -> u32 {
+    return (window.x * ((params.c_out + 3u) / 4u) + c / 4u) * ((params.w + 1u) / 2u) + window.y;
 }
 
 fn outer(pixels: vec4f, channels: vec4f) -> mat4x4f {
@@ -77,35 +96,39 @@ fn multiply(start: Sums, local: vec3u) -> Sums {
     var sums = start;
     for (var k = 0u; k < STEP; k++) {
         let f = filters[k * FILTERS_ROW + local.y];
-        let p = pixels[k * PIXELS_ROW + local.x];
+        let p = pixels[k * WINDOWS + local.x];
         sums.near += outer(p, f);
-        if PIXELS > 64u { sums.more_pixels += outer(pixels[k * PIXELS_ROW + local.x + LANES], f); }
+        if PIXELS > 64u { sums.more_pixels += outer(pixels[k * WINDOWS + local.x + LANES], f); }
         if CHANNELS > 64u {
             let more = filters[k * FILTERS_ROW + local.y + LANES];
             sums.more_channels += outer(p, more);
-            if PIXELS > 64u { sums.more_both += outer(pixels[k * PIXELS_ROW + local.x + LANES], more); }
+            if PIXELS > 64u { sums.more_both += outer(pixels[k * WINDOWS + local.x + LANES], more); }
         }
     }
     return sums;
 }
 
-// An invocation stages four pixels of one channel, and four channels of one row of weights; with tiles of 64, half of
-// them do.
-fn pixels_forward(seen: Seen, first: u32, index: u32) -> vec4f {
-    let c = first + index / PIXELS_ROW;
-    var v = vec4f();
-    if c < min(params.c_in, first + STEP) {
-        let at = seen.at + c * params.w;
-        if seen.inside.x { v.x = f32(x[at.x]); }
-        if seen.inside.y { v.y = f32(x[at.y]); }
-        if seen.inside.z { v.z = f32(x[at.z]); }
-        if seen.inside.w { v.w = f32(x[at.w]); }
-    }
-    return v;
+// A value of x; zero outside the map.
+fn value(row: u32, column: u32, c: u32) -> f32 {
+    let r = row + params.top;
+    if r >= params.h_in || column >= params.w { return 0.0; }
+    return f32(x[(r * params.c_in + c) * params.w + column]);
+}
+
+// An invocation stages a window of one channel, and four channels of one row of weights; with tiles of 64, half of them do.
+fn pixels_forward(tap: u32, seen: Seen, first: u32, index: u32) -> vec4f {
+    let c = first + index / WINDOWS;
+    if tap >= 9u || c >= min(params.c_in, first + STEP) { return vec4f(); }
+    return vec4f(
+        value(seen.rows.x, seen.columns.x, c),
+        value(seen.rows.y, seen.columns.y, c),
+        value(seen.rows.z, seen.columns.z, c),
+        value(seen.rows.w, seen.columns.w, c),
+    );
 }
 
 fn keep_pixels(index: u32, v: vec4f) {
-    if index < STEP * PIXELS_ROW { pixels[index] = v; }
+    if index < STEP * WINDOWS { pixels[index] = v; }
 }
 
 fn filters_forward(tap: u32, first: u32, channel: u32, index: u32) -> vec4f {
@@ -127,25 +150,44 @@ fn keep_filters_forward(index: u32, f: vec4f) {
     if k < STEP { filters[k * FILTERS_ROW + index % (CHANNELS / 4u)] = f; }
 }
 
-fn put_y(p: u32, c: u32, v: f32) {
-    if c >= params.c_out || p >= params.h * params.w { return; }
-    var d = v + bias[c];
-    if RELU { d = max(d, 0.0); }
-    y[(p / params.w * params.c_out + c) * params.w + p % params.w] = to_y(d);
+// Which of the four values of a window is the first of its largest, as a bit; 0 if none is positive.
+fn first_maximum(v: vec4f) -> u32 {
+    var bit = 8u;
+    if v.z >= v.w { bit = 4u; }
+    if v.y >= max(v.z, v.w) { bit = 2u; }
+    if v.x >= max(v.y, max(v.z, v.w)) { bit = 1u; }
+    return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
 }
 
-fn put_row_forward(p: u32, c: u32, v: vec4f) {
-    put_y(p, c, v.x);
-    put_y(p + 1u, c, v.y);
-    put_y(p + 2u, c, v.z);
-    put_y(p + 3u, c, v.w);
+// Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row or column is
+// dropped.
+fn put_channel(p: vec2u, c: u32, sum: vec4f) -> u32 {
+    if c >= params.c_out { return 0u; }
+    var v = sum + bias[c];
+    if RELU { v = max(v, vec4f()); }
+    let right = p.y + 1u < params.w;
+    let below = p.x + 1u < params.h;
+    if POOL {
+        if !(right && below) { return 0u; }
+        y[(p.x / 2u * params.c_out + c) * (params.w / 2u) + p.y / 2u] = to_y(max(max(v.x, v.y), max(v.z, v.w)));
+        return first_maximum(v);
+    }
+    let i = (p.x * params.c_out + c) * params.w + p.y;
+    let j = i + params.c_out * params.w;
+    y[i] = to_y(v.x);
+    if right { y[i + 1u] = to_y(v.y); }
+    if below { y[j] = to_y(v.z); }
+    if right && below { y[j + 1u] = to_y(v.w); }
+    return dot(vec4u(v > vec4f()), vec4u(1u, 2u, 4u, 8u));
 }
 
-fn put_forward(p: u32, c: u32, sum: mat4x4f) {
-    put_row_forward(p, c, sum[0]);
-    put_row_forward(p, c + 1u, sum[1]);
-    put_row_forward(p, c + 2u, sum[2]);
-    put_row_forward(p, c + 3u, sum[3]);
+fn put_forward(n: u32, c: u32, sum: mat4x4f) {
+    let window = place(n);
+    let p = 2u * window;
+    if p.x >= params.h || c >= params.c_out { return; }
+    let open = put_channel(p, c, sum[0]) | (put_channel(p, c + 1u, sum[1]) << 4u) | (put_channel(p, c + 2u, sum[2]) << 8u)
+        | (put_channel(p, c + 3u, sum[3]) << 12u);
+    if RELU { own_gates[gate(window, c)] = open; }
 }
 
 @compute @workgroup_size(LANES, LANES)
@@ -154,13 +196,13 @@ fn forward(
     @builtin(local_invocation_id) local: vec3u,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let staged = block.x * PIXELS + index % PIXELS_ROW * 4u;
+    let staged = block.x * WINDOWS + index % WINDOWS;
     let channel = block.y * CHANNELS;
     var sums = Sums();
     var tap = 0u;
     var i = 0u;
-    var seen = see(staged, tap, params.c_in);
-    var next_pixels = pixels_forward(seen, i, index);
+    var seen = see(staged, tap);
+    var next_pixels = pixels_forward(tap, seen, i, index);
     var next_filters = filters_forward(tap, i, channel, index);
     while tap < 9u {
         workgroupBarrier();
@@ -171,36 +213,44 @@ fn forward(
         if i >= params.c_in {
             i = 0u;
             tap++;
-            seen = see(staged, tap, params.c_in);
+            seen = see(staged, tap);
         }
-        next_pixels = pixels_forward(seen, i, index);
+        next_pixels = pixels_forward(tap, seen, i, index);
         next_filters = filters_forward(tap, i, channel, index);
         sums = multiply(sums, local);
     }
-    let p = block.x * PIXELS + 4u * local.x;
+    let n = block.x * WINDOWS + local.x;
     let c = channel + 4u * local.y;
-    put_forward(p, c, sums.near);
-    if PIXELS > 64u { put_forward(p + 4u * LANES, c, sums.more_pixels); }
-    if CHANNELS > 64u { put_forward(p, c + 4u * LANES, sums.more_channels); }
-    if PIXELS > 64u && CHANNELS > 64u { put_forward(p + 4u * LANES, c + 4u * LANES, sums.more_both); }
+    put_forward(n, c, sums.near);
+    if PIXELS > 64u { put_forward(n + LANES, c, sums.more_pixels); }
+    if CHANNELS > 64u { put_forward(n, c + 4u * LANES, sums.more_channels); }
+    if PIXELS > 64u && CHANNELS > 64u { put_forward(n + LANES, c + 4u * LANES, sums.more_both); }
 }
 
-fn gradient(i: u32) -> f32 {
-    if RELU && !(f32(kept[i]) > 0.0) { return 0.0; }
-    return f32(dy[i]);
-}
-
-fn pixels_backward(seen: Seen, first: u32, index: u32) -> vec4f {
-    let c = first + index / PIXELS_ROW;
-    var v = vec4f();
-    if c < min(params.c_out, first + STEP) {
-        let at = seen.at + c * params.w;
-        if seen.inside.x { v.x = gradient(at.x); }
-        if seen.inside.y { v.y = gradient(at.y); }
-        if seen.inside.z { v.z = gradient(at.z); }
-        if seen.inside.w { v.w = gradient(at.w); }
+// A value of the gradient, before pooling and ReLU; zero where they let nothing through and outside the map.
+fn gradient(row: u32, column: u32, c: u32) -> f32 {
+    if RELU {
+        // A pixel outside the map is in a window outside, or closed.
+        let window = vec2u(row + 2u * params.gate_top, column) / 2u;
+        if window.x >= params.gate_rows || window.y >= (params.w + 1u) / 2u { return 0.0; }
+        let bit = 4u * (c % 4u) + 2u * (row % 2u) + column % 2u;
+        if ((gates[gate(window, c)] >> bit) & 1u) == 0u { return 0.0; }
     }
-    return v;
+    if POOL { return f32(dy[((row + 2u * params.top) / 2u * params.c_out + c) * (params.w / 2u) + column / 2u]); }
+    let r = row + params.top;
+    if r >= params.h_in || column >= params.w { return 0.0; }
+    return f32(dy[(r * params.c_out + c) * params.w + column]);
+}
+
+fn pixels_backward(tap: u32, seen: Seen, first: u32, index: u32) -> vec4f {
+    let c = first + index / WINDOWS;
+    if tap >= 9u || c >= min(params.c_out, first + STEP) { return vec4f(); }
+    return vec4f(
+        gradient(seen.rows.x, seen.columns.x, c),
+        gradient(seen.rows.y, seen.columns.y, c),
+        gradient(seen.rows.z, seen.columns.z, c),
+        gradient(seen.rows.w, seen.columns.w, c),
+    );
 }
 
 // Neighbours in memory are neighbours in the sum here, so that the invocations are dealt out the other way round.
@@ -222,26 +272,31 @@ fn keep_filters_backward(index: u32, f: vec4f) {
     if index < STEP * CHANNELS / 4u { filters[index % STEP * FILTERS_ROW + index / STEP] = f; }
 }
 
-fn put_dx(p: u32, c: u32, v: f32) {
-    if c >= params.c_in || p >= params.h * params.w { return; }
-    let i = (p / params.w * params.c_in + c) * params.w + p % params.w;
+fn put_dx(i: u32, v: f32) {
     var d = v;
     if ACCUMULATE { d += f32(dx[i]); }
     dx[i] = to_x(d);
 }
 
-fn put_row_backward(p: u32, c: u32, v: vec4f) {
-    put_dx(p, c, v.x);
-    put_dx(p + 1u, c, v.y);
-    put_dx(p + 2u, c, v.z);
-    put_dx(p + 3u, c, v.w);
+fn put_dx_channel(p: vec2u, c: u32, v: vec4f) {
+    if c >= params.c_in { return; }
+    let right = p.y + 1u < params.w;
+    let below = p.x + 1u < params.h;
+    let i = (p.x * params.c_in + c) * params.w + p.y;
+    let j = i + params.c_in * params.w;
+    put_dx(i, v.x);
+    if right { put_dx(i + 1u, v.y); }
+    if below { put_dx(j, v.z); }
+    if right && below { put_dx(j + 1u, v.w); }
 }
 
-fn put_backward(p: u32, c: u32, sum: mat4x4f) {
-    put_row_backward(p, c, sum[0]);
-    put_row_backward(p, c + 1u, sum[1]);
-    put_row_backward(p, c + 2u, sum[2]);
-    put_row_backward(p, c + 3u, sum[3]);
+fn put_backward(n: u32, c: u32, sum: mat4x4f) {
+    let p = 2u * place(n);
+    if p.x >= params.h { return; }
+    put_dx_channel(p, c, sum[0]);
+    put_dx_channel(p, c + 1u, sum[1]);
+    put_dx_channel(p, c + 2u, sum[2]);
+    put_dx_channel(p, c + 3u, sum[3]);
 }
 
 @compute @workgroup_size(LANES, LANES)
@@ -250,13 +305,13 @@ fn backward(
     @builtin(local_invocation_id) local: vec3u,
     @builtin(local_invocation_index) index: u32,
 ) {
-    let staged = block.x * PIXELS + index % PIXELS_ROW * 4u;
+    let staged = block.x * WINDOWS + index % WINDOWS;
     let channel = block.y * CHANNELS;
     var sums = Sums();
     var tap = 0u;
     var o = 0u;
-    var seen = see(staged, tap, params.c_out);
-    var next_pixels = pixels_backward(seen, o, index);
+    var seen = see(staged, tap);
+    var next_pixels = pixels_backward(tap, seen, o, index);
     var next_filters = filters_backward(tap, o, channel, index);
     while tap < 9u {
         workgroupBarrier();
@@ -267,16 +322,16 @@ fn backward(
         if o >= params.c_out {
             o = 0u;
             tap++;
-            seen = see(staged, tap, params.c_out);
+            seen = see(staged, tap);
         }
-        next_pixels = pixels_backward(seen, o, index);
+        next_pixels = pixels_backward(tap, seen, o, index);
         next_filters = filters_backward(tap, o, channel, index);
         sums = multiply(sums, local);
     }
-    let p = block.x * PIXELS + 4u * local.x;
+    let n = block.x * WINDOWS + local.x;
     let c = channel + 4u * local.y;
-    put_backward(p, c, sums.near);
-    if PIXELS > 64u { put_backward(p + 4u * LANES, c, sums.more_pixels); }
-    if CHANNELS > 64u { put_backward(p, c + 4u * LANES, sums.more_channels); }
-    if PIXELS > 64u && CHANNELS > 64u { put_backward(p + 4u * LANES, c + 4u * LANES, sums.more_both); }
+    put_backward(n, c, sums.near);
+    if PIXELS > 64u { put_backward(n + LANES, c, sums.more_pixels); }
+    if CHANNELS > 64u { put_backward(n, c + 4u * LANES, sums.more_channels); }
+    if PIXELS > 64u && CHANNELS > 64u { put_backward(n + LANES, c + 4u * LANES, sums.more_both); }
 }

@@ -9,7 +9,7 @@ use impasto::testing::{Candidate, Truth, cases};
 const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // Each variant of the convolution: a sign.
     ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[i]);", "return -f32(dy[i]);"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[(r *", "return -f32(dy[(r *"),
     ("conv3x3", "few", "conv3x3_few", "return f32(dy[i]);", "return -f32(dy[i]);"),
     ("conv3x3", "tiled_large", "conv3x3_tiled", "more_both += outer", "more_both -= outer"),
     ("conv3x3", "first", "conv3x3_first", "sum[1] + z[3] * a", "sum[1] - z[3] * a"),
@@ -88,15 +88,21 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     // A halo that is off by one, in bands and at the edge.
     ("conv3x3", "naive", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),
     ("conv3x3", "naive", "conv3x3", "row + params.top", "row"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "(column < vec4u(params.w))", "(column <= vec4u(params.w))"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "params.w + params.top", "params.w"),
     (
         "conv3x3",
-        "tiled_small",
+        "tiled",
         "conv3x3_tiled",
-        "index < STEP * PIXELS_ROW",
-        "index + 1u < STEP * PIXELS_ROW",
+        "column >= params.w { return 0.0; }\n    return f32(x",
+        "column > params.w { return 0.0; }\n    return f32(x",
     ),
+    (
+        "conv3x3",
+        "tiled",
+        "conv3x3_tiled",
+        "let r = row + params.top;\n    if r >= params.h_in || column >= params.w { return 0.0; }\n    return f32(x",
+        "let r = row;\n    if r >= params.h_in || column >= params.w { return 0.0; }\n    return f32(x",
+    ),
+    ("conv3x3", "tiled_small", "conv3x3_tiled", "index < STEP * WINDOWS", "index + 1u < STEP * WINDOWS"),
     ("conv3x3", "few", "conv3x3_few", "k < params.w)", "k <= params.w)"),
     ("conv3x3", "few", "conv3x3_few", "row + params.top + tap", "row + tap"),
     ("conv3x3", "first", "conv3x3_first", "column < params.w;", "column <= params.w;"),
@@ -113,7 +119,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "uniform", "conv3x3_uniform", "params.top + r - 1u", "r - 1u"),
     // A mask that lets all through.
     ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
-    ("conv3x3", "tiled", "conv3x3_tiled", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "vec4u(v > vec4f())", "vec4u(v >= vec4f())"),
     ("conv3x3", "few", "conv3x3_few", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "first", "conv3x3_first", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "winograd", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
@@ -123,6 +129,18 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "winograd", "winograd_input", "array(q[0], q[1], q[1]", "array(q[0], q[0], q[1]"),
     ("conv3x3", "winograd", "winograd_output", "(bits & 12u) << 2u", "(bits & 12u) << 1u"),
     ("conv3x3", "winograd", "winograd_output", "max(v.z, v.w)) > 0.0", "max(v.z, v.w)) > -0.1"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "row + 2u * params.gate_top", "row"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "(row + 2u * params.top) / 2u", "row / 2u"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "2u * (row % 2u) + column % 2u", "2u * (column % 2u) + row % 2u"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "c + 2u, sum[2]) << 8u", "c + 2u, sum[2]) << 4u"),
+    ("conv3x3", "tiled_large", "conv3x3_tiled", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    (
+        "conv3x3",
+        "tiled_small",
+        "conv3x3_tiled",
+        "let below = p.x + 1u < params.h;\n    if POOL",
+        "let below = true;\n    if POOL",
+    ),
     ("relu", "plain", "relu", "f32(x[i]) > 0.0", "f32(x[i]) > -0.5"),
     // A transform at the wrong point, a lane too few.
     ("conv3x3", "winograd", "winograd_output", "A * A * A * q", "A * A * B * q"),

@@ -1,17 +1,20 @@
 //! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
 
 mod cases;
+mod gates;
+mod tiled;
 mod uniform;
 
 use std::ops::Range;
 
 use super::{first, winograd};
 use crate::gpu::Gpu;
-use crate::kernel::Source;
+use crate::kernel::{Source, Value};
 use crate::precision::Precision;
-use crate::tape::{Memory, Recorder, Shape, Tape, Tensor, Var};
+use crate::tape::{Memory, Shape, Tape, Tensor, Var};
 use crate::{Result, kernel};
 pub(crate) use cases::{TABLE, reference};
+pub(crate) use gates::{Band, Gates};
 
 /// How the convolution is computed; what is computed is always the same. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +91,10 @@ impl Variant {
 
     /// Whether it can do the pooling that follows, and spare its memory.
     pub fn pools(self) -> bool {
-        matches!(self, Self::Winograd | Self::WinogradTiled)
+        matches!(
+            self,
+            Self::Tiled | Self::TiledSmall | Self::TiledLarge | Self::Winograd | Self::WinogradTiled
+        )
     }
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
@@ -105,15 +111,6 @@ impl Variant {
             // SwiftShader's compiler takes minutes over so long a kernel.
             Self::Uniform => blocks && gpu.info().driver != "SwiftShader driver",
             Self::WinogradTiled => blocks,
-        }
-    }
-
-    /// Channels and pixels of a workgroup of `conv3x3_tiled`.
-    fn tile(self) -> [usize; 2] {
-        match self {
-            Self::TiledSmall => [64, 64],
-            Self::TiledLarge => [128, 128],
-            _ => [64, 128],
         }
     }
 }
@@ -218,31 +215,6 @@ pub(crate) struct Conv<'a> {
     pub(crate) after: After,
 }
 
-impl Conv<'_> {
-    /// What the kernels of one dispatch get in both directions, to compute `rows` of what they see some more of.
-    fn begin<'t, 'g>(
-        &self,
-        recorder: Recorder<'t, 'g>,
-        rows: &Range<usize>,
-        seen: &Range<usize>,
-    ) -> Recorder<'t, 'g> {
-        let recorder = recorder
-            .params([
-                ("w", self.x.shape.width.into()),
-                ("h", rows.len().into()),
-                ("h_in", seen.len().into()),
-                ("top", (rows.start - seen.start).into()),
-                ("c_out", self.filter.c_out.into()),
-            ])
-            .bind("weights", self.weights);
-        // The kernel of three channels knows how many those are.
-        match self.filter.variant {
-            Variant::Few => recorder,
-            _ => recorder.params([("c_in", self.filter.c_in.into())]),
-        }
-    }
-}
-
 /// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is what comes out `after` that.
 ///
 /// With `dz = dy` where ReLU and pooling let a value through and 0 elsewhere,
@@ -256,64 +228,48 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     let y = tape.feature_map("y", shape, x);
     let conv = Conv { x, y, filter, weights, bias, after };
     match filter.variant {
-        Variant::First => first::record(tape, &conv),
-        Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
+        Variant::Naive => naive(tape, &conv),
+        Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => tiled::record(tape, &conv),
         Variant::Uniform => uniform::record(tape, &conv),
-        _ => direct(tape, &conv),
+        Variant::First | Variant::Few => first::record(tape, &conv),
+        Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
     }
     y
 }
 
-/// The variants that are one dispatch in each direction.
-fn direct(tape: &mut Tape, conv: &Conv) {
+/// The specification: one dispatch in each direction.
+fn naive(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, filter, .. } = conv;
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     for rows in tape.bands(&[y.shape, x.shape]) {
-        let pixels = rows.len() * width;
-        let (forward, backward, grids) = match filter.variant {
-            Variant::Naive => (
-                kernel!("conv3x3", "forward"),
-                kernel!("conv3x3", "backward"),
-                [c_out, c_in].map(|c| [pixels, c, 1]),
-            ),
-            Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => {
-                let [channels, tile] = filter.variant.tile();
-                let sized = |kernel: Source| {
-                    let kernel = kernel.constant("CHANNELS", format!("{channels}u"));
-                    kernel.constant("PIXELS", format!("{tile}u"))
-                };
-                (
-                    sized(kernel!("conv3x3_tiled", "forward")),
-                    sized(kernel!("conv3x3_tiled", "backward")),
-                    // A workgroup has 16 x 16 invocations.
-                    [c_out, c_in].map(|c| [pixels.div_ceil(tile) * 16, c.div_ceil(channels) * 16, 1]),
-                )
-            }
-            // Forward computes 16 channels of a pixel, backward all three.
-            Variant::Few => (
-                kernel!("conv3x3_few", "forward"),
-                kernel!("conv3x3_few", "backward"),
-                [[pixels, c_out.div_ceil(16), 1], [pixels, 1, 1]],
-            ),
-            Variant::First | Variant::Uniform | Variant::Winograd | Variant::WinogradTiled => {
-                unreachable!("they have pages of their own")
-            }
-        };
         let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
-        let relu = conv.after == After::Relu;
-        let [forward, backward] =
-            [forward, backward].map(|kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y));
-        let recorder = conv.begin(tape.forward(forward), &rows, &x_rows);
-        // The kernel of three channels has its biases among the weights.
-        let recorder = match filter.variant {
-            Variant::Few => recorder,
-            _ => recorder.bind("bias", conv.bias),
+        let params = |seen: &Range<usize>| -> [(&'static str, Value); 6] {
+            [
+                ("w", width.into()),
+                ("h", rows.len().into()),
+                ("h_in", seen.len().into()),
+                ("top", (rows.start - seen.start).into()),
+                ("c_in", c_in.into()),
+                ("c_out", c_out.into()),
+            ]
         };
-        recorder.bind("x", x.rows(x_rows)).bind("y", y.rows(rows.clone())).grid(grids[0]);
-        conv.begin(tape.backward(backward), &rows, &y_rows)
+        let kernel = |kernel: Source| {
+            let relu = conv.after == After::Relu;
+            kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y)
+        };
+        tape.forward(kernel(kernel!("conv3x3", "forward")))
+            .params(params(&x_rows))
+            .bind("weights", conv.weights)
+            .bind("bias", conv.bias)
+            .bind("x", x.rows(x_rows))
+            .bind("y", y.rows(rows.clone()))
+            .grid([rows.len() * width, c_out, 1]);
+        tape.backward(kernel(kernel!("conv3x3", "backward")))
+            .params(params(&y_rows))
+            .bind("weights", conv.weights)
             .bind("kept", y.rows(y_rows.clone()))
             .upstream_rows("dy", *y, y_rows)
-            .grad_rows("dx", *x, rows)
-            .grid(grids[1]);
+            .grad_rows("dx", *x, rows.clone())
+            .grid([rows.len() * width, c_in, 1]);
     }
 }

@@ -1,18 +1,19 @@
-//! The first convolution, from three channels, without barriers: for software drivers.
+//! The first convolution, from three channels: a form for software drivers and one for GPUs.
 //!
 //! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
-//! is not kept: backward computes again, a few rows at a time, what it needs of it.
+//! is not kept: backward computes again, some rows at a time, what it needs of it.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::conv3x3::{After, Conv, halo};
+use super::conv3x3::{After, Conv, Variant, halo};
 use crate::kernel;
-use crate::kernel::Value;
+use crate::kernel::{Source, Value};
 use crate::tape::{Phase, Tape, Tensor, Var, View};
 
-/// Values of what is computed again at a time, unless few rows have more: 2 MiB, which stay in a cache.
-const PIECE: usize = 1 << 19;
+/// Values of what is computed again at a time, unless few rows have more: on a processor 2 MiB, which stay in its cache, on a
+/// GPU 64, which are work for all of it.
+const PIECES: [usize; 2] = [1 << 19, 1 << 24];
 
 /// What is the same in all dispatches.
 #[derive(Clone, Copy)]
@@ -21,12 +22,15 @@ struct First {
     y: Var,
     weights: Tensor,
     relu: bool,
+    /// Whether it is the form for GPUs.
+    few: bool,
 }
 
 /// Records both directions.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    let Conv { x, y, weights, after, .. } = *conv;
-    let first = First { x, y, weights, relu: after == After::Relu };
+    let Conv { x, y, weights, after, filter, .. } = *conv;
+    let few = filter.variant == Variant::Few;
+    let first = First { x, y, weights, relu: after == After::Relu, few };
     let bands = tape.bands(&[y.shape, x.shape]);
     for rows in &bands {
         first.forward(tape, Phase::Forward, rows, y.rows(rows.clone()));
@@ -44,7 +48,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         };
         tape.recompute(y, Rc::new(again));
     }
-    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], PIECE)) {
+    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], PIECES[usize::from(few)])) {
         first.backward(tape, &rows);
     }
 }
@@ -60,31 +64,47 @@ impl First {
         ]
     }
 
-    /// Some rows of the map, written to `to`. An invocation computes four pixels of a row.
+    fn kernel(&self, kernels: [Source; 2]) -> Source {
+        let [first, few] = kernels;
+        let kernel = if self.few { few } else { first };
+        kernel.constant("RELU", self.relu).storing("X", self.x).storing("Y", self.y)
+    }
+
+    /// Some rows of the map, written to `to`.
     fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View) {
-        let Self { x, y, weights, relu } = *self;
+        let Self { x, y, weights, few, .. } = *self;
         let seen = halo(rows, x.shape, x.precision);
-        let kernel = kernel!("conv3x3_first", "forward").constant("RELU", relu);
-        tape.record(phase, kernel.storing("X", x).storing("Y", y))
+        let kernels = [kernel!("conv3x3_first", "forward"), kernel!("conv3x3_few", "forward")];
+        tape.record(phase, self.kernel(kernels))
             .params(self.params(rows, &seen))
             .bind("weights", weights)
             .bind("x", x.rows(seen))
             .bind("y", to)
-            .grid([rows.len() * x.shape.width.div_ceil(4), 1, 1]);
+            .grid(match few {
+                // An invocation computes four pixels of a row.
+                false => [rows.len() * x.shape.width.div_ceil(4), 1, 1],
+                // 16 channels of a pixel.
+                true => [rows.len() * x.shape.width, y.shape.channels.div_ceil(16), 1],
+            });
     }
 
-    /// Some rows of the input's gradient. An invocation computes four pixels of each of four rows.
+    /// Some rows of the input's gradient.
     fn backward(&self, tape: &mut Tape, rows: &Range<usize>) {
-        let Self { x, y, weights, relu } = *self;
+        let Self { x, y, weights, few, .. } = *self;
         let seen = halo(rows, y.shape, y.precision);
         let kept = tape.backward_rows(y, seen.clone());
-        let kernel = kernel!("conv3x3_first", "backward").constant("RELU", relu);
-        tape.backward(kernel.storing("X", x).storing("Y", y))
+        let kernels = [kernel!("conv3x3_first", "backward"), kernel!("conv3x3_few", "backward")];
+        tape.backward(self.kernel(kernels))
             .params(self.params(rows, &seen))
             .bind("weights", weights)
             .bind("kept", kept)
             .upstream_rows("dy", y, seen)
             .grad_rows("dx", x, rows.clone())
-            .grid([rows.len().div_ceil(4) * x.shape.width.div_ceil(4), 1, 1]);
+            .grid(match few {
+                // An invocation computes four pixels of each of four rows.
+                false => [rows.len().div_ceil(4) * x.shape.width.div_ceil(4), 1, 1],
+                // A pixel.
+                true => [rows.len() * x.shape.width, 1, 1],
+            });
     }
 }

@@ -10,14 +10,13 @@
 //! keep them; large ones transform those of one layer after the other, in each pass.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
-use super::conv3x3::{After, Conv, Filter, Variant, halo};
+use super::conv3x3::{After, Band, Conv, Filter, Gates, Variant};
 use crate::kernel;
 use crate::kernel::{Source, Value};
 use crate::precision::Precision;
 use crate::real::Real;
-use crate::tape::{Phase, Shape, Tape, Tensor, View};
+use crate::tape::{Phase, Tape, Tensor};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
@@ -144,11 +143,8 @@ impl Product {
 
 /// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    let Shape { height, width, .. } = conv.x.shape;
-    // A word of gates per channel and tile has a bit per pixel: whether ReLU and pooling let its value through. It is all
-    // that backward needs to know of forward.
-    let tiles = Shape::new(conv.filter.c_out, height.div_ceil(4), width.div_ceil(4));
-    let gates = tape.scratch("gates", tiles.len());
+    // A word of gates is of one channel of a tile.
+    let gates = Gates::new(tape, conv, conv.filter.c_out, 4);
     let kept = tape.keeps_weights().then(|| transformed(tape, conv, Phase::Preparation));
     kept.into_iter().for_each(|weights| tape.keep(weights));
     let u = kept.unwrap_or_else(|| transformed(tape, conv, Phase::Forward));
@@ -156,34 +152,17 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         (None, Some(_)) => transformed(tape, conv, Phase::Backward),
         _ => u,
     };
-    for band in tape.bands(&[tiles, conv.x.shape, conv.y.shape]) {
-        record_band(tape, conv, [u, du], (gates, tiles), band);
+    for band in gates.bands(tape, conv) {
+        record_band(tape, conv, [u, du], &gates, &band);
     }
 }
 
 /// Records some rows of tiles.
-fn record_band(
-    tape: &mut Tape,
-    conv: &Conv,
-    [u, du]: [Tensor; 2],
-    (gates, tiles): (Tensor, Shape),
-    band: Range<usize>,
-) {
+fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates, band: &Band) {
     let Conv { x, y, filter, after, .. } = conv;
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
-    let x_rows = 4 * band.start..(4 * band.end).min(x.shape.height);
-    let y_rows = if pool { 2 * band.start..2 * band.end } else { x_rows.clone() };
-    let (x_seen, y_seen) = (halo(&x_rows, x.shape, x.precision), halo(&y_rows, y.shape, y.precision));
-    let gates_seen = halo(&band, tiles, Precision::Single);
-    let gates_of = |rows| View { tensor: gates, range: Some(tiles.rows(rows)) };
-    let written = {
-        // A last row of pixels alone makes no window; something must be bound all the same.
-        let end = y_rows.end.min(y.shape.height);
-        if y_rows.start < end { y_rows.start..end } else { y_seen.clone() }
-    };
-
-    let total = band.len() * width.div_ceil(4);
+    let total = band.blocks.len() * width.div_ceil(4);
     let stride = total.min(tiles_together(filter)).next_multiple_of(BLOCK);
     // All tiles go through the same workspace; texels are copied in whole rows.
     let values = |c: usize| (POINTS * c * stride).next_multiple_of(TEXEL_ROW);
@@ -208,15 +187,6 @@ fn record_band(
                 ("stride", stride.into()),
             ]
         };
-        // What reads a map and its gates with their surroundings.
-        let seen = |seen: &Range<usize>, top: usize| -> [(&'static str, Value); 4] {
-            [
-                ("h_in", seen.len().into()),
-                ("top", (top - seen.start).into()),
-                ("gate_rows", gates_seen.len().into()),
-                ("gate_top", (band.start - gates_seen.start).into()),
-            ]
-        };
         let inner: [(&'static str, Value); 3] =
             [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];
         // Channels are a multiple of those of a workgroup, which are not checked.
@@ -224,8 +194,8 @@ fn record_band(
 
         tape.forward(edges(kernel!("winograd_input", "forward")))
             .params(params(c_in))
-            .params(seen(&x_seen, x_rows.start))
-            .bind("x", x.rows(x_seen.clone()))
+            .params(band.forward())
+            .bind("x", x.rows(band.x_seen.clone()))
             .bind("v", v)
             .grid(edge(c_in));
         if let Some(texels) = texels {
@@ -243,11 +213,11 @@ fn record_band(
             edges(kernel!("winograd_output", "forward")).constant("RELU", relu).constant("POOL", pool),
         )
         .params(params(c_out))
-        .params([("h", x_rows.len().into())])
+        .params([("h", band.rows.len().into())])
         .bind("m", m)
         .bind("bias", conv.bias)
-        .bind("y", y.rows(written.clone()))
-        .bind("gates", gates_of(band.clone()))
+        .bind("y", y.rows(band.y.clone()))
+        .bind("gates", gates.of(band))
         .grid(edge(c_out));
 
         if x.grad.is_none() {
@@ -257,9 +227,9 @@ fn record_band(
             edges(kernel!("winograd_input", "backward")).constant("RELU", relu).constant("POOL", pool),
         )
         .params(params(c_out))
-        .params(seen(&y_seen, y_rows.start))
-        .upstream_rows("dy", *y, y_seen.clone())
-        .bind("gates", gates_of(gates_seen.clone()))
+        .params(band.backward())
+        .upstream_rows("dy", *y, band.y_seen.clone())
+        .bind("gates", gates.seen_by(band))
         .bind("v", dv)
         .grid(edge(c_out));
         if let Some(texels) = dtexels {
@@ -275,9 +245,9 @@ fn record_band(
             .grid(product.grid);
         tape.backward(edges(kernel!("winograd_output", "backward")))
             .params(params(c_in))
-            .params([("h", x_rows.len().into())])
+            .params([("h", band.rows.len().into())])
             .bind("m", dm)
-            .grad_rows("dx", *x, x_rows.clone())
+            .grad_rows("dx", *x, band.rows.clone())
             .grid(edge(c_in));
     }
 }
@@ -286,7 +256,8 @@ fn record_band(
 mod tests {
     use super::*;
     use crate::gpu::Gpu;
-    use crate::ops::conv3x3::{Filter, Variant, conv3x3};
+    use crate::ops::conv3x3::conv3x3;
+    use crate::tape::Shape;
 
     /// Weights that are kept and weights that are transformed in each pass are the same, and so is all that comes of them;
     /// in both precisions, and in more pieces than one.

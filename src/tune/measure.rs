@@ -142,8 +142,11 @@ impl Class {
         let Some(case) = table.and_then(|table| (table.at)(self.size).into_iter().next()) else {
             return Ok(self.default);
         };
-        // The specification is no competitor.
-        let competes = |name: &str| name != "naive" && super::exists(&self.name, name);
+        // The specification is no competitor, and what is made for processors none on a GPU, whose compiler might take long
+        // over it.
+        let competes = |name: &str| {
+            name != "naive" && (name != "uniform" || gpu.is_software()) && super::exists(&self.name, name)
+        };
         let mut candidates: Vec<_> =
             case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)).collect();
         // The default first, for the others are compared with it.

@@ -105,11 +105,12 @@ pub const TABLE: Table = Table {
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
         let alone = (small || size.height == 1).then_some(After::Nothing);
         // Pooling, of what has a window, where some variant has it built in.
-        let pools = size.height > 1 && size.width > 1 && size.c_in.is_multiple_of(32);
-        let pooled = pools.then_some(After::ReluPool);
+        let window = size.height > 1 && size.width > 1;
+        let blocks = window && size.c_in.is_multiple_of(32);
+        let pooled = (blocks || window && small).then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
-        let rounded = alone.filter(|_| pools).map(|_| half_weights(size));
+        let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
         afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
     },
 };

@@ -1,0 +1,96 @@
+//! What is kept of a map that went through ReLU and pooling, and the rows that belong together in a band.
+
+use std::ops::Range;
+
+use super::{After, Conv, halo};
+use crate::kernel::Value;
+use crate::precision::Precision;
+use crate::tape::{Shape, Tape, Tensor, View};
+
+/// One bit per value of a convolution's map: whether ReLU and pooling let it through. It is all that backward needs to know
+/// of forward. Pixels are gathered in blocks of `side x side`, whose bits share words.
+pub(crate) struct Gates {
+    words: Tensor,
+    shape: Shape,
+    side: usize,
+}
+
+/// A band of rows of blocks, and the rows of everything else that belong to it.
+pub(crate) struct Band {
+    /// Rows of blocks.
+    pub(crate) blocks: Range<usize>,
+    /// Rows of the map, which are as many as x has.
+    pub(crate) rows: Range<usize>,
+    /// Rows of x that these depend on.
+    pub(crate) x_seen: Range<usize>,
+    /// Rows of y that come of them. If a last row of pixels makes no window, others, since something must be bound.
+    pub(crate) y: Range<usize>,
+    /// Rows of y whose gradient the rows of dx depend on.
+    pub(crate) y_seen: Range<usize>,
+    /// Where those of y that belong to this band begin.
+    y_start: usize,
+    blocks_seen: Range<usize>,
+}
+
+impl Gates {
+    /// Declares the gates of a convolution: `words` for each block of `side x side` pixels, of all channels.
+    pub(crate) fn new(tape: &mut Tape, conv: &Conv, words: usize, side: usize) -> Self {
+        let Shape { height, width, .. } = conv.x.shape;
+        let shape = Shape::new(words, height.div_ceil(side), width.div_ceil(side));
+        Self { words: tape.scratch("gates", shape.len()), shape, side }
+    }
+
+    /// Rows of blocks that do not pass the device's limits, of all that is bound with them.
+    pub(crate) fn bands(&self, tape: &Tape, conv: &Conv) -> Vec<Band> {
+        let bands = tape.bands(&[self.shape, conv.x.shape, conv.y.shape]);
+        bands.into_iter().map(|blocks| self.band(conv, blocks)).collect()
+    }
+
+    fn band(&self, Conv { x, y, after, .. }: &Conv, blocks: Range<usize>) -> Band {
+        let pooled = if *after == After::ReluPool { 2 } else { 1 };
+        let rows = self.side * blocks.start..(self.side * blocks.end).min(x.shape.height);
+        let y_start = rows.start / pooled;
+        let y_end = (self.side * blocks.end / pooled).min(y.shape.height);
+        let y_seen = halo(&(y_start..self.side * blocks.end / pooled), y.shape, y.precision);
+        Band {
+            x_seen: halo(&rows, x.shape, x.precision),
+            y: if y_start < y_end { y_start..y_end } else { y_seen.clone() },
+            blocks_seen: halo(&blocks, self.shape, Precision::Single),
+            blocks,
+            rows,
+            y_seen,
+            y_start,
+        }
+    }
+
+    /// The gates of a band.
+    pub(crate) fn of(&self, band: &Band) -> View {
+        View { tensor: self.words, range: Some(self.shape.rows(band.blocks.clone())) }
+    }
+
+    /// The gates that a band's gradient depends on.
+    pub(crate) fn seen_by(&self, band: &Band) -> View {
+        View { tensor: self.words, range: Some(self.shape.rows(band.blocks_seen.clone())) }
+    }
+}
+
+impl Band {
+    /// What a kernel that reads x is told of the rows that it sees.
+    pub(crate) fn forward(&self) -> [(&'static str, Value); 4] {
+        self.params(&self.x_seen, self.rows.start)
+    }
+
+    /// What a kernel that reads the gradient of y is told of the rows that it sees.
+    pub(crate) fn backward(&self) -> [(&'static str, Value); 4] {
+        self.params(&self.y_seen, self.y_start)
+    }
+
+    fn params(&self, seen: &Range<usize>, start: usize) -> [(&'static str, Value); 4] {
+        [
+            ("h_in", seen.len().into()),
+            ("top", (start - seen.start).into()),
+            ("gate_rows", self.blocks_seen.len().into()),
+            ("gate_top", (self.blocks.start - self.blocks_seen.start).into()),
+        ]
+    }
+}

@@ -1,0 +1,62 @@
+//! The convolution in tiles over workgroup memory, for GPUs: one dispatch in each direction.
+
+use super::{After, Conv, Gates, Variant};
+use crate::kernel;
+use crate::kernel::{Source, Value};
+use crate::tape::Tape;
+
+/// Invocations of a workgroup in either direction.
+const LANES: usize = 16;
+
+/// Channels and pixels of a workgroup.
+fn tile(variant: Variant) -> [usize; 2] {
+    match variant {
+        Variant::TiledSmall => [64, 64],
+        Variant::TiledLarge => [128, 128],
+        _ => [64, 128],
+    }
+}
+
+/// Records both directions, band by band.
+pub(super) fn record(tape: &mut Tape, conv: &Conv) {
+    let Conv { x, y, filter, after, .. } = conv;
+    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
+    let [channels, pixels] = tile(filter.variant);
+    // A word of gates is of four channels of a window of 2 x 2.
+    let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
+    let kernel = |kernel: Source| {
+        let kernel = kernel
+            .constant("CHANNELS", format!("{channels}u"))
+            .constant("PIXELS", format!("{pixels}u"))
+            .constant("RELU", *after != After::Nothing)
+            .constant("POOL", *after == After::ReluPool);
+        kernel.storing("X", *x).storing("Y", *y)
+    };
+    for band in gates.bands(tape, conv) {
+        let params: [(&'static str, Value); 4] = [
+            ("w", width.into()),
+            ("h", band.rows.len().into()),
+            ("c_in", c_in.into()),
+            ("c_out", c_out.into()),
+        ];
+        let windows = band.blocks.len() * width.div_ceil(2);
+        let grid = |c: usize| [(4 * windows).div_ceil(pixels) * LANES, c.div_ceil(channels) * LANES, 1];
+        tape.forward(kernel(kernel!("conv3x3_tiled", "forward")))
+            .params(params)
+            .params(band.forward())
+            .bind("weights", conv.weights)
+            .bind("bias", conv.bias)
+            .bind("x", x.rows(band.x_seen.clone()))
+            .bind("y", y.rows(band.y.clone()))
+            .bind("own_gates", gates.of(&band))
+            .grid(grid(c_out));
+        tape.backward(kernel(kernel!("conv3x3_tiled", "backward")))
+            .params(params)
+            .params(band.backward())
+            .bind("weights", conv.weights)
+            .upstream_rows("dy", *y, band.y_seen.clone())
+            .bind("gates", gates.seen_by(&band))
+            .grad_rows("dx", *x, band.rows.clone())
+            .grid(grid(c_in));
+    }
+}
