@@ -1,5 +1,6 @@
 // Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
 // Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
+// Direct convolutions use it, too, with all that a sum has at a single point: see `im2col_input`.
 // For subgroups of exactly 8, one per workgroup: it computes 32 channels of 32 tiles, of which a lane has every eighth.
 // Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
 
@@ -10,6 +11,8 @@ struct Params {
 }
 
 alias Weights = texture_storage_2d<rgba32float, read>;  // how weights are stored
+
+const POINTS: u32 = 36u;
 
 // The textures are linear memory in rows of 256 texels.
 @group(0) @binding(0) var<uniform> params: Params;
@@ -81,7 +84,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         let i = (group.z * quads + q) * params.stride + tile;
         let v0 = tiles(i);
         let v1 = tiles(i + params.stride);
-        let k = ((group.x * 36u + group.z) * quads + q) * 32u + lane;
+        let k = ((group.x * POINTS + group.z) * quads + q) * 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 8u); let a2 = weights(k + 16u); let a3 = weights(k + 24u);
         let b0 = weights(k + 32u); let b1 = weights(k + 40u); let b2 = weights(k + 48u); let b3 = weights(k + 56u);
         sum0 = rows(sum0, v0, a0, 0u); sum1 = rows(sum1, v0, a0, 4u);
@@ -113,7 +116,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
         let i = (group.z * params.c_out + o) / 4u * params.stride + tile;
         let v0 = tiles(i);
         let v1 = tiles(i + params.stride);
-        let k = ((o / 32u * 36u + group.z) * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
+        let k = ((o / 32u * POINTS + group.z) * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 32u); let a2 = weights(k + 64u); let a3 = weights(k + 96u);
         let a4 = weights(k + 128u); let a5 = weights(k + 160u); let a6 = weights(k + 192u); let a7 = weights(k + 224u);
         sum0 = columns(sum0, v0, a0, 0u); sum1 = columns(sum1, v0, a1, 0u);

@@ -1,10 +1,10 @@
 //! The tape: an op records its forward and its backward dispatches side by side.
 
+mod recompute;
 mod recorder;
 mod steps;
 
 use std::ops::Range;
-use std::rc::Rc;
 
 use crate::gpu::Gpu;
 use crate::kernel::Source;
@@ -14,6 +14,7 @@ use crate::precision::Precision;
 use crate::real::Real;
 pub use crate::shape::Shape;
 use crate::{Error, Result};
+use recompute::Recomputed;
 pub use recorder::Recorder;
 pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
 
@@ -64,9 +65,6 @@ impl Var {
     }
 }
 
-/// Records for the backward pass that some rows of a map are computed again, and tells where they will be.
-pub(crate) type Recompute = Rc<dyn Fn(&mut Tape, Range<usize>) -> Tensor>;
-
 /// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
 const BAND_PIXELS: usize = 1 << 20;
 
@@ -85,7 +83,7 @@ pub struct Tape<'g> {
     binding_limit: u64,
     keeps_weights: bool,
     /// Maps of which backward computes the rows it needs again.
-    recomputed: Vec<(Tensor, Recompute)>,
+    recomputed: Vec<Recomputed>,
     fault: Option<Error>,
 }
 
@@ -262,20 +260,6 @@ impl<'g> Tape<'g> {
     /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.
     pub fn keep(&mut self, tensor: Tensor) {
         self.tensors[tensor.0].home = Home::Own;
-    }
-
-    /// Gives `var` a way to be computed again, so that it need not be kept for the backward pass.
-    pub(crate) fn recompute(&mut self, var: Var, again: Recompute) {
-        self.recomputed.push((var.value, again));
-    }
-
-    /// Some rows of `var` for what is recorded next for the backward pass.
-    pub(crate) fn backward_rows(&mut self, var: Var, rows: Range<usize>) -> View {
-        let again = self.recomputed.iter().find(|(tensor, _)| *tensor == var.value);
-        match again.map(|(_, again)| again.clone()) {
-            Some(again) if self.differentiate => again(self, rows).into(),
-            _ => var.rows(rows),
-        }
     }
 
     /// Records a dispatch of the forward pass.

@@ -95,8 +95,9 @@ fn vgg19_at_two_sizes() {
         compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 6);
     }
     // What a GPU might choose.
-    let tuning = "conv3x3=winograd_tiled".parse().unwrap();
-    compare(network, &weights, &tuning, settings, 31, 23, 6);
+    for forms in ["conv3x3=winograd_tiled", "conv3x3=tiled", "conv3x3=few"] {
+        compare(network.clone(), &weights, &forms.parse().unwrap(), settings.clone(), 31, 23, 6);
+    }
 }
 
 /// Each coordinate, through layers that are looked at before the ReLU, behind it, and on both sides.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod gates;
+mod im2col;
 mod tiled;
 mod uniform;
 
@@ -29,6 +30,8 @@ pub enum Variant {
     TiledLarge,
     /// One pixel per invocation, three input channels, for GPUs: conv1_1.
     Few,
+    /// Barrier-free with lane-wise weights, one matrix product, for software drivers: the direct form of Winograd's.
+    Im2col,
     /// Barrier-free with weights in uniform blocks, for processors whose subgroups the next two cannot use.
     Uniform,
     /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
@@ -62,12 +65,13 @@ impl After {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Naive,
         Self::Tiled,
         Self::TiledSmall,
         Self::TiledLarge,
         Self::Few,
+        Self::Im2col,
         Self::Uniform,
         Self::First,
         Self::Winograd,
@@ -82,6 +86,7 @@ impl Variant {
             Self::TiledSmall => "tiled_small",
             Self::TiledLarge => "tiled_large",
             Self::Few => "few",
+            Self::Im2col => "im2col",
             Self::Uniform => "uniform",
             Self::First => "first",
             Self::Winograd => "winograd",
@@ -106,6 +111,10 @@ impl Variant {
             Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
             Self::Winograd => {
                 let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
+                blocks && gpu.has_subgroups_of(8) && texels
+            }
+            Self::Im2col => {
+                let texels = gpu.has_texels_of((9 * c_in * c_out) as u64);
                 blocks && gpu.has_subgroups_of(8) && texels
             }
             // SwiftShader's compiler takes minutes over so long a kernel.
@@ -150,6 +159,11 @@ impl Filter {
             Variant::Uniform => {
                 Memory::Buffer(gpu.upload(&label_weights, &uniform::pack(weights, c_in, c_out))?)
             }
+            Variant::Im2col => Memory::Texels(gpu.upload_texels(
+                &label_weights,
+                &im2col::pack(weights, c_in, c_out),
+                Precision::Single,
+            )?),
             Variant::First => Memory::Texels(gpu.upload_texels(
                 &label_weights,
                 &one_row_each(weights, bias),
@@ -230,6 +244,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     match filter.variant {
         Variant::Naive => naive(tape, &conv),
         Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => tiled::record(tape, &conv),
+        Variant::Im2col => im2col::record(tape, &conv),
         Variant::Uniform => uniform::record(tape, &conv),
         Variant::First | Variant::Few => first::record(tape, &conv),
         Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),

@@ -31,6 +31,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, weights, after, filter, .. } = *conv;
     let few = filter.variant == Variant::Few;
     let first = First { x, y, weights, relu: after == After::Relu, few };
+    let values = PIECES[usize::from(few)];
     let bands = tape.bands(&[y.shape, x.shape]);
     for rows in &bands {
         first.forward(tape, Phase::Forward, rows, y.rows(rows.clone()));
@@ -46,9 +47,9 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             first.forward(tape, Phase::Backward, &rows, z.into());
             z
         };
-        tape.recompute(y, Rc::new(again));
+        tape.recompute(y, values, Rc::new(again));
     }
-    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], PIECES[usize::from(few)])) {
+    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], values)) {
         first.backward(tape, &rows);
     }
 }

@@ -129,7 +129,8 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         return g;
     }
     let sums = texels.map(|_| (symmetrize(tape, g, params(&pieces[0], 0)), workspace(tape)));
-    for (index, piece) in pieces.iter().enumerate() {
+    let pieces: Vec<_> = pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece)).collect();
+    for piece in &pieces {
         let rows = tape.backward_rows(x, piece.clone());
         let backward = match (variant, sums) {
             (_, Some((sums, texels))) => {
@@ -146,7 +147,7 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
                 tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g).bind("x", rows)
             }
         };
-        backward.params(params(piece, index)).grad_rows("dx", x, piece.clone()).grid(match variant {
+        backward.params(params(piece, 0)).grad_rows("dx", x, piece.clone()).grid(match variant {
             Variant::Naive => [c * w, piece.len(), 1],
             // A workgroup of 32 x 8 has 128 pixels of 64 channels.
             Variant::Tiled => [(piece.len() * w).div_ceil(4), c.div_ceil(64) * 8, 1],

@@ -10,11 +10,14 @@ const DEAR: usize = 1 << 25;
 /// Directions compared where there are too many coordinates. A gradient that is wrong anywhere differs in almost every
 /// direction.
 const DIRECTIONS: usize = 8;
-/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step, and a kink is
-/// met with a probability of about 1e-7 per value.
+/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step.
 const STEP: f64 = 1e-7;
+/// How far around the values kinks are looked for, and in how many directions. What float32 computes is off by less (1e-6 of
+/// sums about as large as 1), so that it comes out on the same side of every kink.
+const FAR: f64 = 4e-6;
+const FAR_DIRECTIONS: usize = 4;
 /// How often values are drawn at most.
-const DRAWS: usize = 4;
+const DRAWS: usize = 8;
 
 /// What is true of a case for some values of its inputs, whoever computes it.
 pub struct Truth {
@@ -26,11 +29,13 @@ pub struct Truth {
     pub(super) seeds: Vec<f32>,
     /// Per input, its derivatives; none of inputs that are constants.
     pub(super) probes: Vec<Vec<Probe>>,
+    /// Whether a kink is so near that float32 may see it from its other side.
+    pub near_kink: bool,
 }
 
 impl Case {
-    /// Draws values and computes what is true of them. Values among which one sits on a kink, within a step or so, are
-    /// drawn again: all directions would show it, and what the device makes of it is as good as the reference's.
+    /// Draws values and computes what is true of them. Values among which one is nearer to a kink than float32 can tell
+    /// are drawn again: a ReLU whose sum is 1e-8 is open or shut by rounding, and its gradient there or not, all of it.
     pub fn truth(&self, seed: u64) -> Truth {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut draw = || {
@@ -43,7 +48,7 @@ impl Case {
         };
         for _ in 1..DRAWS {
             let truth = draw();
-            if !truth.probes.iter().flatten().any(Probe::meets_kink) {
+            if !truth.near_kink {
                 return truth;
             }
         }
@@ -59,15 +64,17 @@ impl Case {
             1 => vec![1.0],
             n => self.stored((0..n).map(|_| random.f32() * 2.0 - 1.0).collect()),
         };
-        let mut probes = Vec::new();
+        let (mut probes, mut near_kink) = (Vec::new(), false);
         for (index, input) in self.inputs.iter().enumerate() {
-            probes.push(if input.differentiate {
+            let (of_input, near) = if input.differentiate {
                 self.probe(&inputs, index, &expected, &seeds, random)
             } else {
-                Vec::new()
-            });
+                (Vec::new(), false)
+            };
+            probes.push(of_input);
+            near_kink |= near;
         }
-        Truth { values, expected, seeds, probes }
+        Truth { values, expected, seeds, probes, near_kink }
     }
 
     /// Values as maps hold them.
@@ -75,7 +82,8 @@ impl Case {
         self.precision.decode(&self.precision.encode(&values), values.len())
     }
 
-    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions.
+    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions. And whether
+    /// a kink is near.
     fn probe(
         &self,
         inputs: &[Vec<f64>],
@@ -83,7 +91,7 @@ impl Case {
         expected: &[f64],
         seeds: &[f32],
         random: &mut fastrand::Rng,
-    ) -> Vec<Probe> {
+    ) -> (Vec<Probe>, bool) {
         // Differences are taken value by value and then added, so that values that do not change leave no rounding.
         let slope = |moved: &[Vec<f64>], step: f64| -> f64 {
             let results = (self.reference)(moved);
@@ -92,8 +100,24 @@ impl Case {
         };
         let n = inputs[index].len();
         let touched = inputs.iter().map(Vec::len).sum::<usize>() + expected.len();
-        if n <= ELEMENTWISE && n * touched <= DEAR {
-            let probes = in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+        let elementwise = n <= ELEMENTWISE && n * touched <= DEAR;
+        let directions = if elementwise { FAR_DIRECTIONS } else { DIRECTIONS };
+        let signs: Vec<Vec<bool>> =
+            (0..directions).map(|_| (0..n).map(|_| random.bool()).collect()).collect();
+        let directed = in_parallel(directions, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+            let mut side = |step: f64| {
+                let steps = inputs[index].iter().zip(&signs[at]);
+                let there = steps.map(|(v, up)| if *up { v + step } else { v - step });
+                moved[index].iter_mut().zip(there).for_each(|(moved, v)| *moved = v);
+                slope(moved, step)
+            };
+            let near = [side(-STEP), side(STEP)];
+            let bent = at < FAR_DIRECTIONS && is_bent(near, [side(-FAR), side(FAR)]);
+            (Probe { at, signs: Some(signs[at].clone()), left: near[0], right: near[1], kink: false }, bent)
+        });
+        let near_kink = directed.iter().any(|(_, bent)| *bent);
+        let probes = if elementwise {
+            in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
                 let here = inputs[index][at];
                 let mut side = |step: f64| {
                     moved[index][at] = here + step;
@@ -102,23 +126,20 @@ impl Case {
                 let (left, right) = (side(-STEP), side(STEP));
                 moved[index][at] = here;
                 Probe { at, signs: None, left, right, kink: false }
-            });
-            return marked(probes);
-        }
-        let signs: Vec<Vec<bool>> =
-            (0..DIRECTIONS).map(|_| (0..n).map(|_| random.bool()).collect()).collect();
-        let probes = in_parallel(DIRECTIONS, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
-            let mut side = |step: f64| {
-                let steps = inputs[index].iter().zip(&signs[at]);
-                let there = steps.map(|(v, up)| if *up { v + step } else { v - step });
-                moved[index].iter_mut().zip(there).for_each(|(moved, v)| *moved = v);
-                slope(moved, step)
-            };
-            let (left, right) = (side(-STEP), side(STEP));
-            Probe { at, signs: Some(signs[at].clone()), left, right, kink: false }
-        });
-        marked(probes)
+            })
+        } else {
+            directed.into_iter().map(|(probe, _)| probe).collect()
+        };
+        (marked(probes), near_kink)
     }
+}
+
+/// Whether one-sided differences near and far, left and right, are those of no parabola: then there is a kink between them.
+fn is_bent(near: [f64; 2], far: [f64; 2]) -> bool {
+    let size = near.iter().chain(&far).fold(0.0f64, |size, slope| size.max(slope.abs()));
+    let slopes = near[0] + near[1] - far[0] - far[1];
+    let curvatures = (near[1] - near[0]) - (far[1] - far[0]) * (STEP / FAR);
+    slopes.abs().max(curvatures.abs()) > 1e-5 * size
 }
 
 /// The reference's derivative by one value, or in one direction of signs.
@@ -143,11 +164,6 @@ fn marked(mut probes: Vec<Probe>) -> Vec<Probe> {
 }
 
 impl Probe {
-    /// Whether a direction crosses a kink so large that it spoils the comparison.
-    fn meets_kink(&self) -> bool {
-        self.signs.is_some() && (self.left - self.right).abs() > 1e-5 * self.left.abs().max(self.right.abs())
-    }
-
     fn project(&self, gradient: &[f64]) -> f64 {
         let directed = |(g, up): (&f64, &bool)| if *up { *g } else { -g };
         match &self.signs {
@@ -184,4 +200,26 @@ fn in_parallel<S, T: Send>(
         let handles: Vec<_> = (0..n).step_by(share).map(run).collect();
         handles.into_iter().flat_map(|h| h.join().expect("the reference does not panic")).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One-sided differences at both distances.
+    fn bent(f: impl Fn(f64) -> f64) -> bool {
+        let side = |step: f64| (f(step) - f(0.0)) / step;
+        is_bent([side(-STEP), side(STEP)], [side(-FAR), side(FAR)])
+    }
+
+    #[test]
+    fn kinks_bend_and_parabolas_do_not() {
+        for kink in [0.0, STEP / 2.0, -STEP / 2.0, 5.0 * STEP, -5.0 * STEP, 0.9 * FAR, -0.9 * FAR] {
+            assert!(bent(|x| (x - kink).max(0.0)), "a ReLU's kink at {kink}");
+            assert!(bent(|x| 30.0 * x + (x - kink).abs()), "an absolute value's kink at {kink}");
+        }
+        assert!(!bent(|x| 2.0 * x));
+        assert!(!bent(|x| 0.1 + x + 100.0 * x * x));
+        assert!(!bent(|x| (x - 2.0 * FAR).max(0.0) + x));
+    }
 }

@@ -38,6 +38,7 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
 /// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`, the
 /// 8 pixels and 32 channels of `uniform`,
+/// the 4 pixels of a row, 32 channels and 128 pixels of `im2col`,
 /// and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64 and 128 tiles. With ReLU and, at the smaller sizes, without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
