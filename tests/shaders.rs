@@ -165,8 +165,9 @@ fn the_cases_meet_every_kernel() {
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
     let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
     let mut count = 0;
-    for tuning in ["", "conv3x3=naive", "conv3x3=tiled", "conv3x3=few", "conv3x3=winograd_tiled"] {
-        let tuning = if tuning.is_empty() { Tuning::default() } else { tuning.parse().unwrap() };
+    for form in ["", "naive", "tiled", "few", "im2col", "winograd_tiled"] {
+        let tuning =
+            if form.is_empty() { Tuning::default() } else { format!("conv3x3={form}").parse().unwrap() };
         let vgg = Vgg::new(&gpu, network.clone(), &weights, &tuning).unwrap();
         let builder = Session::builder(&gpu, &vgg).content(&picture).style(&picture, 1.0);
         let session = builder.settings(settings.clone()).build().unwrap();
@@ -183,7 +184,8 @@ fn the_cases_meet_every_kernel() {
         let text = fs::read_to_string(&path).unwrap();
         let met = forms.iter().any(|form| form.source.file == stem);
         // Some variants are for subgroups of a size that this adapter may not have.
-        let special = !gpu_has_all && (text.contains("subgroup") || stem.starts_with("winograd"));
+        let with_subgroups = ["winograd", "im2col"].iter().any(|name| stem.starts_with(name));
+        let special = !gpu_has_all && (text.contains("subgroup") || with_subgroups);
         assert!(met || special, "no case meets {}", path.display());
     }
 }
