@@ -5,16 +5,28 @@
 //!
 //! [`winograd`]: crate::ops::winograd
 
+use std::ops::Range;
+
 use super::{After, Conv, halo};
 use crate::kernel;
 use crate::kernel::{Source, Value};
 use crate::ops::winograd::BLOCK;
-use crate::tape::{Phase, Tape, Tensor, View};
+use crate::tape::{Tape, Tensor};
 
 /// Pixels that go through the three steps together.
 const PIXELS: usize = 128;
-/// Values of a row of texels.
-const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
+
+/// What goes from one of the three steps to the next.
+struct Workspace {
+    columns: Tensor,
+    texels: Tensor,
+    sums: Tensor,
+}
+
+/// Values that are copied to texels are whole rows.
+fn texel_rows(values: usize) -> usize {
+    values.next_multiple_of(crate::memory::Texels::ROW as usize)
+}
 
 /// `c_out x c_in x 3 x 3` to `c_out/32 x 3 x 3 x c_in/4 x 32 x 4`: block of outputs, tap, four inputs, output, input.
 pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
@@ -35,6 +47,15 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let (c_in, c_out) = (filter.c_in, filter.c_out);
     let kernel = |kernel: Source| kernel.storing("X", *x).storing("Y", *y);
     let with_relu = |source: Source| kernel(source).constant("RELU", *after == After::Relu);
+    // All pixels go through the same workspace: columns, their texels, and sums.
+    let most = PIXELS.min(4 * x.shape.height * x.shape.width.div_ceil(4)).next_multiple_of(BLOCK);
+    let mut workspace = |[columns, texels, sums]: [&str; 3], summed: usize, given: usize| Workspace {
+        columns: tape.scratch(columns, texel_rows(9 * summed * most)),
+        texels: tape.scratch_texels(texels, 9 * summed * most),
+        sums: tape.scratch(sums, given * most),
+    };
+    let there = workspace(["v", "v.texels", "m"], c_in, c_out);
+    let back = workspace(["dv", "dv.texels", "dm"], c_out, c_in);
     for rows in tape.bands(&[y.shape, x.shape]) {
         let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
         let fours = rows.len() * x.shape.width.div_ceil(4);
@@ -51,22 +72,32 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
                     ("stride", stride.into()),
                 ]
             };
-            let seen = |seen: &std::ops::Range<usize>| -> [(&'static str, Value); 2] {
+            let seen = |seen: &Range<usize>| -> [(&'static str, Value); 2] {
                 [("h_in", seen.len().into()), ("top", (rows.start - seen.start).into())]
             };
+            // Step 2. Of the channels, those that are summed count nine times.
+            let gemm = |kernel: Source| kernel.constant("POINTS", "1u");
+            let product = |c_in: usize, c_out: usize| -> [(&'static str, Value); 3] {
+                [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())]
+            };
+            let blocks = |c: usize| [c / BLOCK * 8, stride / BLOCK, 1];
 
-            let v = tape.scratch("v", (9 * c_in * stride).next_multiple_of(TEXEL_ROW));
             tape.forward(kernel(kernel!("im2col_input", "forward")))
                 .params(params(c_in))
                 .params(seen(&x_rows))
                 .bind("x", x.rows(x_rows.clone()))
-                .bind("v", v)
+                .bind("v", there.columns)
                 .grid([count, c_in / 4 * 3, 1]);
-            let gemm = kernel!("winograd_gemm", "forward");
-            let m = product(tape, Phase::Forward, gemm, conv, v, [9 * c_in, c_out], stride);
+            tape.forward_copy(there.columns, there.texels, texel_rows(9 * c_in * stride));
+            tape.forward(gemm(kernel!("winograd_gemm", "forward")))
+                .params(product(9 * c_in, c_out))
+                .bind("u", conv.weights)
+                .bind("v", there.texels)
+                .bind("m", there.sums)
+                .grid(blocks(c_out));
             tape.forward(with_relu(kernel!("im2col_output", "forward")))
                 .params(params(c_out))
-                .bind("m", m)
+                .bind("m", there.sums)
                 .bind("bias", conv.bias)
                 .bind("y", y.rows(rows.clone()))
                 .grid([4 * count, c_out / 4, 1]);
@@ -74,46 +105,25 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             if x.grad.is_none() {
                 continue;
             }
-            let dv = tape.scratch("dv", (9 * c_out * stride).next_multiple_of(TEXEL_ROW));
             tape.backward(with_relu(kernel!("im2col_input", "backward")))
                 .params(params(c_out))
                 .params(seen(&y_rows))
                 .upstream_rows("dy", *y, y_rows.clone())
                 .bind("kept", y.rows(y_rows.clone()))
-                .bind("v", dv)
+                .bind("v", back.columns)
                 .grid([count, c_out / 4 * 3, 1]);
-            let gemm = kernel!("winograd_gemm", "backward");
-            let dm = product(tape, Phase::Backward, gemm, conv, dv, [c_in, 9 * c_out], stride);
+            tape.backward_copy(back.columns, back.texels, texel_rows(9 * c_out * stride));
+            tape.backward(gemm(kernel!("winograd_gemm", "backward")))
+                .params(product(c_in, 9 * c_out))
+                .bind("u", conv.weights)
+                .bind("v", back.texels)
+                .bind("m", back.sums)
+                .grid(blocks(c_in));
             tape.backward(kernel(kernel!("im2col_output", "backward")))
                 .params(params(c_in))
-                .bind("m", dm)
+                .bind("m", back.sums)
                 .grad_rows("dx", *x, rows.clone())
                 .grid([4 * count, c_in / 4, 1]);
         }
     }
-}
-
-/// Step 2: the product of all columns with the weights, whose sums are returned. Of `[c_in, c_out]`, the side that is summed
-/// is nine times the filter's.
-fn product(
-    tape: &mut Tape,
-    phase: Phase,
-    gemm: Source,
-    conv: &Conv,
-    columns: Tensor,
-    [c_in, c_out]: [usize; 2],
-    stride: usize,
-) -> View {
-    let (summed, given) = if phase == Phase::Forward { (c_in, c_out) } else { (c_out, c_in) };
-    let values = (summed * stride).next_multiple_of(TEXEL_ROW);
-    let texels = tape.scratch_texels("columns.texels", values);
-    tape.copy(phase, columns, (texels, 0), values);
-    let sums = tape.scratch("m", given * stride);
-    tape.record(phase, gemm.constant("POINTS", "1u"))
-        .params([("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())])
-        .bind("u", conv.weights)
-        .bind("v", texels)
-        .bind("m", sums)
-        .grid([given / BLOCK * 8, stride / BLOCK, 1]);
-    sums.into()
 }
