@@ -15,7 +15,7 @@ const STEP: f64 = 1e-7;
 /// How far around the values kinks are looked for, and in how many directions. What float32 computes is off by less (1e-6 of
 /// sums about as large as 1), so that it comes out on the same side of every kink.
 const FAR: f64 = 4e-6;
-const FAR_DIRECTIONS: usize = 4;
+const FAR_DIRECTIONS: usize = 3;
 /// How often values are drawn at most.
 const DRAWS: usize = 8;
 

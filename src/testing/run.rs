@@ -19,10 +19,9 @@ use crate::tape::{Tape, Tensor, Var};
 enum Form {
     /// As it is recorded.
     Plain,
-    /// After another op has written the gradients, to which this one must add.
-    Added,
-    /// In bands of rows, where the widest row has so many values.
-    Banded(usize),
+    /// After another op has written the gradients, to which this one must add; and in bands of rows, where the widest row has
+    /// so many values.
+    AddedInBands(usize),
 }
 
 /// What the device gave.
@@ -35,15 +34,14 @@ struct Run {
 }
 
 impl Case {
-    /// Runs a candidate: once as it is, once where another op has written the gradients first, and once in bands of few
-    /// rows.
+    /// Runs a candidate: once as it is, and once in bands of few rows where another op has written the gradients first.
     ///
     /// # Errors
     /// Whatever keeps the candidate from running; a wrong result is no error here.
     pub fn run(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
         let plain = self.run_once(gpu, candidate, truth, Form::Plain)?;
-        let added = self.run_once(gpu, candidate, truth, Form::Added)?;
-        let banded = self.run_once(gpu, candidate, truth, Form::Banded(plain.widest_row))?;
+        let form = Form::AddedInBands(plain.widest_row);
+        let added = self.run_once(gpu, candidate, truth, form)?;
         let mut outcome = Outcome {
             forward: Deviation { relative: 0.0, worst: None },
             backward: None,
@@ -56,12 +54,12 @@ impl Case {
             outcome.kinks += probes.iter().filter(|probe| probe.kink).count();
             outcome.compared += probes.iter().filter(|probe| !probe.kink).count();
         }
-        for (run, form) in [(&plain, Form::Plain), (&added, Form::Added), (&banded, Form::Plain)] {
+        for (run, form) in [(&plain, Form::Plain), (&added, form)] {
             outcome.forward = outcome.forward.or_worse(Deviation::of(&run.y, &truth.expected));
             outcome.overrun.extend(run.overrun.iter().cloned());
             for (index, probes) in truth.probes.iter().enumerate().filter(|(_, probes)| !probes.is_empty()) {
                 // The other op's gradient is the input itself.
-                let other = (form == Form::Added).then(|| widen(&truth.values[index]));
+                let other = (form != Form::Plain).then(|| widen(&truth.values[index]));
                 let here = compare(probes, &run.gradients[index], other.as_deref());
                 outcome.backward = Some(outcome.backward.map_or(here, |worst| worst.or_worse(here)));
             }
@@ -101,10 +99,10 @@ impl Case {
     pub fn sources(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Vec<Source>> {
         let values: Vec<Vec<f32>> = self.inputs.iter().map(|input| vec![0.0; input.shape.len()]).collect();
         let mut sources: Vec<Source> = Vec::new();
-        for form in [Form::Plain, Form::Added] {
+        for added in [false, true] {
             let mut tape = Tape::new(gpu);
             let (leaves, _) = self.record(&mut tape, candidate, &values)?;
-            if form == Form::Added {
+            if added {
                 add_others(&mut tape, &leaves);
             }
             let steps = ordered(&tape)?;
@@ -143,11 +141,11 @@ impl Case {
 
     fn run_once(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth, form: Form) -> Result<Run> {
         let mut tape = Tape::new(gpu);
-        if let Form::Banded(row) = form {
+        if let Form::AddedInBands(row) = form {
             tape.limit_bindings(8 * 4 * row as u64);
         }
         let (leaves, Recorded { y, mut starts }) = self.record(&mut tape, candidate, &truth.values)?;
-        if form == Form::Added {
+        if form != Form::Plain {
             starts.extend(add_others(&mut tape, &leaves));
         }
         let plan = tape.finish_guarded()?;

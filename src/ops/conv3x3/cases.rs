@@ -105,10 +105,10 @@ pub const TABLE: Table = Table {
         // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
         let alone = (small || size.height == 1).then_some(After::Nothing);
-        // Pooling, of what has a window, where some variant has it built in.
+        // Pooling, of what has a window, where some variant has it built in; of tiles alone, where channels are no whole word.
         let window = size.height > 1 && size.width > 1;
         let blocks = window && size.c_in.is_multiple_of(32);
-        let pooled = (blocks || window && small).then_some(After::ReluPool);
+        let pooled = (blocks || window && small && !size.c_out.is_multiple_of(8)).then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
