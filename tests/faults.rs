@@ -87,7 +87,8 @@ fn a_device_without_memory_is_told_wherever_it_is_short() {
         assert!(fs::read(studio.path("out.png")).unwrap() == before, "{fault}");
         failures += 1;
     }
-    assert!((3..100).contains(&failures), "{failures}");
+    // SwiftShader, whose memory is all of one kind, is asked no more than twice; lavapipe more often.
+    assert!((2..100).contains(&failures), "{failures}");
     only(&studio, &["out.png"]);
     let text = complaint(&run(&studio, "pipeline:3:full", &format!("{RUN} 1")), "pipeline");
     assert!(text.contains("memory"), "{text}");
