@@ -1,6 +1,5 @@
 // Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
 // Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
-// Direct convolutions use it, too, with all that a sum has at a single point: see `im2col_input`.
 // For subgroups of exactly 8, one per workgroup: it computes 32 channels of 32 tiles, of which a lane has every eighth.
 // Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
 
@@ -16,7 +15,7 @@ const POINTS: u32 = 36u;
 
 // The textures are linear memory in rows of 256 texels.
 @group(0) @binding(0) var<uniform> params: Params;
-// 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
+// 36 x stride/32 x c_in/4 (backward c_out/4) x 32, four channels of a tile
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
 // c_out/32 x 36 x c_in/4 x 32: texel (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
 @group(0) @binding(2) var u: Weights;
@@ -76,15 +75,15 @@ fn spread(w: f32, lane: u32) -> vec4f {
 // memory, and spills its registers around each load.
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    let tile = group.y * 32u + lane;
+    let tile = group.x * 32u + lane;
     let quads = params.c_in / 4u;
     var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
     var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
     for (var q = 0u; q < quads; q += 2u) {
-        let i = (group.z * quads + q) * params.stride + tile;
+        let i = ((group.z * params.stride / 32u + group.x) * quads + q) * 32u + lane;
         let v0 = tiles(i);
-        let v1 = tiles(i + params.stride);
-        let k = ((group.x * POINTS + group.z) * quads + q) * 32u + lane;
+        let v1 = tiles(i + 32u);
+        let k = ((group.y * POINTS + group.z) * quads + q) * 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 8u); let a2 = weights(k + 16u); let a3 = weights(k + 24u);
         let b0 = weights(k + 32u); let b1 = weights(k + 40u); let b2 = weights(k + 48u); let b3 = weights(k + 56u);
         sum0 = rows(sum0, v0, a0, 0u); sum1 = rows(sum1, v0, a0, 4u);
@@ -96,7 +95,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         sum4 = rows(sum4, v1, b2, 0u); sum5 = rows(sum5, v1, b2, 4u);
         sum6 = rows(sum6, v1, b3, 0u); sum7 = rows(sum7, v1, b3, 4u);
     }
-    let i = (group.z * params.c_out / 4u + group.x * 8u) * params.stride + tile;
+    let i = (group.z * params.c_out / 4u + group.y * 8u) * params.stride + tile;
     store(i, sum0);
     store(i + params.stride, sum1);
     store(i + 2u * params.stride, sum2);
@@ -109,14 +108,14 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
 
 @compute @workgroup_size(8)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    let tile = group.y * 32u + lane;
+    let tile = group.x * 32u + lane;
     var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
     var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
     for (var o = 0u; o < params.c_out; o += 8u) {
-        let i = (group.z * params.c_out + o) / 4u * params.stride + tile;
+        let i = ((group.z * params.stride / 32u + group.x) * params.c_out + o) * 8u + lane;
         let v0 = tiles(i);
-        let v1 = tiles(i + params.stride);
-        let k = ((o / 32u * POINTS + group.z) * params.c_in / 4u + group.x * 8u) * 32u + o % 32u + lane;
+        let v1 = tiles(i + 32u);
+        let k = ((o / 32u * POINTS + group.z) * params.c_in / 4u + group.y * 8u) * 32u + o % 32u + lane;
         let a0 = weights(k); let a1 = weights(k + 32u); let a2 = weights(k + 64u); let a3 = weights(k + 96u);
         let a4 = weights(k + 128u); let a5 = weights(k + 160u); let a6 = weights(k + 192u); let a7 = weights(k + 224u);
         sum0 = columns(sum0, v0, a0, 0u); sum1 = columns(sum1, v0, a1, 0u);
@@ -128,7 +127,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
         sum4 = columns(sum4, v1, a4, 4u); sum5 = columns(sum5, v1, a5, 4u);
         sum6 = columns(sum6, v1, a6, 4u); sum7 = columns(sum7, v1, a7, 4u);
     }
-    let i = (group.z * params.c_in / 4u + group.x * 8u) * params.stride + tile;
+    let i = (group.z * params.c_in / 4u + group.y * 8u) * params.stride + tile;
     store(i, sum0);
     store(i + params.stride, sum1);
     store(i + 2u * params.stride, sum2);

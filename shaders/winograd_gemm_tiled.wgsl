@@ -17,7 +17,7 @@ const STEP: u32 = 8u;       // channels summed between two barriers
 const LANES: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-// 36 x c_in/4 (backward c_out/4) x stride, four channels of a tile
+// 36 x stride/32 x c_in/4 (backward c_out/4) x 32, four channels of a tile
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 // c_out/32 x 36 x c_in/4 x 32: (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
 @group(0) @binding(2) var<storage, read> u: array<Weights>;
@@ -41,7 +41,8 @@ fn load_values(channels: u32, c: u32, group: vec3u, index: u32) -> vec4f {
     let tile = group.y * TILES + index % TILES;
     let quad = c / 4u + index / TILES;
     let ok = index < STEP / 4u * TILES && quad < channels / 4u && tile < params.stride;
-    return select(vec4f(), v[select(0u, (group.z * channels / 4u + quad) * params.stride + tile, ok)], ok);
+    let i = ((group.z * params.stride / 32u + tile / 32u) * channels / 4u + quad) * 32u + tile % 32u;
+    return select(vec4f(), v[select(0u, i, ok)], ok);
 }
 
 // The weights from channels i .. i+3 to channel o.

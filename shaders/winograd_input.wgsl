@@ -29,7 +29,7 @@ const POOL: bool = false;  // and 2x2 max pooling behind that
 @group(0) @binding(2) var<storage, read> dy: array<Y>;         // h_in x c x w, pooled h_in x c x w/2
 // gate_rows x c x w/4 rounded up: bit 4 r + k is set where pixel (r, k) of the tile let its value through
 @group(0) @binding(3) var<storage, read> gates: array<u32>;
-@group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x c/4 x stride x 4
+@group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x stride/32 x c/4 x 32 x 4
 
 // The points are 0, A, -A, B, -B and infinity, near sqrt(1/2) and sqrt(2). All products of them that are used are exact
 // in float32: rounded ones would be off by the same in every layer.
@@ -60,7 +60,7 @@ fn inside(row: u32, column: u32, width: u32) -> bool {
 
 // Transforms the columns of rows that are transformed, and writes them.
 fn finish(id: vec3u, rows: array<array<f32, 6>, 6>) {
-    let first = (id.y / 4u * params.stride + id.x) * 4u + id.y % 4u;
+    let first = ((id.x / 32u * params.c / 4u + id.y / 4u) * 32u + id.x % 32u) * 4u + id.y % 4u;
     for (var k = 0u; k < 6u; k++) {
         let f = transform(array(rows[0][k], rows[1][k], rows[2][k], rows[3][k], rows[4][k], rows[5][k]));
         for (var r = 0u; r < 6u; r++) { v[first + (6u * r + k) * params.c * params.stride] = f[r]; }

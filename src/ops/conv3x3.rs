@@ -2,7 +2,7 @@
 
 mod cases;
 mod gates;
-mod im2col;
+mod implicit;
 mod tiled;
 mod uniform;
 
@@ -30,8 +30,8 @@ pub enum Variant {
     TiledLarge,
     /// One pixel per invocation, three input channels, for GPUs: conv1_1.
     Few,
-    /// Barrier-free with lane-wise weights, one matrix product, for software drivers: the direct form of Winograd's.
-    Im2col,
+    /// Barrier-free with lane-wise weights, a matrix product for each tap, for software drivers: the direct form of Winograd's.
+    Implicit,
     /// Barrier-free with weights in uniform blocks, for processors whose subgroups the next two cannot use.
     Uniform,
     /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
@@ -71,7 +71,7 @@ impl Variant {
         Self::TiledSmall,
         Self::TiledLarge,
         Self::Few,
-        Self::Im2col,
+        Self::Implicit,
         Self::Uniform,
         Self::First,
         Self::Winograd,
@@ -86,7 +86,7 @@ impl Variant {
             Self::TiledSmall => "tiled_small",
             Self::TiledLarge => "tiled_large",
             Self::Few => "few",
-            Self::Im2col => "im2col",
+            Self::Implicit => "implicit",
             Self::Uniform => "uniform",
             Self::First => "first",
             Self::Winograd => "winograd",
@@ -113,7 +113,7 @@ impl Variant {
                 let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
                 blocks && gpu.has_subgroups_of(8) && texels
             }
-            Self::Im2col => {
+            Self::Implicit => {
                 let texels = gpu.has_texels_of((9 * c_in * c_out) as u64);
                 blocks && gpu.has_subgroups_of(8) && texels
             }
@@ -159,9 +159,9 @@ impl Filter {
             Variant::Uniform => {
                 Memory::Buffer(gpu.upload(&label_weights, &uniform::pack(weights, c_in, c_out))?)
             }
-            Variant::Im2col => Memory::Texels(gpu.upload_texels(
+            Variant::Implicit => Memory::Texels(gpu.upload_texels(
                 &label_weights,
-                &im2col::pack(weights, c_in, c_out),
+                &implicit::pack(weights, c_in, c_out),
                 Precision::Single,
             )?),
             Variant::First => Memory::Texels(gpu.upload_texels(
@@ -244,7 +244,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     match filter.variant {
         Variant::Naive => naive(tape, &conv),
         Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => tiled::record(tape, &conv),
-        Variant::Im2col => im2col::record(tape, &conv),
+        Variant::Implicit => implicit::record(tape, &conv),
         Variant::Uniform => uniform::record(tape, &conv),
         Variant::First | Variant::Few => first::record(tape, &conv),
         Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),

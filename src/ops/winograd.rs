@@ -130,7 +130,7 @@ impl Product {
         if filter.variant == Variant::Winograd {
             // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
             let kernel = shuffled.texels("Weights", filter.precision);
-            return Self { kernel, grid: [c_out / BLOCK * 8, count.div_ceil(BLOCK), POINTS] };
+            return Self { kernel, grid: [count.div_ceil(BLOCK) * 8, c_out / BLOCK, POINTS] };
         }
         // The larger a workgroup's tile, the less is loaded for each product, as long as there is work for all.
         let [channels, tiles] = [c_out, count].map(|n| if n > 64 { 128 } else { 64 });

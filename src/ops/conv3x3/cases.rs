@@ -37,9 +37,8 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
 /// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`, the
-/// 8 pixels and 32 channels of `uniform`,
-/// the 4 pixels of a row, 32 channels and 128 pixels of `im2col`,
-/// and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64 and 128 tiles. With ReLU and, at the smaller sizes, without.
+/// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `implicit`, whose rows have one pixel more, and the rows
+/// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64 and 128 tiles. With ReLU and, at the smaller sizes, without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
     edges: &[
@@ -71,6 +70,8 @@ pub const TABLE: Table = Table {
         Size::between(1, 512, 2, 3),
         Size::between(512, 5, 3, 2),
         Size::between(32, 32, 1, 1),
+        Size::between(32, 32, 1, 30),
+        Size::between(32, 64, 4, 7),
         Size::between(32, 64, 5, 6),
         Size::between(64, 32, 4, 4),
         Size::between(64, 64, 17, 3),

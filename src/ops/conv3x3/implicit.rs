@@ -1,0 +1,124 @@
+//! The convolution as nine matrix products, one for each tap, without barriers, for software drivers: the direct form of what
+//! [`winograd`] does.
+//!
+//! What a tap sees of a map is the map, shifted: no columns need to be written out, as long as there are zeros around it.
+//!
+//! [`winograd`]: crate::ops::winograd
+
+use std::ops::Range;
+
+use super::{After, Conv, halo};
+use crate::kernel;
+use crate::kernel::{Source, Value};
+use crate::ops::winograd::BLOCK;
+use crate::tape::{Shape, Tape, Tensor};
+
+/// Pixels that go through both steps together, in whole rows: many, because each time two more rows are written.
+const PIXELS: usize = 2048;
+
+/// What goes from the first step to the second, as it is written and as it is read.
+struct Workspace {
+    pixels: Tensor,
+    texels: Tensor,
+}
+
+/// Pixels of the workspace for some rows of the map: with their zeros they are computed in blocks, and taps reach two rows and
+/// two pixels beyond.
+fn pixels(rows: usize, width: usize) -> usize {
+    ((rows * (width + 1)).next_multiple_of(BLOCK) + 2 * (width + 2)).next_multiple_of(BLOCK)
+}
+
+/// Values that are copied to texels are whole rows.
+fn texel_rows(values: usize) -> usize {
+    values.next_multiple_of(crate::memory::Texels::ROW as usize)
+}
+
+/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output,
+/// input. Both directions read block by block.
+pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(weights.len());
+    let blocks = |c: usize| (0..c).step_by(BLOCK);
+    for (o, i) in blocks(c_out).flat_map(|o| blocks(c_in).map(move |i| (o, i))) {
+        for (tap, i) in (0..9).flat_map(|tap| (i..i + BLOCK).step_by(4).map(move |i| (tap, i))) {
+            for o in o..o + BLOCK {
+                packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
+            }
+        }
+    }
+    packed
+}
+
+/// Records both directions, band by band.
+pub(super) fn record(tape: &mut Tape, conv: &Conv) {
+    let Conv { x, y, filter, after, .. } = conv;
+    let (c_in, c_out) = (filter.c_in, filter.c_out);
+    let Shape { width, height, .. } = x.shape;
+    let kernel = |kernel: Source| kernel.storing("X", *x).storing("Y", *y);
+    let with_relu = |source: Source| kernel(source).constant("RELU", *after == After::Relu);
+    // All rows go through the same workspace.
+    let at_once = (PIXELS / width).max(1).min(height);
+    let most = pixels(at_once, width);
+    let mut workspace = |[pixels, texels]: [&str; 2], c: usize| Workspace {
+        pixels: tape.scratch(pixels, texel_rows(c * most)),
+        texels: tape.scratch_texels(texels, c * most),
+    };
+    let there = workspace(["v", "v.texels"], c_in);
+    let back = workspace(["dv", "dv.texels"], c_out);
+    for rows in tape.bands(&[y.shape, x.shape]) {
+        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
+        for first in (0..rows.len()).step_by(at_once) {
+            let count = (rows.len() - first).min(at_once);
+            let input = |c: usize, seen: &Range<usize>| -> [(&'static str, Value); 5] {
+                [
+                    ("w", width.into()),
+                    ("h_in", seen.len().into()),
+                    ("top", (rows.start + first - seen.start).into()),
+                    ("c", c.into()),
+                    ("rows", (count + 2).into()),
+                ]
+            };
+            let bordered = |c: usize| [width + 2, count + 2, c / 4];
+            let product: [(&'static str, Value); 5] = [
+                ("w", width.into()),
+                ("h", count.into()),
+                ("first", first.into()),
+                ("c_in", c_in.into()),
+                ("c_out", c_out.into()),
+            ];
+            // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 pixels.
+            let blocks = |c: usize| [(count * (width + 1)).div_ceil(BLOCK) * 8, c / BLOCK, 1];
+            let values = |c: usize| texel_rows(c * pixels(count, width));
+
+            tape.forward(kernel(kernel!("implicit_input", "forward")))
+                .params(input(c_in, &x_rows))
+                .bind("x", x.rows(x_rows.clone()))
+                .bind("v", there.pixels)
+                .grid(bordered(c_in));
+            tape.forward_copy(there.pixels, there.texels, values(c_in));
+            tape.forward(with_relu(kernel!("implicit_gemm", "forward")))
+                .params(product)
+                .bind("u", conv.weights)
+                .bind("v", there.texels)
+                .bind("bias", conv.bias)
+                .bind("y", y.rows(rows.clone()))
+                .grid(blocks(c_out));
+
+            if x.grad.is_none() {
+                continue;
+            }
+            tape.backward(with_relu(kernel!("implicit_input", "backward")))
+                .params(input(c_out, &y_rows))
+                .upstream_rows("dy", *y, y_rows.clone())
+                .bind("kept", y.rows(y_rows.clone()))
+                .bind("v", back.pixels)
+                .grid(bordered(c_out));
+            tape.backward_copy(back.pixels, back.texels, values(c_out));
+            tape.backward(kernel(kernel!("implicit_gemm", "backward")))
+                .params(product)
+                .bind("u", conv.weights)
+                .bind("v", back.texels)
+                .grad_rows("dx", *x, rows.clone())
+                .grid(blocks(c_in));
+        }
+    }
+}
