@@ -230,7 +230,7 @@ fn forward(
 // A value of the gradient, before pooling and ReLU; zero where they let nothing through and outside the map.
 fn gradient(row: u32, column: u32, c: u32) -> f32 {
     if RELU {
-        // A pixel outside the map is in a window outside, or closed.
+        // With pooling, a pixel outside the map is in a window outside, or closed. Without, see below.
         let window = vec2u(row + 2u * params.gate_top, column) / 2u;
         if window.x >= params.gate_rows || window.y >= (params.w + 1u) / 2u { return 0.0; }
         let bit = 4u * (c % 4u) + 2u * (row % 2u) + column % 2u;

@@ -50,8 +50,8 @@ impl Tuning {
     /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
     /// fastest there, see `docs/performance.md`; elsewhere the forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
-        use conv3x3::Variant::{Few, First, Implicit, Uniform, Winograd};
-        let software = [Winograd, First, Implicit, Uniform].into_iter().filter(|_| gpu.is_software());
+        use conv3x3::Variant::{Few, First, Shifted, Uniform, Winograd};
+        let software = [Winograd, First, Shifted, Uniform].into_iter().filter(|_| gpu.is_software());
         let elsewhere = Some(Few);
         let measured = self.chosen(&convolution(c_in, c_out), &conv3x3::Variant::ALL, conv3x3::Variant::name);
         let mut wanted = self.conv3x3.into_iter().chain(measured).chain(software).chain(elsewhere);

@@ -15,14 +15,14 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "first", "conv3x3_first", "sum[1] + z[3] * a", "sum[1] - z[3] * a"),
     ("conv3x3", "winograd", "winograd_output", "let s = m[3] - m[4]", "let s = m[3] + m[4]"),
     ("conv3x3", "uniform", "conv3x3_uniform", "far2 += f * w2", "far2 -= f * w2"),
-    ("conv3x3", "implicit", "implicit_gemm", "pixels[2] + b)", "pixels[2] - b)"),
+    ("conv3x3", "shifted", "shifted_gemm", "pixels[2] + b)", "pixels[2] - b)"),
     // A missing tap, frequency or channel.
     ("conv3x3", "naive", "conv3x3", "tap < 9u", "tap < 8u"),
     ("conv3x3", "tiled", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
     ("conv3x3", "few", "conv3x3_few", " + dot(weights[w + 6u], v6)", ""),
     ("conv3x3", "first", "conv3x3_first", " + z[0] * c,", ","),
     ("conv3x3", "winograd", "winograd_output", "B * B * B * s + m[5]", "B * B * B * s"),
-    ("conv3x3", "implicit", "implicit_gemm", "n < quads / 2u * 9u", "n < quads / 2u * 9u - 1u"),
+    ("conv3x3", "shifted", "shifted_gemm", "n < quads / 2u * 9u", "n < quads / 2u * 9u - 1u"),
     ("conv3x3", "winograd", "winograd_gemm", "o < params.c_out; o += 8u", "o + 8u < params.c_out; o += 8u"),
     (
         "conv3x3",
@@ -84,8 +84,8 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "(tap * 8u + quad) * 32u + o",
         "(tap * 8u + quad) * 32u + o / 2u",
     ),
-    ("conv3x3", "implicit", "implicit_gemm", "8u - tap(n)", "tap(n)"),
-    ("conv3x3", "implicit", "implicit_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
+    ("conv3x3", "shifted", "shifted_gemm", "8u - tap(n)", "tap(n)"),
+    ("conv3x3", "shifted", "shifted_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
     // A filter at the wrong point, the byte of another weight.
     ("conv3x3", "winograd", "winograd_weights", "let q = A * w[1]", "let q = B * w[1]"),
     ("conv3x3", "winograd", "winograd_weights", "(b >> skipped) |", "(a >> skipped) |"),
@@ -121,18 +121,18 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("conv3x3", "uniform", "conv3x3_uniform", "column < params.w;", "column <= params.w;"),
     ("conv3x3", "uniform", "conv3x3_uniform", "params.top + r - 1u", "r - 1u"),
-    ("conv3x3", "implicit", "implicit_input", "column >= params.w", "column > params.w"),
-    ("conv3x3", "implicit", "implicit_input", "id.y + params.top - 1u", "id.y - 1u"),
+    ("conv3x3", "shifted", "shifted_input", "column >= params.w", "column > params.w"),
+    ("conv3x3", "shifted", "shifted_input", "id.y + params.top - 1u", "id.y - 1u"),
     (
         "conv3x3",
-        "implicit",
-        "implicit_input",
+        "shifted",
+        "shifted_input",
         "select(params.w, params.w + 1u, id.y",
         "select(params.w, params.w, id.y",
     ),
-    ("conv3x3", "implicit", "implicit_gemm", "(params.first + row) *", "row *"),
+    ("conv3x3", "shifted", "shifted_gemm", "(params.first + row) *", "row *"),
     // A mask that lets all through.
-    ("conv3x3", "implicit", "implicit_input", "f32(kept[at]) > 0.0", "f32(kept[at]) >= 0.0"),
+    ("conv3x3", "shifted", "shifted_input", "f32(kept[at]) > 0.0", "f32(kept[at]) >= 0.0"),
     ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "tiled", "conv3x3_tiled", "vec4u(v > vec4f())", "vec4u(v >= vec4f())"),
     ("conv3x3", "few", "conv3x3_few", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
@@ -202,7 +202,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
     ("conv3x3", "uniform", "conv3x3_uniform", "if ACCUMULATE { d += f32(dx[at]); }", ""),
-    ("conv3x3", "implicit", "implicit_gemm", "if ACCUMULATE", "if !ACCUMULATE"),
+    ("conv3x3", "shifted", "shifted_gemm", "if ACCUMULATE", "if !ACCUMULATE"),
     ("conv3x3", "few", "conv3x3_few", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "first", "conv3x3_first", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
@@ -240,7 +240,7 @@ fn every_mistake_is_noticed() {
         if touched == 0 {
             // Some variants are for some devices only; those of the other tiers are always there.
             assert!(
-                ["first", "implicit", "winograd", "uniform", "subgroup", "f64"].contains(variant),
+                ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant),
                 "{variant} did not run"
             );
             println!("{op} {variant} does not run on this adapter");

@@ -2,7 +2,7 @@
 
 mod cases;
 mod gates;
-mod implicit;
+mod shifted;
 mod tiled;
 mod uniform;
 
@@ -31,8 +31,8 @@ pub enum Variant {
     /// One pixel per invocation, three input channels, for GPUs: conv1_1.
     Few,
     /// Barrier-free with lane-wise weights, a matrix product for each tap, for software drivers: the direct form of Winograd's.
-    Implicit,
-    /// Barrier-free with weights in uniform blocks, for processors whose subgroups the next two cannot use.
+    Shifted,
+    /// Barrier-free with weights in uniform blocks, for processors whose subgroups the other forms for them cannot use.
     Uniform,
     /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
     First,
@@ -71,7 +71,7 @@ impl Variant {
         Self::TiledSmall,
         Self::TiledLarge,
         Self::Few,
-        Self::Implicit,
+        Self::Shifted,
         Self::Uniform,
         Self::First,
         Self::Winograd,
@@ -86,7 +86,7 @@ impl Variant {
             Self::TiledSmall => "tiled_small",
             Self::TiledLarge => "tiled_large",
             Self::Few => "few",
-            Self::Implicit => "implicit",
+            Self::Shifted => "shifted",
             Self::Uniform => "uniform",
             Self::First => "first",
             Self::Winograd => "winograd",
@@ -113,7 +113,7 @@ impl Variant {
                 let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
                 blocks && gpu.has_subgroups_of(8) && texels
             }
-            Self::Implicit => {
+            Self::Shifted => {
                 let texels = gpu.has_texels_of((9 * c_in * c_out) as u64);
                 blocks && gpu.has_subgroups_of(8) && texels
             }
@@ -156,12 +156,10 @@ impl Filter {
                 Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
             }
             Variant::Few => Memory::Buffer(gpu.upload(&label_weights, &one_row_each(weights, bias))?),
-            Variant::Uniform => {
-                Memory::Buffer(gpu.upload(&label_weights, &uniform::pack(weights, c_in, c_out))?)
-            }
-            Variant::Implicit => Memory::Texels(gpu.upload_texels(
+            Variant::Uniform => Memory::Buffer(gpu.upload(&label_weights, &in_blocks(weights, c_in, c_out))?),
+            Variant::Shifted => Memory::Texels(gpu.upload_texels(
                 &label_weights,
-                &implicit::pack(weights, c_in, c_out),
+                &in_blocks(weights, c_in, c_out),
                 Precision::Single,
             )?),
             Variant::First => Memory::Texels(gpu.upload_texels(
@@ -188,6 +186,21 @@ impl Filter {
     pub fn bytes(&self) -> u64 {
         self.weights.bytes() + self.bias.size()
     }
+}
+
+/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output,
+/// input.
+fn in_blocks(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(weights.len());
+    let blocks = |c: usize| (0..c).step_by(winograd::BLOCK);
+    for (o, i) in blocks(c_out).flat_map(|o| blocks(c_in).map(move |i| (o, i))) {
+        for (tap, i) in (0..9).flat_map(|tap| (i..i + winograd::BLOCK).step_by(4).map(move |i| (tap, i))) {
+            for o in o..o + winograd::BLOCK {
+                packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
+            }
+        }
+    }
+    packed
 }
 
 /// `c_out x c_in x 3 x 3` to `3 x 3 x c_in x c_out`: neighbouring output channels stand together.
@@ -236,6 +249,7 @@ pub(crate) struct Conv<'a> {
 pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     assert_eq!(x.shape.channels, filter.c_in, "channels of the map and of the filter");
     assert!(after != After::ReluPool || filter.pools(), "a variant that pools");
+    assert!(after != After::ReluPool || x.shape.height > 1, "a map of at least two rows");
     let shape = after.shape(Shape::new(filter.c_out, x.shape.height, x.shape.width));
     let weights = tape.given_memory("weights", &filter.weights);
     let bias = tape.given("bias", &filter.bias);
@@ -244,7 +258,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     match filter.variant {
         Variant::Naive => naive(tape, &conv),
         Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => tiled::record(tape, &conv),
-        Variant::Implicit => implicit::record(tape, &conv),
+        Variant::Shifted => shifted::record(tape, &conv),
         Variant::Uniform => uniform::record(tape, &conv),
         Variant::First | Variant::Few => first::record(tape, &conv),
         Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),

@@ -31,7 +31,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, weights, after, filter, .. } = *conv;
     let few = filter.variant == Variant::Few;
     let first = First { x, y, weights, relu: after == After::Relu, few };
-    let values = PIECES[usize::from(few)];
+    let values = PIECES[usize::from(!tape.gpu().is_software())];
     let bands = tape.bands(&[y.shape, x.shape]);
     for rows in &bands {
         first.forward(tape, Phase::Forward, rows, y.rows(rows.clone()));

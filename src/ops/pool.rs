@@ -7,6 +7,7 @@ use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, vg
 /// `y = max of each 2x2 window of x`, sizes rounded down; `dx` of a window's first maximum is `dy`, all else is 0.
 pub fn pool(tape: &mut Tape, x: Var) -> Var {
     let Shape { channels, height, width } = x.shape;
+    assert!(height > 1, "a map of at least two rows");
     let shape = Shape::new(channels, height / 2, width / 2);
     let y = tape.feature_map("y", shape, x);
     for rows in tape.bands(&[shape, x.shape]) {

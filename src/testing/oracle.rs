@@ -30,12 +30,12 @@ pub struct Truth {
     /// Per input, its derivatives; none of inputs that are constants.
     pub(super) probes: Vec<Vec<Probe>>,
     /// Whether a kink is so near that float32 may see it from its other side.
-    pub near_kink: bool,
+    near_kink: bool,
 }
 
 impl Case {
     /// Draws values and computes what is true of them. Values among which one is nearer to a kink than float32 can tell
-    /// are drawn again: a ReLU whose sum is 1e-8 is open or shut by rounding, and its gradient there or not, all of it.
+    /// are drawn again, at most a few times: a ReLU whose sum is 1e-8 is open or shut by rounding, and its gradient there or not, all of it.
     pub fn truth(&self, seed: u64) -> Truth {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut draw = || {

@@ -143,7 +143,7 @@ impl Class {
             return Ok(self.default);
         };
         // The specification is no competitor, and what is made for processors none on a GPU, whose compiler might take long
-        // over it.
+        // over it. (Without subgroups of 8 lanes it does not run in the first place; `uniform` always would.)
         let competes = |name: &str| {
             name != "naive" && (name != "uniform" || gpu.is_software()) && super::exists(&self.name, name)
         };

@@ -167,7 +167,7 @@ pub struct Machine {
     adapter: Option<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small, tiled_large, few,
-    /// implicit, uniform, first, winograd or winograd_tiled
+    /// shifted, uniform, first, winograd or winograd_tiled
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 

@@ -37,7 +37,7 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
 /// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`, the
-/// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `implicit`, whose rows have one pixel more, and the rows
+/// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose rows have one pixel more, and the rows
 /// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64 and 128 tiles. With ReLU and, at the smaller sizes, without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
@@ -106,10 +106,10 @@ pub const TABLE: Table = Table {
         // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
         let alone = (small || size.height == 1).then_some(After::Nothing);
-        // Pooling, of what has a window, where some variant has it built in; of tiles alone, where channels are no whole word.
+        // Pooling, of what has a window, where some variant has it built in; in `tiled` alone, where channels fill no whole word of gates.
         let window = size.height > 1 && size.width > 1;
         let blocks = window && size.c_in.is_multiple_of(32);
-        let pooled = (blocks || window && small && !size.c_out.is_multiple_of(8)).then_some(After::ReluPool);
+        let pooled = (blocks || window && small && !size.c_out.is_multiple_of(4)).then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));

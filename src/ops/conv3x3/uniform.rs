@@ -3,30 +3,11 @@
 use super::{After, Conv, halo};
 use crate::kernel;
 use crate::kernel::Value;
+use crate::ops::winograd::BLOCK;
 use crate::tape::{Tape, View};
 
-/// Channels of a block on both sides.
-pub(super) const BLOCK: usize = 32;
 /// Weights of a block.
 const WEIGHTS: usize = 9 * BLOCK * BLOCK;
-
-/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: block of outputs, block of inputs, tap, four inputs,
-/// output, input.
-pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(weights.len());
-    for block in 0..c_out / BLOCK * (c_in / BLOCK) {
-        let (o, i) = (block / (c_in / BLOCK) * BLOCK, block % (c_in / BLOCK) * BLOCK);
-        for tap in 0..9 {
-            for quad in 0..BLOCK / 4 {
-                for o in o..o + BLOCK {
-                    let i = i + 4 * quad;
-                    packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
-                }
-            }
-        }
-    }
-    packed
-}
 
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {

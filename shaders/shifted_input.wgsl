@@ -8,7 +8,7 @@ struct Params {
     h_in: u32,  // rows of x or dy that this band sees
     top: u32,   // how many of them stand above the first output row
     c: u32,     // a multiple of 32
-    rows: u32,  // of v: one above the output rows and one below
+    rows: u32,  // of v: the output rows, one above them and one below
 }
 
 alias X = f32;  // how x and dx are stored

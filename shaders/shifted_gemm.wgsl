@@ -21,7 +21,7 @@ const ACCUMULATE: bool = false;
 
 // The textures are linear memory in rows of 256 texels.
 @group(0) @binding(0) var<uniform> params: Params;
-// pixels/32 x c_in/4 (backward c_out/4) x 32, four channels of a pixel: see `implicit_input`
+// pixels/32 x c_in/4 (backward c_out/4) x 32, four channels of a pixel: see `shifted_input`
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
 // c_out/32 x c_in/32 x 9 x 8 x 32: texel (o/32, i/32, t, i/4%8, o%32) has the weights from channels i .. i+3 to channel o
 @group(0) @binding(2) var u: texture_storage_2d<rgba32float, read>;
@@ -168,14 +168,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         sum6 = rows(sum6, v1, b3, 0u); sum7 = rows(sum7, v1, b3, 4u);
     }
     let to = outputs(group, lane, params.c_out);
-    store_y(to, 0u, sum0, group);
-    store_y(to, 1u, sum1, group);
-    store_y(to, 2u, sum2, group);
-    store_y(to, 3u, sum3, group);
-    store_y(to, 4u, sum4, group);
-    store_y(to, 5u, sum5, group);
-    store_y(to, 6u, sum6, group);
-    store_y(to, 7u, sum7, group);
+    var sums = array(sum0, sum1, sum2, sum3, sum4, sum5, sum6, sum7);
+    for (var n = 0u; n < 8u; n++) { store_y(to, n, sums[n], group); }
 }
 
 @compute @workgroup_size(8)
@@ -200,12 +194,6 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
         sum6 = columns(sum6, v1, a6, 4u); sum7 = columns(sum7, v1, a7, 4u);
     }
     let to = outputs(group, lane, params.c_in);
-    store_dx(to, 0u, sum0);
-    store_dx(to, 1u, sum1);
-    store_dx(to, 2u, sum2);
-    store_dx(to, 3u, sum3);
-    store_dx(to, 4u, sum4);
-    store_dx(to, 5u, sum5);
-    store_dx(to, 6u, sum6);
-    store_dx(to, 7u, sum7);
+    var sums = array(sum0, sum1, sum2, sum3, sum4, sum5, sum6, sum7);
+    for (var n = 0u; n < 8u; n++) { store_dx(to, n, sums[n]); }
 }

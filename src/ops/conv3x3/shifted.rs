@@ -15,6 +15,8 @@ use crate::tape::{Shape, Tape, Tensor};
 
 /// Pixels that go through both steps together, in whole rows: many, because each time two more rows are written.
 const PIXELS: usize = 2048;
+/// At least so many rows, for the same reason.
+const ROWS: usize = 4;
 
 /// What goes from the first step to the second, as it is written and as it is read.
 struct Workspace {
@@ -33,21 +35,6 @@ fn texel_rows(values: usize) -> usize {
     values.next_multiple_of(crate::memory::Texels::ROW as usize)
 }
 
-/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output,
-/// input. Both directions read block by block.
-pub(super) fn pack(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(weights.len());
-    let blocks = |c: usize| (0..c).step_by(BLOCK);
-    for (o, i) in blocks(c_out).flat_map(|o| blocks(c_in).map(move |i| (o, i))) {
-        for (tap, i) in (0..9).flat_map(|tap| (i..i + BLOCK).step_by(4).map(move |i| (tap, i))) {
-            for o in o..o + BLOCK {
-                packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
-            }
-        }
-    }
-    packed
-}
-
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, filter, after, .. } = conv;
@@ -56,7 +43,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let kernel = |kernel: Source| kernel.storing("X", *x).storing("Y", *y);
     let with_relu = |source: Source| kernel(source).constant("RELU", *after == After::Relu);
     // All rows go through the same workspace.
-    let at_once = (PIXELS / width).max(1).min(height);
+    let at_once = (PIXELS / width).max(ROWS).min(height);
     let most = pixels(at_once, width);
     let mut workspace = |[pixels, texels]: [&str; 2], c: usize| Workspace {
         pixels: tape.scratch(pixels, texel_rows(c * most)),
@@ -89,13 +76,13 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             let blocks = |c: usize| [(count * (width + 1)).div_ceil(BLOCK) * 8, c / BLOCK, 1];
             let values = |c: usize| texel_rows(c * pixels(count, width));
 
-            tape.forward(kernel(kernel!("implicit_input", "forward")))
+            tape.forward(kernel(kernel!("shifted_input", "forward")))
                 .params(input(c_in, &x_rows))
                 .bind("x", x.rows(x_rows.clone()))
                 .bind("v", there.pixels)
                 .grid(bordered(c_in));
             tape.forward_copy(there.pixels, there.texels, values(c_in));
-            tape.forward(with_relu(kernel!("implicit_gemm", "forward")))
+            tape.forward(with_relu(kernel!("shifted_gemm", "forward")))
                 .params(product)
                 .bind("u", conv.weights)
                 .bind("v", there.texels)
@@ -106,14 +93,14 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             if x.grad.is_none() {
                 continue;
             }
-            tape.backward(with_relu(kernel!("implicit_input", "backward")))
+            tape.backward(with_relu(kernel!("shifted_input", "backward")))
                 .params(input(c_out, &y_rows))
                 .upstream_rows("dy", *y, y_rows.clone())
                 .bind("kept", y.rows(y_rows.clone()))
                 .bind("v", back.pixels)
                 .grid(bordered(c_out));
             tape.backward_copy(back.pixels, back.texels, values(c_out));
-            tape.backward(kernel(kernel!("implicit_gemm", "backward")))
+            tape.backward(kernel(kernel!("shifted_gemm", "backward")))
                 .params(product)
                 .bind("u", conv.weights)
                 .bind("v", back.texels)
