@@ -20,8 +20,11 @@ use crate::tape::{Phase, Tape, Tensor};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
-/// Tiles that go through the three steps together on a processor: their values stay in its cache.
+/// Tiles that go through the three steps together on a processor, of many channels; of fewer, twice as many. Their values
+/// stay in its cache, and share weights and barriers.
 const TILES: usize = 128;
+/// Channels, of inputs and outputs together, that are many.
+const MANY: usize = 512;
 /// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
 const WORKSPACE: usize = 64 << 20;
 /// Channels of an output block, and tiles of an invocation's subgroup.
@@ -114,7 +117,8 @@ fn tiles_together(filter: &Filter) -> usize {
         Variant::WinogradTiled => {
             (WORKSPACE / (4 * POINTS * (filter.c_in + filter.c_out))).max(TILES) / TILES * TILES
         }
-        _ => TILES,
+        _ if filter.c_in + filter.c_out > MANY => TILES,
+        _ => 2 * TILES,
     }
 }
 
