@@ -1,6 +1,6 @@
 // Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
 // Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
-// For subgroups of exactly 8, one per workgroup: it computes 32 channels of 32 tiles, of which a lane has every eighth.
+// For subgroups of exactly 8, one per workgroup: it computes 32 channels of 8 TILES tiles, of which a lane has every eighth.
 // Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
 
 struct Params {
@@ -13,6 +13,11 @@ alias Weights = texture_storage_2d<rgba32float, read>;  // how weights are store
 
 const POINTS: u32 = 36u;
 
+// Of a lane: 4 where there are more than 24 tiles, 3 or 2 where 24 or 16 hold them all.
+const TILES: u32 = 4u;
+alias Sums = mat4x4f;    // four channels (columns) of TILES tiles (rows): mat4x3f, mat4x2f
+alias Texels = mat4x4f;  // the transpose
+
 // The textures are linear memory in rows of 256 texels.
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x stride/32 x c_in/4 (backward c_out/4) x 32, four channels of a tile
@@ -24,27 +29,22 @@ const POINTS: u32 = 36u;
 
 fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
 
-// This lane's four tiles (rows), four channels of each (columns); 32 tiles never cross a row of the texture.
-fn tiles(i: u32) -> mat4x4f {
+// This lane's tiles, four channels of each; 32 tiles never cross a row of the texture.
+fn tiles(i: u32) -> Sums {
     let p = vec2u(i & 255u, i >> 8u);
-    let t0 = textureLoad(v, p);
-    let t1 = textureLoad(v, p + vec2u(8u, 0u));
-    let t2 = textureLoad(v, p + vec2u(16u, 0u));
-    let t3 = textureLoad(v, p + vec2u(24u, 0u));
-    return transpose(mat4x4f(t0, t1, t2, t3));
+    var texels: Texels;
+    for (var k = 0u; k < TILES; k++) { texels[k] = textureLoad(v, p + vec2u(8u * k, 0u)); }
+    return transpose(texels);
 }
 
-fn store(i: u32, sum: mat4x4f) {
-    let channels = transpose(sum);
-    m[i] = channels[0];
-    m[i + 8u] = channels[1];
-    m[i + 16u] = channels[2];
-    m[i + 24u] = channels[3];
+fn store(i: u32, sum: Sums) {
+    var texels = transpose(sum);
+    for (var k = 0u; k < TILES; k++) { m[i + 8u * k] = texels[k]; }
 }
 
 // Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
-fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
+fn rows(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
+    return Sums(
         sum[0] + v * subgroupShuffle(w, lane),
         sum[1] + v * subgroupShuffle(w, lane + 1u),
         sum[2] + v * subgroupShuffle(w, lane + 2u),
@@ -53,8 +53,8 @@ fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
 }
 
 // Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
-fn columns(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
+fn columns(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
+    return Sums(
         sum[0] + v * spread(w.x, lane),
         sum[1] + v * spread(w.y, lane),
         sum[2] + v * spread(w.z, lane),
@@ -77,8 +77,8 @@ fn spread(w: f32, lane: u32) -> vec4f {
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = group.x * 32u + lane;
     let quads = params.c_in / 4u;
-    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
-    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    var sum0 = Sums(); var sum1 = Sums(); var sum2 = Sums(); var sum3 = Sums();
+    var sum4 = Sums(); var sum5 = Sums(); var sum6 = Sums(); var sum7 = Sums();
     for (var q = 0u; q < quads; q += 2u) {
         let i = ((group.z * params.stride / 32u + group.x) * quads + q) * 32u + lane;
         let v0 = tiles(i);
@@ -109,8 +109,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
 @compute @workgroup_size(8)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = group.x * 32u + lane;
-    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
-    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    var sum0 = Sums(); var sum1 = Sums(); var sum2 = Sums(); var sum3 = Sums();
+    var sum4 = Sums(); var sum5 = Sums(); var sum6 = Sums(); var sum7 = Sums();
     for (var o = 0u; o < params.c_out; o += 8u) {
         let i = ((group.z * params.stride / 32u + group.x) * params.c_out + o) * 8u + lane;
         let v0 = tiles(i);

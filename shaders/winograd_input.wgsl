@@ -1,7 +1,7 @@
 // Winograd F(4x4, 3x3), step 1 of 3: the 6 x 6 values around a tile of 4 x 4 pixels become 36 frequencies.
 // Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the input. The
 // gradient of the ReLU, and of the pooling behind it, is taken on load: of both only one bit per pixel was kept.
-// One channel of one tile per invocation.
+// Some channels of one tile per invocation.
 
 struct Params {
     w: u32,
@@ -9,9 +9,8 @@ struct Params {
     top: u32,        // how many of them stand above the first output row, or above the first pooled one
     gate_rows: u32,  // rows of tiles of gates that this band sees
     gate_top: u32,   // how many of them stand above the first tile
-    c: u32,          // a multiple of 4
+    c: u32,          // a multiple of 4 and of CHANNELS
     first: u32,      // the first tile, counted along the rows of tiles of the band
-    tiles: u32,      // how many
     stride: u32,     // tiles of a row of v
 }
 
@@ -19,7 +18,8 @@ alias X = f32;  // how x and dx are stored
 alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
-const LINES: u32 = 1u;  // channels of a workgroup: 1 where it is one subgroup of a processor, more on GPUs
+const LINES: u32 = 1u;      // invocations of a workgroup along the channels: many on GPUs
+const CHANNELS: u32 = 16u;  // channels of an invocation: many on processors, where each workgroup costs an allocation
 
 const RELU: bool = true;   // whether a ReLU stands behind the convolution
 const POOL: bool = false;  // and 2x2 max pooling behind that
@@ -58,31 +58,35 @@ fn inside(row: u32, column: u32, width: u32) -> bool {
     return row < params.h_in && column < width;
 }
 
-// Transforms the columns of rows that are transformed, and writes them.
-fn finish(id: vec3u, rows: array<array<f32, 6>, 6>) {
-    let first = ((id.x / 32u * params.c / 4u + id.y / 4u) * 32u + id.x % 32u) * 4u + id.y % 4u;
+// Transforms the columns of rows that are transformed, and writes them, for tile t of this pass.
+fn finish(t: u32, c: u32, rows: array<array<f32, 6>, 6>) {
+    let first = ((t / 32u * params.c / 4u + c / 4u) * 32u + t % 32u) * 4u + c % 4u;
     for (var k = 0u; k < 6u; k++) {
         let f = transform(array(rows[0][k], rows[1][k], rows[2][k], rows[3][k], rows[4][k], rows[5][k]));
         for (var r = 0u; r < 6u; r++) { v[first + (6u * r + k) * params.c * params.stride] = f[r]; }
     }
 }
 
-@compute @workgroup_size(8, LINES)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.tiles { return; }
-    let tile = place(params.first + id.x);
-    let p = 4u * tile + vec2u(params.top, 0u) - 1u;
+fn forward_channel(t: u32, c: u32) {
+    let p = 4u * place(params.first + t) + vec2u(params.top, 0u) - 1u;
     var rows: array<array<f32, 6>, 6>;
     for (var r = 0u; r < 6u; r++) {
         var d: array<f32, 6>;
         for (var k = 0u; k < 6u; k++) {
             let ok = inside(p.x + r, p.y + k, params.w);
-            let i = select(0u, ((p.x + r) * params.c + id.y) * params.w + p.y + k, ok);
+            let i = select(0u, ((p.x + r) * params.c + c) * params.w + p.y + k, ok);
             d[k] = select(0.0, f32(x[i]), ok);
         }
         rows[r] = transform(d);
     }
-    finish(id, rows);
+    finish(t, c, rows);
+}
+
+// A workgroup's last tiles may lie beyond the band. They are written, too, because the products take them along: what the
+// memory held before could be subnormal numbers, with which a processor is slow.
+@compute @workgroup_size(8, LINES)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+    for (var c = 0u; c < CHANNELS; c++) { forward_channel(id.x, CHANNELS * id.y + c); }
 }
 
 fn gate(tile: vec2u, c: u32) -> u32 {
@@ -137,21 +141,24 @@ fn gradients_around(tile: vec2u, c: u32) -> array<array<f32, 6>, 6> {
     return d;
 }
 
-@compute @workgroup_size(8, LINES)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.tiles { return; }
-    let tile = place(params.first + id.x);
-    var d = gradients_around(tile, id.y);
+fn backward_channel(t: u32, c: u32) {
+    let tile = place(params.first + t);
+    var d = gradients_around(tile, c);
     if RELU {
-        let open = gates_around(tile, id.y);
+        let open = gates_around(tile, c);
         for (var r = 0u; r < 6u; r++) {
             for (var k = 0u; k < 6u; k++) { d[r][k] = select(0.0, d[r][k], ((open[r] >> k) & 1u) == 1u); }
         }
     }
     var rows: array<array<f32, 6>, 6>;
     for (var r = 0u; r < 6u; r++) {
-        let t = d[5u - r];
-        rows[r] = transform(array(t[5], t[4], t[3], t[2], t[1], t[0]));
+        let e = d[5u - r];
+        rows[r] = transform(array(e[5], e[4], e[3], e[2], e[1], e[0]));
     }
-    finish(id, rows);
+    finish(t, c, rows);
+}
+
+@compute @workgroup_size(8, LINES)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    for (var c = 0u; c < CHANNELS; c++) { backward_channel(id.x, CHANNELS * id.y + c); }
 }

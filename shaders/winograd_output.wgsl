@@ -1,11 +1,11 @@
 // Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max pooling.
 // Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
-// Backward turns each tile by 180 degrees, as step 1 did. One channel of one tile per invocation.
+// Backward turns each tile by 180 degrees, as step 1 did. Some channels of one tile per invocation.
 
 struct Params {
     w: u32,
     h: u32,       // output rows of this band
-    c: u32,       // a multiple of 4
+    c: u32,       // a multiple of 4 and of CHANNELS
     first: u32,   // the first tile, counted along the rows of tiles of the band
     tiles: u32,   // how many
     stride: u32,  // tiles of a row of m
@@ -15,7 +15,8 @@ alias X = f32;  // how x and dx are stored
 alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
-const LINES: u32 = 1u;  // channels of a workgroup: 1 where it is one subgroup of a processor, more on GPUs
+const LINES: u32 = 1u;      // invocations of a workgroup along the channels: many on GPUs
+const CHANNELS: u32 = 16u;  // channels of an invocation: many on processors, where each workgroup costs an allocation
 
 const RELU: bool = true;
 const POOL: bool = false;  // only with RELU
@@ -46,9 +47,9 @@ fn transform(m: array<f32, 6>) -> array<f32, 4> {
     return array(m[0] + p + r, A * q + B * s, A * A * p + B * B * r, A * A * A * q + B * B * B * s + m[5]);
 }
 
-// The pixels of a tile, column by column.
-fn pixels(id: vec3u) -> array<array<f32, 4>, 4> {
-    let first = (id.y / 4u * params.stride + id.x) * 4u + id.y % 4u;
+// The pixels of tile t of this pass, column by column.
+fn pixels(t: u32, c: u32) -> array<array<f32, 4>, 4> {
+    let first = (c / 4u * params.stride + t) * 4u + c % 4u;
     var rows: array<array<f32, 4>, 6>;
     for (var r = 0u; r < 6u; r++) {
         var f: array<f32, 6>;
@@ -94,26 +95,24 @@ fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
     return open;
 }
 
-@compute @workgroup_size(8, LINES)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.tiles { return; }
-    let tile = params.first + id.x;
+fn forward_channel(t: u32, c: u32) {
+    let tile = params.first + t;
     let p = corner(tile);
-    let b = bias[id.y];
-    var columns = pixels(id);
+    let b = bias[c];
+    var columns = pixels(t, c);
     for (var k = 0u; k < 4u; k++) {
         for (var r = 0u; r < 4u; r++) { columns[k][r] += b; }
     }
     var open = 0u;
     if POOL {
-        open = pool(p, id.y, columns);
+        open = pool(p, c, columns);
     } else {
         for (var k = 0u; k < 4u; k++) {
             for (var r = 0u; r < 4u; r++) {
                 var d = columns[k][r];
                 if RELU { d = max(d, 0.0); }
                 if p.x + r < params.h && p.y + k < params.w {
-                    y[((p.x + r) * params.c + id.y) * params.w + p.y + k] = to_y(d);
+                    y[((p.x + r) * params.c + c) * params.w + p.y + k] = to_y(d);
                     open |= select(0u, 1u, d > 0.0) << (4u * r + k);
                 }
             }
@@ -121,23 +120,33 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     }
     if RELU {
         let across = (params.w + 3u) / 4u;
-        gates[(tile / across * params.c + id.y) * across + tile % across] = open;
+        gates[(tile / across * params.c + c) * across + tile % across] = open;
     }
 }
 
 @compute @workgroup_size(8, LINES)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
+fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.tiles { return; }
-    let p = corner(params.first + id.x) + 3u;
-    let columns = pixels(id);
+    for (var c = 0u; c < CHANNELS; c++) { forward_channel(id.x, CHANNELS * id.y + c); }
+}
+
+fn backward_channel(t: u32, c: u32) {
+    let p = corner(params.first + t) + 3u;
+    let columns = pixels(t, c);
     for (var k = 0u; k < 4u; k++) {
         for (var r = 0u; r < 4u; r++) {
             if p.x - r < params.h && p.y - k < params.w {
-                let i = ((p.x - r) * params.c + id.y) * params.w + p.y - k;
+                let i = ((p.x - r) * params.c + c) * params.w + p.y - k;
                 var d = columns[k][r];
                 if ACCUMULATE { d += f32(dx[i]); }
                 dx[i] = to_x(d);
             }
         }
     }
+}
+
+@compute @workgroup_size(8, LINES)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.tiles { return; }
+    for (var c = 0u; c < CHANNELS; c++) { backward_channel(id.x, CHANNELS * id.y + c); }
 }

@@ -132,8 +132,13 @@ impl Product {
     fn new(filter: &Filter, [shuffled, tiled]: [Source; 2], c_out: usize, count: usize) -> Self {
         let half = filter.precision == Precision::Half;
         if filter.variant == Variant::Winograd {
-            // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles.
-            let kernel = shuffled.texels("Weights", filter.precision);
+            // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles, or of 24 or 16 if that is all.
+            let each = count.div_ceil(8).clamp(2, 4);
+            let kernel = shuffled
+                .texels("Weights", filter.precision)
+                .constant("TILES", format!("{each}u"))
+                .constant("Sums", format!("mat4x{each}f"))
+                .constant("Texels", format!("mat{each}x4f"));
             return Self { kernel, grid: [count.div_ceil(BLOCK) * 8, c_out / BLOCK, POINTS] };
         }
         // The larger a workgroup's tile, the less is loaded for each product, as long as there is work for all.
@@ -176,25 +181,27 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
     let as_texels = filter.variant == Variant::Winograd;
     let texels = as_texels.then(|| tape.scratch_texels("v.texels", values(c_in)));
     let dtexels = as_texels.then(|| tape.scratch_texels("dv.texels", values(c_out)));
+    // Channels of an invocation of the first and the last step. A software driver allocates memory for each workgroup.
+    let channels = if as_texels { 16 } else { 1 };
     let edges = |kernel: Source| {
         let kernel = kernel.storing("X", *x).storing("Y", *y);
-        if as_texels { kernel } else { kernel.constant("LINES", "16u") }
+        let lines = if as_texels { 1 } else { 16 };
+        kernel.constant("LINES", format!("{lines}u")).constant("CHANNELS", format!("{channels}u"))
     };
     for first in (0..total).step_by(stride) {
         let count = stride.min(total - first);
-        let params = |c: usize| -> [(&'static str, Value); 5] {
+        let params = |c: usize| -> [(&'static str, Value); 4] {
             [
                 ("w", width.into()),
                 ("c", c.into()),
                 ("first", first.into()),
-                ("tiles", count.into()),
                 ("stride", stride.into()),
             ]
         };
         let inner: [(&'static str, Value); 3] =
             [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];
         // Channels are a multiple of those of a workgroup, which are not checked.
-        let edge = |c: usize| [count, c, 1];
+        let edge = |c: usize| [count, c / channels, 1];
 
         tape.forward(edges(kernel!("winograd_input", "forward")))
             .params(params(c_in))
@@ -217,7 +224,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
             edges(kernel!("winograd_output", "forward")).constant("RELU", relu).constant("POOL", pool),
         )
         .params(params(c_out))
-        .params([("h", band.rows.len().into())])
+        .params([("h", band.rows.len().into()), ("tiles", count.into())])
         .bind("m", m)
         .bind("bias", conv.bias)
         .bind("y", y.rows(band.y.clone()))
@@ -249,7 +256,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
             .grid(product.grid);
         tape.backward(edges(kernel!("winograd_output", "backward")))
             .params(params(c_in))
-            .params([("h", band.rows.len().into())])
+            .params([("h", band.rows.len().into()), ("tiles", count.into())])
             .bind("m", dm)
             .grad_rows("dx", *x, band.rows.clone())
             .grid(edge(c_in));
