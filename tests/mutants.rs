@@ -75,6 +75,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
         "return mat3x4f(a, b, d, e, b, d, e, f, d, e, f, g)",
     ),
     ("conv3x3", "winograd", "winograd_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
+    ("conv3x3", "winograd", "winograd_gemm", "m[i + 8u * k]", "m[i + 4u * k]"),
     ("conv3x3", "winograd", "winograd_output", "p.x - r", "p.x - (3u - r)"),
     ("conv3x3", "uniform", "conv3x3_uniform", "8u - 3u * r - t", "3u * r + t"),
     (

@@ -191,12 +191,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
     for first in (0..total).step_by(stride) {
         let count = stride.min(total - first);
         let params = |c: usize| -> [(&'static str, Value); 4] {
-            [
-                ("w", width.into()),
-                ("c", c.into()),
-                ("first", first.into()),
-                ("stride", stride.into()),
-            ]
+            [("w", width.into()), ("c", c.into()), ("first", first.into()), ("stride", stride.into())]
         };
         let inner: [(&'static str, Value); 3] =
             [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];

@@ -38,8 +38,8 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
 /// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`, the
 /// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose rows have one pixel more, and the rows
-/// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 32, 64, 128 and 256 tiles. With ReLU and, at
-/// the smaller sizes, without.
+/// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 16, 24, 32, 64, 128 and 256 tiles. With ReLU and,
+/// at the smaller sizes, without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
     edges: &[
@@ -77,6 +77,10 @@ pub const TABLE: Table = Table {
         Size::between(64, 32, 4, 4),
         Size::between(64, 64, 17, 3),
         Size::between(96, 32, 8, 13),
+        Size::between(32, 32, 8, 32),
+        Size::between(64, 32, 4, 66),
+        Size::between(32, 64, 12, 32),
+        Size::between(32, 32, 20, 17),
         Size::between(32, 32, 3, 124),
         Size::between(32, 32, 16, 32),
         Size::between(32, 32, 25, 37),
