@@ -62,11 +62,13 @@ fn pixels(line: u32, column: u32) -> vec4f {
 
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    // The other tiles are mirror images.
-    if group.x > group.y { return; }
     let c = params.c;
     let w = params.w;
-    let a = group.y * 32u;
+    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later rows have more.
+    let down = select(group.y / 2u, c / 32u - 1u - group.y / 2u, group.y % 2u == 1u);
+    // The other tiles are mirror images.
+    if group.x > down { return; }
+    let a = down * 32u;
     let b = group.x * 32u;
     var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
     var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
