@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::plan::Plan;
-use crate::recipe::{Recipe, STREAM_FROM};
+use crate::recipe::{Recipe, SPARE_FROM};
 use crate::session::HISTORY;
 use crate::settings::Settings;
 use crate::tape::{Shape, Tape, Var};
@@ -147,9 +147,8 @@ impl Recipe<'_> {
         let first = |enough: &dyn Fn(Shape) -> bool| (smallest..=LONGEST).find(|side| enough(scaled(*side)));
         let least = first(&|shape| shape.width.min(shape.height) >= smallest)?;
         // Where weights are no longer kept, a picture that is larger needs less.
-        let streamed =
-            first(&|shape| shape.pixels() >= STREAM_FROM).map_or(LONGEST + 1, |side| side.max(least));
-        search(streamed, LONGEST + 1).or_else(|| search(least, streamed))
+        let spared = first(&|shape| shape.pixels() >= SPARE_FROM).map_or(LONGEST + 1, |side| side.max(least));
+        search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
     /// Refuses styles that are too small for the network or that the device's limits forbid.

@@ -20,9 +20,9 @@ use crate::vgg::{Tap, Vgg};
 pub(crate) const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 pub(crate) const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// From so many pixels on, weights are transformed in every iteration, where that is the price of less memory: see
-/// `docs/performance.md`.
-pub(crate) const STREAM_FROM: usize = 1 << 18;
+/// From so many pixels on, memory is spared: weights are transformed in every pass, and also processors compute the map of
+/// conv1_1 again. Below, neither would save much, and both would cost time: see `docs/performance.md`.
+pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// Features of the photograph and Gram matrices of the painting, on the device.
 pub(crate) struct Targets {
@@ -105,7 +105,7 @@ impl<'a> Recipe<'a> {
         let slots = contents.len() + styles.len() + 1;
         let mut tape = Tape::new(self.gpu);
         tape.store(settings.precision);
-        tape.keep_weights(shape.pixels() < STREAM_FROM);
+        tape.spend_memory(shape.pixels() < SPARE_FROM);
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));

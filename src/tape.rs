@@ -81,7 +81,7 @@ pub struct Tape<'g> {
     weights: Precision,
     gradient_scale: f64,
     binding_limit: u64,
-    keeps_weights: bool,
+    spends_memory: bool,
     /// Maps of which backward computes the rows it needs again.
     recomputed: Vec<Recomputed>,
     fault: Option<Error>,
@@ -115,7 +115,7 @@ impl<'g> Tape<'g> {
             weights: Precision::Single,
             gradient_scale: 1.0,
             binding_limit: gpu.max_binding(),
-            keeps_weights: false,
+            spends_memory: false,
             recomputed: Vec::new(),
             fault: None,
         }
@@ -158,15 +158,15 @@ impl<'g> Tape<'g> {
         self.binding_limit = bytes;
     }
 
-    /// Whether ops keep the form of their weights that they compute with, which is larger than what the network has on the
-    /// device; otherwise they bring weights into that form in each pass.
-    pub(crate) fn keep_weights(&mut self, keep: bool) {
-        self.keeps_weights = keep;
+    /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
+    /// what the network has on the device, and processors compute no map again.
+    pub(crate) fn spend_memory(&mut self, keep: bool) {
+        self.spends_memory = keep;
     }
 
-    /// See [`Self::keep_weights`].
-    pub(crate) fn keeps_weights(&self) -> bool {
-        self.keeps_weights
+    /// See [`Self::spend_memory`].
+    pub(crate) fn spends_memory(&self) -> bool {
+        self.spends_memory
     }
 
     /// The device the plan will run on.

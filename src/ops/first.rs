@@ -1,7 +1,7 @@
 //! The first convolution, from three channels: a form for software drivers and one for GPUs.
 //!
 //! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
-//! is not kept: backward computes again, some rows at a time, what it needs of it.
+//! is not kept: backward computes again, some rows at a time, what it needs of it. A processor keeps that of a small picture.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -40,7 +40,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         return;
     }
     // Without a ReLU, whatever comes next wants to see what the ReLU would have let through.
-    if first.relu {
+    if first.relu && (few || !tape.spends_memory()) {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
             let z = tape.scratch("y again", y.shape.rows(rows.clone()).len());
             tape.store_in(z, y.precision);
@@ -107,5 +107,53 @@ impl First {
                 // A pixel.
                 true => [rows.len() * x.shape.width, 1, 1],
             });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gpu::Gpu;
+    use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
+    use crate::ops::gram;
+    use crate::precision::Precision;
+    use crate::tape::{Shape, Tape};
+
+    /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram matrix and
+    /// for the ReLU.
+    #[test]
+    fn the_map_is_the_same_kept_and_computed_again() {
+        let gpu = Gpu::new(None).unwrap();
+        let shape = Shape::new(3, 65, 128);
+        assert!(64 * shape.pixels() > super::PIECES[0]);
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| random.f32() - 0.5).collect() };
+        let (weights, bias, picture) = (draw(9 * 3 * 64), draw(64), draw(shape.len()));
+        let upstream = draw(64 * 64);
+        for variant in [Variant::First, Variant::Few].into_iter().filter(|v| v.supports(&gpu, 3, 64)) {
+            let filter = Filter::upload(&gpu, "filter", variant, Precision::Single, &weights, &bias).unwrap();
+            let run = |spend: bool| {
+                let mut tape = Tape::new(&gpu);
+                tape.spend_memory(spend);
+                tape.op("conv");
+                let x = tape.leaf("x", shape);
+                let dx = x.grad.unwrap();
+                tape.keep(dx);
+                let y = conv3x3(&mut tape, x, &filter, After::Relu);
+                tape.op("gram");
+                let g = gram::gram(&mut tape, y, gram::Variant::Naive);
+                let dg = g.grad.unwrap();
+                tape.keep(dg);
+                let plan = tape.finish().unwrap();
+                plan.write(&gpu, x.value, &picture);
+                plan.write(&gpu, dg, &upstream);
+                plan.run(&gpu);
+                let gradient = plan.read(&gpu, dx).unwrap();
+                let bits: Vec<u32> = gradient.into_iter().map(f32::to_bits).collect();
+                (bits, plan.describe_steps().lines().filter(|line| line.contains("conv3x3_f")).count())
+            };
+            let (kept, again) = (run(true), run(false));
+            assert!(kept.0 == again.0 && kept.0.iter().any(|bits| *bits != 0), "{}", variant.name());
+            assert_eq!(kept.1 < again.1, variant == Variant::First, "{} and {} dispatches", kept.1, again.1);
+        }
     }
 }

@@ -154,7 +154,7 @@ impl Product {
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     // A word of gates is of one channel of a tile.
     let gates = Gates::new(tape, conv, conv.filter.c_out, 4);
-    let kept = tape.keeps_weights().then(|| transformed(tape, conv, Phase::Preparation));
+    let kept = tape.spends_memory().then(|| transformed(tape, conv, Phase::Preparation));
     kept.into_iter().for_each(|weights| tape.keep(weights));
     let u = kept.unwrap_or_else(|| transformed(tape, conv, Phase::Forward));
     let du = match (kept, conv.x.grad) {
@@ -285,7 +285,7 @@ mod tests {
             let filter = Filter::upload(&gpu, "filter", variant, precision, &weights, &bias).unwrap();
             let run = |keep: bool| {
                 let mut tape = Tape::new(&gpu);
-                tape.keep_weights(keep);
+                tape.spend_memory(keep);
                 tape.op("conv");
                 let x = tape.leaf("x", Shape::new(c_in, 5, 6));
                 let dx = x.grad.unwrap();

@@ -81,7 +81,7 @@ impl Case {
         let values: Vec<Vec<f32>> = self.inputs.iter().map(draw).collect();
         let mut tape = Tape::new(gpu);
         tape.store_weights(self.precision);
-        tape.keep_weights(true);
+        tape.spend_memory(true);
         let (leaves, Recorded { y, starts }) = self.record(&mut tape, candidate, &values)?;
         let passes = tape.passes()?;
         let plan = tape.finish()?;
