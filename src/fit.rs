@@ -146,7 +146,7 @@ impl Recipe<'_> {
         };
         let first = |enough: &dyn Fn(Shape) -> bool| (smallest..=LONGEST).find(|side| enough(scaled(*side)));
         let least = first(&|shape| shape.width.min(shape.height) >= smallest)?;
-        // Where weights are no longer kept, a picture that is larger needs less.
+        // From where memory is spared, a picture that is larger may need less.
         let spared = first(&|shape| shape.pixels() >= SPARE_FROM).map_or(LONGEST + 1, |side| side.max(least));
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }

@@ -160,8 +160,8 @@ impl<'g> Tape<'g> {
 
     /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
     /// what the network has on the device, and processors compute no map again.
-    pub(crate) fn spend_memory(&mut self, keep: bool) {
-        self.spends_memory = keep;
+    pub(crate) fn spend_memory(&mut self, spend: bool) {
+        self.spends_memory = spend;
     }
 
     /// See [`Self::spend_memory`].
