@@ -1,6 +1,6 @@
-// Gram matrix of a feature map and its gradient, as gram.wgsl, for GPUs: operands go through workgroup memory.
-// Forward, a workgroup computes 64 x 64 products of channels, an invocation 4 x 4 of them. Backward, it computes 64
-// channels of 128 pixels, an invocation 8 channels of 4 pixels.
+// Gram matrix of a feature map and its gradient, as gram.wgsl, for GPUs: operands go through workgroup memory, four channels
+// at a time. Forward, a workgroup computes 64 x 64 products of channels, an invocation 8 x 8 of them, and while it multiplies,
+// its next values are on their way. Backward, a workgroup computes 64 channels of 128 pixels, an invocation 8 of 4.
 
 struct Params {
     c: u32,
@@ -15,11 +15,14 @@ alias Map = f32;  // how maps are stored
 const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 
-const TILE: u32 = 64u;    // channels
-const COLUMNS: u32 = 16u; // pixels summed between two barriers, forward
-const STEP: u32 = 8u;     // channels summed between two barriers, backward
+const TILE: u32 = 64u;     // channels
+// Four channels each, and a row has one more, so that the pixels that are written together lie in different banks.
+const QUADS: u32 = TILE / 4u + 1u;
+const COLUMNS: u32 = 16u;  // pixels summed between two barriers, forward
+const LINES: u32 = 8u;     // invocations beside and behind each other, forward
+const STEP: u32 = 8u;      // channels summed between two barriers, backward
 const PIXELS: u32 = 128u;
-const LANES: u32 = 32u;   // invocations beside each other, backward; each has every 32nd pixel
+const LANES: u32 = 32u;    // invocations beside each other, backward; each has every 32nd pixel
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Map>;              // h x c x w
@@ -30,15 +33,50 @@ const LANES: u32 = 32u;   // invocations beside each other, backward; each has e
 // Half precision stays finite.
 fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
-var<workgroup> left: array<f32, COLUMNS * TILE>;   // forward COLUMNS x TILE, backward STEP x TILE
-var<workgroup> right: array<f32, COLUMNS * TILE>;  // forward COLUMNS x TILE, backward STEP x PIXELS
+var<workgroup> left: array<vec4f, COLUMNS * QUADS>;   // forward COLUMNS x TILE, backward STEP x TILE
+var<workgroup> right: array<vec4f, COLUMNS * QUADS>;  // forward COLUMNS x TILE
+var<workgroup> pixels: array<f32, STEP * PIXELS>;     // backward
 
+// A value of x; zero outside it.
 fn value(row: u32, c: u32, column: u32) -> f32 {
-    if c >= params.c || column >= params.w { return 0.0; }
+    if row >= params.h || c >= params.c || column >= params.w { return 0.0; }
     return f32(x[(row * params.c + c) * params.w + column]);
 }
 
-@compute @workgroup_size(16, 16)
+fn outer(right: vec4f, left: vec4f) -> mat4x4f {
+    return mat4x4f(right * left.x, right * left.y, right * left.z, right * left.w);
+}
+
+fn four_channels(row: u32, c: u32, column: u32) -> vec4f {
+    return vec4f(value(row, c, column), value(row, c + 1u, column), value(row, c + 2u, column), value(row, c + 3u, column));
+}
+
+// This invocation's share of COLUMNS pixels of TILE channels: a pixel, and every fourth four of channels from the first on.
+fn load(row: u32, first: u32, column: u32, index: u32) -> mat4x4f {
+    let k = column + index % COLUMNS;
+    let c = first + index / COLUMNS * 4u;
+    return mat4x4f(
+        four_channels(row, c, k),
+        four_channels(row, c + 16u, k),
+        four_channels(row, c + 32u, k),
+        four_channels(row, c + 48u, k),
+    );
+}
+
+// Four products (a row) of each of four channels.
+fn put(first: u32, i: u32, j: u32, mirror: bool, sums: mat4x4f) {
+    for (var r = 0u; r < 4u; r++) {
+        for (var t = 0u; t < 4u; t++) {
+            if i + r < params.c && j + t < params.c {
+                let d = params.scale * sums[r][t];
+                partial[first + (i + r) * params.c + j + t] = d;
+                if mirror { partial[first + (j + t) * params.c + i + r] = d; }
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(LINES, LINES)
 fn forward(
     @builtin(workgroup_id) block: vec3u,
     @builtin(local_invocation_id) local: vec3u,
@@ -48,37 +86,71 @@ fn forward(
     if block.x > block.y { return; }
     let a = block.y * TILE;
     let b = block.x * TILE;
-    let k = index % COLUMNS;
-    var sums = array<vec4f, 4>();
-    for (var row = block.z; row < params.h; row += params.shares) {
-        for (var column = 0u; column < params.w; column += COLUMNS) {
-            for (var c = index / COLUMNS; c < TILE; c += 256u / COLUMNS) {
-                left[k * TILE + c] = value(row, a + c, column + k);
-                right[k * TILE + c] = value(row, b + c, column + k);
-            }
-            workgroupBarrier();
-            for (var p = 0u; p < COLUMNS; p++) {
-                let i = p * TILE + local.y;
-                let j = p * TILE + local.x;
-                let r = vec4f(right[j], right[j + 16u], right[j + 32u], right[j + 48u]);
-                sums[0] += left[i] * r;
-                sums[1] += left[i + 16u] * r;
-                sums[2] += left[i + 32u] * r;
-                sums[3] += left[i + 48u] * r;
-            }
-            workgroupBarrier();
+    let at = index % COLUMNS * QUADS + index / COLUMNS;
+    var near = mat4x4f();
+    var beside = mat4x4f();
+    var below = mat4x4f();
+    var far = mat4x4f();
+    var row = block.z;
+    var column = 0u;
+    var next_left = load(row, a, column, index);
+    var next_right = load(row, b, column, index);
+    while row < params.h {
+        workgroupBarrier();
+        left[at] = next_left[0];
+        left[at + 4u] = next_left[1];
+        left[at + 8u] = next_left[2];
+        left[at + 12u] = next_left[3];
+        right[at] = next_right[0];
+        right[at + 4u] = next_right[1];
+        right[at + 8u] = next_right[2];
+        right[at + 12u] = next_right[3];
+        workgroupBarrier();
+        column += COLUMNS;
+        if column >= params.w {
+            column = 0u;
+            row += params.shares;
+        }
+        next_left = load(row, a, column, index);
+        next_right = load(row, b, column, index);
+        for (var p = 0u; p < COLUMNS; p++) {
+            let l = left[p * QUADS + local.y];
+            let m = left[p * QUADS + local.y + LINES];
+            let r = right[p * QUADS + local.x];
+            let s = right[p * QUADS + local.x + LINES];
+            near += outer(r, l);
+            beside += outer(s, l);
+            below += outer(r, m);
+            far += outer(s, m);
         }
     }
     let first = (params.share + block.z) * params.c * params.c;
-    for (var r = 0u; r < 4u; r++) {
-        for (var t = 0u; t < 4u; t++) {
-            let i = a + local.y + 16u * r;
-            let j = b + local.x + 16u * t;
-            if i < params.c && j < params.c {
-                let d = params.scale * sums[r][t];
-                partial[first + i * params.c + j] = d;
-                // A tile on the diagonal has its own mirror image.
-                if a != b { partial[first + j * params.c + i] = d; }
+    let i = a + 4u * local.y;
+    let j = b + 4u * local.x;
+    // A tile on the diagonal has its own mirror image.
+    let mirror = a != b;
+    put(first, i, j, mirror, near);
+    put(first, i, j + 4u * LINES, mirror, beside);
+    put(first, i + 4u * LINES, j, mirror, below);
+    put(first, i + 4u * LINES, j + 4u * LINES, mirror, far);
+}
+
+// What channel d adds to channel c.
+fn weight(c: u32, d: u32) -> f32 {
+    if c >= params.c || d >= params.c { return 0.0; }
+    return dg[c * params.c + d] + dg[d * params.c + c];
+}
+
+// Four pixels (a row) of each of four channels, from channel c and pixel p on.
+fn put_dx(c: u32, p: u32, sums: mat4x4f) {
+    for (var j = 0u; j < 4u; j++) {
+        let pixel = p + j * LANES;
+        for (var r = 0u; r < 4u; r++) {
+            if c + r < params.c && pixel < params.h * params.w {
+                let i = (pixel / params.w * params.c + c + r) * params.w + pixel % params.w;
+                var d = params.scale * sums[r][j];
+                if ACCUMULATE { d += f32(dx[i]); }
+                dx[i] = to_map(d);
             }
         }
     }
@@ -92,39 +164,32 @@ fn backward(
 ) {
     let first = block.y * TILE;
     let staged = block.x * PIXELS + index % PIXELS;
-    let pixels = params.h * params.w;
-    var sums = array<vec4f, 8>();
+    let row = staged / params.w;
+    let column = staged % params.w;
+    var near = mat4x4f();
+    var far = mat4x4f();
     for (var c = 0u; c < params.c; c += STEP) {
-        for (var i = index; i < STEP * TILE; i += 256u) {
-            let d = c + i / TILE;
-            let own = first + i % TILE;
-            var s = 0.0;
-            if d < params.c && own < params.c { s = dg[own * params.c + d] + dg[d * params.c + own]; }
-            left[i] = s;
+        // Half of the invocations stage weights.
+        if index < STEP * TILE / 4u {
+            let d = c + index % STEP;
+            let own = first + index / STEP * 4u;
+            left[index % STEP * QUADS + index / STEP] =
+                vec4f(weight(own, d), weight(own + 1u, d), weight(own + 2u, d), weight(own + 3u, d));
         }
-        for (var k = index / PIXELS; k < STEP; k += 256u / PIXELS) {
-            var v = 0.0;
-            if staged < pixels { v = value(staged / params.w, c + k, staged % params.w); }
-            right[k * PIXELS + index % PIXELS] = v;
+        for (var k = index / PIXELS; k < STEP; k += LANES * 8u / PIXELS) {
+            pixels[k * PIXELS + index % PIXELS] = value(row, c + k, column);
         }
         workgroupBarrier();
         for (var k = 0u; k < STEP; k++) {
             let p = k * PIXELS + local.x;
-            let v = vec4f(right[p], right[p + LANES], right[p + 2u * LANES], right[p + 3u * LANES]);
-            for (var r = 0u; r < 8u; r++) { sums[r] += left[k * TILE + local.y * 8u + r] * v; }
+            let v = vec4f(pixels[p], pixels[p + LANES], pixels[p + 2u * LANES], pixels[p + 3u * LANES]);
+            near += outer(v, left[k * QUADS + 2u * local.y]);
+            far += outer(v, left[k * QUADS + 2u * local.y + 1u]);
         }
         workgroupBarrier();
     }
-    for (var r = 0u; r < 8u; r++) {
-        let c = first + local.y * 8u + r;
-        for (var j = 0u; j < 4u; j++) {
-            let p = block.x * PIXELS + local.x + j * LANES;
-            if c < params.c && p < pixels {
-                let i = (p / params.w * params.c + c) * params.w + p % params.w;
-                var d = params.scale * sums[r][j];
-                if ACCUMULATE { d += f32(dx[i]); }
-                dx[i] = to_map(d);
-            }
-        }
-    }
+    let own = first + 8u * local.y;
+    let p = block.x * PIXELS + local.x;
+    put_dx(own, p, near);
+    put_dx(own + 4u, p, far);
 }

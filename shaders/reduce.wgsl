@@ -5,7 +5,7 @@ struct Params {
     slot: u32,
 }
 
-const LANES: u32 = 64u;
+const LANES: u32 = 256u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> partial: array<f32>;       // n
@@ -18,9 +18,9 @@ fn forward(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var i = lane; i < params.n; i += LANES) { sum += partial[i]; }
     sums[lane] = sum;
-    workgroupBarrier();
-    if lane == 0u {
-        for (var i = 1u; i < LANES; i++) { sum += sums[i]; }
-        losses[params.slot] = sum;
+    for (var span = LANES / 2u; span > 0u; span /= 2u) {
+        workgroupBarrier();
+        if lane < span { sums[lane] += sums[lane + span]; }
     }
+    if lane == 0u { losses[params.slot] = sums[0]; }
 }

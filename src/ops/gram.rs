@@ -60,12 +60,16 @@ const MOST_PIECES: usize = 64;
 /// Partial matrices of a piece: enough to keep a device busy, few enough to be small beside the map.
 fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
     let c = shape.channels;
+    // Tiles of which one triangle is computed.
+    let tiles = |size: usize| c.div_ceil(size) * (c.div_ceil(size) + 1) / 2;
     let wanted = match variant {
-        // Tiles of 32 x 32 in a triangle; what each writes costs as much as many pixels.
-        Variant::Subgroup => (128 / ((c / 32) * (c / 32 + 1) / 2)).div_ceil(pieces.len()),
-        Variant::Naive | Variant::Tiled => 2048 / c,
+        Variant::Naive => (2048 / c).min(32),
+        // A few workgroups for each processor of the largest GPU.
+        Variant::Tiled => (512 / tiles(64)).div_ceil(pieces.len()),
+        // What each writes costs as much as many pixels.
+        Variant::Subgroup => (128 / tiles(32)).div_ceil(pieces.len()).min(32),
     };
-    wanted.clamp(1, 32).min(pieces[0].len())
+    wanted.clamp(1, pieces[0].len())
 }
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
@@ -102,10 +106,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         }
         let (kernel, grid) = match variant {
             Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
-            // A workgroup of 16 x 16 has a tile of 64 x 64.
+            // A workgroup of 8 x 8 has a tile of 64 x 64.
             Variant::Tiled => (
                 kernel!("gram_tiled", "forward").storing("Map", x),
-                [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
+                [c.div_ceil(64) * 8, c.div_ceil(64) * 8, shares],
             ),
             // A workgroup of 8 lanes has a tile of 32 x 32.
             Variant::Subgroup => {
@@ -197,6 +201,7 @@ pub const TABLE: Table = Table {
         Size::new(7, 9, 8),
         Size::new(8, 31, 2),
         Size::new(9, 33, 1),
+        Size::new(4, 513, 1),
         Size::new(31, 2, 15),
         Size::new(32, 1, 1),
         Size::new(32, 4, 8),

@@ -53,7 +53,7 @@ pub const TABLE: Table = Table {
         Size::new(5, 5, 41),
         Size::new(64, 3, 7),
         Size::new(512, 4, 6),
-        Size::new(1, 1, 65537),
+        Size::new(1, 1, 262145),
     ],
     // The default's content layer and, for the style, the Gram matrices.
     network: |height, width| {

@@ -14,7 +14,7 @@ pub struct Slot {
 
 /// Partial sums of a loss over `n` values: enough to fill a device, few enough to add quickly.
 pub fn shares(n: usize) -> usize {
-    n.div_ceil(16).clamp(1, 4096)
+    n.div_ceil(16).clamp(1, 16384)
 }
 
 /// `losses[slot] = sum of partial`, added in a fixed order.
@@ -23,5 +23,5 @@ pub fn reduce(tape: &mut Tape, partial: Tensor, n: usize, slot: Slot) {
         .params([("n", n.into()), ("slot", slot.index.into())])
         .bind("partial", partial)
         .bind("losses", slot.losses)
-        .grid([64, 1, 1]);
+        .grid([256, 1, 1]);
 }
