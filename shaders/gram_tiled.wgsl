@@ -1,5 +1,5 @@
 // Gram matrix of a feature map and its gradient, as gram.wgsl, for GPUs: operands go through workgroup memory, four channels
-// at a time. Forward, a workgroup computes 64 x 64 products of channels, an invocation 8 x 8 of them, and while it multiplies,
+// at a time. Forward, a workgroup computes 64 x 64 products of channels, an invocation 4 x 4 of them, and while it multiplies,
 // its next values are on their way. Backward, a workgroup computes 64 channels of 128 pixels, an invocation 8 of 4.
 
 struct Params {
@@ -19,7 +19,7 @@ const TILE: u32 = 64u;     // channels
 // Four channels each, and a row has one more, so that the pixels that are written together lie in different banks.
 const QUADS: u32 = TILE / 4u + 1u;
 const COLUMNS: u32 = 16u;  // pixels summed between two barriers, forward
-const LINES: u32 = 8u;     // invocations beside and behind each other, forward
+const LINES: u32 = 16u;    // invocations beside and behind each other, forward
 const STEP: u32 = 8u;      // channels summed between two barriers, backward
 const PIXELS: u32 = 128u;
 const LANES: u32 = 32u;    // invocations beside each other, backward; each has every 32nd pixel
@@ -37,43 +37,21 @@ var<workgroup> left: array<vec4f, COLUMNS * QUADS>;   // forward COLUMNS x TILE,
 var<workgroup> right: array<vec4f, COLUMNS * QUADS>;  // forward COLUMNS x TILE
 var<workgroup> pixels: array<f32, STEP * PIXELS>;     // backward
 
-// A value of x; zero outside it.
+// A value of x; zero outside it. Without branches, of which each would be a hundred in what is compiled.
 fn value(row: u32, c: u32, column: u32) -> f32 {
-    if row >= params.h || c >= params.c || column >= params.w { return 0.0; }
-    return f32(x[(row * params.c + c) * params.w + column]);
+    let ok = row < params.h && c < params.c && column < params.w;
+    return select(0.0, f32(x[select(0u, (row * params.c + c) * params.w + column, ok)]), ok);
 }
 
 fn outer(right: vec4f, left: vec4f) -> mat4x4f {
     return mat4x4f(right * left.x, right * left.y, right * left.z, right * left.w);
 }
 
-fn four_channels(row: u32, c: u32, column: u32) -> vec4f {
-    return vec4f(value(row, c, column), value(row, c + 1u, column), value(row, c + 2u, column), value(row, c + 3u, column));
-}
-
-// This invocation's share of COLUMNS pixels of TILE channels: a pixel, and every fourth four of channels from the first on.
-fn load(row: u32, first: u32, column: u32, index: u32) -> mat4x4f {
+// This invocation's share of COLUMNS pixels of TILE channels: four channels of a pixel.
+fn load(row: u32, first: u32, column: u32, index: u32) -> vec4f {
     let k = column + index % COLUMNS;
     let c = first + index / COLUMNS * 4u;
-    return mat4x4f(
-        four_channels(row, c, k),
-        four_channels(row, c + 16u, k),
-        four_channels(row, c + 32u, k),
-        four_channels(row, c + 48u, k),
-    );
-}
-
-// Four products (a row) of each of four channels.
-fn put(first: u32, i: u32, j: u32, mirror: bool, sums: mat4x4f) {
-    for (var r = 0u; r < 4u; r++) {
-        for (var t = 0u; t < 4u; t++) {
-            if i + r < params.c && j + t < params.c {
-                let d = params.scale * sums[r][t];
-                partial[first + (i + r) * params.c + j + t] = d;
-                if mirror { partial[first + (j + t) * params.c + i + r] = d; }
-            }
-        }
-    }
+    return vec4f(value(row, c, k), value(row, c + 1u, k), value(row, c + 2u, k), value(row, c + 3u, k));
 }
 
 @compute @workgroup_size(LINES, LINES)
@@ -87,24 +65,15 @@ fn forward(
     let a = block.y * TILE;
     let b = block.x * TILE;
     let at = index % COLUMNS * QUADS + index / COLUMNS;
-    var near = mat4x4f();
-    var beside = mat4x4f();
-    var below = mat4x4f();
-    var far = mat4x4f();
+    var sums = mat4x4f();
     var row = block.z;
     var column = 0u;
     var next_left = load(row, a, column, index);
     var next_right = load(row, b, column, index);
     while row < params.h {
         workgroupBarrier();
-        left[at] = next_left[0];
-        left[at + 4u] = next_left[1];
-        left[at + 8u] = next_left[2];
-        left[at + 12u] = next_left[3];
-        right[at] = next_right[0];
-        right[at + 4u] = next_right[1];
-        right[at + 8u] = next_right[2];
-        right[at + 12u] = next_right[3];
+        left[at] = next_left;
+        right[at] = next_right;
         workgroupBarrier();
         column += COLUMNS;
         if column >= params.w {
@@ -114,31 +83,28 @@ fn forward(
         next_left = load(row, a, column, index);
         next_right = load(row, b, column, index);
         for (var p = 0u; p < COLUMNS; p++) {
-            let l = left[p * QUADS + local.y];
-            let m = left[p * QUADS + local.y + LINES];
-            let r = right[p * QUADS + local.x];
-            let s = right[p * QUADS + local.x + LINES];
-            near += outer(r, l);
-            beside += outer(s, l);
-            below += outer(r, m);
-            far += outer(s, m);
+            sums += outer(right[p * QUADS + local.x], left[p * QUADS + local.y]);
         }
     }
     let first = (params.share + block.z) * params.c * params.c;
-    let i = a + 4u * local.y;
-    let j = b + 4u * local.x;
-    // A tile on the diagonal has its own mirror image.
-    let mirror = a != b;
-    put(first, i, j, mirror, near);
-    put(first, i, j + 4u * LINES, mirror, beside);
-    put(first, i + 4u * LINES, j, mirror, below);
-    put(first, i + 4u * LINES, j + 4u * LINES, mirror, far);
+    for (var r = 0u; r < 4u; r++) {
+        for (var t = 0u; t < 4u; t++) {
+            let i = a + 4u * local.y + r;
+            let j = b + 4u * local.x + t;
+            if i < params.c && j < params.c {
+                let d = params.scale * sums[r][t];
+                partial[first + i * params.c + j] = d;
+                // A tile on the diagonal has its own mirror image.
+                if a != b { partial[first + j * params.c + i] = d; }
+            }
+        }
+    }
 }
 
 // What channel d adds to channel c.
 fn weight(c: u32, d: u32) -> f32 {
-    if c >= params.c || d >= params.c { return 0.0; }
-    return dg[c * params.c + d] + dg[d * params.c + c];
+    let ok = c < params.c && d < params.c;
+    return select(0.0, dg[select(0u, c * params.c + d, ok)] + dg[select(0u, d * params.c + c, ok)], ok);
 }
 
 // Four pixels (a row) of each of four channels, from channel c and pixel p on.

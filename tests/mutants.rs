@@ -193,7 +193,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("gram", "subgroup", "gram_subgroup", "vec4f(a.zw, b.xy)", "vec4f(a.zw, a.xy)"),
     ("gram", "subgroup", "gram_subgroup", "select(vec4f(), v, ", "select(v, v, "),
     ("gram", "tiled", "gram_tiled", "2u * local.y + 1u]", "2u * local.y]"),
-    ("gram", "tiled", "gram_tiled", "(j + t) * params.c + i + r] = d", "(j + t) * params.c + i + r] = 2.0 * d"),
+    ("gram", "tiled", "gram_tiled", "j * params.c + i] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
     // The wrong element of a pooling window; the dropped row gets a gradient.
     ("pool", "plain", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),

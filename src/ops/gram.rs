@@ -106,10 +106,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         }
         let (kernel, grid) = match variant {
             Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
-            // A workgroup of 8 x 8 has a tile of 64 x 64.
+            // A workgroup of 16 x 16 has a tile of 64 x 64.
             Variant::Tiled => (
                 kernel!("gram_tiled", "forward").storing("Map", x),
-                [c.div_ceil(64) * 8, c.div_ceil(64) * 8, shares],
+                [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
             ),
             // A workgroup of 8 lanes has a tile of 32 x 32.
             Variant::Subgroup => {
