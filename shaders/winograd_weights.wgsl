@@ -9,6 +9,7 @@ struct Params {
 }
 
 alias real = f32;
+const DOUBLE: bool = false;  // whether that is f64
 
 alias U = f32;  // how the result is stored
 const HALF: bool = false;  // whether that is f16
@@ -33,13 +34,20 @@ const AT_B = 2.0 * B * B * (B * B - A * A);
 // Half precision stays finite.
 fn to_u(d: real) -> U { return U(select(f32(d), clamp(f32(d), -65504.0, 65504.0), HALF)); }
 
+// A float64 division takes a GPU as long as twenty multiplications, and the inverse of a constant is exact enough. In float32
+// it would be off by the same in every layer.
+fn over(value: real, divisor: real, inverse: real) -> real {
+    if DOUBLE { return value * inverse; }
+    return value / divisor;
+}
+
 // Three taps at the points 0, A, -A, B, -B and infinity.
 fn transform(w: array<real, 3>) -> array<real, 6> {
-    let p = (w[0] + A * A * w[2]) / AT_A;
-    let q = A * w[1] / AT_A;
-    let r = (w[0] + B * B * w[2]) / AT_B;
-    let s = B * w[1] / AT_B;
-    return array(w[0] / AT_ZERO, p + q, p - q, r + s, r - s, w[2]);
+    let p = over(w[0] + A * A * w[2], AT_A, 1.0 / AT_A);
+    let q = over(A * w[1], AT_A, 1.0 / AT_A);
+    let r = over(w[0] + B * B * w[2], AT_B, 1.0 / AT_B);
+    let s = over(B * w[1], AT_B, 1.0 / AT_B);
+    return array(over(w[0], AT_ZERO, 1.0 / AT_ZERO), p + q, p - q, r + s, r - s, w[2]);
 }
 
 fn value(word: u32) -> real { return real(bitcast<f32>(weights[word])); }

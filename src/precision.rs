@@ -6,8 +6,8 @@ use std::str::FromStr;
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 
-/// How feature maps and their gradients are stored. All sums are float32 either way, and so are weights, Gram matrices,
-/// losses and the picture.
+/// How feature maps and their gradients are stored. All sums are float32 either way, and so are Gram matrices, losses,
+/// the picture, and weights but those that Winograd transforms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]

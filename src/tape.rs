@@ -18,7 +18,7 @@ use recompute::Recomputed;
 pub use recorder::Recorder;
 pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
 
-/// A named array of 32-bit values on the device.
+/// A named array of values on the device, of 32 bits each or of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor(pub(crate) usize);
 
@@ -159,7 +159,7 @@ impl<'g> Tape<'g> {
     }
 
     /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
-    /// what the network has on the device, and processors compute no map again.
+    /// what the network has on the device, and no map is computed again.
     pub(crate) fn spend_memory(&mut self, spend: bool) {
         self.spends_memory = spend;
     }

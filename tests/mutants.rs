@@ -88,7 +88,7 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
     ("conv3x3", "shifted", "shifted_gemm", "8u - tap(n)", "tap(n)"),
     ("conv3x3", "shifted", "shifted_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
     // A filter at the wrong point, the byte of another weight.
-    ("conv3x3", "winograd", "winograd_weights", "let q = A * w[1]", "let q = B * w[1]"),
+    ("conv3x3", "winograd", "winograd_weights", "over(A * w[1]", "over(B * w[1]"),
     ("conv3x3", "winograd", "winograd_weights", "(b >> skipped) |", "(a >> skipped) |"),
     // A halo that is off by one, in bands and at the edge.
     ("conv3x3", "naive", "conv3x3", "k < i32(params.w)", "k <= i32(params.w)"),

@@ -14,27 +14,33 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     // Whole workgroups, and partial sums of a band that begin where a binding may begin.
     let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
+    let slope = 2.0 * weight / n as f64 * tape.gradient_scale();
+    // On the way back nothing is summed: a GPU takes a value by an invocation, and a processor many, because each workgroup
+    // costs it an allocation.
+    let lanes = if tape.gpu().is_software() { shares } else { n.min(1 << 20) };
     for (index, band) in bands.iter().enumerate() {
-        let params = [
-            ("n", (row * band.len()).into()),
-            ("shares", shares.into()),
-            ("scale", (weight / n as f64).into()),
-            ("slope", (2.0 * weight / n as f64 * tape.gradient_scale()).into()),
-        ];
+        let params = |shares: usize| {
+            [
+                ("n", (row * band.len()).into()),
+                ("shares", shares.into()),
+                ("scale", (weight / n as f64).into()),
+                ("slope", slope.into()),
+            ]
+        };
         let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
         let values = band.start * row..band.end * row;
         tape.forward(kernel!("mse", "forward").storing("Map", x))
-            .params(params)
+            .params(params(shares))
             .bind("x", x.rows(band.clone()))
             .bind("reference", part(target, values.clone()))
             .bind("partial", part(partial, index * shares..(index + 1) * shares))
             .grid([shares, 1, 1]);
         tape.backward(kernel!("mse", "backward").storing("Map", x))
-            .params(params)
+            .params(params(lanes))
             .bind("x", x.rows(band.clone()))
             .bind("reference", part(target, values))
             .grad_rows("dx", x, band.clone())
-            .grid([shares, 1, 1]);
+            .grid([lanes, 1, 1]);
     }
     reduce(tape, partial, shares * bands.len(), slot);
 }

@@ -71,9 +71,10 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
     let Conv { filter, .. } = conv;
     let (c_in, c_out) = (filter.c_in, filter.c_out);
     let len = POINTS * c_in * c_out;
-    let real = Real::of(tape.gpu()).wgsl();
+    let real = Real::of(tape.gpu());
     let kernel = kernel!("winograd_weights", "transform_filters")
-        .constant("real", real)
+        .constant("real", real.wgsl())
+        .constant("DOUBLE", real == Real::F64)
         .constant("PALETTE", filter.palette);
     let kernel = match filter.precision {
         Precision::Single => kernel,
@@ -141,8 +142,9 @@ impl Product {
                 .constant("Texels", format!("mat{each}x4f"));
             return Self { kernel, grid: [count.div_ceil(BLOCK) * 8, c_out / BLOCK, POINTS] };
         }
-        // The larger a workgroup's tile, the less is loaded for each product, as long as there is work for all.
-        let [channels, tiles] = [c_out, count].map(|n| if n > 64 { 128 } else { 64 });
+        // The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
+        let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
+        let [channels, tiles] = [c_out, count].map(|n| if full(n) { 128 } else { 64 });
         let kernel =
             tiled.constant("CHANNELS", format!("{channels}u")).constant("TILES", format!("{tiles}u"));
         let kernel = if half { kernel.constant("Weights", "vec4<f16>") } else { kernel };
