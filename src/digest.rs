@@ -26,6 +26,11 @@ pub(crate) fn network(weights: &Weights) -> String {
     text(sum)
 }
 
+/// Of several arrays, one after the other.
+pub(crate) fn arrays<const N: usize>(arrays: [&[f32]; N]) -> String {
+    text(arrays.into_iter().fold(Sha256::new(), |sum, array| sum.chain_update(bytemuck::cast_slice(array))))
+}
+
 /// Of a text.
 pub(crate) fn words(words: &str) -> String {
     bytes(words.as_bytes())

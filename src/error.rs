@@ -44,6 +44,9 @@ pub enum Error {
     /// A setting or a combination of settings makes no sense.
     #[error("{0}")]
     Setting(String),
+    /// The optimisation has left what numbers can hold.
+    #[error("{0}")]
+    NotFinite(String),
     /// No usable graphics adapter.
     #[error("{0}")]
     Adapter(String),

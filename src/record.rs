@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest;
 use crate::error::{Error, Result};
 use crate::picture::{self, Size};
+use crate::preset::check_scale;
 use crate::settings::Settings;
 
 /// Name of this program in records.
@@ -171,11 +172,14 @@ impl Record {
             return Err(none.into());
         }
         let version = value["version"].as_str().unwrap_or("an unknown version").to_owned();
-        serde_json::from_value(value).map_err(|e| {
+        let foreign = |e: &dyn std::fmt::Display| {
             format!(
                 "its settings are those of {PROGRAM} {version}, not understood here ({e}); use that version"
             )
-        })
+        };
+        let record: Self = serde_json::from_value(value).map_err(|e| foreign(&e))?;
+        record.style_scale.map_or(Ok(1.0), check_scale).map_err(|e| foreign(&e))?;
+        Ok(record)
     }
 
     /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the same settings.

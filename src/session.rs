@@ -107,7 +107,7 @@ impl<'g> Session<'g> {
                 let losses = self.loss(self.reported);
                 self.reported += 1;
                 if !losses.total.is_finite() {
-                    return Err(Error::Setting(format!("iteration {}: {NOT_FINITE}", losses.iteration)));
+                    return Err(Error::NotFinite(format!("iteration {}: {NOT_FINITE}", losses.iteration)));
                 }
                 return Ok(Some(losses));
             }
@@ -162,7 +162,7 @@ impl<'g> Session<'g> {
     /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is no longer made of finite numbers.
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers.
     pub fn take_copy(&mut self) -> Result<Option<(usize, Picture)>> {
         let Some((iterations, values)) = self.copies.pop_front() else { return Ok(None) };
         Ok(Some((iterations, self.show(&values)?)))
@@ -171,7 +171,7 @@ impl<'g> Session<'g> {
     /// Waits for the device and returns all that is needed to go on later.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let picture = self.read(self.exact)?;
         self.show(&self.real.decode(&picture))?;
@@ -215,7 +215,7 @@ impl<'g> Session<'g> {
 
     fn show(&self, values: &[f64]) -> Result<Picture> {
         if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::Setting(NOT_FINITE.into()));
+            return Err(Error::NotFinite(NOT_FINITE.into()));
         }
         Ok(denormalize(self.picture.shape, values))
     }

@@ -77,10 +77,12 @@ impl Settings {
                 )));
             }
         }
-        if weights.iter().all(|(_, value)| *value == 0.0) {
+        self.validate_layers()?;
+        let content = self.content_weight > 0.0 && !self.content_layers.is_empty();
+        let style = (0..self.style_layers.len()).any(|layer| self.style_weight_at(layer) > 0.0);
+        if !content && !style && self.tv_weight == 0.0 {
             return Err(Error::Setting("all weights are 0, so there is nothing to do; raise one".into()));
         }
-        self.validate_layers()?;
         let rate = self.learning_rate;
         if !(rate > 0.0 && rate <= 1000.0) {
             return Err(Error::Setting(format!(

@@ -11,10 +11,10 @@ use safetensors::{Dtype, SafeTensors};
 use crate::picture::replace_file;
 use crate::real::Real;
 use crate::settings::Settings;
-use crate::{Error, Result};
+use crate::{Error, Result, digest};
 
 /// What the metadata call this kind of file. Another number: another layout.
-const FORMAT: &str = "impasto checkpoint 1";
+const FORMAT: &str = "impasto checkpoint 2";
 /// The program that writes, as the metadata name it.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// More than the header of a checkpoint needs. It bounds what a hostile file can make the JSON reader build.
@@ -160,17 +160,23 @@ impl Snapshot {
             ("program", PROGRAM.to_owned()),
             ("iteration", self.iteration.to_string()),
             ("run", run),
+            ("sha256", self.digest()),
         ];
         let metadata: HashMap<String, String> = metadata.map(|(k, v)| (k.to_owned(), v)).into();
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))?;
         replace_file(path, &bytes)
     }
 
+    /// Of all values, which a disk may have changed unnoticed.
+    fn digest(&self) -> String {
+        digest::arrays([&self.picture, &self.m, &self.v, &self.state, &self.losses])
+    }
+
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program, contradicts itself, or
-    /// holds values that are not finite.
+    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program, contradicts itself, has
+    /// changed since, or holds values that are not finite.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let read = || {
@@ -218,7 +224,8 @@ const DAMAGED: &str = "use another checkpoint, or start anew";
 /// Reads and checks; the error says why not. The header is held against the file's length before the rest is read.
 fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
     let header = read_header(&mut file, length)?;
-    let (origin, iteration) = read_metadata(header.metadata().as_ref())?;
+    let metadata = header.metadata().as_ref();
+    let (origin, iteration) = read_metadata(metadata)?;
     let words = origin.precision.len(origin.len());
     let log = iteration.checked_mul(origin.slots()).ok_or("it claims too many iterations")?;
     let expected = 4 * (3 * words + STATE).checked_add(log).ok_or("it claims too many iterations")?;
@@ -254,6 +261,9 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     let sound = snapshot.state[0].to_bits() as usize == iteration && finite(&snapshot.state);
     if !sound || ![&snapshot.picture, &snapshot.m, &snapshot.v].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
+    }
+    if metadata.and_then(|m| m.get("sha256")) != Some(&snapshot.digest()) {
+        return Err(format!("it has changed since it was written; {DAMAGED}"));
     }
     Ok(snapshot)
 }

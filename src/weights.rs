@@ -5,8 +5,8 @@ use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use half::{bf16, f16};
-use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, Result};
 
@@ -114,8 +114,16 @@ impl Weights {
     /// The convolutions `specs` of the built-in network.
     ///
     /// # Errors
-    /// [`Error::Weights`] if a spec asks for a layer that the built-in network does not have.
+    /// [`Error::Setting`] if a spec asks for a layer that the built-in network does not have.
     pub fn embedded(specs: &[LayerSpec]) -> Result<Self> {
+        let held = SafeTensors::read_metadata(VGG19).ok();
+        let holds =
+            |layer: &str| held.as_ref().is_some_and(|(_, m)| m.info(&format!("{layer}.bias")).is_some());
+        if specs.iter().any(|spec| !holds(&spec.name)) {
+            let why = "the built-in network ends at conv5_1, and a layer behind that was named; name others, or the weights \
+                       of a whole network with --weights";
+            return Err(Error::Setting(why.into()));
+        }
         Self::from_bytes("built-in", VGG19, specs)
     }
 

@@ -162,7 +162,8 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (1, "cannot make the folder", "photos/a.png painting.png -o missing/out/"),
         (1, "missing.png", "photos/a.png missing.png -o out/"),
         (1, "no adapter is called", "photos/a.png painting.png -o out/ --adapter voodoo"),
-        (1, "no ending", "photo.png painting.png -o out"),
+        (2, "no ending", "photo.png painting.png -o out"),
+        (2, "standard output", "photos painting.png -o -"),
     ] {
         studio.refuses(code, why, &format!("stylize {arguments}"));
     }

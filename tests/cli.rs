@@ -63,6 +63,18 @@ fn json_lines_tell_every_iteration_and_the_end() {
     assert_eq!(events, ["start", "iteration", "estimate", "iteration", "done"]);
     assert_eq!((&lines[0]["width"], &lines[0]["iterations"]), (&40.into(), &2.into()));
     assert_eq!(lines[4]["output"], "out.png");
+    let output = studio.run("stylize missing.png painting.png -o out.png --json");
+    let failed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&failed["event"], &failed["content"]), (&"failed".into(), &"missing.png".into()));
+    assert!(failed["error"].as_str().unwrap().contains("no such file"), "{failed}");
+}
+
+#[test]
+fn variables_that_are_empty_say_nothing() {
+    let studio = Studio::new();
+    let mut command = studio.command(&format!("{RUN} -q"));
+    let output = command.env("IMPASTO_ADAPTER", "").env("IMPASTO_WEIGHTS", "").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -126,8 +138,10 @@ fn useless_outputs_are_refused_before_the_run() {
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o ./painting.png");
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o out.png --losses photo.png");
     studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --contact-sheet out.png");
-    studio.refuses(1, "ending", "stylize photo.png painting.png -o out.gif");
-    studio.refuses(1, "ending", "stylize photo.png painting.png -o out");
+    studio.refuses(2, "ending", "stylize photo.png painting.png -o out.gif");
+    studio.refuses(2, "ending", "stylize photo.png painting.png -o out");
+    studio.refuses(2, "standard output", &format!("{RUN} --losses -"));
+    studio.refuses(2, "cannot be the preset", &format!("{RUN} --report page --write-preset page"));
     studio.refuses(1, "no folder", "stylize photo.png painting.png -o missing/out.png");
     studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --losses ./out.png");
     studio.refuses(1, "no folder", "stylize photo.png painting.png -o out.png --losses missing/l");
@@ -145,6 +159,10 @@ fn useless_numbers_are_refused() {
         }
     }
     studio.refuses(2, "nothing to do", &format!("{RUN} --content-weight 0 --style-weight 0 --tv-weight 0"));
+    let nothing = "--content-weight 0 --layer-weights 0,0,0,0,0 --tv-weight 0";
+    studio.refuses(2, "nothing to do", &format!("{RUN} {nothing}"));
+    studio.refuses(2, "--init noise", &format!("{RUN} --seed 4"));
+    studio.refuses(2, "--frames", &format!("{RUN} --frames-every 4"));
     for size in ["0", "-5", "0x10", "10x", "big", "99999999999999999999", "70000"] {
         studio.refuses(2, "size", &format!("{RUN} --size={size}"));
         studio.refuses(2, "size", &format!("{RUN} --style-size={size}"));
@@ -242,10 +260,13 @@ fn names_need_not_be_unicode() {
     use std::os::unix::ffi::OsStrExt;
     let studio = Studio::new();
     let name = std::ffi::OsStr::from_bytes(b"out\xff.png");
-    let output =
-        studio.command("stylize photo.png painting.png --iterations 1 --json -o").arg(name).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(studio.folder.path().join(name).exists());
+    for json in ["--json", ""] {
+        let mut command = studio.command(&format!("stylize photo.png painting.png --iterations 1 {json} -o"));
+        let output = command.arg(name).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(studio.folder.path().join(name).exists());
+        assert!(!json.is_empty() || output.stdout == b"out\xff.png\n");
+    }
 }
 
 #[cfg(unix)]

@@ -274,7 +274,7 @@ fn whenever_a_signal_comes_the_end_is_orderly() {
         assert!(fs::read(studio.path("out.png")).unwrap() == before, "{fault}");
         only(&studio, &["out.png"]);
     }
-    for fault in ["submit:30:int", "submit:40:term", "wait:30:term"] {
+    for fault in ["submit:30:int", "submit:40:term", "wait:30:term", "submit:30:echo"] {
         let output = run(&studio, fault, &format!("{RUN} {FOREVER} --losses l"));
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(130), "{fault}: {:?} {text}", output.status);

@@ -129,6 +129,9 @@ fn presets_are_written_and_taken() {
         // Half the size of the result is still one of the network's.
         succeeds(&studio, &format!("{} out.png --preset {name}", RUN.replace("24", "40")));
     }
+    // The built-in network does not reach to every layer of VGG-19.
+    fs::write(studio.path("deep.toml"), "content_layers = [\"relu5_4\"]\n").unwrap();
+    studio.refuses(2, "ends at conv5_1", &format!("{RUN} new.png --preset deep.toml"));
     // A file by hand, with one line.
     fs::write(studio.path("hand.toml"), "strength = 0.9\n").unwrap();
     assert!(pixels(&studio, "--preset hand.toml") == pixels(&studio, "--strength 0.9"));

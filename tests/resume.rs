@@ -123,6 +123,8 @@ fn damaged_and_hostile_checkpoints_are_refused() {
     let mut nan = whole.clone();
     let end = nan.len();
     nan[end - 8..].fill(0xff);
+    let mut turned = whole.clone();
+    turned[end / 2] ^= 1;
     let mut cases = vec![
         (Vec::new(), "not a checkpoint"),
         (whole[..7].to_vec(), "not a checkpoint"),
@@ -130,12 +132,13 @@ fn damaged_and_hostile_checkpoints_are_refused() {
         (whole[..end - 1].to_vec(), "cut short"),
         (u64::MAX.to_le_bytes().to_vec(), "not a checkpoint"),
         (altered(&whole, &version, &other), "wrote it, and this is"),
-        (altered(&whole, "impasto checkpoint 1", "impasto checkpoint 2"), "wrote it"),
+        (altered(&whole, "impasto checkpoint 2", "impasto checkpoint 1"), "wrote it"),
         (altered(&whole, "\"iteration\":\"1\"", "\"iteration\":\"2\""), "do not fit"),
         (altered(&whole, "\"iteration\":\"1\"", "\"iteration\":\"x\""), "damaged"),
         (altered(&whole, "\\\"width\\\":16", "\\\"width\\\":99"), "do not fit"),
         (altered(&whole, "\\\"width\\\":16", "\\\"width\\\":00"), "damaged"),
         (nan, "no run has"),
+        (turned, "has changed"),
     ];
     let fits = |n: usize| altered(&whole, "\\\"height\\\":16", &format!("\\\"height\\\":{n:02}"));
     cases.push((fits(15), "do not fit"));

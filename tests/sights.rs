@@ -67,7 +67,7 @@ fn useless_grids_are_refused() {
     studio.refuses(2, "multiple times", &format!("{run} -o s.png --vary strength=0.1 --strength 0.2"));
     studio.refuses(2, "no bundled preset", &format!("{run} -o s.png --vary preset=bold,nothing"));
     studio.refuses(2, "is an input", &format!("{run} -o photo.png"));
-    studio.refuses(1, "ending", &format!("{run} -o sheet.gif"));
+    studio.refuses(2, "ending", &format!("{run} -o sheet.gif"));
     studio.refuses(1, "no such file", "grid photo.png missing.png -o s.png");
 }
 
@@ -101,6 +101,9 @@ fn frames_are_the_way_to_the_result() {
     studio.refuses(1, "no folder", &format!("{RUN} new.png --frames missing/way"));
     studio.refuses(1, "photo.png", &format!("{RUN} new.png --frames photo.png/way"));
     studio.refuses(2, "--frames-every", &format!("{RUN} new.png --frames new --frames-every 0"));
+    studio.refuses(2, "frames need a folder", &format!("{RUN} new.png --frames photo.png"));
+    succeeds(&studio, &format!("{RUN} new.png --iterations 1 --frames new/"));
+    assert!(studio.path("new/frame-00001.png").exists());
 }
 
 #[test]
@@ -171,6 +174,12 @@ fn many_pictures_have_many_reports_and_frames() {
     {
         assert!(studio.path(file).exists(), "{file}");
     }
+    // A picture whose result is not there is begun anew, and so are its frames.
+    fs::remove_file(studio.path("done/other.png")).unwrap();
+    fs::write(studio.path("ways/other/frame-00007.png"), "of an earlier try").unwrap();
+    succeeds(&studio, run);
+    assert!(!studio.path("ways/other/frame-00007.png").exists());
+    assert!(studio.path("ways/other/frame-00001.png").exists());
 }
 
 #[test]

@@ -35,6 +35,9 @@ struct Line {
     kinks_left_out: usize,
     microseconds: u64,
     faults: Vec<String>,
+    /// Whether the device refused it.
+    #[serde(skip)]
+    refused: bool,
 }
 
 impl Line {
@@ -51,7 +54,15 @@ impl Line {
             kinks_left_out: 0,
             microseconds: 0,
             faults: Vec::new(),
+            refused: false,
         }
+    }
+
+    /// The device did not take the variant, so that its other cases are left out.
+    fn refuse(&mut self, case: &Case, error: &impasto::Error) {
+        self.cases += 1;
+        self.faults.push(format!("{}: {error}", case.name));
+        (self.ok, self.refused) = (false, true);
     }
 
     fn add(&mut self, case: &Case, outcome: &Outcome, bound: f64) {
@@ -125,7 +136,6 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
     for (seed, case) in cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu)) {
         let truth = case.truth(seed as u64);
         for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
-            let outcome = case.run(gpu, candidate, &truth)?;
             // Half precision has its own bound, and so its own line.
             let variant = match case.precision() {
                 Precision::Single => candidate.name.to_owned(),
@@ -135,7 +145,14 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
                 lines.push(Line::new(case.op, variant, candidate.bound));
                 lines.len() - 1
             });
-            lines[at].add(case, &outcome, candidate.bound);
+            // A variant that the driver does not take is a failure, and no reason not to look at the others.
+            if lines[at].refused {
+                continue;
+            }
+            match case.run(gpu, candidate, &truth) {
+                Ok(outcome) => lines[at].add(case, &outcome, candidate.bound),
+                Err(error) => lines[at].refuse(case, &error),
+            }
         }
     }
     Ok(lines)

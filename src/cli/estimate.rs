@@ -66,7 +66,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     // The run will find a driver that has seen these shaders.
     let began = Instant::now();
-    let (gpu, vgg) = options.machine.open(&settings)?;
+    let (gpu, vgg) = options.machine.again().open(&settings)?;
     let opened = (reading + began.elapsed()).as_secs_f64();
     found.start_again(&gpu, &vgg, &settings, &styles)?;
     found.start_seconds += opened;

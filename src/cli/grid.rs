@@ -37,6 +37,8 @@ Examples:
 /// Try several values of an option at a small size, side by side on one sheet
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_arg("size", |arg| arg.help("Size of a cell: N for the longest side, or WxH exactly [default: longest side 192]")))]
+#[command(mut_arg("iterations", |arg| arg.help("Steps of the optimiser [default: 100]")))]
 pub struct Options {
     /// The photograph
     content: PathBuf,
@@ -99,6 +101,8 @@ struct Cell {
 struct Painted {
     cells: Vec<(String, Picture)>,
     interrupted: bool,
+    /// Whether there are cells that came to nothing.
+    failed: bool,
 }
 
 /// Paints every cell and writes the sheet.
@@ -119,7 +123,12 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         variants.iter().map(|(_, variant)| variant.look.settings()).collect::<Result<Vec<_>, _>>()?;
     let mut deepest = settings[0].clone();
     deepest.style_layers = settings.iter().flat_map(Settings::taps).collect();
-    let (gpu, vgg) = options.machine.open(&deepest)?;
+    let tell = |note: &str| {
+        if !options.quiet {
+            talk(note);
+        }
+    };
+    let (gpu, vgg) = options.machine.open_telling(&deepest, tell)?;
     let cells = variants
         .iter()
         .zip(settings)
@@ -138,7 +147,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         talk("interrupted; the sheet has the cells so far");
     }
     print(&options.output.display().to_string())?;
-    Ok(if painted.interrupted { INTERRUPTED } else { 0 })
+    Ok(if painted.interrupted { INTERRUPTED } else { u8::from(painted.failed) })
 }
 
 /// Refuses what cannot be written and what would destroy an input.
@@ -165,7 +174,8 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
         .get_arguments()
         .filter(|a| matches!(a.get_help_heading(), Some("Look" | "Size")))
         .filter_map(clap::Arg::get_long)
-        .filter(|name| *name != "settings-from")
+        // The network is opened once, in one precision.
+        .filter(|name| !["settings-from", "precision"].contains(name))
         .collect();
     if !varied.contains(&option.as_str()) {
         let why = format!("--{option} cannot be varied; what can is {}", varied.join(", "));
@@ -227,12 +237,12 @@ impl Options {
     }
 }
 
-/// All cells, one after the other; if the user interrupts, those that were begun.
+/// All cells, one after the other; if the user interrupts, those that were begun. One that fails takes none along.
 fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
     let total = cells.iter().map(|cell| cell.settings.iterations).sum();
     let mut progress = Progress::new(String::new(), 0, total, quiet);
-    let mut painted = Painted { cells: Vec::new(), interrupted: false };
-    let mut before = 0;
+    let mut painted = Painted { cells: Vec::new(), interrupted: false, failed: false };
+    let (mut before, mut failed) = (0, Vec::new());
     interrupt::running();
     for cell in cells {
         let mut builder = Session::builder(gpu, vgg).content(&cell.content).settings(cell.settings.clone());
@@ -242,23 +252,37 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         if let Some(start) = &cell.start {
             builder = builder.start(start);
         }
-        let mut session = builder.build()?;
-        while let Some(mut losses) = session.step()? {
-            losses.iteration += before;
-            progress.report(&losses);
-            if !painted.interrupted && interrupt::requested() {
-                painted.interrupted = true;
-                session.stop();
+        let paint = || {
+            let mut session = builder.build()?;
+            while let Some(mut losses) = session.step()? {
+                losses.iteration += before;
+                progress.report(&losses);
+                if !painted.interrupted && interrupt::requested() {
+                    painted.interrupted = true;
+                    session.stop();
+                }
             }
+            session.picture()
+        };
+        match paint() {
+            Ok(mut result) => {
+                result.alpha = cell.content.alpha.clone();
+                painted.cells.push((cell.label.clone(), result));
+            }
+            Err(error) => failed.push((&cell.label, error)),
         }
         before += cell.settings.iterations;
-        let mut result = session.picture()?;
-        result.alpha = cell.content.alpha.clone();
-        painted.cells.push((cell.label.clone(), result));
         if painted.interrupted {
             break;
         }
     }
     progress.finish();
+    painted.failed = !failed.is_empty();
+    for (label, error) in failed {
+        if painted.cells.is_empty() {
+            return Err(error.into());
+        }
+        talk(&format!("error: {label}: {error}"));
+    }
     Ok(painted)
 }

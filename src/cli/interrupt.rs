@@ -1,6 +1,8 @@
 //! Interrupts: the first asks the run to stop and save, the second ends the program.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -8,8 +10,10 @@ use impasto::picture;
 
 use super::{INTERRUPTED, talk};
 
-/// How often the user asked to stop.
-static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
+/// When the user asked to stop.
+static ASKED: OnceLock<Instant> = OnceLock::new();
+/// Signals that come sooner than anybody asks again: `timeout` sends one to the process and one to its group.
+const ECHO: Duration = Duration::from_millis(300);
 /// Whether there is anything to save yet.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
@@ -18,16 +22,17 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     // Who started us with `nohup` wants us to outlive the terminal.
     #[cfg(unix)]
     let ignored = unsafe { ignore_hangup() }?;
-    ctrlc::set_handler(move || match INTERRUPTS.fetch_add(1, Ordering::SeqCst) {
-        0 if !RUNNING.load(Ordering::SeqCst) => {
+    ctrlc::set_handler(move || match ASKED.set(Instant::now()) {
+        Ok(()) if !RUNNING.load(Ordering::SeqCst) => {
             talk("interrupted before the first iteration; nothing is saved");
             end();
         }
-        0 if quiet => {}
-        0 => talk(
+        Ok(()) if quiet => {}
+        Ok(()) => talk(
             "stopping after the running iterations and saving; interrupt again to end at once without that",
         ),
-        _ => end(),
+        Err(_) if ASKED.get().is_some_and(|asked| asked.elapsed() < ECHO) => {}
+        Err(_) => end(),
     })
     .context("cannot listen for Ctrl-C")?;
     #[cfg(unix)]
@@ -68,5 +73,5 @@ pub fn running() {
 
 /// Whether the user asked to stop.
 pub fn requested() -> bool {
-    INTERRUPTS.load(Ordering::SeqCst) > 0
+    ASKED.get().is_some()
 }

@@ -49,6 +49,13 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
+    for name in ["IMPASTO_ADAPTER", "IMPASTO_WEIGHTS", "IMPASTO_CACHE"] {
+        // Set to nothing, as job scripts do, a variable says nothing.
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            // SAFETY: no other thread has been started yet that could read the environment.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
     // Asked for help or wrong usage: clap prints it to the right stream and knows the exit code.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -117,6 +117,9 @@ pub(super) struct Found {
     pub comment: Option<String>,
     /// Whether something is damaged or beyond the bounds.
     pub damaged: bool,
+    /// Which directories were read, and whether there was a comment.
+    pub visited: [bool; 3],
+    pub commented: bool,
 }
 
 /// Reads an EXIF block, or a whole TIFF file.
@@ -157,8 +160,11 @@ impl Reader<'_> {
         self.take(at).map(|bytes| read(bytes) as usize)
     }
 
-    /// Reads the directory at `at` and those below it; there are at most three, however they point at each other.
+    /// Reads the directory at `at` and those below it, each place once, however many entries point there.
     fn directory(&self, place: Place, at: usize, found: &mut Found) {
+        if std::mem::replace(&mut found.visited[place as usize], true) {
+            return;
+        }
         let count = self.u16(at).map_or(0, usize::from);
         let whole = self.bytes.len().saturating_sub(at + 2) / 12;
         found.damaged |= count == 0 || count > whole;
@@ -176,6 +182,10 @@ impl Reader<'_> {
             (Place::Main, 0x8769) => self.directory(Place::Photo, self.u32(at + 8)?, found),
             (Place::Main, 0x8825) => self.directory(Place::Gps, self.u32(at + 8)?, found),
             (Place::Photo, COMMENT) => {
+                // The first counts, as of all entries.
+                if std::mem::replace(&mut found.commented, true) {
+                    return Some(());
+                }
                 let (_, value) = self.value(at, MAX_COMMENT)?;
                 let text = value.strip_prefix(ASCII).and_then(|text| std::str::from_utf8(text).ok());
                 found.comment = text.map(|text| text.trim_end_matches('\0').to_owned());

@@ -30,19 +30,20 @@ impl Format {
     /// The format that the ending of `path` asks for.
     ///
     /// # Errors
-    /// [`Error::Write`] if there is none or it is not known.
+    /// [`Error::Setting`] if there is none or it is not known.
     pub fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let refuse = |what: String| {
+            let why = format!("cannot write {}: {what}; end it in .png, .jpg, .tif or .webp", path.display());
+            Err(Error::Setting(why))
+        };
         match ending.as_str() {
             "png" => Ok(Self::Png),
             "jpg" | "jpeg" => Ok(Self::Jpeg),
             "tif" | "tiff" => Ok(Self::Tiff),
             "webp" => Ok(Self::WebP),
-            "" => Err(Error::write(path, "its name has no ending; end it in .png, .jpg, .tif or .webp")),
-            _ => Err(Error::write(
-                path,
-                format!("`.{ending}` is not a known ending; end it in .png, .jpg, .tif or .webp"),
-            )),
+            "" => refuse("its name has no ending".into()),
+            _ => refuse(format!("`.{ending}` is not a known ending")),
         }
     }
 
@@ -93,7 +94,7 @@ impl SaveOptions {
     /// Finds out, before a long run, whether a picture can be written to `path` like this.
     ///
     /// # Errors
-    /// [`Error::Setting`] says which of the options its format does not have, [`Error::Write`] that there is no format.
+    /// [`Error::Setting`] says which of the options its format does not have, or that there is no format.
     pub fn check(&self, path: &Path) -> Result<()> {
         self.check_for(Format::of(path)?, &path.display().to_string())
     }

@@ -75,8 +75,14 @@ unsafe fn send(what: &str) {
         "int" => drop(send(2)),
         "kill" => drop(send(9)),
         "term" => drop(send(15)),
+        // One request that comes as two signals.
+        "echo" => {
+            send(15);
+            send(15);
+        }
         "end" => {
             send(2);
+            std::thread::sleep(std::time::Duration::from_millis(400));
             send(2);
             loop {
                 unsafe { pause() };

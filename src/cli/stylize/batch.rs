@@ -13,7 +13,7 @@ use super::job::Ending;
 use super::many::{Folder, Item};
 use super::options::Options;
 use super::shared::Shared;
-use super::tell::event;
+use super::tell::{event, failed};
 use super::{Work, check, paint};
 use crate::cli::{INTERRUPTED, interrupt, print, talk, time_text};
 
@@ -65,7 +65,12 @@ pub fn run(
                 batch.took += began.elapsed();
             }
             Ok(Ending::Interrupted | Ending::NotBegun) => batch.summary.interrupted = true,
-            Err(Failure::OfAll(error)) => return Err(error),
+            Err(Failure::OfAll(error)) => {
+                if batch.summary.painted + batch.summary.failed.len() > 0 {
+                    batch.end(began)?;
+                }
+                return Err(error);
+            }
             Err(Failure::OfOne(error)) => batch.fail(index + 1, item, &error),
         }
         if interrupt::requested() {
@@ -132,7 +137,7 @@ impl Batch<'_> {
         let skipped = serde_json::json!({
             "content": item.content.to_string_lossy(), "output": item.outputs.result.to_string_lossy(),
         });
-        self.tell("skipped", Some(number), skipped);
+        self.tell(|| event("skipped", Some(number), skipped));
     }
 
     fn fail(&mut self, number: usize, item: &Item, error: &anyhow::Error) {
@@ -141,15 +146,14 @@ impl Batch<'_> {
             why = format!("{name}: {why}");
         }
         talk(&format!("error: {why}"));
-        let failed = serde_json::json!({ "content": item.content.to_string_lossy(), "error": why });
+        self.tell(|| failed(number, &item.content, &why));
         self.summary.failed.push(why);
-        self.tell("failed", Some(number), failed);
     }
 
     /// A line of JSON. That it cannot be written is told at the end: the pictures can.
-    fn tell(&mut self, kind: &str, number: Option<usize>, value: serde_json::Value) {
+    fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.options.record.json && self.told.is_ok() {
-            self.told = print(&event(kind, number, value));
+            self.told = print(&line());
         }
     }
 
@@ -161,7 +165,7 @@ impl Batch<'_> {
             "pictures": self.of, "painted": painted, "skipped": skipped, "failed": failed.len(), "left": left,
             "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
         });
-        self.tell("summary", None, summary);
+        self.tell(|| event("summary", None, summary));
         if !self.options.record.quiet {
             let mut line = format!("{} pictures: {painted} painted", self.of);
             for (count, what) in [

@@ -17,7 +17,7 @@ use super::options::Options;
 use super::outputs::Outputs;
 use super::shared::{Measured, Shared};
 use crate::cli::progress::{Progress, preparing};
-use crate::cli::{interrupt, print, talk};
+use crate::cli::{interrupt, talk, write};
 
 /// How long its pace is watched before it is told what a run will take.
 const STEADY: Duration = Duration::from_secs(1);
@@ -211,14 +211,18 @@ impl Job<'_> {
         };
         progress.finish();
         if let Err(error) = finished {
-            // What led here may show in the losses.
-            if let Err(other) = self.outputs.save_losses(&log) {
-                talk(&format!("error: {other:#}"));
-            }
-            return Err(self.outputs.with_way_on(error).into());
+            return Err(self.failed(error, &log));
         }
         let times = [started - began, started.elapsed()];
         Ok(Painted { log, interrupted, first, times, told, keeper })
+    }
+
+    /// What ended the run. What led there may show in the losses.
+    fn failed(&self, error: impasto::Error, log: &[Losses]) -> anyhow::Error {
+        if let Err(other) = self.outputs.save_losses(log) {
+            talk(&format!("error: {other:#}"));
+        }
+        self.outputs.with_way_on(error).into()
     }
 
     /// Writes all outputs: one that cannot be written takes none of the others along.
@@ -230,7 +234,8 @@ impl Job<'_> {
         began: Instant,
     ) -> anyhow::Result<Ending> {
         let interrupted = painted.interrupted;
-        let result = pictures.dress(session.picture()?);
+        let result = session.picture().map_err(|error| self.failed(error, &painted.log))?;
+        let result = pictures.dress(result);
         let record = pictures.record(session.submitted());
         let saved = self.outputs.save_result(&result, record, !interrupted);
         let there = saved.is_ok();
@@ -261,7 +266,8 @@ impl Job<'_> {
             });
             outcomes.push(self.tell("done", done));
         } else if there && self.outputs.stream.is_none() {
-            outcomes.push(print(&output.display().to_string()));
+            // As the system has it, for scripts, even if that is no text.
+            outcomes.push(write(&[output.as_os_str().as_encoded_bytes(), b"\n"].concat()));
         }
         let mut errors = outcomes.into_iter().filter_map(Result::err);
         let first = errors.next();

@@ -51,7 +51,7 @@ impl<'a> Keeper<'a> {
         }
         if session.submitted() == 0 {
             let first = pictures.start.as_ref().unwrap_or(&pictures.content).clone();
-            tell(outputs.save_frame(0, &pictures.dress(first)));
+            tell(outputs.clear_frames().and_then(|()| outputs.save_frame(0, &pictures.dress(first))));
         }
         Self { outputs, pictures, last: Instant::now(), save_every, frames_every, screen, shown: None }
     }

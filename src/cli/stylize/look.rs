@@ -60,7 +60,7 @@ pub struct Look {
     init: Option<Init>,
 
     /// Which noise `--init noise` starts from [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 
     /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
@@ -102,6 +102,10 @@ impl Look {
     /// # Errors
     /// Those of [`Settings::validate`].
     pub fn settings(&self) -> impasto::Result<Settings> {
+        if self.seed.is_some() && !matches!(self.init, Some(Init::Noise)) {
+            let why = "--seed chooses the noise that --init noise starts from; add that, or leave it out";
+            return Err(Error::Setting(why.into()));
+        }
         let mut settings = self.base.clone();
         let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
         settings.iterations = self.iterations.unwrap_or(settings.iterations);

@@ -99,10 +99,13 @@ impl Options {
         let several = (!self.many.named_styles.is_empty() && !self.styles.is_empty())
             || self.content.is_dir()
             || pattern(&self.content).is_some();
+        let stream = is_stream(output);
+        if stream && several {
+            return refuse("many pictures cannot go to standard output; name a folder with -o".into());
+        }
         if output.is_dir() || slash || (several && output.extension().is_none() && !output.exists()) {
             return Ok(Target::Folder(output.clone()));
         }
-        let stream = is_stream(output);
         if several {
             return refuse(format!(
                 "{} is one file, and many pictures need a folder; end its name in / if it is meant as one",

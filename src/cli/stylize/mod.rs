@@ -30,7 +30,7 @@ use self::many::{Item, Target};
 pub use self::options::{Machine, Options, Sizes};
 use self::shared::Shared;
 pub use self::streams::read;
-use super::{INTERRUPTED, interrupt};
+use super::{INTERRUPTED, interrupt, print, talk};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     interrupt::listen(options.record.quiet)?;
@@ -43,11 +43,19 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let contents = options.take_contents(&target);
     options.look.weights(options.styles.len())?;
     let options = &options;
-    match target {
-        Target::Folder(folder) => batch::run(options, &settings, &contents, &folder, repeated),
-        Target::File(file) => one(options, &settings, &contents, (file, None), repeated),
-        Target::Stream(format) => one(options, &settings, &contents, ("-".into(), Some(format)), repeated),
+    let result = match target {
+        Target::Folder(folder) => return batch::run(options, &settings, &contents, &folder, repeated),
+        Target::File(file) => (file, None),
+        Target::Stream(format) => ("-".into(), Some(format)),
+    };
+    let painted = one(options, &settings, &contents, result, repeated);
+    if let Err(error) = &painted
+        && options.record.json
+        && let Err(other) = print(&tell::failed(1, &options.content, &format!("{error:#}")))
+    {
+        talk(&format!("error: {other:#}"));
     }
+    painted
 }
 
 /// Paints one picture.

@@ -93,9 +93,10 @@ impl Options {
         let mut inputs = self.inputs();
         inputs.extend(contents.iter().map(PathBuf::as_path));
         inputs.push(&self.output);
+        inputs.extend(self.folders().chain(self.keep.resume.as_deref()));
         if let Some(other) = inputs.into_iter().find(|file| *file == path || picture::same_file(file, path)) {
             return Err(Error::Setting(format!(
-                "{} is an input or the result, and cannot be the preset, too; name another file",
+                "{} is an input or another output, and cannot be the preset, too; name another file",
                 other.display()
             )));
         }
@@ -181,6 +182,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The same machine, opened a second time.
+    pub fn again(&self) -> Self {
+        Self { retune: false, ..self.clone() }
+    }
+
     /// Takes over the variants that made another picture, where nothing else is asked for.
     pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
         if let (None, Some(variant)) = (&self.variant, &record.variant) {
@@ -196,7 +202,7 @@ impl Machine {
 
     /// The same machine, with its caches elsewhere.
     pub fn caching_in(&self, folder: &Path) -> Self {
-        Self { cache: Some(folder.to_owned()), retune: false, ..self.clone() }
+        Self { cache: Some(folder.to_owned()), ..self.again() }
     }
 
     /// As [`Self::open`]; what a user might want to know goes to `tell`.
@@ -275,7 +281,8 @@ pub struct Record {
     pub frames: Option<PathBuf>,
 
     /// Iterations between two frames
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value = "10", requires = "frames",
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub frames_every: u32,
 
     /// Show the picture in the terminal while it is painted

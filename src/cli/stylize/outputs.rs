@@ -20,6 +20,15 @@ fn frame(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("frame-{index:05}.png"))
 }
 
+/// The frames in a folder.
+fn frames_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let is_frame = |name: &str| name.starts_with("frame-") && name.ends_with(".png");
+    let files =
+        fs::read_dir(folder).with_context(|| format!("cannot list the folder {}", folder.display()))?;
+    let frames = files.flatten().filter(|file| file.file_name().to_str().is_some_and(is_frame));
+    Ok(frames.map(|file| file.path()).collect())
+}
+
 /// The files of one picture.
 pub struct Outputs {
     /// The result.
@@ -58,6 +67,11 @@ impl Outputs {
                 ))
                 .into());
             }
+            // The result that goes to standard output is not among them.
+            if streams::is_stream(output) {
+                let why = "- stands for standard output, where only the result (-o) can go; name a file";
+                return Err(Error::Setting(why.into()).into());
+            }
             if outputs[..i].iter().any(|other| other == output || picture::same_file(other, output)) {
                 return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
             }
@@ -84,18 +98,31 @@ impl Outputs {
     /// Frames of two runs in one folder would make one film.
     fn check_frames(&self, resume: Option<&Path>) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
-        if !folder.is_dir() {
-            return Ok(picture::check_replaceable(folder)?);
+        if folder.exists() && !folder.is_dir() {
+            let why = "is a file, and frames need a folder; name one with --frames";
+            return Err(Error::Setting(format!("{} {why}", folder.display())).into());
         }
-        let is_frame = |name: &str| name.starts_with("frame-") && name.ends_with(".png");
-        let mut files =
-            fs::read_dir(folder).with_context(|| format!("cannot list the folder {}", folder.display()))?;
-        let others = files.any(|file| file.is_ok_and(|file| file.file_name().to_str().is_some_and(is_frame)));
-        if others && resume.is_none() {
+        if !folder.is_dir() {
+            // Without a separator at its end, which would make it no name for something new.
+            return Ok(picture::check_replaceable(&folder.components().collect::<PathBuf>())?);
+        }
+        // Of many pictures, one whose result is not there was not finished, and its frames are begun anew.
+        if resume.is_none() && self.unfinished.is_none() && !frames_in(folder)?.is_empty() {
             let why = "already holds frames of another run; name another folder, or remove them";
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());
         }
         Ok(picture::check_replaceable(&frame(folder, 0))?)
+    }
+
+    /// Makes room for the frames of a run that begins: of many pictures, there may be some of an earlier try.
+    pub fn clear_frames(&self) -> anyhow::Result<()> {
+        let Some(folder) = self.frames.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
+        if self.unfinished.is_some() {
+            for file in frames_in(folder)? {
+                fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a frame, if there shall be any: pixels only.
@@ -105,7 +132,9 @@ impl Outputs {
             let failed = || format!("cannot make the folder {}: create it first", folder.display());
             fs::create_dir(folder).with_context(failed)?;
         }
-        Ok(picture.save(&frame(folder, index), &SaveOptions::default())?)
+        let mut bare = Picture::new(picture.width, picture.height, picture.rgb.clone());
+        bare.alpha = picture.alpha.clone();
+        Ok(bare.save(&frame(folder, index), &SaveOptions::default())?)
     }
 
     /// Writes the page about the run, if there shall be one.

@@ -1,5 +1,7 @@
 //! What is said about one picture while it is painted: to people on stderr, to programs on stdout.
 
+use std::path::Path;
+
 use impasto::estimate::device_memory;
 use impasto::fit;
 use impasto::picture::name_of;
@@ -113,6 +115,11 @@ impl Job<'_> {
         ));
         talk(&format!("shaders  {compiled} compiled, {} in all", self.shared.gpu.pipelines()));
     }
+}
+
+/// The JSON line that says why a picture could not be painted.
+pub fn failed(picture: usize, content: &Path, why: &str) -> String {
+    event("failed", Some(picture), serde_json::json!({ "content": content.to_string_lossy(), "error": why }))
 }
 
 /// A JSON line that says what it is about: an event, and which picture's, counted from 1.

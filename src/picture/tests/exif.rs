@@ -168,6 +168,22 @@ fn block(count: u16, entries: &[Vec<u8>], rest: &[u8]) -> Vec<u8> {
     [b"II*\0\x08\0\0\0", &count.to_le_bytes()[..], &entries.concat(), &[0; 4], rest].concat()
 }
 
+/// Otherwise this block of 0.6 MB would take hours: each entry of one directory leads to each of another, and to half a megabyte.
+#[test]
+fn each_directory_is_read_once() {
+    let entries = 3000;
+    let (photo, comment) = (14 + 12 * entries, 20 + 24 * entries);
+    let (count, long) = (entries as u16, 500_000);
+    let mut rest = count.to_le_bytes().to_vec();
+    rest.extend(vec![entry(0x9286, 7, long, comment); entries as usize].concat());
+    rest.extend([0; 4]);
+    let text = b"ASCII\0\0\0".iter().copied().chain(std::iter::repeat(b'a')).take(long as usize);
+    rest.extend(text);
+    let found = read(&block(count, &vec![entry(0x8769, 4, 1, photo); entries as usize], &rest));
+    assert_eq!(found.comment.map(|comment| comment.len()), Some(long as usize - 8));
+    assert!(!found.damaged);
+}
+
 #[test]
 fn damaged_exif_is_left_out_with_a_note_and_the_rest_is_kept() {
     let make = || entry(0x010f, 2, 4, u32::from_le_bytes(*b"abc\0"));
