@@ -89,6 +89,7 @@ pub const TABLE: Table = Table {
         Size::between(32, 32, 4, 512),
         Size::between(32, 32, 12, 172),
         Size::between(32, 64, 47, 46),
+        Size::between(32, 32, 61, 63),
         Size::between(32, 32, 65, 63),
         Size::between(128, 32, 8, 132),
         Size::between(32, 128, 4, 260),
