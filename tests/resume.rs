@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::Picture;
 use impasto::session::Session;
@@ -199,4 +200,12 @@ fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     let mut own = builder.style(&painting, 3.0).build().unwrap();
     while own.step().unwrap().is_some() {}
     assert!(own.picture().unwrap() == long.picture().unwrap());
+    // What has left the finite numbers is a failure of its own, and neither a picture nor a checkpoint.
+    let mut lost = content.clone();
+    lost.rgb[100] = f32::NAN;
+    let builder = Session::builder(&gpu, &vgg).content(&content).start(&lost);
+    let mut session = builder.measured(&style).build().unwrap();
+    assert!(matches!(session.step(), Err(Error::NotFinite(_))));
+    assert!(matches!(session.picture(), Err(Error::NotFinite(_))));
+    assert!(matches!(session.snapshot(), Err(Error::NotFinite(_))));
 }

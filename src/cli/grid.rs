@@ -37,8 +37,8 @@ Examples:
 /// Try several values of an option at a small size, side by side on one sheet
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[command(mut_arg("size", |arg| arg.help("Size of a cell: N for the longest side, or WxH exactly [default: longest side 192]")))]
-#[command(mut_arg("iterations", |arg| arg.help("Steps of the optimiser [default: 100]")))]
+#[command(mut_arg("size", |arg| arg.help(format!("Size of a cell: N for the longest side, or WxH exactly [default: {SIDE}]"))))]
+#[command(mut_arg("iterations", |arg| arg.help(format!("Steps of the optimiser [default: {ITERATIONS}]"))))]
 pub struct Options {
     /// The photograph
     content: PathBuf,

@@ -37,7 +37,7 @@ pub fn run(
 ) -> anyhow::Result<u8> {
     let began = Instant::now();
     let items = options.many(names, folder)?;
-    let made = std::iter::once(folder).chain(options.folders()).map(Folder::make);
+    let made = std::iter::once(folder).chain(options.beside()).map(Folder::make);
     // They go again if nothing is put into them.
     let _made: Vec<Folder> = made.collect::<anyhow::Result<_>>()?;
     if let Some(item) = items.first() {

@@ -244,8 +244,8 @@ impl Options {
         Item { content, outputs, resume }
     }
 
-    /// The folders in which many pictures leave something, besides that of the results.
-    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+    /// Where something is left besides the results: of one picture in files, of many in folders.
+    pub fn beside(&self) -> impl Iterator<Item = &Path> {
         let record = &self.record;
         let folders =
             [&record.losses, &record.contact_sheet, &record.report, &record.frames, &self.keep.checkpoint];

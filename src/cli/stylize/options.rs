@@ -93,7 +93,7 @@ impl Options {
         let mut inputs = self.inputs();
         inputs.extend(contents.iter().map(PathBuf::as_path));
         inputs.push(&self.output);
-        inputs.extend(self.folders().chain(self.keep.resume.as_deref()));
+        inputs.extend(self.beside().chain(self.keep.resume.as_deref()));
         if let Some(other) = inputs.into_iter().find(|file| *file == path || picture::same_file(file, path)) {
             return Err(Error::Setting(format!(
                 "{} is an input or another output, and cannot be the preset, too; name another file",

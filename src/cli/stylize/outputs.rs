@@ -116,13 +116,13 @@ impl Outputs {
 
     /// Makes room for the frames of a run that begins: of many pictures, there may be some of an earlier try.
     pub fn clear_frames(&self) -> anyhow::Result<()> {
-        let Some(folder) = self.frames.as_ref().filter(|folder| folder.is_dir()) else { return Ok(()) };
-        if self.unfinished.is_some() {
-            for file in frames_in(folder)? {
-                fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-            }
-        }
-        Ok(())
+        let many = self.unfinished.is_some();
+        let Some(folder) = self.frames.as_ref().filter(|folder| many && folder.is_dir()) else {
+            return Ok(());
+        };
+        frames_in(folder)?.iter().try_for_each(|file| {
+            fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))
+        })
     }
 
     /// Writes a frame, if there shall be any: pixels only.
