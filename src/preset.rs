@@ -18,6 +18,9 @@ const BUNDLED: [(&str, &str); 6] = [
     ("subtle", include_str!("../presets/subtle.toml")),
 ];
 
+/// What a preset has beside [`Settings`].
+const BESIDE_SETTINGS: [&str; 5] = ["description", "strength", "style_scale", "init", "seed"];
+
 /// The largest that the painting may be beside the result, as a factor on its longest side, and 1 over the smallest.
 const MAX_SCALE: f64 = 16.0;
 
@@ -100,6 +103,12 @@ impl Preset {
         let strength = number(&mut table, "strength")?;
         let style_scale = number(&mut table, "style_scale")?;
         let start = start(&mut table)?;
+        let settings = Table::try_from(Settings::default()).expect("settings are a table");
+        if let Some(key) = table.keys().find(|key| !settings.contains_key(key.as_str())) {
+            let names = BESIDE_SETTINGS.into_iter().chain(settings.keys().map(String::as_str));
+            let names = names.collect::<Vec<_>>().join(", ");
+            return Err(format!("it has a line for `{key}`, which is none of {names}"));
+        }
         if strength.is_some() && table.contains_key("content_weight") {
             return Err("`strength` and `content_weight` were both given, and one sets the other".into());
         }
@@ -219,7 +228,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         for (text, part) in [
-            ("style_wait = 3", "style_wait"),
+            ("style_wait = 3", "`style_wait`, which is none of description, strength,"),
+            ("style_wait = 3", ", style_weight,"),
             ("style_weight = \"much\"", "style_weight"),
             ("style_weight = -1", "style weight is -1"),
             ("strength = 2", "strength is 2"),
