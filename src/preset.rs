@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::record::Start;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::{Error, Result};
 
 /// Name and text of every preset that comes with the program.
@@ -103,9 +103,9 @@ impl Preset {
         let strength = number(&mut table, "strength")?;
         let style_scale = number(&mut table, "style_scale")?;
         let start = start(&mut table)?;
-        let settings = Table::try_from(Settings::default()).expect("settings are a table");
-        if let Some(key) = table.keys().find(|key| !settings.contains_key(key.as_str())) {
-            let names = BESIDE_SETTINGS.into_iter().chain(settings.keys().map(String::as_str));
+        let known = Table::try_from(Settings::default()).expect("settings are a table");
+        if let Some(key) = table.keys().find(|key| !known.contains_key(key.as_str())) {
+            let names = BESIDE_SETTINGS.into_iter().chain(known.keys().map(String::as_str));
             let names = names.collect::<Vec<_>>().join(", ");
             return Err(format!("it has a line for `{key}`, which is none of {names}"));
         }
@@ -195,7 +195,8 @@ pub fn check_scale(scale: f64) -> Result<f64> {
     match (1.0 / MAX_SCALE..=MAX_SCALE).contains(&scale) {
         true => Ok(scale),
         false => Err(Error::Setting(format!(
-            "the style scale is {scale}; it must be from 1/{MAX_SCALE} (fine strokes) to {MAX_SCALE} (broad ones)"
+            "the style scale is {}; it must be from 1/{MAX_SCALE} (fine strokes) to {MAX_SCALE} (broad ones)",
+            settings::number(scale)
         ))),
     }
 }
@@ -235,6 +236,7 @@ mod tests {
             ("strength = 2", "strength is 2"),
             ("strength = 0.5\ncontent_weight = 1", "both given"),
             ("style_scale = 0", "style scale is 0"),
+            ("learning_rate = 1e300", "rate is 1e300;"),
             ("style_scale = nan", "style scale is NaN"),
             ("style_layer_weights = [1, 2]", "2 layer weights"),
             ("style_layer_weights = [1, 1, 1, 1, -1]", "a layer weight is -1"),

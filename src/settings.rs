@@ -61,6 +61,11 @@ impl Default for Settings {
     }
 }
 
+/// A number as people write it: 1e300 rather than three hundred zeros.
+pub(crate) fn number(x: f64) -> String {
+    if x == 0.0 || (1e-4..1e7).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
+}
+
 impl Settings {
     /// Refuses what cannot lead to a picture.
     ///
@@ -73,7 +78,8 @@ impl Settings {
             // The upper bound keeps gradients inside float32.
             if !(0.0..=1e15).contains(&value) {
                 return Err(Error::Setting(format!(
-                    "the {name} weight is {value}; it must be from 0 to 1e15"
+                    "the {name} weight is {}; it must be from 0 to 1e15",
+                    number(value)
                 )));
             }
         }
@@ -86,14 +92,16 @@ impl Settings {
         let rate = self.learning_rate;
         if !(rate > 0.0 && rate <= 1000.0) {
             return Err(Error::Setting(format!(
-                "the learning rate is {rate}; it must be above 0 and at most 1000"
+                "the learning rate is {}; it must be above 0 and at most 1000",
+                number(rate)
             )));
         }
         if !(self.decay > 0.0 && self.decay <= 1.0) || self.decay_every == 0 {
             return Err(Error::Setting(format!(
                 "the learning rate cannot decay by {} every {} iterations; use a factor above 0 and at most 1, and at \
                  least 1 iteration",
-                self.decay, self.decay_every
+                number(self.decay),
+                self.decay_every
             )));
         }
         if u32::try_from(self.iterations).is_err() {
@@ -125,7 +133,8 @@ impl Settings {
         // Together with the style weight they stay inside float32 as that does alone.
         if let Some(weight) = weights.iter().find(|w| !(0.0..=1e15).contains(&(*w * self.style_weight))) {
             return Err(Error::Setting(format!(
-                "a layer weight is {weight}; it must be 0 or more, and at most 1e15 when multiplied by the style weight"
+                "a layer weight is {}; it must be 0 or more, and at most 1e15 when multiplied by the style weight",
+                number(*weight)
             )));
         }
         Ok(())
@@ -143,7 +152,8 @@ impl Settings {
     pub fn set_strength(&mut self, strength: f64) -> Result<()> {
         if !(0.0..=1.0).contains(&strength) {
             return Err(Error::Setting(format!(
-                "the strength is {strength}; it must be from 0 (hardly) to 1 (wholly)"
+                "the strength is {}; it must be from 0 (hardly) to 1 (wholly)",
+                number(strength)
             )));
         }
         let from_middle = 2.0 * (strength - 0.5);

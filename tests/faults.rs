@@ -94,6 +94,33 @@ fn a_device_without_memory_is_told_wherever_it_is_short() {
     assert!(text.contains("memory"), "{text}");
 }
 
+#[test]
+fn a_cell_of_a_grid_that_fails_leaves_the_others() {
+    let (studio, before) = painted();
+    let grid = "grid photo.png painting.png --size 20 --iterations 1 --vary strength=0,1 -q -o out.png";
+    let (mut failures, mut sheets) = (0, 0);
+    loop {
+        let fault = format!("allocate:{}:once", failures + 1);
+        let output = run(&studio, &fault, grid);
+        if output.status.success() {
+            break;
+        }
+        let text = complaint(&output, &fault);
+        let sheet = fs::read(studio.path("out.png")).unwrap();
+        // The device is lost with its memory: what fails in the first cell fails in the second, too.
+        assert_eq!(sheet != before, text.contains("strength 1: no room"), "{fault}: {text}");
+        if sheet != before {
+            image::load_from_memory(&sheet).unwrap();
+            fs::write(studio.path("out.png"), &before).unwrap();
+            sheets += 1;
+        }
+        failures += 1;
+    }
+    // SwiftShader asks for memory once or twice, and not in the second cell.
+    assert!(sheets > 0 || failures <= 2, "{failures}");
+    only(&studio, &["out.png"]);
+}
+
 /// A save writes, takes over the permissions and waits for the disk; then it renames.
 const STEPS_OF_A_SAVE: usize = 3;
 

@@ -97,7 +97,7 @@ unsafe fn sabotage(kind: &str) -> Option<c_int> {
     let (what, _) = strike(kind)?;
     match what {
         "lost" => Some(LOST),
-        "full" => Some(OUT_OF_DEVICE_MEMORY),
+        "full" | "once" => Some(OUT_OF_DEVICE_MEMORY),
         signal => {
             unsafe { send(signal) };
             None
