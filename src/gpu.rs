@@ -266,9 +266,9 @@ impl Gpu {
             usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
-        let view = texture.create_view(&Default::default());
+        // A view of a texture that is none would be a fault, and be taken for one of whatever runs next.
         match pollster::block_on(scope.pop()) {
-            None => Ok(Texels { texture, view, precision }),
+            None => Ok(Texels { view: texture.create_view(&Default::default()), texture, precision }),
             Some(_) => Err(refused()),
         }
     }
