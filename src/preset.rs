@@ -196,7 +196,7 @@ pub fn check_scale(scale: f64) -> Result<f64> {
         true => Ok(scale),
         false => Err(Error::Setting(format!(
             "the style scale is {}; it must be from 1/{MAX_SCALE} (fine strokes) to {MAX_SCALE} (broad ones)",
-            settings::number(scale)
+            settings::written(scale)
         ))),
     }
 }

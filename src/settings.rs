@@ -62,7 +62,7 @@ impl Default for Settings {
 }
 
 /// A number as people write it: 1e300 rather than three hundred zeros.
-pub(crate) fn number(x: f64) -> String {
+pub(crate) fn written(x: f64) -> String {
     if x == 0.0 || (1e-4..1e7).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
 }
 
@@ -79,7 +79,7 @@ impl Settings {
             if !(0.0..=1e15).contains(&value) {
                 return Err(Error::Setting(format!(
                     "the {name} weight is {}; it must be from 0 to 1e15",
-                    number(value)
+                    written(value)
                 )));
             }
         }
@@ -93,14 +93,14 @@ impl Settings {
         if !(rate > 0.0 && rate <= 1000.0) {
             return Err(Error::Setting(format!(
                 "the learning rate is {}; it must be above 0 and at most 1000",
-                number(rate)
+                written(rate)
             )));
         }
         if !(self.decay > 0.0 && self.decay <= 1.0) || self.decay_every == 0 {
             return Err(Error::Setting(format!(
                 "the learning rate cannot decay by {} every {} iterations; use a factor above 0 and at most 1, and at \
                  least 1 iteration",
-                number(self.decay),
+                written(self.decay),
                 self.decay_every
             )));
         }
@@ -134,7 +134,7 @@ impl Settings {
         if let Some(weight) = weights.iter().find(|w| !(0.0..=1e15).contains(&(*w * self.style_weight))) {
             return Err(Error::Setting(format!(
                 "a layer weight is {}; it must be 0 or more, and at most 1e15 when multiplied by the style weight",
-                number(*weight)
+                written(*weight)
             )));
         }
         Ok(())
@@ -153,7 +153,7 @@ impl Settings {
         if !(0.0..=1.0).contains(&strength) {
             return Err(Error::Setting(format!(
                 "the strength is {}; it must be from 0 (hardly) to 1 (wholly)",
-                number(strength)
+                written(strength)
             )));
         }
         let from_middle = 2.0 * (strength - 0.5);
