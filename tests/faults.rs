@@ -119,13 +119,16 @@ fn memory_that_is_short_for_one_picture_costs_no_other() {
     let grid = "grid photo.png painting.png --size 20 --iterations 1 --vary strength=0,1 -q -o sheet.png";
     let batch = "stylize photo.png out.png --style painting.png --size 20 --iterations 1 -q -o all";
     let sheets = short_once(&studio, grid, "sheet.png");
-    // SwiftShader asks for memory once or twice, while it is opened.
-    assert!(sheets.iter().any(|(_, sheet)| sheet.is_some()) || sheets.len() <= 2);
+    let pictures = short_once(&studio, batch, "all/out.png");
+    for outcomes in [&sheets, &pictures] {
+        // SwiftShader asks for memory once or twice, while it is opened.
+        assert!(outcomes.iter().any(|(_, result)| result.is_some()) || (1..=2).contains(&outcomes.len()));
+    }
+    // Either the device could not be opened at all, or the other cell is there, or the second picture.
     for (text, sheet) in sheets {
-        // Either the device could not be opened at all, or the other cell is there.
         assert_eq!(sheet.is_some(), text.contains(": no room for "), "{text}");
     }
-    for (text, second) in short_once(&studio, batch, "all/out.png") {
+    for (text, second) in pictures {
         assert_eq!(second.is_some(), text.contains("photo.png: no room for "), "{text}");
     }
 }
