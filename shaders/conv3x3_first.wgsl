@@ -4,9 +4,11 @@
 
 struct Params {
     w: u32,
-    h: u32,       // output rows of this band
-    h_in: u32,    // rows of the input that this band sees
-    top: u32,     // how many of them stand above the first output row
+    h: u32,          // output rows of this band
+    h_in: u32,       // rows of the input that this band sees
+    top: u32,        // how many of them stand above the first output row
+    gate_rows: u32,  // rows of gates that this band sees
+    gate_top: u32,   // how many of them stand above the first output row
     c_out: u32,
 }
 
@@ -23,8 +25,10 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(2) var<storage, read> x: array<X>;           // h_in x 3 x w
 @group(0) @binding(3) var<storage, read_write> y: array<Y>;     // h x c_out x w
 @group(0) @binding(4) var<storage, read> dy: array<Y>;          // h_in x c_out x w
-@group(0) @binding(5) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
-@group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x 3 x w
+@group(0) @binding(5) var<storage, read_write> dx: array<X>;    // h x 3 x w
+// gate_rows x c_out/32 rounded up x w: of each of 32 channels of a pixel a bit, set where the ReLU let its value through
+@group(0) @binding(6) var<storage, read> gates: array<u32>;
+@group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // those of this band
 
 // Half precision stays finite.
 fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
@@ -50,17 +54,14 @@ fn inside(row: u32, column: u32) -> bool {
     return row < params.h_in && column < params.w;
 }
 
+// Where the gates of 32 channels, from `first` on, of a pixel are.
+fn gate(row: u32, first: u32, column: u32) -> u32 {
+    return (row * ((params.c_out + 31u) / 32u) + first / 32u) * params.w + column;
+}
+
 fn pixel(row: u32, c: u32, column: u32) -> f32 {
     let ok = inside(row, column);
     return select(0.0, f32(x[select(0u, (row * 3u + c) * params.w + column, ok)]), ok);
-}
-
-fn upstream(row: u32, c: u32, column: u32) -> f32 {
-    let ok = inside(row, column);
-    let i = select(0u, (row * params.c_out + c) * params.w + column, ok);
-    var d = select(0.0, f32(dy[i]), ok);
-    if RELU { d = select(0.0, d, f32(kept[i]) > 0.0); }
-    return d;
 }
 
 // What lies under the three taps of a row: a column of four pixels for each tap.
@@ -72,17 +73,6 @@ fn forward_row(row: u32, c: u32, column: u32) -> mat3x4f {
     let f = pixel(row, c, column + 4u);
     let g = pixel(row, c, column + 5u);
     return mat3x4f(a, b, d, e, b, d, e, f, d, e, f, g);
-}
-
-// The same with mirrored taps.
-fn backward_row(row: u32, c: u32, column: u32) -> mat3x4f {
-    let a = upstream(row, c, column);
-    let b = upstream(row, c, column + 1u);
-    let d = upstream(row, c, column + 2u);
-    let e = upstream(row, c, column + 3u);
-    let f = upstream(row, c, column + 4u);
-    let g = upstream(row, c, column + 5u);
-    return mat3x4f(d, e, f, g, b, d, e, f, a, b, d, e);
 }
 
 @compute @workgroup_size(8)
@@ -108,21 +98,54 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocatio
     let x4 = mat4x4f(g2[1], g2[2], b0[0], b0[1]);
     let x5 = mat4x4f(b0[2], b1[0], b1[1], b1[2]);
     let x6 = mat4x4f(b2[0], b2[1], b2[2], vec4f(1.0));
-    for (var o = 0u; o < params.c_out; o++) {
-        let w = numbers(o, lane);
-        var sum = x6 * subgroupBroadcast(w, 6u);
-        sum += x0 * subgroupBroadcast(w, 0u);
-        sum += x1 * subgroupBroadcast(w, 1u);
-        sum += x2 * subgroupBroadcast(w, 2u);
-        sum += x3 * subgroupBroadcast(w, 3u);
-        sum += x4 * subgroupBroadcast(w, 4u);
-        sum += x5 * subgroupBroadcast(w, 5u);
-        if RELU { sum = max(sum, vec4f()); }
-        let i = (row * params.c_out + o) * params.w + column;
-        for (var k = 0u; k < 4u; k++) {
-            if row < params.h && column + k < params.w { y[i + k] = to_y(sum[k]); }
+    for (var first = 0u; first < params.c_out; first += 32u) {
+        var open = vec4u();
+        for (var o = first; o < min(first + 32u, params.c_out); o++) {
+            let w = numbers(o, lane);
+            var sum = x6 * subgroupBroadcast(w, 6u);
+            sum += x0 * subgroupBroadcast(w, 0u);
+            sum += x1 * subgroupBroadcast(w, 1u);
+            sum += x2 * subgroupBroadcast(w, 2u);
+            sum += x3 * subgroupBroadcast(w, 3u);
+            sum += x4 * subgroupBroadcast(w, 4u);
+            sum += x5 * subgroupBroadcast(w, 5u);
+            if RELU {
+                sum = max(sum, vec4f());
+                open |= select(vec4u(), vec4u(1u << (o % 32u)), sum > vec4f());
+            }
+            let i = (row * params.c_out + o) * params.w + column;
+            for (var k = 0u; k < 4u; k++) {
+                if row < params.h && column + k < params.w { y[i + k] = to_y(sum[k]); }
+            }
+        }
+        if RELU {
+            let i = gate(row, first, column);
+            for (var k = 0u; k < 4u; k++) {
+                if row < params.h && column + k < params.w { own_gates[i + k] = open[k]; }
+            }
         }
     }
+}
+
+// The gates of 32 channels, from `first` on, of six pixels of a row: closed outside the map, open where there is no ReLU.
+fn row_of_gates(row: u32, first: u32, column: u32) -> array<u32, 6> {
+    var open: array<u32, 6>;
+    for (var k = 0u; k < 6u; k++) {
+        let ok = row < params.gate_rows && column + k < params.w;
+        open[k] = select(0u, 0xffffffffu, ok);
+        if RELU { open[k] &= gates[select(0u, gate(row, first, column + k), ok)]; }
+    }
+    return open;
+}
+
+// What the gates of channel o let through of the gradient, as it lies under the three mirrored taps of a row.
+fn backward_row(row: u32, o: u32, column: u32, open: array<u32, 6>) -> mat3x4f {
+    var d: array<f32, 6>;
+    for (var k = 0u; k < 6u; k++) {
+        let i = (row * params.c_out + o) * params.w + column + k;
+        d[k] = select(0.0, f32(dy[select(0u, i, open[k] != 0u)]), i32(open[k] << (31u - o % 32u)) < 0);
+    }
+    return mat3x4f(d[2], d[3], d[4], d[5], d[1], d[2], d[3], d[4], d[0], d[1], d[2], d[3]);
 }
 
 // Adds to four rows of pixels of one input channel, whose taps are the numbers from n on.
@@ -157,22 +180,33 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocati
     let row = id.x / across * 4u;
     let column = id.x % across * 4u;
     let top = row + params.top - 1u;
+    let gates_top = row + params.gate_top - 1u;
     var red = mat4x4f();
     var green = mat4x4f();
     var blue = mat4x4f();
-    for (var o = 0u; o < params.c_out; o++) {
-        let w = numbers(o, lane);
-        let z = array(
-            backward_row(top, o, column - 1u),
-            backward_row(top + 1u, o, column - 1u),
-            backward_row(top + 2u, o, column - 1u),
-            backward_row(top + 3u, o, column - 1u),
-            backward_row(top + 4u, o, column - 1u),
-            backward_row(top + 5u, o, column - 1u),
+    for (var first = 0u; first < params.c_out; first += 32u) {
+        let g = array(
+            row_of_gates(gates_top, first, column - 1u),
+            row_of_gates(gates_top + 1u, first, column - 1u),
+            row_of_gates(gates_top + 2u, first, column - 1u),
+            row_of_gates(gates_top + 3u, first, column - 1u),
+            row_of_gates(gates_top + 4u, first, column - 1u),
+            row_of_gates(gates_top + 5u, first, column - 1u),
         );
-        red = spread(red, z, w, 0u);
-        green = spread(green, z, w, 9u);
-        blue = spread(blue, z, w, 18u);
+        for (var o = first; o < min(first + 32u, params.c_out); o++) {
+            let w = numbers(o, lane);
+            let z = array(
+                backward_row(top, o, column - 1u, g[0]),
+                backward_row(top + 1u, o, column - 1u, g[1]),
+                backward_row(top + 2u, o, column - 1u, g[2]),
+                backward_row(top + 3u, o, column - 1u, g[3]),
+                backward_row(top + 4u, o, column - 1u, g[4]),
+                backward_row(top + 5u, o, column - 1u, g[5]),
+            );
+            red = spread(red, z, w, 0u);
+            green = spread(green, z, w, 9u);
+            blue = spread(blue, z, w, 18u);
+        }
     }
     store(row, 0u, column, red);
     store(row, 1u, column, green);

@@ -108,11 +108,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(8, 8)
 fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
-    let c = params.c;
-    if id.x >= c * c { return; }
-    sums[id.x] = params.scale * (dg[id.x] + dg[id.x % c * c + id.x / c]);
+    let c = params.c;  // a multiple of 8
+    sums[id.y * c + id.x] = params.scale * (dg[id.y * c + id.x] + dg[id.x * c + id.y]);
 }
 
 fn weights(i: u32) -> vec4f { return textureLoad(s, vec2u(i & 255u, i >> 8u)); }

@@ -1,15 +1,16 @@
 //! The first convolution, from three channels: a form for software drivers and one for GPUs.
 //!
 //! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
-//! is not kept: backward computes again, some rows at a time, what it needs of it. A processor keeps that of a small picture.
+//! is not kept for the Gram matrix's gradient, which computes it again, some rows at a time. A processor keeps that of a small
+//! picture. Its own gradient needs no more of it than a bit for each value.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::conv3x3::{After, Conv, Variant, halo};
+use super::conv3x3::{After, Band, Conv, Gates, Variant, halo};
 use crate::kernel;
-use crate::kernel::{Source, Value};
-use crate::tape::{Phase, Tape, Tensor, Var, View};
+use crate::kernel::Source;
+use crate::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
 
 /// Values of what is computed again at a time, unless few rows have more: on a processor 2 MiB, which stay in its cache, on a
 /// GPU 64, which are work for all of it.
@@ -26,86 +27,92 @@ struct First {
     few: bool,
 }
 
+/// Channels whose gates share a word.
+const WORD: usize = 32;
+
 /// Records both directions.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, weights, after, filter, .. } = *conv;
     let few = filter.variant == Variant::Few;
     let first = First { x, y, weights, relu: after == After::Relu, few };
-    let values = PIECES[usize::from(!tape.gpu().is_software())];
-    let bands = tape.bands(&[y.shape, x.shape]);
-    for rows in &bands {
-        first.forward(tape, Phase::Forward, rows, y.rows(rows.clone()));
-    }
-    if x.grad.is_none() {
-        return;
+    let gates = Gates::new(tape, conv, first.words(), 1);
+    for band in gates.bands(tape, conv) {
+        first.forward(tape, Phase::Forward, &band.rows, y.rows(band.rows.clone()), gates.of(&band));
+        first.backward(tape, &band, &gates);
     }
     // Without a ReLU, whatever comes next wants to see what the ReLU would have let through.
-    if first.relu && !tape.spends_memory() {
+    if first.relu && x.grad.is_some() && !tape.spends_memory() {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
-            let z = tape.scratch("y again", y.shape.rows(rows.clone()).len());
+            let shape = Shape { height: rows.len(), ..y.shape };
+            let z = tape.scratch("y again", shape.len());
             tape.store_in(z, y.precision);
-            first.forward(tape, Phase::Backward, &rows, z.into());
+            // They are there already, but not every row of them can be bound by itself.
+            let gates = tape.scratch("gates again", Shape { channels: first.words(), ..shape }.len());
+            first.forward(tape, Phase::Backward, &rows, z.into(), gates.into());
             z
         };
+        let values = PIECES[usize::from(!tape.gpu().is_software())];
         tape.recompute(y, values, Rc::new(again));
-    }
-    for rows in bands.iter().flat_map(|band| Tape::pieces(band, &[y, x], values)) {
-        first.backward(tape, &rows);
     }
 }
 
 impl First {
-    fn params(&self, rows: &Range<usize>, seen: &Range<usize>) -> [(&'static str, Value); 5] {
-        [
-            ("w", self.x.shape.width.into()),
-            ("h", rows.len().into()),
-            ("h_in", seen.len().into()),
-            ("top", (rows.start - seen.start).into()),
-            ("c_out", self.y.shape.channels.into()),
-        ]
+    /// Words of gates of a pixel.
+    fn words(&self) -> usize {
+        self.y.shape.channels.div_ceil(WORD)
     }
 
-    fn kernel(&self, kernels: [Source; 2]) -> Source {
+    fn record<'t, 'g>(
+        &self,
+        tape: &'t mut Tape<'g>,
+        phase: Phase,
+        kernels: [Source; 2],
+        rows: usize,
+    ) -> Recorder<'t, 'g> {
         let [first, few] = kernels;
         let kernel = if self.few { few } else { first };
-        kernel.constant("RELU", self.relu).storing("X", self.x).storing("Y", self.y)
+        tape.record(phase, kernel.constant("RELU", self.relu).storing("X", self.x).storing("Y", self.y))
+            .params([
+                ("w", self.x.shape.width.into()),
+                ("h", rows.into()),
+                ("c_out", self.y.shape.channels.into()),
+            ])
+            .bind("weights", self.weights)
     }
 
-    /// Some rows of the map, written to `to`.
-    fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View) {
-        let Self { x, y, weights, few, .. } = *self;
+    /// Some rows of the map and of its gates, written to `to` and `gates`.
+    fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View, gates: View) {
+        let x = self.x;
         let seen = halo(rows, x.shape, x.precision);
         let kernels = [kernel!("conv3x3_first", "forward"), kernel!("conv3x3_few", "forward")];
-        tape.record(phase, self.kernel(kernels))
-            .params(self.params(rows, &seen))
-            .bind("weights", weights)
+        self.record(tape, phase, kernels, rows.len())
+            .params([("h_in", seen.len().into()), ("top", (rows.start - seen.start).into())])
+            .params([("gate_rows", rows.len().into()), ("gate_top", 0.into())])
             .bind("x", x.rows(seen))
             .bind("y", to)
-            .grid(match few {
+            .bind("own_gates", gates)
+            .grid(match self.few {
                 // An invocation computes four pixels of a row.
                 false => [rows.len() * x.shape.width.div_ceil(4), 1, 1],
-                // 16 channels of a pixel.
-                true => [rows.len() * x.shape.width, y.shape.channels.div_ceil(16), 1],
+                // A pixel, and of its channels those whose gates share a word.
+                true => [rows.len() * x.shape.width, self.words(), 1],
             });
     }
 
     /// Some rows of the input's gradient.
-    fn backward(&self, tape: &mut Tape, rows: &Range<usize>) {
-        let Self { x, y, weights, few, .. } = *self;
-        let seen = halo(rows, y.shape, y.precision);
-        let kept = tape.backward_rows(y, seen.clone());
+    fn backward(&self, tape: &mut Tape, band: &Band, gates: &Gates) {
+        let (x, rows) = (self.x, band.rows.len());
         let kernels = [kernel!("conv3x3_first", "backward"), kernel!("conv3x3_few", "backward")];
-        tape.backward(self.kernel(kernels))
-            .params(self.params(rows, &seen))
-            .bind("weights", weights)
-            .bind("kept", kept)
-            .upstream_rows("dy", y, seen)
-            .grad_rows("dx", x, rows.clone())
-            .grid(match few {
+        self.record(tape, Phase::Backward, kernels, rows)
+            .params(band.backward())
+            .bind("gates", gates.seen_by(band))
+            .upstream_rows("dy", self.y, band.y_seen.clone())
+            .grad_rows("dx", x, band.rows.clone())
+            .grid(match self.few {
                 // An invocation computes four pixels of each of four rows.
-                false => [rows.len().div_ceil(4) * x.shape.width.div_ceil(4), 1, 1],
+                false => [rows.div_ceil(4) * x.shape.width.div_ceil(4), 1, 1],
                 // A pixel.
-                true => [rows.len() * x.shape.width, 1, 1],
+                true => [rows * x.shape.width, 1, 1],
             });
     }
 }

@@ -170,7 +170,7 @@ fn symmetrize(tape: &mut Tape, g: Var, params: [(&'static str, Value); 6]) -> Te
         .params(params)
         .upstream("dg", g)
         .bind("sums", sums)
-        .grid([n, 1, 1]);
+        .grid([g.shape.width, g.shape.width, 1]);
     tape.backward_copy(sums, texels, n);
     texels
 }

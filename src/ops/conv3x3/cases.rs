@@ -36,7 +36,7 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 }
 
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
-/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 16 channels of `few`, the
+/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 32 channels of its gates and those of `few`, the
 /// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose rows have one pixel more, and the rows
 /// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 16, 24, 32, 64, 128 and 256 tiles. With ReLU and,
 /// at the smaller sizes, without.
@@ -54,6 +54,8 @@ pub const TABLE: Table = Table {
         Size::between(9, 7, 3, 21),
         Size::between(3, 64, 1, 1),
         Size::between(3, 64, 5, 6),
+        Size::between(3, 33, 3, 5),
+        Size::between(3, 40, 5, 6),
         Size::between(3, 8, 3, 3),
         Size::between(3, 8, 4, 4),
         Size::between(3, 8, 5, 5),
