@@ -157,18 +157,21 @@ impl Recipe<'_> {
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }
-        let too_large = |shape: Shape| {
-            let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
-            let taps = &self.settings.style_layers;
-            self.huge(shape)
-                || (!taps.is_empty() && Plan::measure(&self.record_look(shape, taps, look).0).is_err())
+        let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
+        let taps = &self.settings.style_layers;
+        let measure = |shape: Shape| match (self.huge(shape), taps.is_empty()) {
+            (true, _) => Err(Error::TooLarge(String::new())),
+            (false, true) => Ok(()),
+            (false, false) => Plan::measure(&self.record_look(shape, taps, look).0).map(|_| ()),
         };
-        match styles.iter().find(|style| too_large(**style)) {
-            None => Ok(()),
-            Some(Shape { width, height, .. }) => Err(Error::TooLarge(format!(
-                "a style picture of {width} x {height} pixels is too large for {}; use a smaller --style-size",
+        styles.iter().try_for_each(|style| match measure(*style) {
+            Err(Error::TooLarge(_)) => Err(Error::TooLarge(format!(
+                "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
+                style.width,
+                style.height,
                 self.gpu.info().name
             ))),
-        }
+            other => other,
+        })
     }
 }

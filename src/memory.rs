@@ -51,7 +51,7 @@ impl Readback {
         Self { buffer, mapped: Arc::default() }
     }
 
-    /// Asks for the content; [`Self::ready`] turns true once the copy submitted before has run.
+    /// Asks for the content, which [`Self::take`] gives once the copy submitted before has run.
     pub(crate) fn request(&self) {
         let mapped = self.mapped.clone();
         self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {

@@ -174,7 +174,7 @@ impl Plan {
                     let value = tape.tensors[from.tensor.0].precision.bytes();
                     let start = from.range.as_ref().map_or(0, |range| range.start as u64 * value);
                     let (from, to) = (place(&from.tensor), place(to));
-                    let texels = *len as u32 / 4;
+                    let texels = (*len / 4) as u32;
                     match (&self.buffers[from.buffer], &self.buffers[to.buffer]) {
                         (Memory::Buffer(buffer), Memory::Texels(to)) => Ready::Copy {
                             from: buffer.clone(),

@@ -84,7 +84,7 @@ impl Preset {
             // One sentence: the parser's own report quotes lines.
             let why = why.trim().split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
             Error::Setting(format!(
-                "cannot use preset {name}: {why}; mend that line or start from --write-preset"
+                "cannot use preset {name}: {why}; correct that line or start from --write-preset"
             ))
         })
     }
@@ -112,8 +112,14 @@ impl Preset {
         if strength.is_some() && table.contains_key("content_weight") {
             return Err("`strength` and `content_weight` were both given, and one sets the other".into());
         }
+        let has_rate = table.contains_key("learning_rate");
         let mut settings: Settings = table.try_into().map_err(|e: toml::de::Error| e.to_string())?;
+        let rate = settings.learning_rate;
         strength.map_or(Ok(()), |s| settings.set_strength(s)).map_err(|e| e.to_string())?;
+        // As on the command line, a rate that is given wins over the one that belongs to a strength.
+        if has_rate {
+            settings.learning_rate = rate;
+        }
         settings.validate().map_err(|e| e.to_string())?;
         style_scale.map_or(Ok(1.0), check_scale).map_err(|e| e.to_string())?;
         Ok(Self { description, settings, style_scale, start })
@@ -250,6 +256,16 @@ mod tests {
             let message = Preset::parse("it", text).unwrap_err().to_string();
             assert!(message.contains(part) && !message.contains('\n'), "{text}: {message}");
         }
+    }
+
+    /// As on the command line, where `--learning-rate` wins over what `--strength` would set.
+    #[test]
+    fn a_learning_rate_wins_over_that_of_a_strength() {
+        let preset = Preset::parse("it", "strength = 0.2\nlearning_rate = 0.05").unwrap();
+        let alone = Preset::parse("it", "strength = 0.2").unwrap();
+        assert_eq!(preset.settings.learning_rate, 0.05);
+        assert_eq!(preset.settings.content_weight, alone.settings.content_weight);
+        assert!(alone.settings.learning_rate < Settings::default().learning_rate);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl<'g> Session<'g> {
     /// tells how many.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device failed, [`Error::Setting`] if the losses are no longer finite.
+    /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
     pub fn step(&mut self) -> Result<Option<Losses>> {
         loop {
             if self.reported * self.slots < self.log.len() {

@@ -144,8 +144,8 @@ impl Settings {
     /// wholly the painting.
     ///
     /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps its proportion
-    /// to the style. Below 0.5 it also sets [`Self::learning_rate`], down to a tenth of the default: Adam's steps are as large
-    /// whatever the weights, and large ones would leave marks where the photograph shall stay.
+    /// to the style. It also sets [`Self::learning_rate`], to the default from 0.5 on and down to a tenth of it below: Adam's steps
+    /// are as large whatever the weights, and large ones would leave marks where the photograph should stay.
     ///
     /// # Errors
     /// [`Error::Setting`] if `strength` is not from 0 to 1.

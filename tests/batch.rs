@@ -146,12 +146,26 @@ fn what_makes_no_sense_is_refused_before_any_work() {
     let studio = album();
     fs::create_dir(studio.path("empty")).unwrap();
     studio.paint("photos/b.png", 20, 20);
+    fs::create_dir(studio.path("sheets")).unwrap();
+    studio.paint("sheets/photo.sheet.jpg", 20, 20);
     for (code, why, arguments) in [
         (2, "many pictures need a folder", "photos painting.png -o out.png"),
         (2, "many pictures need a folder", "photo.png photos/a.png --style painting.png -o painting.png"),
         (2, "would both become", "photos painting.png -o out/"),
         (2, "itself", "photos painting.png -o photos"),
-        (2, "replaced by its own result", "photo.png painting.png -o ."),
+        (2, "replaced by what is written about photo.png", "photo.png painting.png -o ."),
+        // Another photograph, as a sheet; and a folder that the next run would find sheets in.
+        (
+            2,
+            "replaced by what is written about photo.png",
+            "photo.png sheets/photo.sheet.jpg --style painting.png -o out/ --contact-sheet sheets",
+        ),
+        (
+            2,
+            "contact sheets cannot go into photos",
+            "photos painting.png -o out/ --format tif --contact-sheet photos",
+        ),
+        (1, "missing.png: there is no such file", "photos/a.png painting.png -o out/ --init missing.png"),
         (2, "no pictures in empty", "empty painting.png -o out/"),
         (2, "pattern", "photos/*.gif painting.png -o out/"),
         (2, "--force", "photo.png painting.png -o out.png --force"),
@@ -170,7 +184,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
     assert!(!studio.path("out").exists());
 }
 
-/// The picture on hand is saved, but not as a result: the same command takes it up again.
+/// The current picture is saved, but not as a result: the same command takes it up again.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_run_and_the_same_command_goes_on() {

@@ -258,6 +258,22 @@ fn exif_goes_into_the_result_unless_it_is_not_wanted() {
     }
 }
 
+/// A page is made to be shown: the pictures in it do not tell where they were taken.
+#[test]
+fn a_report_has_no_exif() {
+    let studio = Studio::new();
+    camera(&studio);
+    let bytes = studio.bytes("camera.jpg");
+    assert!(bytes.windows(4).any(|word| word == b"Exif"));
+    studio.stylize("camera.jpg camera.jpg --iterations 1 -o out.jpg --report page.html");
+    let page = String::from_utf8(studio.bytes("page.html")).unwrap();
+    assert!(page.matches("data:image/jpeg;base64,").count() >= 3);
+    // "Exif" as base64 has it, wherever in a group of three bytes it begins.
+    for word in ["RXhpZ", "FeGlm", "V4aWY"] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
 #[test]
 fn notes_on_files_need_no_option() {
     let studio = Studio::new();

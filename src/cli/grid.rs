@@ -1,4 +1,4 @@
-//! `impasto grid`: several values of one option at a small size, on one sheet, to choose with the eyes.
+//! `impasto grid`: several values of one option at a small size, on one sheet, to choose by eye.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -208,10 +208,12 @@ impl Options {
             let record = Record::open(file)?;
             self.sizes.adopt(&record);
             self.look.adopt(&record)?;
+            self.machine.adopt(&record)?;
         }
         if let Some(preset) = self.look.take_preset()? {
             self.sizes.take_preset(&preset);
         }
+        self.look.read_start()?;
         self.sizes.size = self.sizes.size.or(Some(Size::Longest(SIDE)));
         self.look.hurry(ITERATIONS);
         Ok(())
@@ -232,7 +234,7 @@ impl Options {
         let content = content.resized(Size::Exact { width, height }, true);
         let weights = self.look.weights(styles.len())?;
         let styles = styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
-        let start = self.look.start(&content)?;
+        let start = self.look.start(&content);
         Ok(Cell { label: label.to_owned(), settings, content, styles, start })
     }
 }
@@ -244,7 +246,7 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
     let mut painted = Painted { cells: Vec::new(), interrupted: false, failed: false };
     let (mut before, mut failed) = (0, Vec::new());
     interrupt::running();
-    for cell in cells {
+    for (index, cell) in cells.iter().enumerate() {
         let mut builder = Session::builder(gpu, vgg).content(&cell.content).settings(cell.settings.clone());
         for (style, weight) in &cell.styles {
             builder = builder.style(style, *weight);
@@ -253,15 +255,17 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             builder = builder.start(start);
         }
         let paint = || {
-            let mut session = builder.build()?;
+            let (mut session, mut stopped) = (builder.build()?, false);
             while let Some(mut losses) = session.step()? {
                 losses.iteration += before;
                 progress.report(&losses);
-                if !painted.interrupted && interrupt::requested() {
-                    painted.interrupted = true;
+                if !stopped && interrupt::requested() {
+                    stopped = true;
                     session.stop();
                 }
             }
+            // The device works ahead, and may have been given all iterations already.
+            painted.interrupted = session.submitted() < cell.settings.iterations;
             session.picture()
         };
         match paint() {
@@ -272,6 +276,7 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             Err(error) => failed.push((&cell.label, error)),
         }
         before += cell.settings.iterations;
+        painted.interrupted |= interrupt::requested() && index + 1 < cells.len();
         if painted.interrupted {
             break;
         }

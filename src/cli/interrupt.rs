@@ -21,7 +21,7 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 pub fn listen(quiet: bool) -> anyhow::Result<()> {
     // Who started us with `nohup` wants us to outlive the terminal.
     #[cfg(unix)]
-    let ignored = unsafe { ignore_hangup() }?;
+    let ignored = ignore_hangup()?;
     ctrlc::set_handler(move || match ASKED.set(Instant::now()) {
         Ok(()) if !RUNNING.load(Ordering::SeqCst) => {
             talk("interrupted before the first iteration; nothing is saved");
@@ -37,7 +37,7 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     .context("cannot listen for Ctrl-C")?;
     #[cfg(unix)]
     if ignored {
-        unsafe { ignore_hangup() }?;
+        ignore_hangup()?;
     }
     Ok(())
 }
@@ -55,12 +55,10 @@ fn end() -> ! {
 }
 
 /// Ignores the end of the terminal, and tells whether that was so before.
-///
-/// # Safety
-/// Ignoring a signal installs no handler, so nothing runs that would have to be safe inside one.
 #[cfg(unix)]
-unsafe fn ignore_hangup() -> anyhow::Result<bool> {
+fn ignore_hangup() -> anyhow::Result<bool> {
     use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal installs no handler, so nothing runs that would have to be safe inside one.
     let before =
         unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("cannot listen for the terminal")?;
     Ok(matches!(before, SigHandler::SigIgn))

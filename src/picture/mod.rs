@@ -20,7 +20,7 @@ pub use atomic::{check_replaceable, replace_file, same_file};
 pub(crate) use decode::comment;
 pub use exif::Exif;
 pub use part::abandon_files;
-pub use resize::{Size, contact_sheet};
+pub use resize::{Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
 
 use crate::error::{Error, Result};
@@ -54,6 +54,11 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// The same pixels, with nothing of what the file told about them.
+    pub fn bare(&self) -> Self {
+        Self { alpha: self.alpha.clone(), ..Self::new(self.width, self.height, self.rgb.clone()) }
+    }
+
     /// An opaque picture of three planes `height x width`.
     ///
     /// # Panics

@@ -149,20 +149,29 @@ fn resample(resizer: &mut Resizer, values: &[f32], from: (usize, usize), to: (us
     resized
 }
 
+/// Columns and rows of the [`contact_sheet`] of pictures that have so many columns and rows.
+pub fn contact_sheet_size(pictures: &[(usize, usize)], gap: usize) -> (usize, usize) {
+    let row = pictures.iter().map(|(_, height)| *height).min().unwrap_or(1);
+    let widths = pictures.iter().map(|size| width_at(row, *size) + gap);
+    ((gap + widths.sum::<usize>()).max(1), row + 2 * gap)
+}
+
+/// Columns of a picture of this size that is brought to `row` rows.
+fn width_at(row: usize, (width, height): (usize, usize)) -> usize {
+    ((width * row + height / 2) / height).max(1)
+}
+
 /// Pictures side by side on a white ground, `gap` pixels apart and from the edges.
 ///
 /// All get the height of the lowest, so that none is enlarged. Without pictures it is an empty ground.
 pub fn contact_sheet(pictures: &[&Picture], gap: usize) -> Picture {
-    let row = pictures.iter().map(|p| p.height).min().unwrap_or(1);
-    let pictures: Vec<_> = pictures
-        .iter()
-        .map(|p| {
-            let width = ((p.width * row + p.height / 2) / p.height).max(1);
-            p.resized(Size::Exact { width, height: row }, false)
-        })
-        .collect();
-    let width = (gap + pictures.iter().map(|p| p.width + gap).sum::<usize>()).max(1);
-    let height = row + 2 * gap;
+    let sizes: Vec<_> = pictures.iter().map(|p| (p.width, p.height)).collect();
+    let (width, height) = contact_sheet_size(&sizes, gap);
+    let row = height - 2 * gap;
+    let scaled = |p: &&Picture| {
+        p.resized(Size::Exact { width: width_at(row, (p.width, p.height)), height: row }, false)
+    };
+    let pictures: Vec<_> = pictures.iter().map(scaled).collect();
     let mut rgb = vec![1.0; 3 * width * height];
     let mut left = gap;
     for picture in &pictures {

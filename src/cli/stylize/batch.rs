@@ -56,24 +56,23 @@ pub fn run(
             batch.skip(index + 1, item);
             continue;
         }
-        let began = Instant::now();
+        let started = Instant::now();
         let painted = batch.paint(index + 1, item);
         batch.left = batch.left.saturating_sub(1);
         match painted {
             Ok(Ending::Finished) => {
                 batch.summary.painted += 1;
-                batch.took += began.elapsed();
+                batch.took += started.elapsed();
             }
             Ok(Ending::Interrupted | Ending::NotBegun) => batch.summary.interrupted = true,
             Err(Failure::OfAll(error)) => {
-                if batch.summary.painted + batch.summary.failed.len() > 0 {
-                    batch.end(began)?;
-                }
+                batch.tell(|| failed(index + 1, &item.content, &format!("{error:#}")));
+                batch.end(began)?;
                 return Err(error);
             }
             Err(Failure::OfOne(error)) => batch.fail(index + 1, item, &error),
         }
-        if interrupt::requested() {
+        if interrupt::requested() && batch.left > 0 {
             batch.summary.interrupted = true;
             break;
         }
@@ -166,7 +165,7 @@ impl Batch<'_> {
             "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
         });
         self.tell(|| event("summary", None, summary));
-        if !self.options.record.quiet {
+        if !self.options.record.quiet && left < self.of {
             let mut line = format!("{} pictures: {painted} painted", self.of);
             for (count, what) in [
                 (skipped, "skipped, whose results are there already (--force paints them again)"),

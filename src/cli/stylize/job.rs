@@ -128,10 +128,10 @@ impl Job<'_> {
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.warn((width, height))?;
-        self.outputs.check_side(width.max(height))?;
+        self.outputs.check_sides((width, height), &style_sizes)?;
         let content = self.content.resized(Size::Exact { width, height }, true);
         let styles = self.shared.measured(style_size, self.settings)?;
-        let start = self.options.look.start(&content)?;
+        let start = self.options.look.start(&content);
         let record = self.record(start.as_ref());
         Ok(Sized { content, styles, start, record, bare: self.options.record.no_metadata })
     }
@@ -147,11 +147,12 @@ impl Job<'_> {
         let Some(snapshot) = &self.snapshot else { return Ok(builder.build()?) };
         let session = builder.resume(snapshot).build()?;
         if !session.same_bits() {
-            talk(&format!(
-                "note: the checkpoint was made on {}, perhaps by other variants of the shaders; the result will differ \
-                 by rounding from that of a run without a break",
+            let why = format!(
+                "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from that of a \
+                 run without a break",
                 snapshot.adapter()
-            ));
+            );
+            self.options.record.note(self.resume.unwrap_or(self.name), &why);
         }
         Ok(session)
     }
@@ -163,7 +164,7 @@ impl Job<'_> {
         session: &mut Session,
         began: Instant,
     ) -> anyhow::Result<Painted<'a>> {
-        let (mut told, mut interrupted) = (Ok(()), false);
+        let (mut told, mut stopped) = (Ok(()), false);
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.record.quiet;
         let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
@@ -182,8 +183,8 @@ impl Job<'_> {
             told = self.tell("start", start);
         }
         let finished = loop {
-            if !interrupted && interrupt::requested() {
-                interrupted = true;
+            if !stopped && interrupt::requested() {
+                stopped = true;
                 session.stop();
             }
             let losses = match session.step() {
@@ -214,6 +215,8 @@ impl Job<'_> {
             return Err(self.failed(error, &log));
         }
         let times = [started - began, started.elapsed()];
+        // The device works ahead, and may have been given all iterations already.
+        let interrupted = stopped && session.submitted() < self.settings.iterations;
         Ok(Painted { log, interrupted, first, times, told, keeper })
     }
 

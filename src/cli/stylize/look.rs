@@ -15,11 +15,11 @@ use impasto::settings::Settings;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Look")]
 pub struct Look {
-    /// Take all that is not given here from a picture that this program made
+    /// Use the settings of a picture that this program made, for every option not given here
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Take all that is not given here from a preset: a TOML file, or balanced, bold, broad, fine, quick or subtle
+    /// Use the settings of a preset, for every option not given here: a TOML file, or balanced, bold, broad, fine, quick or subtle
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
@@ -72,6 +72,10 @@ pub struct Look {
     /// What the options above change.
     #[arg(skip)]
     base: Settings,
+
+    /// The picture to start from, as it was read.
+    #[arg(skip)]
+    start: Option<Picture>,
 
     /// The paintings' weights in the picture whose settings are taken.
     #[arg(skip)]
@@ -157,11 +161,11 @@ impl Look {
         Ok(Some(preset))
     }
 
-    /// Makes do with `iterations` where none are asked for, with the learning rate falling the sooner.
+    /// Makes do with `iterations` where none are asked for, with the learning rate falling sooner.
     pub fn hurry(&mut self, iterations: usize) {
         let base = &mut self.base;
         if self.iterations.is_none() && base.iterations > iterations {
-            base.decay_every = (base.decay_every * iterations / base.iterations).max(1);
+            base.decay_every = (base.decay_every.saturating_mul(iterations) / base.iterations).max(1);
             base.iterations = iterations;
         }
     }
@@ -187,14 +191,22 @@ impl Look {
         }
     }
 
+    /// Reads the picture to start from, if it is a file.
+    pub fn read_start(&mut self) -> impasto::Result<()> {
+        if let Some(Init::File(file)) = &self.init {
+            self.start = Some(Picture::open(file)?);
+        }
+        Ok(())
+    }
+
     /// The picture to start from, if it is not the content; as large as that.
-    pub fn start(&self, content: &Picture) -> anyhow::Result<Option<Picture>> {
+    pub fn start(&self, content: &Picture) -> Option<Picture> {
         let size = Size::Exact { width: content.width, height: content.height };
-        Ok(match &self.init {
+        match &self.init {
             None | Some(Init::Content) => None,
             Some(Init::Noise) => Some(Picture::noise(content.width, content.height, self.seed())),
-            Some(Init::File(file)) => Some(Picture::open(file)?.resized(size, true)),
-        })
+            Some(Init::File(_)) => self.start.as_ref().map(|start| start.resized(size, true)),
+        }
     }
 
     /// The start as it is recorded, `picture` being what [`Look::start`] gave.

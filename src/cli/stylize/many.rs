@@ -184,7 +184,7 @@ impl Options {
                 let why = "a photograph from standard input has no name that its result could have; name the result with -o";
                 return Err(Error::Setting(why.into()).into());
             }
-            for content in expand(name, folder)? {
+            for content in expand(name, folder, self.record.contact_sheet.as_deref())? {
                 let style = self.styles.iter().any(|style| same_file(style, &content));
                 if style {
                     self.record.note(&content, "it is the style, and is not painted");
@@ -194,17 +194,19 @@ impl Options {
             }
         }
         let items: Vec<Item> = contents.into_iter().map(|content| self.item(content, folder)).collect();
+        let resolved = |path: &Path| path.canonicalize().ok();
+        let photographs: HashSet<PathBuf> = items.iter().filter_map(|item| resolved(&item.content)).collect();
         let mut names: HashMap<OsString, &Path> = HashMap::new();
         for Item { content, outputs, .. } in &items {
-            if same_file(content, &outputs.result) {
-                return Err(Error::Setting(format!(
-                    "{} would be replaced by its own result; name another folder, or another --format",
-                    content.display()
-                ))
-                .into());
-            }
-            // A name for pictures on the way is a name of another picture's result only by a strange accident.
-            for output in [Some(&outputs.result), outputs.unfinished.as_ref()].into_iter().flatten() {
+            for output in outputs.files() {
+                if resolved(output).is_some_and(|file| photographs.contains(&file)) {
+                    return Err(Error::Setting(format!(
+                        "{} would be replaced by what is written about {}; name another folder, or another --format",
+                        output.display(),
+                        content.display()
+                    ))
+                    .into());
+                }
                 if let Some(other) = names.insert(as_the_system_sees(output), content) {
                     return Err(Error::Setting(format!(
                         "{} and {} would both become {}; rename one, or paint them into different folders",
@@ -280,13 +282,15 @@ impl Drop for Folder<'_> {
     }
 }
 
-/// The pictures that one name stands for: those of a folder, those that a pattern finds, or one file.
-fn expand(name: &Path, results: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The pictures that one name stands for: those of a folder, those that a pattern finds, or one file. A folder cannot be one
+/// that pictures are written into: `results`, and that of the contact sheets.
+fn expand(name: &Path, results: &Path, sheets: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = Vec::new();
     if name.is_dir() {
-        if same_file(name, results) {
+        let written = [(Some(results), "results"), (sheets, "contact sheets")];
+        if let Some((_, what)) = written.iter().find(|(to, _)| to.is_some_and(|to| same_file(name, to))) {
             return Err(Error::Setting(format!(
-                "the results cannot go into {} itself, where the next run would take them for photographs; name another \
+                "the {what} cannot go into {} itself, where the next run would take them for photographs; name another \
                  folder",
                 name.display()
             ))

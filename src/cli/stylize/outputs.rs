@@ -52,12 +52,16 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
-    pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
+    /// All files that may be written, but not the frames.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
         let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.report, &self.checkpoint];
         let file = Some(&self.result).filter(|_| self.stream.is_none());
-        let outputs: Vec<&Path> =
-            file.into_iter().chain(also.into_iter().flatten()).map(PathBuf::as_path).collect();
+        file.into_iter().chain(also.into_iter().flatten()).map(PathBuf::as_path)
+    }
+
+    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
+    pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
+        let outputs: Vec<&Path> = self.files().collect();
         for (i, output) in outputs.iter().enumerate() {
             let resume = resume.iter().filter(|_| self.checkpoint.as_deref() != Some(output));
             if inputs.iter().chain(resume).any(|input| picture::same_file(input, output)) {
@@ -125,35 +129,34 @@ impl Outputs {
         })
     }
 
-    /// Writes a frame, if there shall be any: pixels only.
+    /// Writes a frame, if asked for: pixels only.
     pub fn save_frame(&self, index: usize, picture: &Picture) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
         if !folder.is_dir() {
             let failed = || format!("cannot make the folder {}: create it first", folder.display());
             fs::create_dir(folder).with_context(failed)?;
         }
-        let mut bare = Picture::new(picture.width, picture.height, picture.rgb.clone());
-        bare.alpha = picture.alpha.clone();
-        Ok(bare.save(&frame(folder, index), &SaveOptions::default())?)
+        Ok(picture.bare().save(&frame(folder, index), &SaveOptions::default())?)
     }
 
-    /// Writes the page about the run, if there shall be one.
+    /// Writes the page about the run, if asked for.
     pub fn save_report(&self, page: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
         let Some(path) = &self.report else { return Ok(()) };
         Ok(picture::replace_file(path, page()?.as_bytes())?)
     }
 
-    /// Refuses an output format that cannot hold a result of this longest side.
-    pub fn check_side(&self, side: usize) -> anyhow::Result<()> {
-        let most = self.format()?.max_side();
-        anyhow::ensure!(
-            side <= most,
-            Error::write(
-                &self.result,
-                format!("{side} pixels are more than the {most} this format allows; write PNG")
-            )
-        );
-        Ok(())
+    /// Refuses formats that cannot hold the result, or the sheet of content, styles and result, at these sizes.
+    pub fn check_sides(&self, content: (usize, usize), styles: &[(usize, usize)]) -> anyhow::Result<()> {
+        let check = |path: &Path, format: Format, (width, height): (usize, usize)| {
+            let (side, most) = (width.max(height), format.max_side());
+            let why = format!("{side} pixels are more than the {most} this format allows; write PNG");
+            anyhow::ensure!(side <= most, Error::write(path, why));
+            Ok(())
+        };
+        check(&self.result, self.format()?, content)?;
+        let Some(sheet) = &self.contact_sheet else { return Ok(()) };
+        let sizes: Vec<_> = std::iter::once(content).chain(styles.iter().copied()).chain([content]).collect();
+        check(sheet, Format::of(sheet)?, picture::contact_sheet_size(&sizes, SHEET_GAP))
     }
 
     fn format(&self) -> anyhow::Result<Format> {
@@ -202,7 +205,7 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes the checkpoint, if there shall be one.
+    /// Writes the checkpoint, if asked for.
     pub fn save_checkpoint(&self, session: &mut Session) -> anyhow::Result<()> {
         let Some(path) = &self.checkpoint else { return Ok(()) };
         Ok(session.snapshot()?.save(path)?)
@@ -228,7 +231,7 @@ impl Outputs {
         }
     }
 
-    /// Writes the contact sheet, if there shall be one.
+    /// Writes the contact sheet, if asked for.
     pub fn save_sheet(&self, content: &Picture, styles: &[Picture], result: &Picture) -> anyhow::Result<()> {
         let Some(path) = &self.contact_sheet else { return Ok(()) };
         let pictures: Vec<&Picture> = std::iter::once(content).chain(styles).chain([result]).collect();
@@ -237,7 +240,7 @@ impl Outputs {
         Ok(picture::contact_sheet(&pictures, SHEET_GAP).save(path, &options)?)
     }
 
-    /// Writes the log of losses, if there shall be one.
+    /// Writes the log of losses, if asked for.
     pub fn save_losses(&self, log: &[Losses]) -> anyhow::Result<()> {
         let Some(path) = &self.losses else { return Ok(()) };
         let mut lines = String::new();

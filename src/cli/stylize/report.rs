@@ -107,7 +107,8 @@ fn figure(uri: &str, what: &str, name: &str) -> String {
     )
 }
 
-/// A picture as a part of the page: PNG where it is transparent, JPEG elsewhere.
+/// A picture as a part of the page: PNG where it is transparent, JPEG elsewhere. Pixels only: a page is made to be shown, and
+/// who shows it may not want to tell where a photograph was taken.
 fn uri(picture: &Picture) -> impasto::Result<String> {
     let mut options = SaveOptions::default();
     let (format, kind) = match &picture.alpha {
@@ -115,7 +116,7 @@ fn uri(picture: &Picture) -> impasto::Result<String> {
         None => (Format::Jpeg, "jpeg"),
     };
     options.quality = Some(QUALITY).filter(|_| format == Format::Jpeg);
-    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(picture.to_bytes(format, &options)?)))
+    Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(picture.bare().to_bytes(format, &options)?)))
 }
 
 impl Job<'_> {
