@@ -37,8 +37,7 @@ pub fn check_sizes(
 /// [`Session::bytes`]: crate::session::Session::bytes
 pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
     let recipe = Recipe { gpu, vgg, settings };
-    recipe.fits_content(shape(content))?;
-    recipe.memory(shape(content))
+    recipe.fits_content(shape(content))
 }
 
 /// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose session has
@@ -95,14 +94,14 @@ impl Recipe<'_> {
     }
 
     /// Refuses a content that is too small for the network or that the device's limits forbid, naming the largest of the
-    /// same shape that they allow.
+    /// same shape that they allow. Of others it tells the bytes of device memory.
     ///
     /// This needs no picture, so that it can come before one is enlarged.
-    pub(crate) fn fits_content(&self, shape: Shape) -> Result<()> {
+    pub(crate) fn fits_content(&self, shape: Shape) -> Result<u64> {
         self.check()?;
         self.check_smallest("content", shape)?;
         match if self.huge(shape) { Err(Error::TooLarge(String::new())) } else { self.memory(shape) } {
-            Ok(_) => return Ok(()),
+            Ok(bytes) => return Ok(bytes),
             Err(Error::TooLarge(_)) => {}
             Err(other) => return Err(other),
         }

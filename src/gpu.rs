@@ -75,6 +75,12 @@ impl Gpu {
         &self.info
     }
 
+    /// Adapter, backend and driver in a line: what records, checkpoints and caches tell devices apart by.
+    pub fn description(&self) -> String {
+        let info = &self.info;
+        format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
+    }
+
     /// Whether shaders run on the processor's own cores.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu

@@ -19,6 +19,8 @@ pub(crate) struct Place {
 pub(crate) const GUARD: u64 = 256;
 /// Where a tensor may begin in a buffer: every device can bind from there.
 const ALIGN: u64 = 256;
+
+/// Why something called `what` finds no room on the device.
 pub(crate) fn too_large(gpu: &Gpu, what: &str) -> Error {
     Error::TooLarge(format!("{what} is too large for {}; try a smaller --size", gpu.info().name))
 }

@@ -283,11 +283,12 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
     }
     progress.finish();
     painted.failed = !failed.is_empty();
+    let last = if painted.cells.is_empty() { failed.pop() } else { None };
     for (label, error) in failed {
-        if painted.cells.is_empty() {
-            return Err(error.into());
-        }
         talk(&format!("error: {label}: {error}"));
     }
-    Ok(painted)
+    match last {
+        Some((label, error)) => Err(anyhow::Error::from(error).context(label.clone())),
+        None => Ok(painted),
+    }
 }

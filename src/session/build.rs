@@ -104,7 +104,6 @@ impl<'g, 'a> Builder<'g, 'a> {
         };
         let Recorded { tape, picture, exact, real, adam } = recipe.record(shape, Some(&targets), HISTORY);
         let plan = tape.finish()?;
-        let info = gpu.info();
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -113,7 +112,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             styles: style.paintings.clone(),
             network: vgg.digest().to_owned(),
             precision: real,
-            adapter: format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info),
+            adapter: gpu.description(),
             shaders: digest::words(&plan.describe_steps()),
             settings,
         };

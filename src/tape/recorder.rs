@@ -54,14 +54,9 @@ impl<'t, 'g> Recorder<'t, 'g> {
         }
     }
 
-    /// Binds the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for the
-    /// first of them, so that nothing needs to be cleared. Without a gradient, the dispatch is not recorded.
-    pub fn grad(self, name: &'static str, var: Var) -> Self {
-        let rows = 0..var.shape.height;
-        self.grad_rows(name, var, rows)
-    }
-
-    /// As [`Self::grad`], for some rows. The bands that one op writes must not overlap.
+    /// Binds some rows of the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for
+    /// the first of them, so that nothing needs to be cleared. The bands that one op writes must not overlap. Without a
+    /// gradient, the dispatch is not recorded.
     pub fn grad_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
         self.dispatch.grad = var.grad;
         self.upstream_rows(name, var, rows)

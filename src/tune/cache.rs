@@ -35,7 +35,7 @@ pub(super) struct Cache {
 /// Adapter and driver for people, and the digest of adapter, driver and shaders, to which belongs what is kept on disk.
 pub(crate) fn identity(gpu: &Gpu) -> (String, String) {
     let info = gpu.info();
-    let device = format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info);
+    let device = gpu.description();
     let mut shaders: Vec<_> = SHADERS.files().collect();
     shaders.sort_by_key(|file| file.path());
     let texts: String =

@@ -168,7 +168,7 @@ impl Job<'_> {
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.record.quiet;
         let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
-        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options);
+        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options, &progress);
         let (first, started) = (log.len(), Instant::now());
         let (mut pace, mut estimated) = (Pace::default(), false);
         interrupt::running();
@@ -305,7 +305,6 @@ impl Job<'_> {
     }
 
     pub fn adapter(&self) -> String {
-        let info = self.shared.gpu.info();
-        format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
+        self.shared.gpu.description()
     }
 }

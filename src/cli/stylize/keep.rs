@@ -34,12 +34,14 @@ pub struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// From now on.
-    pub fn new(outputs: &'a Outputs, pictures: &'a Sized, session: &mut Session, options: &Options) -> Self {
-        let note = |why: &String| {
-            if !options.record.quiet {
-                talk(&format!("note: {why}"));
-            }
-        };
+    pub fn new(
+        outputs: &'a Outputs,
+        pictures: &'a Sized,
+        session: &mut Session,
+        options: &Options,
+        progress: &Progress,
+    ) -> Self {
+        let note = |why: &String| progress.say(&format!("note: {why}"));
         let screen = options.record.preview.and_then(|way| Screen::open(way).inspect_err(note).ok());
         let save_every = options.keep.save_every.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let frames_every = options.record.frames_every as usize;
@@ -51,7 +53,10 @@ impl<'a> Keeper<'a> {
         }
         if session.submitted() == 0 {
             let first = pictures.start.as_ref().unwrap_or(&pictures.content).clone();
-            tell(outputs.clear_frames().and_then(|()| outputs.save_frame(0, &pictures.dress(first))));
+            warn(
+                progress,
+                outputs.clear_frames().and_then(|()| outputs.save_frame(0, &pictures.dress(first))),
+            );
         }
         Self { outputs, pictures, last: Instant::now(), save_every, frames_every, screen, shown: None }
     }
@@ -64,7 +69,7 @@ impl<'a> Keeper<'a> {
         while let Some((iterations, picture)) = session.take_copy()? {
             let picture = self.pictures.dress(picture);
             if iterations.is_multiple_of(self.frames_every) {
-                tell(self.outputs.save_frame(iterations / self.frames_every, &picture));
+                warn(progress, self.outputs.save_frame(iterations / self.frames_every, &picture));
             }
             if let Some(screen) = &mut self.screen
                 && self.shown.is_none_or(|shown| shown.elapsed() >= PREVIEW_PAUSE)
@@ -74,12 +79,12 @@ impl<'a> Keeper<'a> {
             }
             if self.save_every.is_some_and(|every| iterations.is_multiple_of(every)) {
                 // The checkpoint first: where one lies beside a picture, the picture is not finished.
-                self.checkpoint(session)?;
-                tell(self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
+                self.checkpoint(session, progress)?;
+                warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
             }
         }
         if self.last.elapsed() >= PAUSE {
-            self.checkpoint(session)?;
+            self.checkpoint(session, progress)?;
         }
         Ok(())
     }
@@ -93,9 +98,9 @@ impl<'a> Keeper<'a> {
         self.outputs.save_frame(iterations.div_ceil(self.frames_every), result)
     }
 
-    fn checkpoint(&mut self, session: &mut Session) -> Result<()> {
+    fn checkpoint(&mut self, session: &mut Session, progress: &Progress) -> Result<()> {
         let Some(path) = &self.outputs.checkpoint else { return Ok(()) };
-        tell(session.snapshot()?.save(path).map_err(Into::into));
+        warn(progress, session.snapshot()?.save(path).map_err(Into::into));
         self.last = Instant::now();
         Ok(())
     }
@@ -106,8 +111,9 @@ fn common(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common(b, a % b) }
 }
 
-fn tell(outcome: anyhow::Result<()>) {
+/// Says what went wrong, even where the progress is not wanted.
+fn warn(progress: &Progress, outcome: anyhow::Result<()>) {
     if let Err(error) = outcome {
-        talk(&format!("warning: {error:#}; the run goes on"));
+        progress.aside(|| talk(&format!("warning: {error:#}; the run goes on")));
     }
 }
