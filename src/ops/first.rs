@@ -1,8 +1,8 @@
 //! The first convolution, from three channels: a form for software drivers and one for GPUs.
 //!
 //! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
-//! is not kept for the Gram matrix's gradient, which computes it again, some rows at a time. A processor keeps that of a small
-//! picture. Its own gradient needs no more of it than a bit for each value.
+//! is not kept for the Gram matrix's gradient, which computes it again, some rows at a time; only of a small picture it is. Its
+//! own gradient needs no more of it than a bit for each value.
 
 use std::ops::Range;
 use std::rc::Rc;
