@@ -121,6 +121,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     // The network is opened once, as deep as any of the cells looks.
     let settings =
         variants.iter().map(|(_, variant)| variant.look.settings()).collect::<Result<Vec<_>, _>>()?;
+    let starts = variants.iter().map(|(_, variant)| variant.look.read_start());
+    let starts = starts.collect::<Result<Vec<_>, _>>()?;
     let mut deepest = settings[0].clone();
     deepest.style_layers = settings.iter().flat_map(Settings::taps).collect();
     let tell = |note: &str| {
@@ -132,7 +134,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let cells = variants
         .iter()
         .zip(settings)
-        .map(|((label, variant), settings)| variant.cell(label, settings, &content, &styles, (&gpu, &vgg)))
+        .zip(&starts)
+        .map(|(((label, variant), settings), start)| {
+            variant.cell(label, settings, &content, &styles, start.as_ref(), (&gpu, &vgg))
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let painted = paint(&cells, options.quiet, &gpu, &vgg)?;
     let (width, height) =
@@ -213,7 +218,6 @@ impl Options {
         if let Some(preset) = self.look.take_preset()? {
             self.sizes.take_preset(&preset);
         }
-        self.look.read_start()?;
         self.sizes.size = self.sizes.size.or(Some(Size::Longest(SIDE)));
         self.look.hurry(ITERATIONS);
         Ok(())
@@ -225,6 +229,7 @@ impl Options {
         settings: Settings,
         content: &Picture,
         styles: &[Picture],
+        start: Option<&Picture>,
         (gpu, vgg): (&Gpu, &Vgg),
     ) -> anyhow::Result<Cell> {
         let (width, height) = self.sizes.of_content(content);
@@ -234,7 +239,7 @@ impl Options {
         let content = content.resized(Size::Exact { width, height }, true);
         let weights = self.look.weights(styles.len())?;
         let styles = styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
-        let start = self.look.start(&content);
+        let start = self.look.start(&content, start);
         Ok(Cell { label: label.to_owned(), settings, content, styles, start })
     }
 }

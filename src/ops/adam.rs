@@ -50,7 +50,7 @@ pub struct Adam {
 /// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
 pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedule: Schedule) -> Adam {
     let row = x.shape.channels * x.shape.width;
-    let bands = tape.bands(&[x.shape_in(real)]);
+    let bands = tape.bands(&[x.shape_in(real), x.shape]);
     let adam = Adam {
         log: tape.state("log", log.history * log.slots),
         m: tape.state("m", real.len(x.shape.len())),
@@ -100,6 +100,8 @@ pub const TABLE: Table = Table {
         Size::new(5, 2, 13),
         // Rows of whole 256 bytes can be split into bands.
         Size::new(4, 11, 16),
+        // In float64 every second row begins at such a place, in float32 every fourth.
+        Size::new(3, 9, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| [0, 1, 50].map(|t| case(size, t)).into(),

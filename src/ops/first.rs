@@ -125,8 +125,8 @@ mod tests {
     use crate::precision::Precision;
     use crate::tape::{Shape, Tape};
 
-    /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram matrix and
-    /// for the ReLU.
+    /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram
+    /// matrix.
     #[test]
     fn the_map_is_the_same_kept_and_computed_again() {
         let gpu = Gpu::new(None).unwrap();

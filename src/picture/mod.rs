@@ -54,11 +54,6 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The same pixels, with nothing of what the file told about them.
-    pub fn bare(&self) -> Self {
-        Self { alpha: self.alpha.clone(), ..Self::new(self.width, self.height, self.rgb.clone()) }
-    }
-
     /// An opaque picture of three planes `height x width`.
     ///
     /// # Panics
@@ -66,6 +61,11 @@ impl Picture {
     pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
         assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
         Self { width, height, rgb, alpha: None, exif: Exif::default(), source: None, notes: Vec::new() }
+    }
+
+    /// The same pixels, with nothing of what the file told about them.
+    pub fn bare(&self) -> Self {
+        Self { alpha: self.alpha.clone(), ..Self::new(self.width, self.height, self.rgb.clone()) }
     }
 
     /// Uniform noise, the same for the same `seed`.

@@ -131,7 +131,7 @@ impl Job<'_> {
         self.outputs.check_sides((width, height), &style_sizes)?;
         let content = self.content.resized(Size::Exact { width, height }, true);
         let styles = self.shared.measured(style_size, self.settings)?;
-        let start = self.options.look.start(&content);
+        let start = self.options.look.start(&content, self.shared.start.as_ref());
         let record = self.record(start.as_ref());
         Ok(Sized { content, styles, start, record, bare: self.options.record.no_metadata })
     }

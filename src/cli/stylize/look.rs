@@ -73,10 +73,6 @@ pub struct Look {
     #[arg(skip)]
     base: Settings,
 
-    /// The picture to start from, as it was read.
-    #[arg(skip)]
-    start: Option<Picture>,
-
     /// The paintings' weights in the picture whose settings are taken.
     #[arg(skip)]
     recorded_weights: Vec<f64>,
@@ -192,20 +188,19 @@ impl Look {
     }
 
     /// Reads the picture to start from, if it is a file.
-    pub fn read_start(&mut self) -> impasto::Result<()> {
-        if let Some(Init::File(file)) = &self.init {
-            self.start = Some(Picture::open(file)?);
+    pub fn read_start(&self) -> impasto::Result<Option<Picture>> {
+        match &self.init {
+            Some(Init::File(file)) => Picture::open(file).map(Some),
+            _ => Ok(None),
         }
-        Ok(())
     }
 
-    /// The picture to start from, if it is not the content; as large as that.
-    pub fn start(&self, content: &Picture) -> Option<Picture> {
-        let size = Size::Exact { width: content.width, height: content.height };
+    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave.
+    pub fn start(&self, content: &Picture, read: Option<&Picture>) -> Option<Picture> {
+        let Picture { width, height, .. } = *content;
         match &self.init {
-            None | Some(Init::Content) => None,
-            Some(Init::Noise) => Some(Picture::noise(content.width, content.height, self.seed())),
-            Some(Init::File(_)) => self.start.as_ref().map(|start| start.resized(size, true)),
+            Some(Init::Noise) => Some(Picture::noise(width, height, self.seed())),
+            _ => read.map(|start| start.resized(Size::Exact { width, height }, true)),
         }
     }
 

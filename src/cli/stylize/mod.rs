@@ -42,7 +42,6 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let target = options.target()?;
     let contents = options.take_contents(&target);
     options.look.weights(options.styles.len())?;
-    options.look.read_start()?;
     let options = &options;
     let result = match target {
         Target::Folder(folder) => return batch::run(options, &settings, &contents, &folder, repeated),

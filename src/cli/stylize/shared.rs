@@ -24,6 +24,8 @@ pub struct Shared {
     pub styles: Vec<Picture>,
     /// How much each of them counts.
     pub weights: Vec<f64>,
+    /// The file to start from, as it was read, if there is one.
+    pub start: Option<Picture>,
     measured: RefCell<Vec<Rc<Measured>>>,
     /// Whether it was said what a picture takes.
     pub estimated: Cell<bool>,
@@ -38,12 +40,13 @@ pub struct Measured {
 }
 
 impl Shared {
-    /// Reads the styles, opens the adapter and uploads the network.
+    /// Reads the styles and the start, opens the adapter and uploads the network.
     pub fn open(options: &Options, settings: &Settings) -> anyhow::Result<Self> {
         let styles = options.styles.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         for (style, path) in styles.iter().zip(&options.styles) {
             style.notes.iter().for_each(|note| options.record.note(path, note));
         }
+        let start = options.look.read_start()?;
         let (gpu, vgg) = options.machine.open_telling(settings, |note| {
             if !options.record.quiet {
                 talk(note);
@@ -51,7 +54,7 @@ impl Shared {
         })?;
         let weights = options.look.weights(styles.len())?;
         let (measured, estimated, verbose) = (RefCell::default(), Cell::new(false), options.record.verbose);
-        Ok(Self { gpu, vgg, styles, weights, measured, estimated, verbose })
+        Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, verbose })
     }
 
     /// The styles at `size`, measured when that is asked for the first time.

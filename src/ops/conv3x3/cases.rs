@@ -36,10 +36,10 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
 }
 
 /// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
-/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 32 channels of its gates and those of `few`, the
-/// 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose rows have one pixel more, and the rows
-/// that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 16, 24, 32, 64, 128 and 256 tiles. With ReLU and,
-/// at the smaller sizes, without.
+/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 32 channels that share a
+/// word of gates there and in `few`, the 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose
+/// rows have one pixel more, and the rows that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 16, 24,
+/// 32, 64, 128 and 256 tiles. With ReLU and, at the smaller sizes, without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
     edges: &[
@@ -63,6 +63,7 @@ pub const TABLE: Table = Table {
         Size::between(3, 8, 9, 35),
         // Rows of whole 256 bytes can be split into bands.
         Size::between(3, 8, 9, 64),
+        Size::between(3, 64, 9, 64),
         Size::between(64, 3, 4, 5),
         Size::between(8, 8, 7, 17),
         Size::between(16, 24, 5, 9),
