@@ -151,7 +151,7 @@ impl Batch<'_> {
 
     /// A line of JSON. That it cannot be written is told at the end: the pictures can.
     fn tell(&mut self, line: impl FnOnce() -> String) {
-        if self.options.record.json && self.told.is_ok() {
+        if self.options.reporting.json && self.told.is_ok() {
             self.told = print(&line());
         }
     }
@@ -165,7 +165,7 @@ impl Batch<'_> {
             "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
         });
         self.tell(|| event("summary", None, summary));
-        if !self.options.record.quiet && left < self.of {
+        if !self.options.reporting.quiet && left < self.of {
             let mut line = format!("{} pictures: {painted} painted", self.of);
             for (count, what) in [
                 (skipped, "skipped, whose results are there already (--force paints them again)"),

@@ -99,9 +99,10 @@ pub struct Painted<'a> {
 impl Job<'_> {
     /// Paints the picture and writes its outputs.
     pub fn run(&self) -> anyhow::Result<Ending> {
-        self.content.notes.iter().for_each(|note| self.options.record.note(self.name, note));
+        self.content.notes.iter().for_each(|note| self.options.reporting.note(self.name, note));
         let began = Instant::now();
-        let preparing = preparing(&self.label(), self.options.record.quiet || self.options.record.verbose);
+        let preparing =
+            preparing(&self.label(), self.options.reporting.quiet || self.options.reporting.verbose);
         let pictures = self.size()?;
         self.compare(&pictures);
         let compiled = self.shared.gpu.pipelines();
@@ -111,7 +112,7 @@ impl Job<'_> {
         if interrupt::requested() {
             return Ok(Ending::NotBegun);
         }
-        if self.options.record.verbose {
+        if self.options.reporting.verbose {
             self.explain(&session, &pictures, self.shared.gpu.pipelines() - compiled);
         }
         let painted = self.paint(&pictures, &mut session, began)?;
@@ -133,7 +134,7 @@ impl Job<'_> {
         let styles = self.shared.measured(style_size, self.settings)?;
         let start = self.options.look.start(&content, self.shared.start.as_ref());
         let record = self.record(start.as_ref());
-        Ok(Sized { content, styles, start, record, bare: self.options.record.no_metadata })
+        Ok(Sized { content, styles, start, record, bare: self.options.reporting.no_metadata })
     }
 
     fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {
@@ -152,7 +153,7 @@ impl Job<'_> {
                  run without a break",
                 snapshot.adapter()
             );
-            self.options.record.note(self.resume.unwrap_or(self.name), &why);
+            self.options.reporting.note(self.resume.unwrap_or(self.name), &why);
         }
         Ok(session)
     }
@@ -166,13 +167,13 @@ impl Job<'_> {
     ) -> anyhow::Result<Painted<'a>> {
         let (mut told, mut stopped) = (Ok(()), false);
         let mut log: Vec<Losses> = session.losses().collect();
-        let quiet = self.options.record.quiet;
+        let quiet = self.options.reporting.quiet;
         let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
         let mut keeper = Keeper::new(self.outputs, pictures, session, self.options, &progress);
         let (first, started) = (log.len(), Instant::now());
         let (mut pace, mut estimated) = (Pace::default(), false);
         interrupt::running();
-        if self.options.record.json {
+        if self.options.reporting.json {
             let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
             let start = serde_json::json!({
                 "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
@@ -202,7 +203,7 @@ impl Job<'_> {
                 told = told.and(estimate);
             }
             progress.report(&losses);
-            if self.options.record.json && told.is_ok() {
+            if self.options.reporting.json && told.is_ok() {
                 told = self.tell("iteration", serde_json::to_value(&losses)?);
             }
             log.push(losses);
@@ -261,7 +262,7 @@ impl Job<'_> {
         let Painted { mut keeper, told, .. } = painted;
         outcomes.extend([keeper.finish(session.submitted(), &result), told]);
         let output = self.outputs.picture(!interrupted);
-        if there && self.options.record.json {
+        if there && self.options.reporting.json {
             let done = serde_json::json!({
                 "output": output.to_string_lossy(), "iterations": session.submitted(),
                 "interrupted": interrupted, "seconds": began.elapsed().as_secs_f64(),
@@ -300,7 +301,7 @@ impl Job<'_> {
     fn compare(&self, pictures: &Sized) {
         let files = self.repeated.as_ref().zip(self.options.look.settings_from.as_ref());
         if let (Some((old, file)), Some(new)) = (files, &pictures.record) {
-            old.differences(new).iter().for_each(|note| self.options.record.note(file, note));
+            old.differences(new).iter().for_each(|note| self.options.reporting.note(file, note));
         }
     }
 

@@ -42,9 +42,9 @@ impl<'a> Keeper<'a> {
         progress: &Progress,
     ) -> Self {
         let note = |why: &String| progress.say(&format!("note: {why}"));
-        let screen = options.record.preview.and_then(|way| Screen::open(way).inspect_err(note).ok());
+        let screen = options.reporting.preview.and_then(|way| Screen::open(way).inspect_err(note).ok());
         let save_every = options.keep.save_every.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        let frames_every = options.record.frames_every as usize;
+        let frames_every = options.reporting.frames_every as usize;
         let frames = outputs.frames.as_ref().map(|_| frames_every);
         // The session keeps copies at one distance: the largest that meets all.
         let every = [save_every, frames, screen.as_ref().map(|_| PREVIEW_EVERY)];

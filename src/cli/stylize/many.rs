@@ -11,7 +11,7 @@ use impasto::Error;
 use impasto::picture::{Format, same_file};
 use sha2::{Digest, Sha256};
 
-use super::options::Options;
+use super::options::{Options, Reporting};
 use super::outputs::Outputs;
 use super::streams::{check_inputs, is_stream};
 
@@ -128,7 +128,7 @@ impl Options {
             return Ok(Target::File(output.clone()));
         }
         for (given, option) in [
-            (self.record.json, "--json would mix its lines with the picture"),
+            (self.reporting.json, "--json would mix its lines with the picture"),
             (self.keep.save_every.is_some(), "--save-every would write more than one picture"),
         ] {
             if given {
@@ -163,12 +163,12 @@ impl Options {
             result,
             stream,
             unfinished: None,
-            losses: self.record.losses.clone(),
-            contact_sheet: self.record.contact_sheet.clone(),
-            report: self.record.report.clone(),
-            frames: self.record.frames.clone(),
+            losses: self.reporting.losses.clone(),
+            contact_sheet: self.reporting.contact_sheet.clone(),
+            report: self.reporting.report.clone(),
+            frames: self.reporting.frames.clone(),
             checkpoint: self.keep.checkpoint.clone(),
-            save: self.record.save_options(),
+            save: self.reporting.save_options(),
         };
         Item { content, outputs, resume: self.keep.resume.clone() }
     }
@@ -184,10 +184,10 @@ impl Options {
                 let why = "a photograph from standard input has no name that its result could have; name the result with -o";
                 return Err(Error::Setting(why.into()).into());
             }
-            for content in expand(name, folder, self.record.contact_sheet.as_deref())? {
+            for content in expand(name, folder, self.reporting.contact_sheet.as_deref())? {
                 let style = self.styles.iter().any(|style| same_file(style, &content));
                 if style {
-                    self.record.note(&content, "it is the style, and is not painted");
+                    self.reporting.note(&content, "it is the style, and is not painted");
                 } else if seen.insert(content.clone()) {
                     contents.push(content);
                 }
@@ -235,12 +235,12 @@ impl Options {
             result: beside(folder, &format!(".{ending}")),
             stream: None,
             unfinished: Some(beside(folder, &format!(".unfinished.{ending}"))),
-            losses: also(&self.record.losses, ".jsonl"),
-            contact_sheet: also(&self.record.contact_sheet, ".sheet.jpg"),
-            report: also(&self.record.report, ".html"),
-            frames: also(&self.record.frames, ""),
+            losses: also(&self.reporting.losses, ".jsonl"),
+            contact_sheet: also(&self.reporting.contact_sheet, ".sheet.jpg"),
+            report: also(&self.reporting.report, ".html"),
+            frames: also(&self.reporting.frames, ""),
             checkpoint: also(&self.keep.checkpoint, ".checkpoint"),
-            save: self.record.save_options(),
+            save: self.reporting.save_options(),
         };
         let resume = also(&self.keep.resume, ".checkpoint").filter(|file| file.exists());
         Item { content, outputs, resume }
@@ -248,9 +248,8 @@ impl Options {
 
     /// Where something is left besides the results: of one picture in files, of many in folders.
     pub fn beside(&self) -> impl Iterator<Item = &Path> {
-        let record = &self.record;
-        let folders =
-            [&record.losses, &record.contact_sheet, &record.report, &record.frames, &self.keep.checkpoint];
+        let Reporting { losses, contact_sheet, report, frames, .. } = &self.reporting;
+        let folders = [losses, contact_sheet, report, frames, &self.keep.checkpoint];
         folders.into_iter().flatten().map(PathBuf::as_path)
     }
 }

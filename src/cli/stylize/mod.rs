@@ -33,7 +33,7 @@ pub use self::streams::read;
 use super::{INTERRUPTED, interrupt, print, talk};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    interrupt::listen(options.record.quiet)?;
+    interrupt::listen(options.reporting.quiet)?;
     // Everything that can be refused is refused before the first second of work.
     let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
     repeated.as_ref().map_or(Ok(()), |record| options.adopt(record))?;
@@ -50,7 +50,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     };
     let painted = one(options, &settings, &contents, result, repeated);
     if let Err(error) = &painted
-        && options.record.json
+        && options.reporting.json
         && let Err(other) = print(&tell::failed(1, &options.content, &format!("{error:#}")))
     {
         talk(&format!("error: {other:#}"));

@@ -49,7 +49,7 @@ pub struct Options {
     #[command(flatten)]
     pub machine: Machine,
     #[command(flatten)]
-    pub record: Record,
+    pub reporting: Reporting,
     #[command(flatten)]
     pub keep: Keep,
 }
@@ -89,7 +89,7 @@ impl Options {
     /// # Errors
     /// If it cannot be written, or if it cannot hold what was asked for.
     pub fn write_preset(&self, contents: &[PathBuf]) -> impasto::Result<()> {
-        let Some(path) = &self.record.write_preset else { return Ok(()) };
+        let Some(path) = &self.reporting.write_preset else { return Ok(()) };
         let mut inputs = self.inputs();
         inputs.extend(contents.iter().map(PathBuf::as_path));
         inputs.push(&self.output);
@@ -263,7 +263,7 @@ impl Machine {
 /// What is written and told beside the result.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
-pub struct Record {
+pub struct Reporting {
     /// Also write every iteration's weighted losses, one JSON object per line
     #[arg(long, value_name = "FILE|DIR")]
     pub losses: Option<PathBuf>,
@@ -319,7 +319,7 @@ pub struct Record {
     pub verbose: bool,
 }
 
-impl Record {
+impl Reporting {
     /// How the result is written, as far as it is known before the run.
     pub fn save_options(&self) -> SaveOptions {
         let mut options = SaveOptions::default();

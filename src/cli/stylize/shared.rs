@@ -44,16 +44,17 @@ impl Shared {
     pub fn open(options: &Options, settings: &Settings) -> anyhow::Result<Self> {
         let styles = options.styles.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         for (style, path) in styles.iter().zip(&options.styles) {
-            style.notes.iter().for_each(|note| options.record.note(path, note));
+            style.notes.iter().for_each(|note| options.reporting.note(path, note));
         }
         let start = options.look.read_start()?;
         let (gpu, vgg) = options.machine.open_telling(settings, |note| {
-            if !options.record.quiet {
+            if !options.reporting.quiet {
                 talk(note);
             }
         })?;
         let weights = options.look.weights(styles.len())?;
-        let (measured, estimated, verbose) = (RefCell::default(), Cell::new(false), options.record.verbose);
+        let (measured, estimated, verbose) =
+            (RefCell::default(), Cell::new(false), options.reporting.verbose);
         Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, verbose })
     }
 

@@ -58,7 +58,7 @@ impl Job<'_> {
                 memory_text(memory)
             ));
         }
-        if !self.options.record.json {
+        if !self.options.reporting.json {
             return Ok(());
         }
         let estimate = serde_json::json!({
