@@ -66,7 +66,10 @@ impl Var {
 }
 
 /// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
-const BAND_PIXELS: usize = 1 << 20;
+pub(crate) const BAND_PIXELS: usize = 1 << 20;
+
+/// Rows of a band at most, which are a dimension of some grids: as many workgroups as every device has in each.
+const BAND_ROWS: usize = 65_535;
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
 pub struct Tape<'g> {
@@ -324,13 +327,18 @@ impl<'g> Tape<'g> {
     /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps, which may
     /// be several times as high, may be bound with the rows that belong to a band and one more on each side.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
+        self.bands_of(shapes, BAND_PIXELS)
+    }
+
+    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the least rows that can be bound have more.
+    pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
         let align = shapes.iter().map(|s| s.row_alignment(self.precision)).max().unwrap_or(1);
         let fits = |s: &Shape| {
             let rows =
                 (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment(self.precision));
-            rows.min(BAND_PIXELS / s.width.max(1)) / s.height.div_ceil(height)
+            rows.min(pixels / s.width.max(1)).min(BAND_ROWS) / s.height.div_ceil(height)
         };
         let rows = shapes.iter().map(fits).min().unwrap_or(height);
         let rows = if rows < height { (rows / align * align).max(align) } else { height };
@@ -355,7 +363,7 @@ impl<'g> Tape<'g> {
         self.finish_with(false)
     }
 
-    /// Like [`Self::finish`], but every tensor has a buffer of its own with guards around it and NaN inside, for
+    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside, for
     /// tests: see [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)

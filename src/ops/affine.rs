@@ -88,6 +88,8 @@ pub const TABLE: Table = Table {
         Size::new(3, 1, 43),
         // Rows of whole 256 bytes can be split into bands.
         Size::new(3, 9, 64),
+        // More rows than a grid has in one dimension.
+        Size::new(3, 65_540, 1),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| if size.c_in == 3 { vec![case(size)] } else { Vec::new() },

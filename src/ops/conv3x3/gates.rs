@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{After, Conv, halo};
 use crate::kernel::Value;
 use crate::precision::Precision;
-use crate::tape::{Shape, Tape, Tensor, View};
+use crate::tape::{BAND_PIXELS, Shape, Tape, Tensor, View};
 
 /// One bit per value of a convolution's map: whether ReLU and pooling let it through. It is all that backward needs to know
 /// of forward. Pixels are gathered in blocks of `side x side`, whose bits share words.
@@ -42,7 +42,12 @@ impl Gates {
 
     /// Rows of blocks that do not pass the device's limits, of all that is bound with them.
     pub(crate) fn bands(&self, tape: &Tape, conv: &Conv) -> Vec<Band> {
-        let bands = tape.bands(&[self.shape, conv.x.shape, conv.y.shape]);
+        self.bands_of(tape, conv, BAND_PIXELS)
+    }
+
+    /// As [`Self::bands`], with at most `pixels` in a band.
+    pub(crate) fn bands_of(&self, tape: &Tape, conv: &Conv, pixels: usize) -> Vec<Band> {
+        let bands = tape.bands_of(&[self.shape, conv.x.shape, conv.y.shape], pixels);
         bands.into_iter().map(|blocks| self.band(conv, blocks)).collect()
     }
 

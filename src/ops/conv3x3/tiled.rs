@@ -3,7 +3,7 @@
 use super::{After, Conv, Gates, Variant};
 use crate::kernel;
 use crate::kernel::{Source, Value};
-use crate::tape::Tape;
+use crate::tape::{BAND_PIXELS, Tape};
 
 /// Invocations of a workgroup in either direction.
 const LANES: usize = 16;
@@ -16,6 +16,10 @@ fn tile(variant: Variant) -> [usize; 2] {
         _ => [64, 128],
     }
 }
+
+/// Multiply-adds of a dispatch at most, unless few rows have more: less than a second on the slowest GPU, of which desktops
+/// reset one that takes two; a thousandth of that on the fastest, which is still kept busy.
+const WORK: usize = 1 << 36;
 
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
@@ -32,7 +36,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             .constant("POOL", *after == After::ReluPool);
         kernel.storing("X", *x).storing("Y", *y)
     };
-    for band in gates.bands(tape, conv) {
+    for band in gates.bands_of(tape, conv, BAND_PIXELS.min(WORK / (9 * c_in * c_out))) {
         let params: [(&'static str, Value); 4] = [
             ("w", width.into()),
             ("h", band.rows.len().into()),
@@ -58,5 +62,38 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             .bind("gates", gates.seen_by(&band))
             .grad_rows("dx", *x, band.rows.clone())
             .grid(grid(c_in));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Gpu;
+    use crate::ops::conv3x3::{After, Filter, conv3x3};
+    use crate::precision::Precision;
+    use crate::tape::{Shape, Step};
+
+    /// Where a map is so large that one dispatch would take seconds on a slow GPU, there are several, of all its rows.
+    #[test]
+    fn no_dispatch_takes_long() {
+        let gpu = Gpu::new(None).unwrap();
+        let (c, size) = (256, 416);
+        let weights = vec![0.0; 9 * c * c];
+        let filter =
+            Filter::upload(&gpu, "filter", Variant::Tiled, Precision::Single, &weights, &vec![0.0; c])
+                .unwrap();
+        let mut tape = Tape::new(&gpu);
+        let x = tape.leaf("x", Shape::new(c, size, size));
+        conv3x3(&mut tape, x, &filter, After::ReluPool);
+        let rows = |step: &Step| match step {
+            Step::Dispatch(dispatch) => match dispatch.params.iter().find(|(name, _)| *name == "h") {
+                Some((_, Value::U32(rows))) => *rows as usize,
+                other => panic!("{other:?} rows"),
+            },
+            Step::Copy { .. } => 0,
+        };
+        let bands: Vec<usize> = tape.groups.iter().flat_map(|group| &group.forward).map(rows).collect();
+        assert_eq!(bands.iter().sum::<usize>(), size);
+        assert!(bands.len() > 1 && bands.iter().all(|rows| rows * size * 9 * c * c <= WORK), "{bands:?}");
     }
 }
