@@ -11,7 +11,7 @@ use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// One entry point of one WGSL file, with the constants that differ from the text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// File name without its extension.
     pub file: &'static str,
@@ -21,6 +21,13 @@ pub struct Source {
     pub entry: &'static str,
     /// Lines `const NAME: T = value;` and `alias NAME = type;` whose value is replaced.
     pub constants: Vec<(&'static str, String)>,
+}
+
+/// Without the text, which belongs to the file: kernels are looked up for every dispatch.
+impl std::hash::Hash for Source {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.file, self.entry, &self.constants).hash(state);
+    }
 }
 
 /// The entry point `$entry` of `shaders/$file.wgsl`.
@@ -323,8 +330,10 @@ impl Kernel {
             label: Some(&label),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(layout.module.clone())),
         };
-        // SAFETY: the shaders are this crate's own, every index is compared with the sizes it is given, and all loops
-        // are bounded by parameters. The case tables run each with guards behind its buffers, which no write may hit.
+        // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An index is compared
+        // with the sizes that the parameters tell, or needs not be because these are multiples of a workgroup's, which the
+        // variant's `supports` demands. Parameters, grid and ranges of the buffers come of the same shapes, in `ops`. The case
+        // tables run every form at sizes around its tiles with guards behind its buffers, which no write may hit.
         let module = unsafe {
             device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
         };

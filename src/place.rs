@@ -11,12 +11,13 @@ pub(crate) struct Place {
     pub(crate) buffer: usize,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
-    /// Whether there are guards on both sides.
+    /// Whether there is a guard behind it.
     pub(crate) fenced: bool,
 }
 
-/// Bytes on both sides of a guarded tensor, a multiple of every device's binding alignment.
-pub(crate) const GUARD: u64 = 256;
+/// Bytes behind a guarded tensor: more than a row of any case takes, so that what overruns by one row does not leap over it.
+/// There are none before it, because an index that is too small has wrapped around and is beyond every binding.
+pub(crate) const GUARD: u64 = 160 << 10;
 /// Where a tensor may begin in a buffer: every device can bind from there.
 const ALIGN: u64 = 256;
 
@@ -206,10 +207,10 @@ impl Placement {
                 })
             });
             let (buffer, offset) = found.unwrap_or_else(|| {
-                let offset = if fenced { GUARD } else { 0 };
-                let (bytes, tenants) = (bytes + 2 * offset, life.map(|_| Vec::new()));
+                let guard = if fenced { GUARD } else { 0 };
+                let (bytes, tenants) = (bytes + guard, life.map(|_| Vec::new()));
                 placement.buffers.push(Room { owner: i, bytes, tenants });
-                (placement.buffers.len() - 1, offset)
+                (placement.buffers.len() - 1, 0)
             });
             let room = &mut placement.buffers[buffer];
             let bytes_taken = extent(room);

@@ -323,10 +323,9 @@ impl Plan {
             let Some((buffer, place)) = self.find(Tensor(index)).filter(|(_, p)| p.fenced) else {
                 continue;
             };
-            let words = gpu.download(buffer, (buffer.size() / 4) as usize)?;
-            let (start, end) = ((GUARD / 4) as usize, ((GUARD + place.bytes) / 4) as usize);
-            let guards = words[..start].iter().chain(&words[end..((GUARD * 2 + place.bytes) / 4) as usize]);
-            if guards.into_iter().any(|w| w.to_bits() != SENTINEL) {
+            let words = gpu.download(buffer, ((place.bytes + GUARD) / 4) as usize)?;
+            let guard = &words[(place.bytes / 4) as usize..];
+            if guard.iter().any(|w| w.to_bits() != SENTINEL) {
                 hit.push(label.as_str());
             }
         }

@@ -223,10 +223,13 @@ const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
 
 #[test]
 fn guards_notice_a_write_beyond_the_end() {
-    let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", "y[i + 1u] = max");
     let case = cases().into_iter().find(|case| case.op == "relu").unwrap();
-    let outcome = case.run(&gpu, &case.candidates[0], &case.truth(1)).unwrap();
-    assert_eq!(outcome.overrun, ["relu.y"]);
+    // By a value, by a row.
+    for beyond in ["y[i + 1u] = max", "y[i + params.row] = max"] {
+        let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", beyond);
+        let outcome = case.run(&gpu, &case.candidates[0], &case.truth(1)).unwrap();
+        assert_eq!(outcome.overrun, ["relu.y"], "{beyond}");
+    }
 }
 
 #[test]
