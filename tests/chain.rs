@@ -44,6 +44,7 @@ fn compare(
     let here = chain.total(&variable);
     let error = (losses.total - here).abs() / here;
     println!("{} {width}x{height}: total {here}, off by {error:.1e}", network.name);
+    // Some twenty ops, of which each may be off by so much; measured: 1.8e-6.
     assert!(error <= 1e-5, "{} {width}x{height}: total {} instead of {here}", network.name, losses.total);
 
     let mut random = fastrand::Rng::with_seed(4);
@@ -73,6 +74,7 @@ fn compare(
     let largest = slopes.iter().map(|(left, right)| left.abs().max(right.abs())).fold(0.0, f64::max);
     let (mut found, mut expected) = (Vec::new(), Vec::new());
     for (probe, (left, right)) in probes.iter().zip(&slopes) {
+        // At a kink both sides differ as a whole, elsewhere by what float64 loses over such a step.
         if (left - right).abs() <= 1e-5 * largest {
             found.push(gradient.iter().zip(probe).map(|(g, p)| g * p).sum());
             expected.push((left + right) / 2.0);
@@ -82,6 +84,7 @@ fn compare(
     assert!(left_out * 20 <= probes.len() + 19, "{left_out} of {} sit on kinks", probes.len());
     let error = relative_error(&found, &expected);
     println!("gradient off by {error:.1e}, {left_out} of {} left out", probes.len());
+    // As in `recipe.rs`; measured: 4.2e-6.
     assert!(error <= 1e-4, "{} {width}x{height}: gradient off by {error:.1e}", network.name);
 }
 

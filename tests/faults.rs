@@ -125,8 +125,18 @@ fn memory_that_is_short_for_one_picture_costs_no_other() {
         assert!(outcomes.iter().any(|(_, result)| result.is_some()) || (1..=2).contains(&outcomes.len()));
     }
     // Either the device could not be opened at all, or the other cell is there, or the second picture.
-    for (text, sheet) in sheets {
+    for (text, sheet) in &sheets {
         assert_eq!(sheet.is_some(), text.contains(": no room for "), "{text}");
+    }
+    // Where no cell has room from the first on, each is told, and there is no sheet.
+    if let Some(first) = sheets.iter().position(|(_, sheet)| sheet.is_some()) {
+        fs::remove_file(studio.path("sheet.png")).unwrap();
+        let output = run(&studio, &format!("allocate:{}:full", first + 1), grid);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let told = |cell: &str| text.contains(&format!("error: strength {cell}: no room for "));
+        assert!(told("0") && told("1"), "{text}");
+        only(&studio, &["all", "out.png"]);
     }
     for (text, second) in pictures {
         assert_eq!(second.is_some(), text.contains("photo.png: no room for "), "{text}");

@@ -67,11 +67,30 @@ fn reference(name: &str) -> Vec<f64> {
 fn losses_follow_the_reference_for_30_iterations() {
     let setup = Setup::new();
     let mut session = setup.session(30);
-    let losses = run(&mut session);
+    follow(&run(&mut session), 30);
+    // By then rounding has moved pixels, too, which losses forgive; measured: 0.041. The picture of iteration 10 is off by 0.83.
+    let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
+    println!("picture after 30 iterations: off by {error:.1e}");
+    assert!(error <= 0.05, "picture off by {error:.1e}");
+}
+
+/// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs. Its order of summation meets its
+/// first kink an iteration earlier.
+#[test]
+fn losses_follow_the_reference_as_on_a_gpu() {
+    let setup = Setup::on(Gpu::new(None).expect("an adapter").as_discrete());
+    let mut session = setup.session(5);
+    let steps = session.describe();
+    assert!(steps.contains("conv3x3_tiled") && steps.contains("gram_tiled"), "{steps}");
+    follow(&run(&mut session), 5);
+}
+
+/// Compares the losses of the first `iterations`, which are all there are, with the reference's.
+fn follow(losses: &[Losses], iterations: usize) {
     let text = std::fs::read_to_string(Path::new(FIXTURES).join("recipe.json")).unwrap();
     let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
     let figures = figures["losses"].as_array().unwrap();
-    assert_eq!((losses.len(), figures.len()), (30, 30));
+    assert_eq!((losses.len(), figures.len()), (iterations, 30));
     for (found, expected) in losses.iter().zip(figures) {
         let value = |key: &str| expected[key].as_f64().unwrap();
         let mut pairs = vec![
@@ -96,9 +115,6 @@ fn losses_follow_the_reference_for_30_iterations() {
             assert!(error <= bound, "iteration {}: {found:?}\nexpected {expected}", found.iteration);
         }
     }
-    let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
-    println!("picture after 30 iterations: off by {error:.1e}");
-    assert!(error <= 0.05, "picture off by {error:.1e}");
 }
 
 /// The gradient at the reference's own pictures, so that no step's rounding is in it.
@@ -111,10 +127,12 @@ fn gradients_follow_the_reference() {
         settings.iterations = 1;
         let mut session = setup.build(&start, settings).unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
+        // The picture goes in and comes out as float32.
         assert!(error <= 1e-6, "{image} off by {error:.1e}");
         run(&mut session);
         let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
         println!("{grad}: off by {error:.1e}");
+        // Measured: 6e-7, and 1.8e-5 at iteration 10, where some value is within rounding of a kink.
         assert!(error <= 1e-4, "{grad} off by {error:.1e}");
     }
 }
@@ -202,6 +220,7 @@ fn small_bindings_change_nothing_but_rounding() {
     };
     let ((total, expected, few), (banded_total, found, many)) = (gradient(&whole), gradient(&banded));
     assert!(many > few, "{many} lines with bands, {few} without");
+    // Sums of other parts: rounding, of which one op alone has up to 1e-6, see `docs/numerics.md`.
     assert!((total - banded_total).abs() <= 1e-6 * total, "{total} and {banded_total}");
     let error = relative_error(&found, &expected);
     assert!(error <= 1e-5, "gradient off by {error:.1e}");

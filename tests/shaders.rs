@@ -9,6 +9,7 @@ use std::{fs, iter};
 use impasto::gpu::Gpu;
 use impasto::kernel::Source;
 use impasto::picture::Picture;
+use impasto::precision::Precision;
 use impasto::session::Session;
 use impasto::settings::Settings;
 use impasto::testing::tables;
@@ -158,6 +159,7 @@ fn every_form_translates_to_every_backend() {
 fn the_cases_meet_every_kernel() {
     let forms = forms();
     let gpu = Gpu::new(None).expect("an adapter");
+    let discrete = Gpu::new(None).expect("an adapter").as_discrete();
     let network = Network::vgg19();
     let mut settings = Settings::default();
     settings.iterations = 1;
@@ -165,11 +167,16 @@ fn the_cases_meet_every_kernel() {
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
     let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
     let mut count = 0;
-    for form in ["", "naive", "tiled", "few", "shifted", "winograd_tiled"] {
-        let tuning =
-            if form.is_empty() { Tuning::default() } else { format!("conv3x3={form}").parse().unwrap() };
-        let vgg = Vgg::new(&gpu, network.clone(), &weights, &tuning).unwrap();
-        let builder = Session::builder(&gpu, &vgg).content(&picture).style(&picture, 1.0);
+    let asked = ["naive", "tiled", "few", "shifted", "winograd_tiled"];
+    let asked = asked.map(|form| (&gpu, format!("conv3x3={form}").parse().unwrap(), Precision::Single));
+    let half = gpu.has_half().then_some(Precision::Half);
+    let defaults = [Precision::Single].into_iter().chain(half);
+    let defaults =
+        defaults.flat_map(|precision| [&gpu, &discrete].map(|gpu| (gpu, Tuning::default(), precision)));
+    for (gpu, tuning, precision) in asked.into_iter().chain(defaults) {
+        settings.precision = precision;
+        let vgg = Vgg::new(gpu, network.clone(), &weights, &tuning).unwrap();
+        let builder = Session::builder(gpu, &vgg).content(&picture).style(&picture, 1.0);
         let session = builder.settings(settings.clone()).build().unwrap();
         // A line ends in the kernel's label, behind the op's.
         for line in session.describe().lines().filter(|line| line.contains(" workgroups  ")) {

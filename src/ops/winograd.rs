@@ -268,14 +268,14 @@ mod tests {
     use crate::tape::Shape;
 
     /// Weights that are kept and weights that are transformed in each pass are the same, and so is all that comes of them;
-    /// in both precisions, and in more pieces than one.
+    /// in both precisions, in more pieces than one, and for a map in bands of rows.
     #[test]
     fn weights_are_the_same_kept_and_streamed() {
         let gpu = Gpu::new(None).unwrap();
         let (c_in, c_out) = (64, 512);
         let mut random = fastrand::Rng::with_seed(1);
         let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| random.f32() - 0.5).collect() };
-        let (weights, bias, x_values) = (draw(9 * c_in * c_out), draw(c_out), draw(c_in * 30));
+        let (weights, bias, x_values) = (draw(9 * c_in * c_out), draw(c_out), draw(c_in * 120));
         assert!(POINTS * c_in * c_out > PIECE);
         let variants = [Variant::Winograd, Variant::WinogradTiled];
         let forms = variants.iter().flat_map(|variant| Precision::ALL.map(|precision| (*variant, precision)));
@@ -285,11 +285,12 @@ mod tests {
                 continue;
             }
             let filter = Filter::upload(&gpu, "filter", variant, precision, &weights, &bias).unwrap();
-            let run = |keep: bool| {
+            let run = |keep: bool, rows: usize| {
                 let mut tape = Tape::new(&gpu);
                 tape.spend_memory(keep);
+                tape.limit_bindings((4 * rows * c_out * 6) as u64);
                 tape.op("conv");
-                let x = tape.leaf("x", Shape::new(c_in, 5, 6));
+                let x = tape.leaf("x", Shape::new(c_in, 20, 6));
                 let dx = x.grad.unwrap();
                 tape.keep(dx);
                 let y = conv3x3(&mut tape, x, &filter, After::Relu);
@@ -304,9 +305,12 @@ mod tests {
                 let bits = |tensor| -> Vec<u32> {
                     plan.read(&gpu, tensor).unwrap().into_iter().map(f32::to_bits).collect()
                 };
-                (bits(y.value), bits(dx))
+                (bits(y.value), bits(dx), plan.describe_steps().matches("winograd_output").count())
             };
-            assert!(run(true) == run(false), "{} {precision}", variant.name());
+            let (kept, streamed, banded) = (run(true, 1000), run(false, 1000), run(false, 12));
+            assert!(kept == streamed, "{} {precision}", variant.name());
+            assert!((&kept.0, &kept.1) == (&banded.0, &banded.1), "{} {precision} in bands", variant.name());
+            assert!(banded.2 > kept.2, "{} and {} dispatches", banded.2, kept.2);
         }
     }
 }

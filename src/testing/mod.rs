@@ -3,7 +3,7 @@
 //!
 //! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`] (a variant
 //! of the op) is compared with the reference, and its gradient with central differences *of that reference*. Every
-//! buffer starts as NaN with guards around it, so reading what was never written, or writing beyond a buffer, is found.
+//! buffer starts as NaN with a guard behind it, so reading what was never written, or writing beyond a buffer, is found.
 
 mod chain;
 mod oracle;
@@ -132,6 +132,7 @@ pub struct Input {
     name: &'static str,
     shape: Shape,
     differentiate: bool,
+    picture: bool,
     low: f32,
     high: f32,
 }
@@ -139,12 +140,22 @@ pub struct Input {
 impl Input {
     /// Values from -1 to 1, by which the result is differentiated.
     pub fn vary(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, differentiate: true, low: -1.0, high: 1.0 }
+        Self { name, shape, differentiate: true, picture: false, low: -1.0, high: 1.0 }
     }
 
     /// Values from -1 to 1 that are constants of the op.
     pub fn fixed(name: &'static str, shape: Shape) -> Self {
         Self { differentiate: false, ..Self::vary(name, shape) }
+    }
+
+    /// Says that it is a picture, which is float32 in half precision, too.
+    pub fn picture(self) -> Self {
+        Self { picture: true, ..self }
+    }
+
+    /// Whether half precision stores it.
+    fn is_map(&self) -> bool {
+        self.differentiate && !self.picture
     }
 
     /// Values from `-scale` to `scale`.
@@ -269,7 +280,8 @@ impl Case {
         self
     }
 
-    /// Stores the inputs that vary, and the feature maps that come of them, in half precision. To be called last.
+    /// Stores the inputs that vary and are no picture, and the feature maps that come of them, in half precision. To be called
+    /// last.
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;

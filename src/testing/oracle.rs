@@ -41,7 +41,7 @@ impl Case {
         let mut draw = || {
             let values = |i: &super::Input, random: &mut fastrand::Rng| {
                 let drawn = (0..i.shape.len()).map(|_| i.low + random.f32() * (i.high - i.low)).collect();
-                if i.differentiate { self.stored(drawn) } else { drawn }
+                if i.is_map() { self.stored(drawn) } else { drawn }
             };
             let values = self.inputs.iter().map(|i| values(i, &mut random)).collect();
             self.truth_of(values, &mut random)

@@ -126,7 +126,9 @@ impl Case {
             match var.grad {
                 Some(grad) if input.differentiate => {
                     tape.keep(grad);
-                    var = tape.stored(var);
+                    if input.is_map() {
+                        var = tape.stored(var);
+                    }
                 }
                 _ => var.grad = None,
             }

@@ -97,6 +97,9 @@ pub const TABLE: Table = Table {
         Size::between(128, 32, 8, 132),
         Size::between(32, 128, 4, 260),
         Size::between(32, 128, 5, 9),
+        // With half weights, too, the largest tiles of Winograd's product.
+        Size::between(32, 128, 1, 257),
+        Size::between(128, 32, 1, 257),
     ],
     network: |height, width| {
         let maps = vgg19_maps(height, width);
@@ -118,8 +121,9 @@ pub const TABLE: Table = Table {
         let alone = (small || size.height == 1).then_some(After::Nothing);
         // Pooling, of what has a window, where some variant has it built in; in `tiled` alone, where channels fill no whole word of gates.
         let window = size.height > 1 && size.width > 1;
-        let blocks = window && size.c_in.is_multiple_of(32);
-        let pooled = (blocks || window && small && !size.c_out.is_multiple_of(4)).then_some(After::ReluPool);
+        let blocks = size.c_in.is_multiple_of(32);
+        let pooled = window && (blocks || small && !size.c_out.is_multiple_of(4));
+        let pooled = pooled.then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
@@ -129,8 +133,9 @@ pub const TABLE: Table = Table {
 
 fn inputs(size: Size) -> [Input; 3] {
     let Size { c_in, c_out, .. } = size;
+    let x = Input::vary("x", size.shape());
     [
-        Input::vary("x", size.shape()),
+        if c_in == 3 { x.picture() } else { x },
         Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
         Input::fixed("bias", Shape::new(c_out, 1, 1)),
     ]
