@@ -1,5 +1,7 @@
 //! The order of the steps, and which tensor lives in which buffer.
 
+use std::collections::BTreeSet;
+
 use crate::gpu::Gpu;
 use crate::kernel::Access;
 use crate::tape::{Declared, Dispatch, Home, Step, Tape, Tensor, View};
@@ -62,6 +64,17 @@ pub(crate) fn prepared(tape: &Tape) -> Result<Vec<Step>> {
     let mut all = tape.preparation.clone();
     all.extend(ordered(tape)?);
     Ok(all)
+}
+
+/// Bytes of the tensors of their own that what runs once touches.
+pub(crate) fn prepared_bytes(tape: &Tape) -> u64 {
+    let touched = tape.preparation.iter().flat_map(|step| match step {
+        Step::Dispatch(dispatch) => dispatch.bound.iter().map(|(_, view)| view.tensor.0).collect(),
+        Step::Copy { from, to, .. } => vec![from.tensor.0, to.0],
+    });
+    let touched: BTreeSet<usize> = touched.collect();
+    let own = touched.into_iter().map(|i| &tape.tensors[i]).filter(|tensor| matches!(tensor.home, Home::Own));
+    own.map(Declared::bytes).sum()
 }
 
 pub(crate) fn dispatch(step: &Step) -> Option<&Dispatch> {

@@ -11,7 +11,9 @@ use crate::Result;
 use crate::gpu::Gpu;
 use crate::kernel::{Access, Kernel};
 use crate::memory::Texels;
-use crate::place::{GUARD, Place, Placement, dispatch, prepared, too_large, window, workgroups};
+use crate::place::{
+    GUARD, Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
+};
 use crate::precision::Precision;
 use crate::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
 pub(crate) use timing::{Timeline, Timers};
@@ -70,6 +72,7 @@ pub struct Plan {
     /// How the tensors are stored, and their lengths.
     stored: Vec<(Precision, usize)>,
     own_bytes: u64,
+    prepared_bytes: u64,
 }
 
 /// A NaN whose payload no computation produces; two of them as float16.
@@ -83,6 +86,7 @@ impl Plan {
             steps: Vec::new(),
             buffers: Vec::new(),
             own_bytes: placement.bytes(&tape),
+            prepared_bytes: prepared_bytes(&tape),
             labels: tape.tensors.iter().map(|t| t.label.clone()).collect(),
             stored: tape.tensors.iter().map(|t| (t.precision, t.len)).collect(),
             places: placement.places,
@@ -314,6 +318,11 @@ impl Plan {
     /// Device memory that this plan allocated, in bytes; weights and other given buffers are not counted.
     pub fn bytes(&self) -> u64 {
         self.own_bytes
+    }
+
+    /// The part of them in which what ran once has left something for all runs: transformed weights.
+    pub(crate) fn prepared_bytes(&self) -> u64 {
+        self.prepared_bytes
     }
 
     /// Labels of the tensors whose guards were overwritten. Only for plans from [`Tape::finish_guarded`].

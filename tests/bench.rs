@@ -46,6 +46,10 @@ fn the_parts_of_an_iteration_add_up() {
     let [network, session, total] = ["network", "session", "total"].map(|key| number(&memory[key]));
     assert_eq!(network + session, total);
     assert!((number(&memory["session_per_pixel"]) * 48.0 * 32.0 - session).abs() < 1.0);
+    let transformed = number(&memory["transformed"]);
+    assert!((number(&memory["iteration_per_pixel"]) * 48.0 * 32.0 + transformed - session).abs() < 1.0);
+    // Where the form is Winograd's, 36 values of each filter but the first layer's; a form that is not has none.
+    assert!(transformed == 0.0 || transformed == 36.0 * 4.0 * 1_437_696.0, "{memory}");
     // What the allocator holds is at least what was counted, or something was not counted that is there.
     let allocated = number(&memory["allocated"]);
     assert!(allocated >= total && allocated - total < 16e6, "{memory}");

@@ -80,12 +80,18 @@ pub struct Part {
 pub struct Memory {
     /// The network's weights.
     pub network: u64,
-    /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers.
+    /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers; weights that are kept transformed.
     pub session: u64,
-    /// Both.
+    /// The last of these: they grow with the network, not with the picture, and only small pictures have them.
+    #[serde(default)]
+    pub transformed: u64,
+    /// Network and session.
     pub total: u64,
     /// `session` over the pixels of the picture.
     pub session_per_pixel: f64,
+    /// The same without `transformed`: what an iteration takes of a pixel.
+    #[serde(default)]
+    pub iteration_per_pixel: f64,
     /// `total` over the pixels of the picture.
     pub total_per_pixel: f64,
     /// What wgpu's allocator holds for the whole device; `None` where the backend does not tell. Buffers are rounded up
@@ -140,11 +146,14 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     // As in a run, so before there are time stamps.
     let network = vgg.bytes();
     let own = session.bytes() + session.readback_bytes();
+    let transformed = session.plan().prepared_bytes();
     let memory = Memory {
         network,
         session: own,
+        transformed,
         total: network + own,
         session_per_pixel: own as f64 / pixels,
+        iteration_per_pixel: (own - transformed) as f64 / pixels,
         total_per_pixel: (network + own) as f64 / pixels,
         allocated: gpu.allocated(),
     };

@@ -27,11 +27,14 @@ pub fn table(
     );
     let _ = writeln!(
         text,
-        "memory: {:.1} MiB, of which {:.1} MiB are the network; {:.0} bytes per pixel, {:.0} without the network",
+        "memory: {:.1} MiB ({:.0} bytes per pixel): network {:.1} MiB, its weights transformed {:.1} MiB, \
+         iteration {:.1} MiB ({:.0} bytes per pixel)",
         mib(memory.total),
-        mib(memory.network),
         memory.total_per_pixel,
-        memory.session_per_pixel,
+        mib(memory.network),
+        mib(memory.transformed),
+        mib(memory.session - memory.transformed),
+        memory.iteration_per_pixel,
     );
     if let Some(allocated) = memory.allocated {
         let _ = writeln!(text, "the allocator holds {:.1} MiB", mib(allocated));
