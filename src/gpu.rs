@@ -19,7 +19,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     binding_limit: u64,
-    discrete: bool,
+    poses_as_gpu: bool,
     fault: Arc<Mutex<Option<Error>>>,
     mutation: Option<Mutation>,
     layouts: Mutex<HashMap<Source, Arc<Layout>>>,
@@ -63,7 +63,7 @@ impl Gpu {
             queue,
             info,
             binding_limit: u64::MAX,
-            discrete: false,
+            poses_as_gpu: false,
             mutation: None,
             fault,
             layouts: Mutex::default(),
@@ -85,13 +85,13 @@ impl Gpu {
 
     /// Whether shaders run on the processor's own cores.
     pub fn is_software(&self) -> bool {
-        self.info.device_type == wgpu::DeviceType::Cpu && !self.discrete
+        self.info.device_type == wgpu::DeviceType::Cpu && !self.poses_as_gpu
     }
 
     #[doc(hidden)]
     /// Pretends that this is no software driver, so that tests can meet what GPUs are given where there is none.
-    pub fn as_discrete(self) -> Self {
-        Self { discrete: true, ..self }
+    pub fn with_gpu_forms(self) -> Self {
+        Self { poses_as_gpu: true, ..self }
     }
 
     /// Whether shaders can compute with 64 bits.

@@ -17,8 +17,9 @@ pub(crate) struct Place {
     pub(crate) fenced: bool,
 }
 
-/// Bytes behind a guarded tensor: more than a row of any case takes, so that what overruns by one row does not leap over it.
-/// There are none before it, because an index that is too small has wrapped around and is beyond every binding.
+/// Bytes behind a guarded tensor: more than a row of any case whose kernels count in rows, so that what is written a row too
+/// far does not leap over it. (`mse` counts in values.) There are none before it, because an index that is too small has wrapped
+/// around and is beyond every binding.
 pub(crate) const GUARD: u64 = 160 << 10;
 /// Where a tensor may begin in a buffer: every device can bind from there.
 const ALIGN: u64 = 256;
@@ -66,7 +67,7 @@ pub(crate) fn prepared(tape: &Tape) -> Result<Vec<Step>> {
     Ok(all)
 }
 
-/// Bytes of the tensors of their own that what runs once touches.
+/// Bytes of the kept tensors that the preparation uses; given ones are not counted.
 pub(crate) fn prepared_bytes(tape: &Tape) -> u64 {
     let touched = tape.preparation.iter().flat_map(|step| match step {
         Step::Dispatch(dispatch) => dispatch.bound.iter().map(|(_, view)| view.tensor.0).collect(),

@@ -320,7 +320,7 @@ impl Plan {
         self.own_bytes
     }
 
-    /// The part of them in which what ran once has left something for all runs: transformed weights.
+    /// Of [`Self::bytes`], what the preparation left for all runs: transformed weights.
     pub(crate) fn prepared_bytes(&self) -> u64 {
         self.prepared_bytes
     }

@@ -68,7 +68,7 @@ impl Var {
 /// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
 pub(crate) const BAND_PIXELS: usize = 1 << 20;
 
-/// Rows of a band at most, which are a dimension of some grids: as many workgroups as every device has in each.
+/// Rows of a band at most: in some grids each row is a workgroup of one dimension, in which every device allows so many.
 const BAND_ROWS: usize = 65_535;
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
@@ -330,7 +330,7 @@ impl<'g> Tape<'g> {
         self.bands_of(shapes, BAND_PIXELS)
     }
 
-    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the least rows that can be bound have more.
+    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the fewest rows that can be bound have more.
     pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;

@@ -44,7 +44,7 @@ fn compare(
     let here = chain.total(&variable);
     let error = (losses.total - here).abs() / here;
     println!("{} {width}x{height}: total {here}, off by {error:.1e}", network.name);
-    // Some twenty ops, of which each may be off by so much; measured: 1.8e-6.
+    // Each of some twenty ops may be off by as much; measured: 1.8e-6.
     assert!(error <= 1e-5, "{} {width}x{height}: total {} instead of {here}", network.name, losses.total);
 
     let mut random = fastrand::Rng::with_seed(4);

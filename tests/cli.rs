@@ -138,7 +138,7 @@ fn useless_outputs_are_refused_before_the_run() {
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o ./painting.png");
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o out.png --losses photo.png");
     studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --contact-sheet out.png");
-    // Before the run, not behind it: content and result are wider side by side than the format can be.
+    // Before the run, not after it: content and result are wider side by side than the format can be.
     studio.paint("wide.png", 8300, 16);
     let sheet =
         "stylize wide.png painting.png -o out.png --size 8300x16 --style-size 32 --contact-sheet s.webp";

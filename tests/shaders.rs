@@ -159,7 +159,7 @@ fn every_form_translates_to_every_backend() {
 fn the_cases_meet_every_kernel() {
     let forms = forms();
     let gpu = Gpu::new(None).expect("an adapter");
-    let discrete = Gpu::new(None).expect("an adapter").as_discrete();
+    let posing = Gpu::new(None).expect("an adapter").with_gpu_forms();
     let network = Network::vgg19();
     let mut settings = Settings::default();
     settings.iterations = 1;
@@ -172,7 +172,7 @@ fn the_cases_meet_every_kernel() {
     let half = gpu.has_half().then_some(Precision::Half);
     let defaults = [Precision::Single].into_iter().chain(half);
     let defaults =
-        defaults.flat_map(|precision| [&gpu, &discrete].map(|gpu| (gpu, Tuning::default(), precision)));
+        defaults.flat_map(|precision| [&gpu, &posing].map(|gpu| (gpu, Tuning::default(), precision)));
     for (gpu, tuning, precision) in asked.into_iter().chain(defaults) {
         settings.precision = precision;
         let vgg = Vgg::new(gpu, network.clone(), &weights, &tuning).unwrap();

@@ -82,14 +82,14 @@ pub struct Memory {
     pub network: u64,
     /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers; weights that are kept transformed.
     pub session: u64,
-    /// The last of these: they grow with the network, not with the picture, and only small pictures have them.
+    /// Of `session`, the transformed weights that are kept: only small pictures have them, and they grow with the network alone.
     #[serde(default)]
     pub transformed: u64,
     /// Network and session.
     pub total: u64,
     /// `session` over the pixels of the picture.
     pub session_per_pixel: f64,
-    /// The same without `transformed`: what an iteration takes of a pixel.
+    /// The same without `transformed`.
     #[serde(default)]
     pub iteration_per_pixel: f64,
     /// `total` over the pixels of the picture.

@@ -65,7 +65,7 @@ impl Line {
         (self.ok, self.refused) = (false, true);
     }
 
-    fn add(&mut self, case: &Case, outcome: &Outcome, bound: f64) {
+    fn add(&mut self, case: &Case, outcome: &Outcome, bounds: [f64; 2]) {
         // NaN must not get lost in a maximum.
         let worse = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
         self.cases += 1;
@@ -76,7 +76,7 @@ impl Line {
         self.gradients_compared += outcome.compared;
         self.kinks_left_out += outcome.kinks;
         self.microseconds += outcome.time.as_micros() as u64;
-        self.faults.extend(outcome.verdict(bound).map(|fault| format!("{}: {fault}", case.name)));
+        self.faults.extend(outcome.verdict(bounds).map(|fault| format!("{}: {fault}", case.name)));
         self.ok = self.faults.is_empty();
     }
 
@@ -150,7 +150,7 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
                 continue;
             }
             match case.run(gpu, candidate, &truth) {
-                Ok(outcome) => lines[at].add(case, &outcome, candidate.bound),
+                Ok(outcome) => lines[at].add(case, &outcome, case.bounds(candidate)),
                 Err(error) => lines[at].refuse(case, &error),
             }
         }

@@ -126,7 +126,7 @@ mod tests {
     use crate::tape::{Shape, Tape};
 
     /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram
-    /// matrix; also where bindings are so small that the pieces are those of bands.
+    /// matrix; also where bindings are so small that the map goes in bands, each in pieces of its own.
     #[test]
     fn the_map_is_the_same_kept_and_computed_again() {
         let gpu = Gpu::new(None).unwrap();

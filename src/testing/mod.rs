@@ -302,6 +302,12 @@ impl Case {
         self
     }
 
+    /// A candidate's bounds on result and gradient. Where only pictures have a gradient, that is float32 in half precision, too.
+    pub fn bounds(&self, candidate: &Candidate) -> [f64; 2] {
+        let maps = self.inputs.iter().any(Input::is_map);
+        [candidate.bound, if maps { candidate.bound } else { candidate.bound.min(FLOAT32) }]
+    }
+
     /// Whether some candidate can run on a device.
     pub fn runs_on(&self, gpu: &Gpu) -> bool {
         self.candidates.iter().any(|candidate| candidate.runs_on(gpu))
@@ -313,7 +319,7 @@ impl Case {
     /// [`Error::Shader`] with everything that is wrong; [`Error::Device`] if the device fails.
     pub fn prove(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
         let outcome = self.run(gpu, candidate, truth)?;
-        match outcome.verdict(candidate.bound) {
+        match outcome.verdict(self.bounds(candidate)) {
             None => Ok(outcome),
             Some(fault) => Err(Error::shader(self.op, format!("{} {}: {fault}", candidate.name, self.name))),
         }

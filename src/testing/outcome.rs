@@ -74,13 +74,13 @@ pub struct Outcome {
 
 impl Outcome {
     /// What is wrong; `None` if nothing is.
-    pub fn verdict(&self, bound: f64) -> Option<String> {
+    pub fn verdict(&self, [bound, of_gradient]: [f64; 2]) -> Option<String> {
         let mut faults = Vec::new();
         if self.forward.is_beyond(bound) {
             faults.push(self.forward.describe("result", bound));
         }
-        if let Some(gradient) = self.backward.filter(|gradient| gradient.is_beyond(bound)) {
-            faults.push(gradient.describe("gradient", bound));
+        if let Some(gradient) = self.backward.filter(|gradient| gradient.is_beyond(of_gradient)) {
+            faults.push(gradient.describe("gradient", of_gradient));
         }
         if self.backward.is_some() && self.compared == 0 {
             faults.push("no value of the gradient was compared".to_owned());

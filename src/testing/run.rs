@@ -192,3 +192,18 @@ fn fill(gpu: &Gpu, plan: &Plan, leaves: &[Leaf], starts: &[(Tensor, Vec<f32>)]) 
         plan.write(gpu, tensor, values);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::place::GUARD;
+    use crate::testing::cases;
+
+    /// What is written a row too far must hit a guard. (`mse` counts in values.)
+    #[test]
+    fn no_row_leaps_over_a_guard() {
+        for case in cases().iter().filter(|case| case.op != "mse") {
+            let values = case.size.c_in.max(case.size.c_out) * case.size.width;
+            assert!(4 * (values as u64) < GUARD, "{} {}: {values} values", case.op, case.name);
+        }
+    }
+}

@@ -119,11 +119,12 @@ pub const TABLE: Table = Table {
         // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
         let alone = (small || size.height == 1).then_some(After::Nothing);
-        // Pooling, of what has a window, where some variant has it built in; in `tiled` alone, where channels fill no whole word of gates.
+        // Pooling, of what has a window, where some variant has it built in; in `tiled` alone, where channels fill no whole
+        // word of gates.
         let window = size.height > 1 && size.width > 1;
         let blocks = size.c_in.is_multiple_of(32);
-        let pooled = window && (blocks || small && !size.c_out.is_multiple_of(4));
-        let pooled = pooled.then_some(After::ReluPool);
+        let pooled =
+            (window && (blocks || small && !size.c_out.is_multiple_of(4))).then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
         let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
