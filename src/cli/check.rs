@@ -20,7 +20,7 @@ pub struct Options {
     json: bool,
 }
 
-/// What was found of one variant of an op.
+/// What was found of one variant of an op, in the cases in which it is held to the same bounds.
 #[derive(serde::Serialize)]
 struct Line {
     op: &'static str,
@@ -30,7 +30,9 @@ struct Line {
     /// The largest relative errors of all cases.
     result_error: f64,
     gradient_error: Option<f64>,
+    /// What these may be.
     bound: f64,
+    gradient_bound: f64,
     gradients_compared: usize,
     kinks_left_out: usize,
     microseconds: u64,
@@ -41,7 +43,7 @@ struct Line {
 }
 
 impl Line {
-    fn new(op: &'static str, variant: String, bound: f64) -> Self {
+    fn new(op: &'static str, variant: String, [bound, gradient_bound]: [f64; 2]) -> Self {
         Self {
             op,
             variant,
@@ -50,6 +52,7 @@ impl Line {
             result_error: 0.0,
             gradient_error: None,
             bound,
+            gradient_bound,
             gradients_compared: 0,
             kinks_left_out: 0,
             microseconds: 0,
@@ -65,7 +68,11 @@ impl Line {
         (self.ok, self.refused) = (false, true);
     }
 
-    fn add(&mut self, case: &Case, outcome: &Outcome, bounds: [f64; 2]) {
+    fn bounds(&self) -> [f64; 2] {
+        [self.bound, self.gradient_bound]
+    }
+
+    fn add(&mut self, case: &Case, outcome: &Outcome) {
         // NaN must not get lost in a maximum.
         let worse = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
         self.cases += 1;
@@ -76,19 +83,23 @@ impl Line {
         self.gradients_compared += outcome.compared;
         self.kinks_left_out += outcome.kinks;
         self.microseconds += outcome.time.as_micros() as u64;
-        self.faults.extend(outcome.verdict(bounds).map(|fault| format!("{}: {fault}", case.name)));
+        self.faults.extend(outcome.verdict(self.bounds()).map(|fault| format!("{}: {fault}", case.name)));
         self.ok = self.faults.is_empty();
     }
 
     fn describe(&self) -> String {
-        let gradient = self.gradient_error.map_or("      -".into(), |e| format!("{e:7.1e}"));
+        let gradient = match self.gradient_error {
+            Some(error) => format!("{error:7.1e} of {:.0e}", self.gradient_bound),
+            None => format!("{:15}", "      -"),
+        };
         let mut text = format!(
-            "{:4} {:8} {:13} {:3} cases  result {:7.1e}  gradient {gradient}  {:8.1} ms",
+            "{:4} {:8} {:19} {:3} cases  result {:7.1e} of {:.0e}  gradient {gradient}  {:8.1} ms",
             if self.ok { "ok" } else { "FAIL" },
             self.op,
             self.variant,
             self.cases,
             self.result_error,
+            self.bound,
             self.microseconds as f64 / 1000.0,
         );
         for fault in &self.faults {
@@ -110,8 +121,7 @@ fn run_on(
     print: impl Fn(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
     let start = Instant::now();
-    let info = gpu.info();
-    let adapter = format!("{}, {} {} ({})", info.name, info.driver, info.driver_info, info.backend);
+    let adapter = gpu.description();
     if !json {
         print(&adapter)?;
     }
@@ -136,13 +146,15 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
     for (seed, case) in cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu)) {
         let truth = case.truth(seed as u64);
         for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
-            // Half precision has its own bound, and so its own line.
+            // Half precision has a line of its own, and so has whatever is held to other bounds.
+            let bounds = case.bounds(candidate);
             let variant = match case.precision() {
                 Precision::Single => candidate.name.to_owned(),
                 other => format!("{} {}", candidate.name, other.name()),
             };
-            let at = lines.iter().position(|line| line.variant == variant).unwrap_or_else(|| {
-                lines.push(Line::new(case.op, variant, candidate.bound));
+            let at = lines.iter().position(|line| (&line.variant, line.bounds()) == (&variant, bounds));
+            let at = at.unwrap_or_else(|| {
+                lines.push(Line::new(case.op, variant, bounds));
                 lines.len() - 1
             });
             // A variant that the driver does not take is a failure, and no reason not to look at the others.
@@ -150,7 +162,7 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
                 continue;
             }
             match case.run(gpu, candidate, &truth) {
-                Ok(outcome) => lines[at].add(case, &outcome, case.bounds(candidate)),
+                Ok(outcome) => lines[at].add(case, &outcome),
                 Err(error) => lines[at].refuse(case, &error),
             }
         }
@@ -194,7 +206,7 @@ mod tests {
         assert_eq!(code, 0);
         let (first, last) = (&lines[0], &lines[lines.len() - 1]);
         assert!(
-            first.contains("(vulkan)") || first.contains("(metal)") || first.contains("(dx12)"),
+            ["(vulkan, ", "(metal, ", "(dx12, "].iter().any(|backend| first.contains(backend)),
             "{first}"
         );
         for op in ["relu", "pool"] {
