@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use impasto::estimate::{Estimate, estimate};
-use impasto::record::Record;
 
-use super::stylize::{Look, Machine, Sizes, read};
+use super::stylize::{Look, Machine, Sizes, read, resolve};
 use super::{memory_text, print, time_text};
 
 /// How long a measurement may take.
@@ -38,17 +37,8 @@ pub struct Options {
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let began = Instant::now();
-    let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
-    if let Some(record) = &repeated {
-        options.sizes.adopt(record);
-        options.look.adopt(record)?;
-        options.machine.adopt(record)?;
-    }
-    if let Some(preset) = options.look.take_preset()? {
-        options.sizes.take_preset(&preset);
-    }
+    resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
     let settings = options.look.settings()?;
-    settings.validate()?;
     options.look.weights(options.styles.len())?;
     let content = read(&options.content)?;
     let size = options.sizes.of_content(&content);

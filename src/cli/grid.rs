@@ -10,14 +10,13 @@ use impasto::Error;
 use impasto::fit::check_sizes;
 use impasto::gpu::Gpu;
 use impasto::picture::{self, Picture, SaveOptions, Size};
-use impasto::record::Record;
 use impasto::session::Session;
 use impasto::settings::Settings;
 use impasto::vgg::Vgg;
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
-use super::stylize::{Look, Machine, Sizes};
+use super::stylize::{Look, Machine, Sizes, check_inputs, is_stream, read, resolve};
 use super::{Cli, Command, INTERRUPTED, interrupt, print, rescue, talk};
 
 /// Longest side of a cell where no size is asked for.
@@ -110,8 +109,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let variants = variants(options)?;
     check(options)?;
     interrupt::listen(options.quiet)?;
-    let content = Picture::open(&options.content)?;
-    let styles = options.styles.iter().map(|path| Picture::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let content = read(&options.content)?;
+    let styles = options.styles.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     for (picture, path) in
         [&content].into_iter().chain(&styles).zip([&options.content].into_iter().chain(&options.styles))
     {
@@ -157,9 +156,13 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 
 /// Refuses what cannot be written and what would destroy an input.
 fn check(options: &Options) -> anyhow::Result<()> {
+    if is_stream(&options.output) {
+        return Err(Error::Setting("a sheet cannot go to standard output; name a file".into()).into());
+    }
     picture::check_writable(&options.output)?;
-    let inputs = std::iter::once(&options.content).chain(&options.styles).map(PathBuf::as_path);
-    let mut inputs = inputs.chain(options.look.files());
+    let inputs = || std::iter::once(&options.content).chain(&options.styles).map(PathBuf::as_path);
+    check_inputs(inputs())?;
+    let mut inputs = inputs().chain(options.look.files()).filter(|input| !is_stream(input));
     if let Some(input) = inputs.find(|input| picture::same_file(input, &options.output)) {
         let why = format!(
             "{} is an input, and writing the sheet there would destroy it; name another output",
@@ -179,8 +182,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
         .get_arguments()
         .filter(|a| matches!(a.get_help_heading(), Some("Look" | "Size")))
         .filter_map(clap::Arg::get_long)
-        // The network is opened once, in one precision.
-        .filter(|name| !["settings-from", "precision"].contains(name))
+        .filter(|name| *name != "settings-from")
         .collect();
     if !varied.contains(&option.as_str()) {
         let why = format!("--{option} cannot be varied; what can is {}", varied.join(", "));
@@ -209,15 +211,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
 impl Options {
     /// Brings in preset and recorded settings, and hurries where no iterations are asked for.
     fn resolve(&mut self) -> anyhow::Result<()> {
-        if let Some(file) = &self.look.settings_from {
-            let record = Record::open(file)?;
-            self.sizes.adopt(&record);
-            self.look.adopt(&record)?;
-            self.machine.adopt(&record)?;
-        }
-        if let Some(preset) = self.look.take_preset()? {
-            self.sizes.take_preset(&preset);
-        }
+        resolve(&mut self.sizes, &mut self.look, &mut self.machine)?;
         self.sizes.size = self.sizes.size.or(Some(Size::Longest(SIDE)));
         self.look.hurry(ITERATIONS);
         Ok(())

@@ -99,6 +99,15 @@ impl Picture {
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
     }
 
+    /// As [`Picture::from_bytes`], from whatever a reader gives until its end.
+    ///
+    /// # Errors
+    /// As [`Picture::open`].
+    pub fn from_reader(name: &str, reader: impl Read) -> Result<Self> {
+        let bytes = read_all(reader).map_err(|why| Error::picture(Path::new(name), why))?;
+        Self::from_bytes(name, &bytes)
+    }
+
     /// The colours as seen on a white ground, three planes.
     fn on_white(&self) -> Vec<f32> {
         let mut rgb = self.rgb.clone();
@@ -118,21 +127,27 @@ pub fn name_of(path: &Path) -> String {
 
 /// All bytes of a file, or why there are none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let explain = |e: std::io::Error| match e.kind() {
-        ErrorKind::NotFound => "there is no such file; check its path".to_owned(),
-        ErrorKind::PermissionDenied => "reading it is not permitted; change its permissions".to_owned(),
-        _ => format!("it cannot be read ({e}); check the disk or copy the file elsewhere"),
-    };
     // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
     if path.is_dir() {
         return Err("it is a folder; name a picture inside it".into());
     }
+    read_all(File::open(path).map_err(unreadable)?)
+}
+
+/// All that a reader gives, or why not: a device or a pipe may never end.
+fn read_all(reader: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(explain)?;
-    // Not `fs::read`: a device or a pipe may never end.
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(explain)?;
+    reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err("the file is larger than 2 GiB; scale the picture down first".into());
+        return Err("it is larger than 2 GiB; scale the picture down first".into());
     }
     Ok(bytes)
+}
+
+fn unreadable(e: std::io::Error) -> String {
+    match e.kind() {
+        ErrorKind::NotFound => "there is no such file; check its path".into(),
+        ErrorKind::PermissionDenied => "reading it is not permitted; change its permissions".into(),
+        _ => format!("it cannot be read ({e}); check the disk or copy the file elsewhere"),
+    }
 }

@@ -27,17 +27,15 @@ use impasto::snapshot::Snapshot;
 use self::job::{Ending, Job};
 pub use self::look::Look;
 use self::many::{Item, Target};
-pub use self::options::{Machine, Options, Sizes};
+pub use self::options::{Machine, Options, Sizes, resolve};
 use self::shared::Shared;
-pub use self::streams::read;
+pub use self::streams::{check_inputs, is_stream, read};
 use super::{INTERRUPTED, interrupt, print, talk};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     interrupt::listen(options.reporting.quiet)?;
     // Everything that can be refused is refused before the first second of work.
-    let repeated = options.look.settings_from.as_deref().map(Record::open).transpose()?;
-    repeated.as_ref().map_or(Ok(()), |record| options.adopt(record))?;
-    options.take_preset()?;
+    let repeated = resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
     let settings = options.look.settings()?;
     let target = options.target()?;
     let contents = options.take_contents(&target);

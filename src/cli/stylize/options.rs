@@ -9,7 +9,7 @@ use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::{self, Picture, SaveOptions, Size, name_of};
 use impasto::preset::{Preset, check_scale};
-use impasto::record::Input;
+use impasto::record::{Input, Record};
 use impasto::settings::Settings;
 use impasto::tune::{Tuning, When};
 use impasto::vgg::{Network, Vgg};
@@ -63,27 +63,6 @@ impl Options {
         styles.chain(machine).chain(look).filter(|file| !is_stream(file)).collect()
     }
 
-    /// Takes over what made another picture, where nothing else is asked for.
-    ///
-    /// # Errors
-    /// If that picture was started from a file that is not named now.
-    pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
-        self.sizes.adopt(record);
-        self.look.adopt(record)?;
-        self.machine.adopt(record)
-    }
-
-    /// Takes over what the preset says, where nothing else is asked for.
-    ///
-    /// # Errors
-    /// If the preset cannot be read.
-    pub fn take_preset(&mut self) -> impasto::Result<()> {
-        if let Some(preset) = self.look.take_preset()? {
-            self.sizes.take_preset(&preset);
-        }
-        Ok(())
-    }
-
     /// Writes the preset that the run follows, if it is asked for, but over none of the `contents`.
     ///
     /// # Errors
@@ -103,6 +82,24 @@ impl Options {
         let preset = Preset::new(self.look.settings()?, self.sizes.style_scale, self.look.preset_start())?;
         picture::replace_file(path, preset.to_toml().as_bytes())
     }
+}
+
+/// Takes over, where nothing else is asked for, what made the picture of `--settings-from`, whose record it gives, and then
+/// what the preset says.
+///
+/// # Errors
+/// If one of them cannot be read, or if that picture was started from a file that is not named now.
+pub fn resolve(sizes: &mut Sizes, look: &mut Look, machine: &mut Machine) -> anyhow::Result<Option<Record>> {
+    let repeated = look.settings_from.as_deref().map(Record::open).transpose()?;
+    if let Some(record) = &repeated {
+        sizes.adopt(record);
+        look.adopt(record)?;
+        machine.adopt(record)?;
+    }
+    if let Some(preset) = look.take_preset()? {
+        sizes.take_preset(&preset);
+    }
+    Ok(repeated)
 }
 
 /// How large the pictures are made.
@@ -140,7 +137,7 @@ impl Sizes {
     }
 
     /// Takes over the sizes of another picture, where none are asked for.
-    pub fn adopt(&mut self, record: &impasto::record::Record) {
+    pub fn adopt(&mut self, record: &Record) {
         self.size = self.size.or(record.size);
         if (self.style_size, self.style_scale) == (None, None) {
             (self.style_size, self.style_scale) = (record.style_size, record.style_scale);
@@ -187,9 +184,9 @@ impl Machine {
         Self { retune: false, ..self.clone() }
     }
 
-    /// Takes over the variants that made another picture, where nothing else is asked for.
-    pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
-        if let (None, Some(variant)) = (&self.variant, &record.variant) {
+    /// Takes over the variants that made another picture, where nothing else is asked for, nor that they be measured.
+    pub fn adopt(&mut self, record: &Record) -> anyhow::Result<()> {
+        if let (None, false, Some(variant)) = (&self.variant, self.retune, &record.variant) {
             self.variant = Some(variant.parse()?);
         }
         Ok(())
@@ -213,7 +210,7 @@ impl Machine {
             None => Weights::embedded(&specs)?,
             Some(file) => Weights::from_file(file, &specs)?,
         };
-        let mut gpu = Gpu::new(self.adapter.as_deref())?;
+        let mut gpu = self.open_adapter()?;
         let folder = self.folder();
         if let Some(note) = folder.as_deref().and_then(|folder| gpu.keep_pipelines(folder)) {
             tell(&format!("note: {note}"));
@@ -222,8 +219,22 @@ impl Machine {
             Some(variant) => variant.clone(),
             None => self.tune(&gpu, &specs, folder.as_deref(), tell)?,
         };
-        let vgg = Vgg::with_precision(&gpu, network, &weights, &tuning, settings.precision)?;
+        let vgg = Vgg::new(&gpu, network, &weights, &tuning)?;
         Ok((gpu, vgg))
+    }
+
+    /// Opens the adapter only.
+    pub fn open_adapter(&self) -> impasto::Result<Gpu> {
+        Gpu::new(self.adapter.as_deref())
+    }
+
+    /// An option that was given and says something of the network or of how it is computed.
+    pub fn about_the_network(&self) -> Option<&'static str> {
+        // From the environment, the file is for whatever runs.
+        let weights = self.weights.is_some() && std::env::var_os("IMPASTO_WEIGHTS").is_none();
+        let given =
+            [("--weights", weights), ("--variant", self.variant.is_some()), ("--retune", self.retune)];
+        given.into_iter().find_map(|(option, is)| is.then_some(option))
     }
 
     /// Where measured variants and compiled shaders are kept.

@@ -1,6 +1,6 @@
 //! Pictures from standard input and to standard output, which are both called `-`.
 
-use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,8 +9,6 @@ use impasto::picture::Picture;
 
 /// What a picture from standard input is called.
 const INPUT: &str = "standard input";
-/// As for files.
-const MOST: u64 = 2 << 30;
 
 /// Whether a name means a stream and not a file. A file of that name is `./-`.
 pub fn is_stream(name: &Path) -> bool {
@@ -22,19 +20,12 @@ pub fn read(name: &Path) -> anyhow::Result<Picture> {
     if !is_stream(name) {
         return Ok(Picture::open(name)?);
     }
-    let refuse = |why: &str| Error::picture(Path::new(INPUT), why);
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        return Err(
-            refuse("it is the terminal; send a picture into it, as in `impasto .. < photo.jpg`").into()
-        );
+        let why = "it is the terminal; send a picture into it, as in `impasto .. < photo.jpg`";
+        return Err(Error::picture(Path::new(INPUT), why).into());
     }
-    let mut bytes = Vec::new();
-    stdin.lock().take(MOST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {INPUT}"))?;
-    if bytes.len() as u64 > MOST {
-        return Err(refuse("it is larger than 2 GiB; scale the picture down first").into());
-    }
-    Ok(Picture::from_bytes(INPUT, &bytes)?)
+    Ok(Picture::from_reader(INPUT, stdin.lock())?)
 }
 
 /// Refuses standard input for more than one picture: it has only one.
