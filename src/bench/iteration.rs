@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
 use super::median;
@@ -39,6 +40,10 @@ pub struct Iteration {
     pub ms: f64,
     /// Iterations of a block, and blocks.
     pub block: [usize; 2],
+    /// Processor cores that this process kept busy meanwhile. A software driver computes there; beside a GPU it is what
+    /// recording, submitting and waiting cost.
+    #[serde(default)]
+    pub cores: f64,
     /// Billions of multiplications and additions per second, convolutions counted in their direct form.
     pub gflops: f64,
     /// What an iteration consists of; `None` if the device cannot time shaders.
@@ -135,10 +140,11 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     let one = run(1)?.as_secs_f64();
     let count = (BLOCK.as_secs_f64() / one.max(1e-6)).ceil().clamp(1.0, 256.0) as usize;
     let mut blocks = Vec::new();
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), ProcessTime::now());
     while blocks.len() < 3 || (blocks.len() < BLOCKS && start.elapsed() < ENOUGH) {
         blocks.push(run(count)?.as_secs_f64() * 1e3 / count as f64);
     }
+    let cores = processor.elapsed().as_secs_f64() / start.elapsed().as_secs_f64();
     let block = [count, blocks.len()];
     let ms = median(&mut blocks);
 
@@ -163,6 +169,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
         precision: settings.precision,
         ms,
         block,
+        cores,
         gflops: FLOP_PER_PIXEL * pixels / (ms * 1e6),
         breakdown: gpu.has_timestamps().then(|| breakdown(gpu, &session)).transpose()?,
         memory,
@@ -176,7 +183,7 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
     let mut timelines: Vec<Timeline> = Vec::new();
     let start = Instant::now();
     while timelines.len() < 3 || (timelines.len() < BLOCKS && start.elapsed() < ENOUGH) {
-        timelines.push(plan.time(gpu, &timers, plan.all())?);
+        timelines.push(plan.time(gpu, &timers, plan.all(), session.pieces())?);
     }
     timelines.sort_by(|a, b| a.whole.total_cmp(&b.whole));
     let middle = timelines.len() / 2;
@@ -200,4 +207,42 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
         return Err(Error::Device(why.into()));
     }
     Ok(Breakdown { ms: timeline.whole / 1e6, kernels: parts(1), layers: parts(0), rest: rest / 1e6 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tune::Tuning;
+    use crate::vgg::Network;
+    use crate::weights::Weights;
+
+    /// By as much as the allocator holds more for a larger picture, so much more is counted: where no weights are kept, all
+    /// of it is the maps and whatever else grows with the picture.
+    #[test]
+    fn what_is_allocated_is_counted() {
+        let gpu = Gpu::new(None).unwrap();
+        let settings = Settings::default();
+        let network = Network::vgg19();
+        let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
+        let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+        let style = Picture::noise(16, 16, 2);
+        let [small, large] = [512, 768].map(|height| {
+            let content = Picture::noise(512, height, 1);
+            let builder = Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0);
+            let session = builder.settings(settings.clone()).build().unwrap();
+            // What was only needed to measure the content is given back.
+            gpu.wait().unwrap();
+            let Some(allocated) = gpu.allocated() else { return None };
+            Some((session.bytes() + session.readback_bytes(), allocated))
+        });
+        let (Some(small), Some(large)) = (small, large) else {
+            println!("this backend does not tell what is allocated");
+            return;
+        };
+        let (counted, allocated) = (large.0 - small.0, large.1 as f64 - small.1 as f64);
+        println!("{counted} bytes more are counted, {allocated} allocated");
+        // The allocator takes blocks of some MiB.
+        let share = counted as f64 / allocated;
+        assert!((0.8..=1.05).contains(&share), "{counted} counted, {allocated} allocated");
+    }
 }

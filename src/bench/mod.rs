@@ -7,7 +7,7 @@ mod iteration;
 mod ops;
 
 pub use iteration::{Breakdown, Iteration, Memory, Part, first, iteration};
-pub use ops::{Ceilings, Measured, ceilings, ops};
+pub use ops::{Ceilings, Measured, ceilings, check, ops};
 
 /// The value in the middle.
 fn median(values: &mut [f64]) -> f64 {

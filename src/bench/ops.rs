@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::plan::{Plan, Timers};
 use crate::precision::Precision;
 use crate::tape::Tape;
-use crate::testing::{Candidate, Case, Size, tables};
+use crate::testing::{Candidate, Case, Size, tables, vgg19_maps};
 use crate::{Result, kernel};
 
 /// Runs of one pass at most.
@@ -17,7 +17,7 @@ const RUNS: usize = 50;
 /// Bytes of the buffers that runs take turns with: more than a cache holds.
 const ROTATED: u64 = 64 << 20;
 /// Sets of buffers at most.
-const SETS: u64 = 4;
+const SETS: u64 = 32;
 
 /// What this device can do at best, as plain shaders reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,9 +87,24 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
     let timers = Timers::new(gpu, &plan)?;
     let mut best = f64::INFINITY;
     for _ in 0..10 {
-        best = best.min(plan.time(gpu, &timers, plan.all())?.sum());
+        best = best.min(plan.time(gpu, &timers, plan.all(), 1)?.sum());
     }
     Ok(best)
+}
+
+/// Refuses what [`ops`] cannot measure.
+///
+/// # Errors
+/// [`crate::Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, or if the device
+/// cannot store that precision.
+pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision) -> Result<()> {
+    let (width, height) = size;
+    if vgg19_maps(height, width).iter().any(|map| map.height.min(map.width) == 0) {
+        return Err(crate::Error::Setting(format!(
+            "the deepest maps of a picture of {width} x {height} pixels have none; use a --size of 16 x 16 or more"
+        )));
+    }
+    precision.check(gpu)
 }
 
 /// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
@@ -97,8 +112,7 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
 /// known. `told` may end it by an error.
 ///
 /// # Errors
-/// As [`ceilings`], [`crate::Error::TooLarge`] if the device has no room for a size, and [`crate::Error::Setting`] if it
-/// cannot store that precision.
+/// As [`check`] and [`ceilings`], and [`crate::Error::TooLarge`] if the device has no room for a size.
 pub fn ops<E: From<crate::Error>>(
     gpu: &Gpu,
     size: (usize, usize),
@@ -108,7 +122,7 @@ pub fn ops<E: From<crate::Error>>(
     ceilings: &Ceilings,
     mut told: impl FnMut(Measured) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    precision.check(gpu)?;
+    check(gpu, size, precision)?;
     for table in tables() {
         for case in table.measured(size.1, size.0, precision) {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
@@ -148,7 +162,7 @@ fn measure<E: From<crate::Error>>(
         let start = Instant::now();
         while times.is_empty() || (start.elapsed() < enough && times.len() < RUNS) {
             let plan = &plans[times.len() % plans.len()];
-            times.push(plan.time(gpu, &timers, pass.steps.clone())?.sum());
+            times.push(plan.time(gpu, &timers, pass.steps.clone(), 1)?.sum());
         }
         let runs = times.len();
         let ns = median(&mut times).max(1e-3);

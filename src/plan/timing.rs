@@ -84,12 +84,26 @@ impl Plan {
         }
     }
 
-    /// Runs some steps, alone on the device, and times each of them. A copy between two dispatches takes as long as is
-    /// between the end of the one and the beginning of the other.
-    pub(crate) fn time(&self, gpu: &Gpu, timers: &Timers, range: Range<usize>) -> Result<Timeline> {
+    /// Runs some steps in `pieces` submissions, alone on the device, and times each of them. A copy between two dispatches
+    /// takes as long as is between the end of the one and the beginning of the other.
+    pub(crate) fn time(
+        &self,
+        gpu: &Gpu,
+        timers: &Timers,
+        range: Range<usize>,
+        pieces: usize,
+    ) -> Result<Timeline> {
+        let size = range.len().div_ceil(pieces.max(1)).max(1);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let mut commands = Vec::new();
         let mut stamped = 0;
-        for step in &self.steps[range.clone()] {
+        for (index, step) in self.steps[range.clone()].iter().enumerate() {
+            if index > 0 && index.is_multiple_of(size) {
+                commands.push(
+                    std::mem::replace(&mut encoder, gpu.device.create_command_encoder(&Default::default()))
+                        .finish(),
+                );
+            }
             if let Ready::Copy { .. } = step {
                 step.encode_copy(&mut encoder);
                 continue;
@@ -114,10 +128,10 @@ impl Plan {
         }
         let bytes = (stamped * 8) as u64;
         encoder.copy_buffer_to_buffer(&timers.resolved, 0, &timers.readback.buffer, 0, bytes);
-        let commands = encoder.finish();
+        commands.push(encoder.finish());
         gpu.wait()?;
         let start = Instant::now();
-        gpu.queue.submit([commands]);
+        commands.into_iter().for_each(|commands| drop(gpu.queue.submit([commands])));
         gpu.wait()?;
         let whole = start.elapsed().as_secs_f64() * 1e9;
         timers.readback.request();
@@ -161,7 +175,7 @@ mod tests {
         let shape = Shape::new(3, 4, 6);
         let values: Vec<f32> = (0..shape.len()).map(|i| ((i * 37) % 19) as f32 - 9.0).collect();
         let mut results = Vec::new();
-        for pieces in [1, 2, 3, usize::MAX, 0] {
+        for (pieces, timed) in [(1, 0), (2, 0), (3, 0), (usize::MAX, 0), (0, 1), (0, 2)] {
             let mut tape = Tape::forward_only(&gpu);
             let x = tape.leaf("x", shape);
             tape.op("relu");
@@ -171,9 +185,9 @@ mod tests {
             tape.keep(z.value);
             let plan = tape.finish().unwrap();
             plan.write(&gpu, x.value, &values);
-            if pieces == 0 {
+            if timed > 0 {
                 let timers = Timers::new(&gpu, &plan).unwrap();
-                let timeline = plan.time(&gpu, &timers, plan.all()).unwrap();
+                let timeline = plan.time(&gpu, &timers, plan.all(), timed).unwrap();
                 let steps: Vec<usize> = timeline.steps.iter().map(|(step, _)| *step).collect();
                 assert_eq!(steps, plan.all().collect::<Vec<_>>());
                 assert!(timeline.sum() <= timeline.whole);

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use impasto::bench::{Iteration, Measured};
+use impasto::bench::{Breakdown, Iteration, Measured, Part};
 use impasto::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::startup::Startup;
 use crate::cli::talk;
 
 /// What was measured earlier.
@@ -23,8 +24,12 @@ pub struct Ratios {
     pub ms: f64,
     /// Of kernels that both reports have, in the order of the table.
     pub kernels: Vec<(String, f64)>,
+    /// Likewise of layers and losses.
+    pub layers: Vec<(String, f64)>,
     /// Of all memory.
     pub memory: f64,
+    /// From the start of a process to its first iteration, cold and warm.
+    pub startup: [f64; 2],
 }
 
 impl Earlier {
@@ -90,21 +95,38 @@ impl Earlier {
         self.part("ops", call)
     }
 
-    /// How an iteration compares.
-    pub fn iteration(&self, device: &Value, now: &Iteration) -> anyhow::Result<Ratios> {
-        let then: Iteration = self.part("iteration", "impasto bench --iteration")?;
-        let what = |of: &Iteration| ([of.width, of.height], of.precision);
-        self.check(device, what(now), what(&then))?;
-        let mut kernels = Vec::new();
-        if let (Some(now), Some(then)) = (&now.breakdown, &then.breakdown) {
-            for part in &now.kernels {
-                if let Some(other) = then.kernels.iter().find(|other| other.name == part.name) {
-                    kernels.push((part.name.clone(), part.ms / other.ms.max(1e-9)));
-                }
-            }
+    /// The iteration of the earlier report, and how long a process took to its first one.
+    pub fn iteration(
+        &self,
+        device: &Value,
+        (width, height): (usize, usize),
+        precision: Precision,
+    ) -> anyhow::Result<(Iteration, Startup)> {
+        let call = "impasto bench --iteration";
+        let then: Iteration = self.part("iteration", call)?;
+        self.check(device, ([width, height], precision), ([then.width, then.height], then.precision))?;
+        Ok((then, self.part("startup", call)?))
+    }
+}
+
+impl Ratios {
+    /// What was measured now over what was measured earlier.
+    pub fn new(now: (&Iteration, &Startup), then: (&Iteration, &Startup)) -> Self {
+        let ratio = |now: f64, then: f64| now / then.max(1e-9);
+        let parts = |of: fn(&Breakdown) -> &[Part]| -> Vec<(String, f64)> {
+            let [now, then] =
+                [now.0, then.0].map(|iteration| iteration.breakdown.as_ref().map_or(&[][..], of));
+            let earlier = |part: &Part| then.iter().find(|other| other.name == part.name);
+            let both = now.iter().filter_map(|part| Some((part, earlier(part)?)));
+            both.map(|(part, other)| (part.name.clone(), ratio(part.ms, other.ms))).collect()
+        };
+        Self {
+            ms: ratio(now.0.ms, then.0.ms),
+            kernels: parts(|breakdown| &breakdown.kernels),
+            layers: parts(|breakdown| &breakdown.layers),
+            memory: ratio(now.0.memory.total as f64, then.0.memory.total as f64),
+            startup: [ratio(now.1.cold_ms, then.1.cold_ms), ratio(now.1.warm_ms, then.1.warm_ms)],
         }
-        let memory = now.memory.total as f64 / then.memory.total.max(1) as f64;
-        Ok(Ratios { ms: now.ms / then.ms.max(1e-9), kernels, memory })
     }
 }
 

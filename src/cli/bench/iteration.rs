@@ -17,13 +17,18 @@ pub fn table(
     startup: &Startup,
     ratios: Option<&Ratios>,
 ) -> String {
-    let Iteration { width, height, precision, ms, block: [count, blocks], gflops, .. } = measured;
+    let Iteration { width, height, precision, ms, block: [count, blocks], cores, gflops, .. } = measured;
     let memory = &measured.memory;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let mut text = title(device) + "\n";
     let _ = writeln!(
         text,
         "{width} x {height}, {precision} precision: {ms:.2} ms per iteration, {gflops:.1} GFLOP/s (median of {blocks} blocks of {count})"
+    );
+    let _ = writeln!(
+        text,
+        "processor: {:.1} % of one core (a software driver computes there, too)",
+        100.0 * cores
     );
     let _ = writeln!(
         text,
@@ -54,12 +59,14 @@ pub fn table(
     text
 }
 
-fn compare(text: &mut String, Ratios { ms, kernels, memory }: &Ratios) {
+fn compare(text: &mut String, Ratios { ms, kernels, layers, memory, startup }: &Ratios) {
     let _ = write!(text, "\n\n{:32} times those of the earlier report", "now");
-    for (name, ratio) in kernels {
+    let [cold, warm] = startup;
+    let rest = [("one iteration", ms), ("memory", memory), ("start, cold", cold), ("start, warm", warm)];
+    let parts = kernels.iter().chain(layers).map(|(name, ratio)| (name.as_str(), ratio));
+    for (name, ratio) in parts.chain(rest) {
         let _ = write!(text, "\n{name:32} {ratio:8.2}");
     }
-    let _ = write!(text, "\n{:32} {ms:8.2}\n{:32} {memory:8.2}", "one iteration", "memory");
 }
 
 fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, .. }: &Breakdown) {

@@ -14,10 +14,9 @@ use impasto::gpu::Gpu;
 use impasto::picture::Size;
 use impasto::precision::Precision;
 use impasto::settings::Settings;
-use impasto::vgg::Vgg;
 use serde_json::{Value, json};
 
-use self::compare::Earlier;
+use self::compare::{Earlier, Ratios};
 use super::print;
 use super::stylize::Machine;
 
@@ -89,40 +88,43 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         print(&startup::told(options.precision))?;
         return Ok(0);
     }
+    if !options.iteration {
+        return each_op(options, earlier.as_ref());
+    }
     let (gpu, vgg) = options.machine.open(&settings)?;
     let size = options.size(&gpu);
-    let device = device(&gpu, &vgg);
-    if options.iteration {
-        let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
-        let ratios = earlier.map(|earlier| earlier.iteration(&device, &measured)).transpose()?;
-        // The children should have the device for themselves.
-        drop((vgg, gpu));
-        let startup = startup::measure(size, options.precision)?;
-        if options.json {
-            let mut report = json!({ "device": device, "iteration": measured, "startup": startup });
-            if let Some(ratios) = ratios {
-                report["ratios"] = serde_json::to_value(ratios)?;
-            }
-            print(&serde_json::to_string_pretty(&report)?)?;
-        } else {
-            print(&iteration::table(&device, &measured, &startup, ratios.as_ref()))?;
+    let mut device = device(&gpu);
+    device["variant"] = vgg.tuning().to_string().into();
+    let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
+    let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
+    // The children should have the device for themselves.
+    drop((vgg, gpu));
+    let startup = startup::measure(size, options.precision)?;
+    let ratios = earlier.map(|(iteration, before)| Ratios::new((&measured, &startup), (&iteration, &before)));
+    if options.json {
+        let mut report = json!({ "device": device, "iteration": measured, "startup": startup });
+        if let Some(ratios) = ratios {
+            report["ratios"] = serde_json::to_value(ratios)?;
         }
+        print(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        each_op(options, &gpu, &device, size, earlier.as_ref())?;
+        print(&iteration::table(&device, &measured, &startup, ratios.as_ref()))?;
     }
     Ok(0)
 }
 
 /// Measures op by op.
-fn each_op(
-    options: &Options,
-    gpu: &Gpu,
-    device: &Value,
-    size: (usize, usize),
-    earlier: Option<&Earlier>,
-) -> anyhow::Result<()> {
+fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
+    if let Some(option) = options.machine.about_the_network() {
+        let why = format!(
+            "{option} goes with --iteration; each op is measured in all variants, of which --op takes some"
+        );
+        return Err(impasto::Error::Setting(why).into());
+    }
     let precision = options.precision;
-    precision.check(gpu)?;
+    let gpu = &options.machine.open_adapter()?;
+    let (size, device) = (options.size(gpu), &device(gpu));
+    impasto::bench::check(gpu, size, precision)?;
     let earlier = earlier.map(|earlier| earlier.ops(device, size, precision)).transpose()?;
     let ceilings = impasto::bench::ceilings(gpu)?;
     if !options.json {
@@ -168,23 +170,22 @@ fn each_op(
         });
         print(&serde_json::to_string_pretty(&report)?)?;
     }
-    Ok(())
+    Ok(0)
 }
 
 /// What was measured on.
-fn device(gpu: &Gpu, vgg: &Vgg) -> Value {
+fn device(gpu: &Gpu) -> Value {
     let info = gpu.info();
     json!({
         "name": info.name,
         "backend": info.backend.to_string(),
         "driver": format!("{} {}", info.driver, info.driver_info).trim(),
-        "variant": vgg.tuning().to_string(),
         "version": env!("CARGO_PKG_VERSION"),
     })
 }
 
-/// The same as a line.
+/// The same as a line, as [`Gpu::description`].
 fn title(device: &Value) -> String {
     let part = |key: &str| device[key].as_str().unwrap_or_default().to_owned();
-    format!("{}, {} ({})", part("name"), part("driver"), part("backend"))
+    format!("{} ({}, {})", part("name"), part("backend"), part("driver"))
 }
