@@ -30,7 +30,7 @@ const ACCUMULATE: bool = false;
 fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
-// The input row and column under tap k of output pixel (row, column), if it is inside the map.
+// The input row and column under a tap of output pixel (row, column), and whether it is inside the map.
 fn at(row: u32, column: u32, tap: u32) -> vec3u {
     let r = i32(row + params.top + tap / 3u) - 1;
     let k = i32(column + tap % 3u) - 1;

@@ -59,7 +59,7 @@ pub enum Error {
     /// A shader and its caller disagree: a defect of this program, never of its input.
     #[error("internal error in shader {shader}: {why}")]
     Shader {
-        /// File name without its extension.
+        /// The kernel, op or file that it is about.
         shader: String,
         /// What does not fit.
         why: String,
@@ -114,7 +114,7 @@ impl Error {
         Self::Checkpoint { name: name.into(), why: why.into() }
     }
 
-    /// A [`Error::Shader`] about the file `shader`.
+    /// A [`Error::Shader`] about the kernel, op or file `shader`.
     pub fn shader(shader: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Shader { shader: shader.into(), why: why.into() }
     }

@@ -67,7 +67,7 @@ fn shape((width, height): (usize, usize)) -> Shape {
 impl Recipe<'_> {
     /// Device memory of a session.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
-        Plan::measure(&self.record(content, None, HISTORY).tape)
+        Plan::measure(self.record(content, None, HISTORY).tape)
     }
 
     /// Refuses what neither the network nor the device has.
@@ -161,7 +161,7 @@ impl Recipe<'_> {
         let measure = |shape: Shape| match (self.huge(shape), taps.is_empty()) {
             (true, _) => Err(Error::TooLarge(String::new())),
             (false, true) => Ok(()),
-            (false, false) => Plan::measure(&self.record_look(shape, taps, look).0).map(|_| ()),
+            (false, false) => Plan::measure(self.record_look(shape, taps, look).0).map(|_| ()),
         };
         styles.iter().try_for_each(|style| match measure(*style) {
             Err(Error::TooLarge(_)) => Err(Error::TooLarge(format!(

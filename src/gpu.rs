@@ -323,6 +323,11 @@ impl Gpu {
         self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
     }
 
+    /// Learns what is done by now, without waiting.
+    pub(crate) fn look(&self) -> Result<()> {
+        self.poll(wgpu::PollType::Poll)
+    }
+
     fn poll(&self, until: wgpu::PollType) -> Result<()> {
         self.check()?;
         // wgpu panics where a device is lost while somebody waits for it; nothing of it is touched afterwards.

@@ -1,7 +1,7 @@
 //! A kernel: WGSL text, the constants replaced in it, its declaration as naga reads it, its pipeline.
 //!
 //! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up here by
-//! name, so Rust repeats no layout.
+//! name. (What Rust knows of them besides is how many outputs a workgroup has.)
 
 use std::sync::Arc;
 

@@ -59,6 +59,12 @@ impl Readback {
         });
     }
 
+    /// Whether it has run, without waiting for it.
+    pub(crate) fn is_there(&self, gpu: &Gpu) -> Result<bool> {
+        gpu.look()?;
+        Ok(self.mapped.lock().expect("no panic holds this lock").is_some())
+    }
+
     /// The content; the buffer can be written again afterwards.
     pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
         let unread = || Error::Device("a result could not be read back from the graphics device".into());

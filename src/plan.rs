@@ -119,8 +119,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the device's limits forbid it.
-    pub(crate) fn measure(tape: &Tape) -> Result<u64> {
-        tape.check()?;
+    pub(crate) fn measure(tape: Tape) -> Result<u64> {
+        let tape = &tape.sound()?;
         let steps = prepared(tape)?;
         let placement = Placement::new(tape, &steps, false)?;
         let limits = tape.gpu.limits();
@@ -287,6 +287,9 @@ impl Plan {
     }
 
     /// Sets the values of a tensor, before or between runs. A tensor that no step uses is passed over.
+    ///
+    /// # Panics
+    /// If there are not as many values as the tensor has.
     pub fn write(&self, gpu: &Gpu, tensor: Tensor, values: &[f32]) {
         let Some((buffer, place)) = self.find(tensor) else { return };
         let bytes = self.stored[tensor.0].0.encode(values);
@@ -302,7 +305,11 @@ impl Plan {
         }
     }
 
-    /// Reads the values of a tensor that was kept or is a state, after all runs. Nothing, if no step uses it.
+    /// Reads the values of a tensor that was kept or is a state, after all runs. Nothing, if no step uses it. (The place of any
+    /// other tensor belongs to whatever was computed there last.)
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
     pub fn read(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f32>> {
         let Some((buffer, place)) = self.find(tensor) else { return Ok(Vec::new()) };
         let words = gpu.download(buffer, ((place.offset + place.bytes) / 4) as usize)?;

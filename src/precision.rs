@@ -6,8 +6,9 @@ use std::str::FromStr;
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 
-/// How feature maps and their gradients are stored. All sums are float32 either way, and so are Gram matrices, losses,
-/// the picture, and weights but those that Winograd transforms.
+/// How feature maps and their gradients are stored, and the weights that Winograd transforms. All sums are float32 either way,
+/// and so are Gram matrices, losses, all other weights, and the picture as the network sees it. (The picture as the optimiser
+/// moves it is float64 beside single precision, where the device has it.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]

@@ -55,6 +55,13 @@ impl<'a> Recipe<'a> {
         Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
     }
 
+    /// A tape that stores maps and transformed weights as the settings say.
+    fn in_precision(&self, mut tape: Tape<'a>) -> Tape<'a> {
+        tape.set_map_precision(self.settings.precision);
+        tape.set_weight_precision(self.settings.precision);
+        tape
+    }
+
     /// The Gram matrix, in the variant for this device.
     pub(crate) fn gram(&self, tape: &mut Tape, x: Var) -> Var {
         gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
@@ -67,8 +74,7 @@ impl<'a> Recipe<'a> {
         taps: &[Tap],
         look: impl Fn(&mut Tape, Var) -> Var,
     ) -> (Tape<'a>, Var, Vec<Tensor>) {
-        let mut tape = Tape::forward_only(self.gpu);
-        tape.store(self.settings.precision);
+        let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
         let mut seen = vec![leaf.value; taps.len()];
         self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
@@ -102,9 +108,8 @@ impl<'a> Recipe<'a> {
     pub(crate) fn record(&self, shape: Shape, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
         let settings = self.settings;
         let (contents, styles) = (&settings.content_layers, &settings.style_layers);
-        let slots = contents.len() + styles.len() + 1;
-        let mut tape = Tape::new(self.gpu);
-        tape.store(settings.precision);
+        let slots = settings.losses();
+        let mut tape = self.in_precision(Tape::new(self.gpu));
         tape.spend_memory(shape.pixels() < SPARE_FROM);
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);

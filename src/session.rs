@@ -96,8 +96,7 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run. What [`Self::picture`] gives
-    /// tells how many.
+    /// The device works ahead: when iteration `i` is reported, later ones may have run; [`Self::submitted`] tells how many.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -259,6 +258,11 @@ impl<'g> Session<'g> {
         &self.plan
     }
 
+    /// Submissions of one iteration.
+    pub(crate) fn pieces(&self) -> usize {
+        self.pieces
+    }
+
     /// One line per dispatch and buffer of an iteration.
     pub fn describe(&self) -> String {
         self.plan.describe()
@@ -297,6 +301,7 @@ impl<'g> Session<'g> {
     /// Waits for the oldest submission and takes its losses.
     fn land(&mut self) -> Result<()> {
         let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
+        let overdue = flight.readback.is_there(self.gpu)?;
         self.gpu.wait_for(flight.submission)?;
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
         for iteration in flight.first..flight.first + flight.count {
@@ -308,7 +313,9 @@ impl<'g> Session<'g> {
             self.spare_copy = Some(copy);
         }
         let now = Instant::now();
-        if let Some(before) = self.last_landing.replace(now) {
+        // The device began it when the one before had landed, and was busy with it until now; unless it was done before anybody
+        // looked, because the caller was busy: of that nobody knows how long it took.
+        if let Some(before) = self.last_landing.replace(now).filter(|_| !overdue) {
             let one = ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
             let wanted = SUBMIT_TIME.as_secs_f64() / one;
             self.per_submit = (wanted as usize).clamp(1, MOST_PER_SUBMIT).min(2 * self.per_submit);

@@ -169,6 +169,11 @@ impl Settings {
         self.style_weight * self.style_layer_weights.get(index).copied().unwrap_or(1.0)
     }
 
+    /// Losses of an iteration: one for each layer that is looked at, and total variation.
+    pub(crate) fn losses(&self) -> usize {
+        self.content_layers.len() + self.style_layers.len() + 1
+    }
+
     /// All layers that are looked at.
     pub fn taps(&self) -> Vec<Tap> {
         self.content_layers.iter().chain(&self.style_layers).copied().collect()

@@ -48,6 +48,13 @@ impl Shape {
         256 >> row.trailing_zeros().min(8)
     }
 
+    /// The rows that a band of rows reads of a map: one more on each side, as far as the map goes, and begun where a binding may
+    /// begin.
+    pub(crate) fn halo(&self, rows: &Range<usize>, precision: Precision) -> Range<usize> {
+        let align = self.row_alignment(precision);
+        rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(self.height)
+    }
+
     /// Where the values of some rows stand.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Range<usize> {
         let row = self.channels * self.width;

@@ -8,6 +8,7 @@ use std::path::Path;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::ops::adam::{STATE_WORDS, steps_counted};
 use crate::picture::replace_file;
 use crate::real::Real;
 use crate::settings::Settings;
@@ -21,8 +22,6 @@ const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 const MAX_HEADER: u64 = 1 << 20;
 /// More pixels than any picture that is read.
 const MAX_PIXELS: usize = 1 << 28;
-/// Words of the optimiser's counters.
-const STATE: usize = 8;
 
 /// What a run is made of, as far as its bits depend on it. Pictures and network are known by their SHA-256.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -36,18 +35,15 @@ pub(crate) struct Origin {
     /// Digest and share of each painting.
     pub(crate) styles: Vec<(String, f64)>,
     pub(crate) network: String,
-    pub(crate) precision: Real,
+    /// Of picture, moments and counters.
+    #[serde(rename = "precision")]
+    pub(crate) real: Real,
     pub(crate) adapter: String,
     /// Digest of the names of all shader variants in their order.
     pub(crate) shaders: String,
 }
 
 impl Origin {
-    /// Losses of an iteration.
-    fn slots(&self) -> usize {
-        self.settings.content_layers.len() + self.settings.style_layers.len() + 1
-    }
-
     /// Values of the picture.
     fn len(&self) -> usize {
         3 * self.width * self.height
@@ -56,7 +52,7 @@ impl Origin {
 
 /// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses so far, and
 /// what tells whether another run can go on from here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The file it was read from, for error texts.
     pub(crate) name: String,
@@ -108,7 +104,7 @@ impl Snapshot {
             (was.start == origin.start, "it started from another picture"),
             (was.styles == origin.styles, "its styles are other pictures, or in other sizes or proportions"),
             (was.network == origin.network, "it was made with the weights of another network"),
-            (was.precision == origin.precision, "its device computes in another precision"),
+            (was.real == origin.real, "its device computes in another precision"),
         ];
         if let Some((_, why)) = parts.into_iter().find(|(same, _)| !same) {
             return Some(format!("{why}; resume with what it was made with, or start anew"));
@@ -134,8 +130,8 @@ impl Snapshot {
         let failed = |e: &dyn std::fmt::Display| {
             Error::write(path, format!("the checkpoint cannot be encoded ({e}); report this"))
         };
-        let Origin { width, height, precision, .. } = self.origin;
-        let real = match precision {
+        let Origin { width, height, real, .. } = self.origin;
+        let real = match real {
             Real::F32 => Dtype::F32,
             Real::F64 => Dtype::F64,
         };
@@ -144,8 +140,8 @@ impl Snapshot {
             ("picture", real, picture.clone(), &self.picture),
             ("m", real, picture.clone(), &self.m),
             ("v", real, picture, &self.v),
-            ("state", Dtype::U32, vec![STATE], &self.state),
-            ("losses", Dtype::F32, vec![self.iteration, self.origin.slots()], &self.losses),
+            ("state", Dtype::U32, vec![STATE_WORDS], &self.state),
+            ("losses", Dtype::F32, vec![self.iteration, self.origin.settings.losses()], &self.losses),
         ];
         let tensors: Vec<_> = tensors
             .into_iter()
@@ -226,9 +222,9 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();
     let (origin, iteration) = read_metadata(metadata)?;
-    let words = origin.precision.len(origin.len());
-    let log = iteration.checked_mul(origin.slots()).ok_or("it claims too many iterations")?;
-    let expected = 4 * (3 * words + STATE).checked_add(log).ok_or("it claims too many iterations")?;
+    let words = origin.real.len(origin.len());
+    let log = iteration.checked_mul(origin.settings.losses()).ok_or("it claims too many iterations")?;
+    let expected = 4 * (3 * words + STATE_WORDS).checked_add(log).ok_or("it claims too many iterations")?;
     if header.data_len() != expected {
         return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));
     }
@@ -251,14 +247,13 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
         picture: values("picture", words)?,
         m: values("m", words)?,
         v: values("v", words)?,
-        state: values("state", STATE)?,
+        state: values("state", STATE_WORDS)?,
         losses: values("losses", log)?,
         origin,
     };
-    let real = snapshot.origin.precision;
+    let real = snapshot.origin.real;
     let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
-    // The count of iterations stands first.
-    let sound = snapshot.state[0].to_bits() as usize == iteration && finite(&snapshot.state);
+    let sound = steps_counted(&snapshot.state) == iteration && finite(&snapshot.state);
     if !sound || ![&snapshot.picture, &snapshot.m, &snapshot.v].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
     }

@@ -59,6 +59,11 @@ impl Var {
         View { tensor, range: Some(self.shape_in(real).rows(rows)) }
     }
 
+    /// The rows that a band of rows reads of it: see [`Shape::halo`].
+    pub(crate) fn halo(&self, rows: &Range<usize>) -> Range<usize> {
+        self.shape.halo(rows, self.precision)
+    }
+
     /// The shape of as many 32-bit values as these values take in the precision `real`.
     pub(crate) fn shape_in(&self, real: Real) -> Shape {
         Shape { channels: real.len(self.shape.channels), ..self.shape }
@@ -67,6 +72,15 @@ impl Var {
 
 /// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
 pub(crate) const BAND_PIXELS: usize = 1 << 20;
+
+/// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
+/// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
+pub(crate) const BAND_WORK: usize = 1 << 36;
+
+/// Pixels of a band at most, where each takes so many multiply-adds.
+pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
+    BAND_PIXELS.min(BAND_WORK / multiply_adds)
+}
 
 /// Rows of a band at most: in some grids each row is a workgroup of one dimension, in which every device allows so many.
 const BAND_ROWS: usize = 65_535;
@@ -80,8 +94,8 @@ pub struct Tape<'g> {
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
     differentiate: bool,
-    precision: Precision,
-    weights: Precision,
+    map_precision: Precision,
+    weight_precision: Precision,
     gradient_scale: f64,
     binding_limit: u64,
     spends_memory: bool,
@@ -114,8 +128,8 @@ impl<'g> Tape<'g> {
             groups,
             updates,
             differentiate: true,
-            precision: Precision::Single,
-            weights: Precision::Single,
+            map_precision: Precision::Single,
+            weight_precision: Precision::Single,
             gradient_scale: 1.0,
             binding_limit: gpu.max_binding(),
             spends_memory: false,
@@ -130,19 +144,18 @@ impl<'g> Tape<'g> {
     }
 
     /// Stores feature maps and their gradients in `precision` from here on.
-    pub fn store(&mut self, precision: Precision) {
-        self.precision = precision;
+    pub fn set_map_precision(&mut self, precision: Precision) {
+        self.map_precision = precision;
     }
 
-    /// In which precision cases upload the weights they make up: float32, so that what a case proves is the op; for measuring
-    /// its time as in a run, that of the run.
-    pub(crate) fn weights(&self) -> Precision {
-        self.weights
+    /// In which precision weights are stored that Winograd has transformed; all others are float32.
+    pub(crate) fn weight_precision(&self) -> Precision {
+        self.weight_precision
     }
 
-    /// See [`Self::weights`].
-    pub(crate) fn store_weights(&mut self, precision: Precision) {
-        self.weights = precision;
+    /// See [`Self::weight_precision`].
+    pub(crate) fn set_weight_precision(&mut self, precision: Precision) {
+        self.weight_precision = precision;
     }
 
     /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
@@ -237,7 +250,7 @@ impl<'g> Tape<'g> {
     /// As [`Self::output`], in the precision of feature maps.
     pub fn feature_map(&mut self, name: &str, shape: Shape, from: Var) -> Var {
         let var = self.output(name, shape, from);
-        self.stored(var)
+        self.as_map(var)
     }
 
     /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always float32.
@@ -248,15 +261,15 @@ impl<'g> Tape<'g> {
     }
 
     /// The same in the precision of feature maps. To be asked for before the variable is used.
-    pub(crate) fn stored(&mut self, var: Var) -> Var {
+    pub(crate) fn as_map(&mut self, var: Var) -> Var {
         for tensor in std::iter::once(var.value).chain(var.grad) {
-            self.tensors[tensor.0].precision = self.precision;
+            self.set_precision(tensor, self.map_precision);
         }
-        Var { precision: self.precision, ..var }
+        Var { precision: self.map_precision, ..var }
     }
 
     /// Stores a tensor in `precision`. To be asked for before it is used.
-    pub(crate) fn store_in(&mut self, tensor: Tensor, precision: Precision) {
+    pub(crate) fn set_precision(&mut self, tensor: Tensor, precision: Precision) {
         self.tensors[tensor.0].precision = precision;
     }
 
@@ -334,10 +347,10 @@ impl<'g> Tape<'g> {
     pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
-        let align = shapes.iter().map(|s| s.row_alignment(self.precision)).max().unwrap_or(1);
+        let align = shapes.iter().map(|s| s.row_alignment(self.map_precision)).max().unwrap_or(1);
         let fits = |s: &Shape| {
-            let rows =
-                (values / (s.channels * s.width).max(1)).saturating_sub(1 + s.row_alignment(self.precision));
+            let rows = (values / (s.channels * s.width).max(1))
+                .saturating_sub(1 + s.row_alignment(self.map_precision));
             rows.min(pixels / s.width.max(1)).min(BAND_ROWS) / s.height.div_ceil(height)
         };
         let rows = shapes.iter().map(fits).min().unwrap_or(height);
@@ -369,16 +382,12 @@ impl<'g> Tape<'g> {
         self.finish_with(true)
     }
 
-    /// Refuses a tape on which something was recorded that does not fit its shader, as [`Self::finish`] would.
-    pub(crate) fn check(&self) -> Result<()> {
-        let why = |fault: &Error| Err(Error::Device(fault.to_string()));
-        self.fault.as_ref().map_or(Ok(()), why)
+    fn finish_with(self, guarded: bool) -> Result<Plan> {
+        Plan::new(self.sound()?, guarded)
     }
 
-    fn finish_with(mut self, guarded: bool) -> Result<Plan> {
-        match self.fault.take() {
-            Some(fault) => Err(fault),
-            None => Plan::new(self, guarded),
-        }
+    /// The tape, unless something was recorded on it that does not fit its shader.
+    pub(crate) fn sound(mut self) -> Result<Self> {
+        self.fault.take().map_or(Ok(self), Err)
     }
 }

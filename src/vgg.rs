@@ -9,10 +9,9 @@ use crate::ops::affine::{Affine, affine};
 use crate::ops::conv3x3::{After, Filter, conv3x3};
 use crate::ops::pool::pool;
 use crate::ops::relu::relu;
-use crate::precision::Precision;
 use crate::tape::{Tape, Var};
 use crate::tune::Tuning;
-use crate::weights::{LayerSpec, Weights};
+use crate::weights::{ConvWeights, LayerSpec, Weights};
 use crate::{Error, Result};
 
 /// A network of blocks: 3x3 convolutions, each followed by a ReLU, and 2x2 max pooling between blocks.
@@ -88,12 +87,31 @@ impl Network {
         if depth == 0 {
             return Err(Error::Setting("no layer to compare pictures at".into()));
         }
-        let spec = |(n, (block, _, c_in, c_out)): (usize, &(usize, usize, usize, usize))| LayerSpec {
-            name: format!("features.{}", 2 * n + block - 1),
-            c_in: *c_in,
-            c_out: *c_out,
+        Ok(self.all_specs().take(depth).collect())
+    }
+
+    /// All convolutions in order, as [`Self::specs`] describes them.
+    fn all_specs(&self) -> impl Iterator<Item = LayerSpec> {
+        let spec = |(n, (block, _, c_in, c_out))| {
+            LayerSpec::new(format!("features.{}", 2 * n + block - 1), c_in, c_out)
         };
-        Ok(all[..depth].iter().enumerate().map(spec).collect())
+        self.convolutions().into_iter().enumerate().map(spec)
+    }
+
+    /// Refuses weights that are not those of this network's first convolutions.
+    fn check(&self, weights: &Weights) -> Result<()> {
+        let mut expected = self.all_specs();
+        for ConvWeights { name, c_in, c_out, .. } in &weights.layers {
+            let given = LayerSpec::new(name, *c_in, *c_out);
+            if expected.next().is_none_or(|spec| spec != given) {
+                let why = format!(
+                    "{} has no convolution {name} of {c_in} to {c_out} channels there; load them for its own `specs`",
+                    self.name
+                );
+                return Err(Error::weights("that were given", why));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -158,28 +176,14 @@ pub struct Vgg {
 
 impl Vgg {
     /// Uploads the weights of `network`, as many convolutions as `weights` has.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for them.
     pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
-        Self::with_precision(gpu, network, weights, tuning, Precision::Single)
-    }
-
-    /// As [`Self::new`], with weights that serve runs in `precision`: half of the memory, where the convolution's variant
-    /// has a form for it.
-    pub fn with_precision(
-        gpu: &Gpu,
-        network: Network,
-        weights: &Weights,
-        tuning: &Tuning,
-        precision: Precision,
-    ) -> Result<Self> {
-        let upload = |layer: &crate::weights::ConvWeights| {
-            Filter::upload(
-                gpu,
-                &layer.name,
-                tuning.conv3x3(gpu, layer.c_in, layer.c_out),
-                precision,
-                &layer.weight,
-                &layer.bias,
-            )
+        network.check(weights)?;
+        let upload = |layer: &ConvWeights| {
+            let variant = tuning.conv3x3(gpu, layer.c_in, layer.c_out);
+            Filter::upload(gpu, &layer.name, variant, &layer.weight, &layer.bias)
         };
         let filters: Vec<_> = weights.layers.iter().map(upload).collect::<Result<_>>()?;
         let input = Affine::normalize(weights.input_mean.map(f64::from), weights.input_std.map(f64::from));
@@ -301,6 +305,31 @@ mod tests {
         let expect = |ns: &[usize]| -> Vec<String> { ns.iter().map(|n| format!("features.{n}")).collect() };
         assert_eq!(names(Network::vgg19()), expect(&[0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28]));
         assert_eq!(names(Network::vgg16()), expect(&[0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24]));
+    }
+
+    /// VGG-16's would fit by their channels, in the wrong places.
+    #[test]
+    fn weights_of_another_network_are_refused() {
+        let gpu = Gpu::new(None).unwrap();
+        let load = |network: &Network, tap: &str| {
+            let specs = network.specs(&[tap.parse().unwrap()]).unwrap().into_iter();
+            let layers = specs.map(|spec| {
+                let (weights, bias) = (vec![0.0; 9 * spec.c_in * spec.c_out], vec![0.0; spec.c_out]);
+                ConvWeights::new(spec, weights, bias).unwrap()
+            });
+            Weights::new(layers.collect(), [0.0; 3], [1.0; 3]).unwrap()
+        };
+        let small = |convolutions| Network::new("small", convolutions, [4, 4]);
+        let upload =
+            |network: Network, weights: &Weights| Vgg::new(&gpu, network, weights, &Tuning::default());
+        let two_and_one = load(&small([2, 1]), "conv2_1");
+        assert!(upload(small([2, 1]), &two_and_one).is_ok());
+        assert!(upload(small([2, 2]), &two_and_one).is_ok());
+        // Another order, and more than there are.
+        for network in [small([1, 2]), small([2, 0])] {
+            let error = upload(network, &two_and_one).err().unwrap().to_string();
+            assert!(error.contains("small has no convolution features."), "{error}");
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use impasto::gpu::Gpu;
-use impasto::testing::{Candidate, Size, Truth, cases};
+use impasto::testing::{Candidate, Case, Size, Truth, cases};
 
 /// Op, variant that must be noticed, shader, what stands there, the mistake.
-const MUTANTS: &[(&str, &str, &str, &str, &str)] = &[
+type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+const MUTANTS: &[Mutant] = &[
     // Each variant of the convolution: a sign.
     ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
     ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[(r *", "return -f32(dy[(r *"),
@@ -234,34 +238,48 @@ fn guards_notice_a_write_beyond_the_end() {
     }
 }
 
+/// Several at once, for most of the time goes into compiling them, each on one core.
 #[test]
 fn every_mistake_is_noticed() {
     let cases = cases();
     // What is true does not depend on who computes it.
-    let truths: Vec<OnceCell<Truth>> = cases.iter().map(|_| OnceCell::new()).collect();
-    for (op, variant, file, from, to) in MUTANTS {
-        let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
-        let mut touched = 0;
-        let noticed = cases.iter().zip(&truths).filter(|(case, _)| case.op == *op).any(|(case, truth)| {
-            let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
-            case.candidates.iter().filter(named).any(|candidate| {
-                touched += 1;
-                let truth = truth.get_or_init(|| case.truth(1));
-                // A mutant that does not even compile would prove nothing.
-                let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
-                fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
-            })
-        });
-        if touched == 0 {
-            // Some variants are for some devices only; those of the other tiers are always there.
-            assert!(
-                ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant),
-                "{variant} did not run"
-            );
-            println!("{op} {variant} does not run on this adapter");
-            continue;
+    let truths: Vec<OnceLock<Truth>> = cases.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
+            scope.spawn(|| {
+                while let Some(mutant) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    notice(mutant, &cases, &truths);
+                }
+            });
         }
-        println!("{op} {variant} {file}: case {touched} notices {to:?}");
-        assert!(noticed, "{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
+    });
+}
+
+/// Fails unless some case notices a mistake.
+fn notice(mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
+    let (op, variant, file, from, to) = mutant;
+    let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
+    let mut touched = 0;
+    let noticed = cases.iter().zip(truths).filter(|(case, _)| case.op == *op).any(|(case, truth)| {
+        let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
+        case.candidates.iter().filter(named).any(|candidate| {
+            touched += 1;
+            let truth = truth.get_or_init(|| case.truth(1));
+            // A mutant that does not even compile would prove nothing.
+            let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
+            fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
+        })
+    });
+    if touched == 0 {
+        // Some variants are for some devices only; those of the other tiers are always there.
+        assert!(
+            ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant),
+            "{variant} did not run"
+        );
+        println!("{op} {variant} does not run on this adapter");
+        return;
     }
+    println!("{op} {variant} {file}: case {touched} notices {to:?}");
+    assert!(noticed, "{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
 }

@@ -8,6 +8,14 @@ use crate::real::Real;
 use crate::tape::{Tape, Tensor, Var};
 use crate::testing::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
 
+/// 32-bit words of the optimiser's counters, `State` in the shader, in either precision.
+pub(crate) const STATE_WORDS: usize = 8;
+
+/// The steps that these counters have counted: the first of them.
+pub(crate) fn steps_counted(state: &[f32]) -> usize {
+    state[0].to_bits() as usize
+}
+
 /// Adam's constants and the learning-rate schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
@@ -55,7 +63,7 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
         log: tape.state("log", log.history * log.slots),
         m: tape.state("m", real.len(x.shape.len())),
         v: tape.state("v", real.len(x.shape.len())),
-        state: tape.state("state", 8),
+        state: tape.state("state", STATE_WORDS),
     };
     let params = [
         ("row", row.into()),
@@ -138,7 +146,7 @@ fn case(size: Size, t: u32) -> Case {
         let reals = [rate, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];
         let mut state = vec![f32::from_bits(t); real.len(1)];
         state.extend(real.encode(&reals));
-        state.resize(8, 0.0);
+        state.resize(STATE_WORDS, 0.0);
         state
     };
     let candidate = |real: Real| {

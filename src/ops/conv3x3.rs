@@ -1,21 +1,26 @@
 //! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
 
 mod cases;
+mod first;
 mod gates;
 mod shifted;
 mod tiled;
 mod uniform;
+mod winograd;
 
 use std::ops::Range;
 
-use super::{first, winograd};
 use crate::gpu::Gpu;
 use crate::kernel::{Source, Value};
 use crate::precision::Precision;
-use crate::tape::{Memory, Shape, Tape, Tensor, Var};
+use crate::tape::{Memory, Shape, Tape, Tensor, Var, band_pixels};
 use crate::{Result, kernel};
 pub(crate) use cases::{TABLE, reference};
-pub(crate) use gates::{Band, Gates};
+use gates::{Band, Gates};
+
+/// Channels of a block of outputs, and of inputs, in the forms that share weights between lanes; and Winograd's tiles of a
+/// subgroup.
+const BLOCK: usize = 32;
 
 /// How the convolution is computed; what is computed is always the same. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +109,7 @@ impl Variant {
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
-        let blocks = c_in.is_multiple_of(winograd::BLOCK) && c_out.is_multiple_of(winograd::BLOCK);
+        let blocks = c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK);
         match self {
             Self::Naive | Self::Tiled | Self::TiledSmall | Self::TiledLarge => true,
             Self::Few => c_in == 3,
@@ -126,27 +131,18 @@ impl Variant {
 
 /// Frozen weights of one convolution, on the device, packed for one variant.
 pub struct Filter {
-    pub(crate) c_in: usize,
-    pub(crate) c_out: usize,
-    pub(crate) variant: Variant,
-    /// How the transformed weights of [`Variant::Winograd`] are stored; those of the others are float32.
-    pub(crate) precision: Precision,
+    c_in: usize,
+    c_out: usize,
+    variant: Variant,
     /// Whether the weights of [`Variant::Winograd`] and [`Variant::WinogradTiled`] are bytes, each the number of a value.
-    pub(crate) palette: bool,
-    pub(crate) weights: Memory,
-    pub(crate) bias: wgpu::Buffer,
+    palette: bool,
+    weights: Memory,
+    bias: wgpu::Buffer,
 }
 
 impl Filter {
     /// Uploads weights of `c_out x c_in x 3 x 3` and `c_out` biases.
-    pub fn upload(
-        gpu: &Gpu,
-        label: &str,
-        variant: Variant,
-        precision: Precision,
-        weights: &[f32],
-        bias: &[f32],
-    ) -> Result<Self> {
+    pub fn upload(gpu: &Gpu, label: &str, variant: Variant, weights: &[f32], bias: &[f32]) -> Result<Self> {
         let c_out = bias.len();
         let c_in = weights.len() / (9 * c_out);
         let label_weights = format!("{label}.weights");
@@ -174,7 +170,7 @@ impl Filter {
             }
         };
         let bias = gpu.upload(&format!("{label}.bias"), bias)?;
-        Ok(Self { c_in, c_out, variant, precision, palette, weights: packed, bias })
+        Ok(Self { c_in, c_out, variant, palette, weights: packed, bias })
     }
 
     /// Whether [`After::ReluPool`] can follow.
@@ -192,10 +188,10 @@ impl Filter {
 /// input.
 fn in_blocks(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     let mut packed = Vec::with_capacity(weights.len());
-    let blocks = |c: usize| (0..c).step_by(winograd::BLOCK);
+    let blocks = |c: usize| (0..c).step_by(BLOCK);
     for (o, i) in blocks(c_out).flat_map(|o| blocks(c_in).map(move |i| (o, i))) {
-        for (tap, i) in (0..9).flat_map(|tap| (i..i + winograd::BLOCK).step_by(4).map(move |i| (tap, i))) {
-            for o in o..o + winograd::BLOCK {
+        for (tap, i) in (0..9).flat_map(|tap| (i..i + BLOCK).step_by(4).map(move |i| (tap, i))) {
+            for o in o..o + BLOCK {
                 packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
             }
         }
@@ -225,21 +221,14 @@ fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
     weights.chunks_exact(27).zip(bias).flat_map(row).collect()
 }
 
-/// The rows that a band of rows reads of a map: one more on each side, as far as the map goes, and begun where a binding
-/// may begin.
-pub(crate) fn halo(rows: &Range<usize>, shape: Shape, precision: Precision) -> Range<usize> {
-    let align = shape.row_alignment(precision);
-    rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(shape.height)
-}
-
 /// One convolution on the tape.
-pub(crate) struct Conv<'a> {
-    pub(crate) x: Var,
-    pub(crate) y: Var,
-    pub(crate) filter: &'a Filter,
-    pub(crate) weights: Tensor,
-    pub(crate) bias: Tensor,
-    pub(crate) after: After,
+struct Conv<'a> {
+    x: Var,
+    y: Var,
+    filter: &'a Filter,
+    weights: Tensor,
+    bias: Tensor,
+    after: After,
 }
 
 /// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is what comes out `after` that.
@@ -270,8 +259,8 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
 fn naive(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, filter, .. } = conv;
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
-    for rows in tape.bands(&[y.shape, x.shape]) {
-        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
+    for rows in tape.bands_of(&[y.shape, x.shape], band_pixels(9 * c_in * c_out)) {
+        let (x_rows, y_rows) = (x.halo(&rows), y.halo(&rows));
         let params = |seen: &Range<usize>| -> [(&'static str, Value); 6] {
             [
                 ("w", width.into()),

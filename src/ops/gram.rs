@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::gpu::Gpu;
 use crate::kernel;
 use crate::kernel::{Source, Value};
-use crate::tape::{Shape, Tape, Tensor, Var, View};
+use crate::tape::{Shape, Tape, Tensor, Var, View, band_pixels};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 
 /// How the Gram matrix is computed. `tune` chooses.
@@ -43,13 +43,17 @@ impl Variant {
 
 /// Rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in a cache.
 fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
-    let bands = tape.bands(&[x.shape]);
+    let c = x.shape.channels;
+    let bands = tape.bands_of(&[x.shape], band_pixels(c * c));
     if variant != Variant::Subgroup {
         return bands;
     }
     let values = PIECE.max(x.shape.len() / MOST_PIECES);
     bands.iter().flat_map(|band| Tape::pieces(band, &[x], values)).collect()
 }
+
+/// Channels of a workgroup of [`Variant::Tiled`].
+const TILE: usize = 64;
 
 /// Values of a piece at most, unless one row has more or the map is large: 2 MiB.
 const PIECE: usize = 1 << 19;
@@ -65,7 +69,7 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
     let wanted = match variant {
         Variant::Naive => (2048 / c).min(32),
         // A few workgroups for each processor of the largest GPU.
-        Variant::Tiled => (512 / tiles(64)).div_ceil(pieces.len()),
+        Variant::Tiled => (512 / tiles(TILE)).div_ceil(pieces.len()),
         // What each writes costs as much as many pixels.
         Variant::Subgroup => (128 / tiles(32)).div_ceil(pieces.len()).min(32),
     };
@@ -98,6 +102,8 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
             ("share", (index * shares).into()),
         ]
     };
+    let tiles = c.div_ceil(TILE);
+    let tiled = |source: Source| source.storing("Map", x).constant("TILE", format!("{TILE}u"));
     let aligned = w.is_multiple_of(4);
     let subgroup = |source: Source| source.texels("MapTexels", x.precision).constant("ALIGNED", aligned);
     for (index, piece) in pieces.iter().enumerate() {
@@ -106,11 +112,10 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
         }
         let (kernel, grid) = match variant {
             Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
-            // A workgroup of 16 x 16 has a tile of 64 x 64.
-            Variant::Tiled => (
-                kernel!("gram_tiled", "forward").storing("Map", x),
-                [c.div_ceil(64) * 16, c.div_ceil(64) * 16, shares],
-            ),
+            // An invocation has 4 x 4 sums.
+            Variant::Tiled => {
+                (tiled(kernel!("gram_tiled", "forward")), [tiles * TILE / 4, tiles * TILE / 4, shares])
+            }
             // A workgroup of 8 lanes has a tile of 32 x 32.
             Variant::Subgroup => {
                 (subgroup(kernel!("gram_subgroup", "forward")), [c / 32 * 8, c / 32, shares])
@@ -143,18 +148,17 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
                     .bind("s", sums)
                     .bind("texels", texels)
             }
-            (Variant::Tiled, _) => tape
-                .backward(kernel!("gram_tiled", "backward").storing("Map", x))
-                .upstream("dg", g)
-                .bind("x", rows),
+            (Variant::Tiled, _) => {
+                tape.backward(tiled(kernel!("gram_tiled", "backward"))).upstream("dg", g).bind("x", rows)
+            }
             _ => {
                 tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g).bind("x", rows)
             }
         };
         backward.params(params(piece, 0)).grad_rows("dx", x, piece.clone()).grid(match variant {
             Variant::Naive => [c * w, piece.len(), 1],
-            // A workgroup of 32 x 8 has 128 pixels of 64 channels.
-            Variant::Tiled => [(piece.len() * w).div_ceil(4), c.div_ceil(64) * 8, 1],
+            // An invocation has four pixels of eight channels.
+            Variant::Tiled => [(piece.len() * w).div_ceil(4), tiles * TILE / 8, 1],
             // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
             Variant::Subgroup => [c / 32 * 8, (piece.len() * w.div_ceil(4)).div_ceil(8), 1],
         });

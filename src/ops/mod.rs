@@ -4,14 +4,12 @@
 pub mod adam;
 pub mod affine;
 pub mod conv3x3;
-pub(crate) mod first;
 pub mod gram;
 pub mod mse;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
-pub(crate) mod winograd;
 
 use crate::testing::Table;
 

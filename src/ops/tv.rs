@@ -1,6 +1,5 @@
 //! Total variation of the picture.
 
-use super::conv3x3::halo;
 use super::reduce::{Slot, reduce, shares};
 use crate::kernel;
 use crate::precision::Precision;
@@ -21,7 +20,7 @@ pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot:
     let shares = shares(x.shape.len() / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     for (index, rows) in bands.iter().enumerate() {
-        let seen = halo(rows, x.shape_in(real), Precision::Single);
+        let seen = x.shape_in(real).halo(rows, Precision::Single);
         let params = [
             ("c", channels.into()),
             ("h", rows.len().into()),

@@ -80,7 +80,7 @@ impl Case {
         };
         let values: Vec<Vec<f32>> = self.inputs.iter().map(draw).collect();
         let mut tape = Tape::new(gpu);
-        tape.store_weights(self.precision);
+        tape.set_weight_precision(self.precision);
         tape.spend_memory(true);
         let (leaves, Recorded { y, starts }) = self.record(&mut tape, candidate, &values)?;
         let passes = tape.passes()?;
@@ -119,7 +119,7 @@ impl Case {
         values: &[Vec<f32>],
     ) -> Result<(Vec<Leaf>, Recorded)> {
         tape.op(self.op);
-        tape.store(self.precision);
+        tape.set_map_precision(self.precision);
         let mut leaves: Vec<Leaf> = Vec::new();
         for (input, values) in self.inputs.iter().zip(values) {
             let mut var = tape.leaf(input.name, input.shape);
@@ -127,7 +127,7 @@ impl Case {
                 Some(grad) if input.differentiate => {
                     tape.keep(grad);
                     if input.is_map() {
-                        var = tape.stored(var);
+                        var = tape.as_map(var);
                     }
                 }
                 _ => var.grad = None,

@@ -155,7 +155,8 @@ fn half_weights(size: Size) -> Case {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (widen(&inputs[1].values), &inputs[2].values);
             let weights: Vec<f32> = weights.iter().map(|w| few(w) as f32).collect();
-            let filter = Filter::upload(tape.gpu(), "filter", variant, Precision::Half, &weights, bias)?;
+            tape.set_weight_precision(Precision::Half);
+            let filter = Filter::upload(tape.gpu(), "filter", variant, &weights, bias)?;
             assert!(filter.palette, "few values make a palette");
             Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
         };
@@ -183,7 +184,7 @@ fn case(size: Size, after: After) -> Case {
     variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, tape.weights(), weights, bias)?;
+            let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
             Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
         };
         case.candidate(

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::conv3x3::{After, Band, Conv, Gates, Variant, halo};
+use super::{After, Band, Conv, Gates, Variant};
 use crate::kernel;
 use crate::kernel::Source;
 use crate::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
@@ -45,7 +45,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
             let shape = Shape { height: rows.len(), ..y.shape };
             let z = tape.scratch("y again", shape.len());
-            tape.store_in(z, y.precision);
+            tape.set_precision(z, y.precision);
             // They are there already, but not every row of them can be bound by itself.
             let gates = tape.scratch("gates again", Shape { channels: first.words(), ..shape }.len());
             first.forward(tape, Phase::Backward, &rows, z.into(), gates.into());
@@ -83,7 +83,7 @@ impl First {
     /// Some rows of the map and of its gates, written to `to` and `gates`.
     fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View, gates: View) {
         let x = self.x;
-        let seen = halo(rows, x.shape, x.precision);
+        let seen = x.halo(rows);
         let kernels = [kernel!("conv3x3_first", "forward"), kernel!("conv3x3_few", "forward")];
         self.record(tape, phase, kernels, rows.len())
             .params([("h_in", seen.len().into()), ("top", (rows.start - seen.start).into())])
@@ -122,7 +122,6 @@ mod tests {
     use crate::gpu::Gpu;
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
     use crate::ops::gram;
-    use crate::precision::Precision;
     use crate::tape::{Shape, Tape};
 
     /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram
@@ -140,7 +139,7 @@ mod tests {
         let (weights, bias, picture) = (draw(9 * 3 * 64), draw(64), draw(shape.len()));
         let upstream = draw(64 * 64);
         for variant in [Variant::First, Variant::Few].into_iter().filter(|v| v.supports(&gpu, 3, 64)) {
-            let filter = Filter::upload(&gpu, "filter", variant, Precision::Single, &weights, &bias).unwrap();
+            let filter = Filter::upload(&gpu, "filter", variant, &weights, &bias).unwrap();
             let run = |spend: bool, rows: usize| {
                 let mut tape = Tape::new(&gpu);
                 tape.spend_memory(spend);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{After, Conv, halo};
+use super::{After, Conv};
 use crate::kernel::Value;
 use crate::precision::Precision;
 use crate::tape::{BAND_PIXELS, Shape, Tape, Tensor, View};
@@ -56,11 +56,11 @@ impl Gates {
         let rows = self.side * blocks.start..(self.side * blocks.end).min(x.shape.height);
         let y_start = rows.start / pooled;
         let y_end = (self.side * blocks.end / pooled).min(y.shape.height);
-        let y_seen = halo(&(y_start..self.side * blocks.end / pooled), y.shape, y.precision);
+        let y_seen = y.halo(&(y_start..self.side * blocks.end / pooled));
         Band {
-            x_seen: halo(&rows, x.shape, x.precision),
+            x_seen: x.halo(&rows),
             y: if y_start < y_end { y_start..y_end } else { y_seen.clone() },
-            blocks_seen: halo(&blocks, self.shape, Precision::Single),
+            blocks_seen: self.shape.halo(&blocks, Precision::Single),
             blocks,
             rows,
             y_seen,

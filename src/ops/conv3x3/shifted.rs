@@ -7,10 +7,9 @@
 
 use std::ops::Range;
 
-use super::{After, Conv, halo};
+use super::{After, BLOCK, Conv};
 use crate::kernel;
 use crate::kernel::{Source, Value};
-use crate::ops::winograd::BLOCK;
 use crate::tape::{Shape, Tape, Tensor};
 
 /// Pixels that go through both steps together, in whole rows: many, because each time two more rows are written.
@@ -52,7 +51,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let there = workspace(["v", "v.texels"], c_in);
     let back = workspace(["dv", "dv.texels"], c_out);
     for rows in tape.bands(&[y.shape, x.shape]) {
-        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
+        let (x_rows, y_rows) = (x.halo(&rows), y.halo(&rows));
         for first in (0..rows.len()).step_by(at_once) {
             let count = (rows.len() - first).min(at_once);
             let input = |c: usize, seen: &Range<usize>| -> [(&'static str, Value); 5] {

@@ -3,7 +3,7 @@
 use super::{After, Conv, Gates, Variant};
 use crate::kernel;
 use crate::kernel::{Source, Value};
-use crate::tape::{BAND_PIXELS, Tape};
+use crate::tape::{Tape, band_pixels};
 
 /// Invocations of a workgroup in either direction.
 const LANES: usize = 16;
@@ -16,10 +16,6 @@ fn tile(variant: Variant) -> [usize; 2] {
         _ => [64, 128],
     }
 }
-
-/// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
-/// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
-const WORK: usize = 1 << 36;
 
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
@@ -36,7 +32,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             .constant("POOL", *after == After::ReluPool);
         kernel.storing("X", *x).storing("Y", *y)
     };
-    for band in gates.bands_of(tape, conv, BAND_PIXELS.min(WORK / (9 * c_in * c_out))) {
+    for band in gates.bands_of(tape, conv, band_pixels(9 * c_in * c_out)) {
         let params: [(&'static str, Value); 4] = [
             ("w", width.into()),
             ("h", band.rows.len().into()),
@@ -70,8 +66,7 @@ mod tests {
     use super::*;
     use crate::gpu::Gpu;
     use crate::ops::conv3x3::{Filter, conv3x3};
-    use crate::precision::Precision;
-    use crate::tape::{Shape, Step};
+    use crate::tape::{BAND_WORK, Shape, Step};
 
     /// Where a map is so large that one dispatch would take seconds on a slow GPU, there are several, of all its rows, both
     /// ways.
@@ -80,9 +75,7 @@ mod tests {
         let gpu = Gpu::new(None).unwrap();
         let (c, size) = (256, 416);
         let weights = vec![0.0; 9 * c * c];
-        let filter =
-            Filter::upload(&gpu, "filter", Variant::Tiled, Precision::Single, &weights, &vec![0.0; c])
-                .unwrap();
+        let filter = Filter::upload(&gpu, "filter", Variant::Tiled, &weights, &vec![0.0; c]).unwrap();
         let mut tape = Tape::new(&gpu);
         let x = tape.leaf("x", Shape::new(c, size, size));
         conv3x3(&mut tape, x, &filter, After::ReluPool);
@@ -96,7 +89,7 @@ mod tests {
         for steps in tape.groups.iter().flat_map(|group| [&group.forward, &group.backward]) {
             let bands: Vec<usize> = steps.iter().map(rows).collect();
             assert_eq!(bands.iter().sum::<usize>(), size);
-            assert!(bands.iter().all(|rows| rows * size * 9 * c * c <= WORK), "{bands:?}");
+            assert!(bands.iter().all(|rows| rows * size * 9 * c * c <= BAND_WORK), "{bands:?}");
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The convolution with weights in uniform blocks: one dispatch for each 32 channels in and 32 out.
 
-use super::{After, Conv, halo};
+use super::{After, BLOCK, Conv};
 use crate::kernel;
 use crate::kernel::Value;
-use crate::ops::winograd::BLOCK;
 use crate::tape::{Tape, View};
 
 /// Weights of a block.
@@ -15,7 +14,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let relu = conv.after == After::Relu;
     for rows in tape.bands(&[y.shape, x.shape]) {
-        let (x_rows, y_rows) = (halo(&rows, x.shape, x.precision), halo(&rows, y.shape, y.precision));
+        let (x_rows, y_rows) = (x.halo(&rows), y.halo(&rows));
         let sums = |c: usize| c * rows.len() * width;
         let [forward_sums, backward_sums] =
             [("sums", c_out), ("dsums", c_in)].map(|(name, c)| tape.scratch(name, sums(c)));

@@ -3,15 +3,15 @@
 //! A tile of 4 x 4 outputs depends on 6 x 6 inputs. Both are polynomials evaluated at six points in each direction,
 //! where the convolution is a product (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). The
 //! points 0, +-a, +-b and infinity, with a and b near sqrt(1/2) and sqrt(2), keep the rounding error near that of the
-//! direct sum. Turning a filter by
-//! 180 degrees is the same as turning its tiles, so that the backward pass uses the same transformed weights.
+//! direct sum. Turning a filter by 180 degrees is the same as turning its tiles, so that the backward pass uses the same
+//! transformed weights.
 //!
 //! Transformed weights take four times the memory of float32 ones, and sixteen times that of those that ship. Small pictures
 //! keep them; large ones transform those of one layer after the other, in each pass.
 
 use std::collections::HashMap;
 
-use super::conv3x3::{After, Band, Conv, Filter, Gates, Variant};
+use super::{After, BLOCK, Band, Conv, Filter, Gates, Variant};
 use crate::kernel;
 use crate::kernel::{Source, Value};
 use crate::precision::Precision;
@@ -27,8 +27,6 @@ const TILES: usize = 128;
 const MANY: usize = 512;
 /// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
 const WORKSPACE: usize = 64 << 20;
-/// Channels of an output block, and tiles of an invocation's subgroup.
-pub(super) const BLOCK: usize = 32;
 /// Values of a row of texels.
 const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
 
@@ -76,7 +74,8 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
         .constant("real", real.wgsl())
         .constant("DOUBLE", real == Real::F64)
         .constant("PALETTE", filter.palette);
-    let kernel = match filter.precision {
+    let precision = tape.weight_precision();
+    let kernel = match precision {
         Precision::Single => kernel,
         Precision::Half => kernel.constant("HALF", true).constant("U", "f16"),
     };
@@ -94,7 +93,7 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
     };
     if filter.variant == Variant::WinogradTiled {
         let all = tape.scratch("u", len);
-        tape.store_in(all, filter.precision);
+        tape.set_precision(all, precision);
         record(tape, 0, c_out, all);
         return all;
     }
@@ -102,7 +101,7 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
     let outputs = (PIECE / (POINTS * c_in) / BLOCK * BLOCK).clamp(BLOCK, c_out);
     let piece = tape.scratch("u", POINTS * c_in * outputs);
     for tensor in [all, piece] {
-        tape.store_in(tensor, filter.precision);
+        tape.set_precision(tensor, precision);
     }
     for first in (0..c_out).step_by(outputs) {
         let outputs = outputs.min(c_out - first);
@@ -123,33 +122,83 @@ fn tiles_together(filter: &Filter) -> usize {
     }
 }
 
-/// Step 2: the matrix products for `count` tiles of `c_out` channels.
-struct Product {
-    kernel: Source,
-    grid: [usize; 3],
+/// What goes through step 2 in one direction: the transformed inputs, as texels where these are read faster, and the products.
+struct Workspace {
+    v: Tensor,
+    texels: Option<Tensor>,
+    m: Tensor,
+    /// Channels of `v` and of `m`.
+    channels: [usize; 2],
+    /// Tiles that they have room for.
+    stride: usize,
 }
 
-impl Product {
-    fn new(filter: &Filter, [shuffled, tiled]: [Source; 2], c_out: usize, count: usize) -> Self {
-        let half = filter.precision == Precision::Half;
-        if filter.variant == Variant::Winograd {
-            // A workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles, or of 24 or 16 if that is all.
-            let each = count.div_ceil(8).clamp(2, 4);
-            let kernel = shuffled
-                .texels("Weights", filter.precision)
-                .constant("TILES", format!("{each}u"))
-                .constant("Sums", format!("mat4x{each}f"))
-                .constant("Texels", format!("mat{each}x4f"));
-            return Self { kernel, grid: [count.div_ceil(BLOCK) * 8, c_out / BLOCK, POINTS] };
-        }
-        // The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
-        let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
-        let [channels, tiles] = [c_out, count].map(|n| if full(n) { 128 } else { 64 });
-        let kernel =
-            tiled.constant("CHANNELS", format!("{channels}u")).constant("TILES", format!("{tiles}u"));
-        let kernel = if half { kernel.constant("Weights", "vec4<f16>") } else { kernel };
-        Self { kernel, grid: [c_out.div_ceil(channels) * 16, count.div_ceil(tiles) * 16, POINTS] }
+impl Workspace {
+    fn new(tape: &mut Tape, names: [&str; 3], channels: [usize; 2], stride: usize, as_texels: bool) -> Self {
+        // Texels are copied in whole rows.
+        let [len, products] = channels.map(|c| (POINTS * c * stride).next_multiple_of(TEXEL_ROW));
+        let texels = as_texels.then(|| tape.scratch_texels(names[1], len));
+        Self { v: tape.scratch(names[0], len), texels, m: tape.scratch(names[2], products), channels, stride }
     }
+
+    /// Step 2: the 36 matrix products for `count` tiles, with the transformed weights `u`.
+    fn multiply(&self, tape: &mut Tape, phase: Phase, filter: &Filter, u: Tensor, count: usize) {
+        let [c_from, c_to] = self.channels;
+        if let Some(texels) = self.texels {
+            tape.copy(
+                phase,
+                self.v,
+                (texels, 0),
+                (POINTS * c_from * self.stride).next_multiple_of(TEXEL_ROW),
+            );
+        }
+        let (kernel, grid) = match filter.variant {
+            Variant::WinogradTiled => in_workgroup_memory(tape, phase, c_to, count),
+            _ => by_shuffles(tape, phase, c_to, count),
+        };
+        tape.record(phase, kernel)
+            .params([
+                ("c_in", filter.c_in.into()),
+                ("c_out", filter.c_out.into()),
+                ("stride", self.stride.into()),
+            ])
+            .bind("u", u)
+            .bind("v", self.texels.unwrap_or(self.v))
+            .bind("m", self.m)
+            .grid(grid);
+    }
+}
+
+/// The product for software drivers: a workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles, or of 24 or
+/// 16 if that is all.
+fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
+    let each = count.div_ceil(8).clamp(2, 4);
+    let kernel = match phase {
+        Phase::Backward => kernel!("winograd_gemm", "backward"),
+        _ => kernel!("winograd_gemm", "forward"),
+    };
+    let kernel = kernel
+        .texels("Weights", tape.weight_precision())
+        .constant("TILES", format!("{each}u"))
+        .constant("Sums", format!("mat4x{each}f"))
+        .constant("Texels", format!("mat{each}x4f"));
+    (kernel, [count.div_ceil(BLOCK) * 8, channels / BLOCK, POINTS])
+}
+
+/// The product for GPUs. The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
+fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
+    let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
+    let [wide, high] = [channels, count].map(|n| if full(n) { 128 } else { 64 });
+    let kernel = match phase {
+        Phase::Backward => kernel!("winograd_gemm_tiled", "backward"),
+        _ => kernel!("winograd_gemm_tiled", "forward"),
+    };
+    let kernel = kernel.constant("CHANNELS", format!("{wide}u")).constant("TILES", format!("{high}u"));
+    let kernel = match tape.weight_precision() {
+        Precision::Single => kernel,
+        Precision::Half => kernel.constant("Weights", "vec4<f16>"),
+    };
+    (kernel, [channels.div_ceil(wide) * 16, count.div_ceil(high) * 16, POINTS])
 }
 
 /// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
@@ -174,15 +223,12 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
     let total = band.blocks.len() * width.div_ceil(4);
+    // All tiles go through the same workspaces.
     let stride = total.min(tiles_together(filter)).next_multiple_of(BLOCK);
-    // All tiles go through the same workspace; texels are copied in whole rows.
-    let values = |c: usize| (POINTS * c * stride).next_multiple_of(TEXEL_ROW);
-    let [v, m] = [("v", c_in), ("m", c_out)].map(|(name, c)| tape.scratch(name, values(c)));
-    let [dv, dm] = [("dv", c_out), ("dm", c_in)].map(|(name, c)| tape.scratch(name, values(c)));
     // Software drivers read texels faster than buffers.
     let as_texels = filter.variant == Variant::Winograd;
-    let texels = as_texels.then(|| tape.scratch_texels("v.texels", values(c_in)));
-    let dtexels = as_texels.then(|| tape.scratch_texels("dv.texels", values(c_out)));
+    let there = Workspace::new(tape, ["v", "v.texels", "m"], [c_in, c_out], stride, as_texels);
+    let back = Workspace::new(tape, ["dv", "dv.texels", "dm"], [c_out, c_in], stride, as_texels);
     // Channels of an invocation of the first and the last step. A software driver allocates memory for each workgroup.
     let channels = if as_texels { 16 } else { 1 };
     let edges = |kernel: Source| {
@@ -195,8 +241,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
         let params = |c: usize| -> [(&'static str, Value); 4] {
             [("w", width.into()), ("c", c.into()), ("first", first.into()), ("stride", stride.into())]
         };
-        let inner: [(&'static str, Value); 3] =
-            [("c_in", c_in.into()), ("c_out", c_out.into()), ("stride", stride.into())];
+        let last = [("h", band.rows.len().into()), ("tiles", count.into())];
         // Channels are a multiple of those of a workgroup, which are not checked.
         let edge = |c: usize| [count, c / channels, 1];
 
@@ -204,57 +249,35 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
             .params(params(c_in))
             .params(band.forward())
             .bind("x", x.rows(band.x_seen.clone()))
-            .bind("v", v)
+            .bind("v", there.v)
             .grid(edge(c_in));
-        if let Some(texels) = texels {
-            tape.forward_copy(v, texels, values(c_in));
-        }
-        let kernels = [kernel!("winograd_gemm", "forward"), kernel!("winograd_gemm_tiled", "forward")];
-        let product = Product::new(filter, kernels, c_out, count);
-        tape.forward(product.kernel)
-            .params(inner)
-            .bind("u", u)
-            .bind("v", texels.unwrap_or(v))
-            .bind("m", m)
-            .grid(product.grid);
-        tape.forward(
-            edges(kernel!("winograd_output", "forward")).constant("RELU", relu).constant("POOL", pool),
-        )
-        .params(params(c_out))
-        .params([("h", band.rows.len().into()), ("tiles", count.into())])
-        .bind("m", m)
-        .bind("bias", conv.bias)
-        .bind("y", y.rows(band.y.clone()))
-        .bind("gates", gates.of(band))
-        .grid(edge(c_out));
+        there.multiply(tape, Phase::Forward, filter, u, count);
+        let kernel = kernel!("winograd_output", "forward").constant("RELU", relu).constant("POOL", pool);
+        tape.forward(edges(kernel))
+            .params(params(c_out))
+            .params(last)
+            .bind("m", there.m)
+            .bind("bias", conv.bias)
+            .bind("y", y.rows(band.y.clone()))
+            .bind("gates", gates.of(band))
+            .grid(edge(c_out));
 
         if x.grad.is_none() {
             continue;
         }
-        tape.backward(
-            edges(kernel!("winograd_input", "backward")).constant("RELU", relu).constant("POOL", pool),
-        )
-        .params(params(c_out))
-        .params(band.backward())
-        .upstream_rows("dy", *y, band.y_seen.clone())
-        .bind("gates", gates.seen_by(band))
-        .bind("v", dv)
-        .grid(edge(c_out));
-        if let Some(texels) = dtexels {
-            tape.backward_copy(dv, texels, values(c_out));
-        }
-        let kernels = [kernel!("winograd_gemm", "backward"), kernel!("winograd_gemm_tiled", "backward")];
-        let product = Product::new(filter, kernels, c_in, count);
-        tape.backward(product.kernel)
-            .params(inner)
-            .bind("u", du)
-            .bind("v", dtexels.unwrap_or(dv))
-            .bind("m", dm)
-            .grid(product.grid);
+        let kernel = kernel!("winograd_input", "backward").constant("RELU", relu).constant("POOL", pool);
+        tape.backward(edges(kernel))
+            .params(params(c_out))
+            .params(band.backward())
+            .upstream_rows("dy", *y, band.y_seen.clone())
+            .bind("gates", gates.seen_by(band))
+            .bind("v", back.v)
+            .grid(edge(c_out));
+        back.multiply(tape, Phase::Backward, filter, du, count);
         tape.backward(edges(kernel!("winograd_output", "backward")))
             .params(params(c_in))
-            .params([("h", band.rows.len().into()), ("tiles", count.into())])
-            .bind("m", dm)
+            .params(last)
+            .bind("m", back.m)
             .grad_rows("dx", *x, band.rows.clone())
             .grid(edge(c_in));
     }
@@ -284,9 +307,10 @@ mod tests {
             if !there || !variant.supports(&gpu, c_in, c_out) {
                 continue;
             }
-            let filter = Filter::upload(&gpu, "filter", variant, precision, &weights, &bias).unwrap();
+            let filter = Filter::upload(&gpu, "filter", variant, &weights, &bias).unwrap();
             let run = |keep: bool, rows: usize| {
                 let mut tape = Tape::new(&gpu);
+                tape.set_weight_precision(precision);
                 tape.spend_memory(keep);
                 tape.limit_bindings((4 * rows * c_out * 6) as u64);
                 tape.op("conv");
