@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::gpu::Gpu;
 use crate::kernel;
 use crate::kernel::{Source, Value};
-use crate::tape::{Shape, Tape, Tensor, Var, View, band_pixels};
+use crate::tape::{Shape, Tape, Tensor, Var, band_pixels};
 use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 
 /// How the Gram matrix is computed. `tune` chooses.
@@ -80,103 +80,142 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 ///
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
-    let Shape { channels: c, width: w, .. } = x.shape;
     let pieces = pieces(tape, x, variant);
-    let shares = shares(x.shape, &pieces, variant);
-    let g = tape.output("g", Shape::new(1, c, c), x);
-    let parts = pieces.len() * shares;
-    let partial = if parts == 1 { g.value } else { tape.scratch("partial", parts * c * c) };
-    // One texel more, which is read but not used.
-    let workspace = |tape: &mut Tape| {
-        let values = |rows: &Range<usize>| rows.len() * c * w;
-        tape.map_texels("x.texels", x, pieces.iter().map(values).max().unwrap_or(0) + 4)
-    };
-    let texels = (variant == Variant::Subgroup).then(|| workspace(tape));
-    let params = |piece: &Range<usize>, index: usize| -> [(&'static str, Value); 6] {
-        [
-            ("c", c.into()),
-            ("h", piece.len().into()),
-            ("w", w.into()),
-            ("scale", (1.0 / x.shape.len() as f64).into()),
-            ("shares", shares.into()),
-            ("share", (index * shares).into()),
-        ]
-    };
-    let tiles = c.div_ceil(TILE);
-    let tiled = |source: Source| source.storing("Map", x).constant("TILE", format!("{TILE}u"));
-    let aligned = w.is_multiple_of(4);
-    let subgroup = |source: Source| source.texels("MapTexels", x.precision).constant("ALIGNED", aligned);
-    for (index, piece) in pieces.iter().enumerate() {
-        if let Some(texels) = texels {
-            tape.forward_copy(x.rows(piece.clone()), texels, piece.len() * c * w);
-        }
-        let (kernel, grid) = match variant {
-            Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
-            // An invocation has 4 x 4 sums.
-            Variant::Tiled => {
-                (tiled(kernel!("gram_tiled", "forward")), [tiles * TILE / 4, tiles * TILE / 4, shares])
-            }
-            // A workgroup of 8 lanes has a tile of 32 x 32.
-            Variant::Subgroup => {
-                (subgroup(kernel!("gram_subgroup", "forward")), [c / 32 * 8, c / 32, shares])
-            }
-        };
-        tape.forward(kernel)
-            .params(params(piece, index))
-            .bind(texels.map_or("x", |_| "texels"), texels.map_or(x.rows(piece.clone()), View::from))
-            .bind("partial", partial)
-            .grid(grid);
-    }
-    if parts > 1 {
-        tape.forward(kernel!("gram_sum", "forward"))
-            .params([("n", (c * c).into()), ("shares", parts.into())])
-            .bind("partial", partial)
-            .bind("g", g.value)
-            .grid([c * c, 1, 1]);
-    }
-    if x.grad.is_none() {
-        return g;
-    }
-    let sums = texels.map(|_| (symmetrize(tape, g, params(&pieces[0], 0)), workspace(tape)));
-    let pieces: Vec<_> = pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece)).collect();
-    for piece in &pieces {
-        let rows = tape.backward_rows(x, piece.clone());
-        let backward = match (variant, sums) {
-            (_, Some((sums, texels))) => {
-                tape.backward_copy(rows, texels, piece.len() * c * w);
-                tape.backward(subgroup(kernel!("gram_subgroup", "backward")).storing("Map", x))
-                    .bind("s", sums)
-                    .bind("texels", texels)
-            }
-            (Variant::Tiled, _) => {
-                tape.backward(tiled(kernel!("gram_tiled", "backward"))).upstream("dg", g).bind("x", rows)
-            }
-            _ => {
-                tape.backward(kernel!("gram", "backward").storing("Map", x)).upstream("dg", g).bind("x", rows)
-            }
-        };
-        backward.params(params(piece, 0)).grad_rows("dx", x, piece.clone()).grid(match variant {
-            Variant::Naive => [c * w, piece.len(), 1],
-            // An invocation has four pixels of eight channels.
-            Variant::Tiled => [(piece.len() * w).div_ceil(4), tiles * TILE / 8, 1],
-            // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
-            Variant::Subgroup => [c / 32 * 8, (piece.len() * w.div_ceil(4)).div_ceil(8), 1],
-        });
+    let g = tape.output("g", Shape::new(1, x.shape.channels, x.shape.channels), x);
+    let gram = Gram { x, g, variant, shares: shares(x.shape, &pieces, variant) };
+    gram.forward(tape, &pieces);
+    if x.grad.is_some() {
+        gram.backward(tape, &pieces);
     }
     g
 }
 
-/// The texels of `(dg + dg^T) / (c n)`, which the gradient multiplies by.
-fn symmetrize(tape: &mut Tape, g: Var, params: [(&'static str, Value); 6]) -> Tensor {
-    let n = g.shape.len();
-    let (sums, texels) = (tape.scratch("sums", n), tape.scratch_texels("sums.texels", n));
-    tape.backward(kernel!("gram_subgroup", "symmetrize"))
-        .params(params)
-        .upstream("dg", g)
-        .bind("sums", sums)
-        .grid([g.shape.width, g.shape.width, 1]);
-    tape.backward_copy(sums, texels, n);
-    texels
+/// A Gram matrix on the tape.
+struct Gram {
+    x: Var,
+    g: Var,
+    variant: Variant,
+    shares: usize,
+}
+
+impl Gram {
+    /// For a piece of so many rows, whose first partial matrix is `share`.
+    fn params(&self, rows: usize, share: usize) -> [(&'static str, Value); 6] {
+        let Shape { channels: c, width: w, .. } = self.x.shape;
+        [
+            ("c", c.into()),
+            ("h", rows.into()),
+            ("w", w.into()),
+            ("scale", (1.0 / self.x.shape.len() as f64).into()),
+            ("shares", self.shares.into()),
+            ("share", share.into()),
+        ]
+    }
+
+    /// What the variant reads a piece of the map from, if not from the map itself.
+    fn workspace(&self, tape: &mut Tape, pieces: &[Range<usize>]) -> Option<Tensor> {
+        let Shape { channels: c, width: w, .. } = self.x.shape;
+        let most = pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0);
+        // One texel more, which is read but not used.
+        (self.variant == Variant::Subgroup).then(|| tape.map_texels("x.texels", self.x, most + 4))
+    }
+
+    /// A kernel with the constants of its variant.
+    fn set_up(&self, kernel: Source) -> Source {
+        match self.variant {
+            Variant::Naive => kernel,
+            Variant::Tiled => kernel.constant("TILE", format!("{TILE}u")),
+            Variant::Subgroup => {
+                let aligned = self.x.shape.width.is_multiple_of(4);
+                kernel.texels("MapTexels", self.x.precision).constant("ALIGNED", aligned)
+            }
+        }
+    }
+
+    fn forward(&self, tape: &mut Tape, pieces: &[Range<usize>]) {
+        let (x, shares) = (self.x, self.shares);
+        let Shape { channels: c, width: w, .. } = x.shape;
+        let parts = pieces.len() * shares;
+        let partial = if parts == 1 { self.g.value } else { tape.scratch("partial", parts * c * c) };
+        let texels = self.workspace(tape, pieces);
+        let tiles = c.div_ceil(TILE);
+        for (index, piece) in pieces.iter().enumerate() {
+            let (kernel, grid) = match self.variant {
+                Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
+                // An invocation has 4 x 4 sums.
+                Variant::Tiled => {
+                    let kernel = kernel!("gram_tiled", "forward").storing("Map", x);
+                    (kernel, [tiles * TILE / 4, tiles * TILE / 4, shares])
+                }
+                // A workgroup of 8 lanes has a tile of 32 x 32.
+                Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
+            };
+            let rows = x.rows(piece.clone());
+            let (name, from) = match texels {
+                None => ("x", rows),
+                Some(texels) => {
+                    tape.forward_copy(rows, texels, piece.len() * c * w);
+                    ("texels", texels.into())
+                }
+            };
+            tape.forward(self.set_up(kernel))
+                .params(self.params(piece.len(), index * shares))
+                .bind(name, from)
+                .bind("partial", partial)
+                .grid(grid);
+        }
+        if parts > 1 {
+            tape.forward(kernel!("gram_sum", "forward"))
+                .params([("n", (c * c).into()), ("shares", parts.into())])
+                .bind("partial", partial)
+                .bind("g", self.g.value)
+                .grid([c * c, 1, 1]);
+        }
+    }
+
+    fn backward(&self, tape: &mut Tape, pieces: &[Range<usize>]) {
+        let x = self.x;
+        let Shape { channels: c, width: w, .. } = x.shape;
+        let texels = self.workspace(tape, pieces).map(|texels| (texels, self.symmetrize(tape)));
+        for piece in pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece)).collect::<Vec<_>>() {
+            let rows = tape.backward_rows(x, piece.clone());
+            let (kernel, grid) = match self.variant {
+                Variant::Naive => (kernel!("gram", "backward"), [c * w, piece.len(), 1]),
+                // An invocation has four pixels of eight channels.
+                Variant::Tiled => {
+                    let pixels = piece.len() * w;
+                    (kernel!("gram_tiled", "backward"), [pixels.div_ceil(4), c.div_ceil(TILE) * TILE / 8, 1])
+                }
+                // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
+                Variant::Subgroup => {
+                    let fours = piece.len() * w.div_ceil(4);
+                    (kernel!("gram_subgroup", "backward"), [c / 32 * 8, fours.div_ceil(8), 1])
+                }
+            };
+            if let Some((texels, _)) = texels {
+                tape.backward_copy(rows.clone(), texels, piece.len() * c * w);
+            }
+            let backward = tape.backward(self.set_up(kernel).storing("Map", x));
+            let backward = match texels {
+                None => backward.upstream("dg", self.g).bind("x", rows),
+                Some((texels, sums)) => backward.bind("s", sums).bind("texels", texels),
+            };
+            backward.params(self.params(piece.len(), 0)).grad_rows("dx", x, piece).grid(grid);
+        }
+    }
+
+    /// The texels of `(dg + dg^T) / (c n)`, which the gradient of [`Variant::Subgroup`] multiplies by.
+    fn symmetrize(&self, tape: &mut Tape) -> Tensor {
+        let (c, n) = (self.x.shape.channels, self.g.shape.len());
+        let (sums, texels) = (tape.scratch("sums", n), tape.scratch_texels("sums.texels", n));
+        tape.backward(kernel!("gram_subgroup", "symmetrize"))
+            .params(self.params(self.x.shape.height, 0))
+            .upstream("dg", self.g)
+            .bind("sums", sums)
+            .grid([c, c, 1]);
+        tape.backward_copy(sums, texels, n);
+        texels
+    }
 }
 
 pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
