@@ -1,18 +1,18 @@
 //! Every case of every op in every variant: forward against float64, backward against central differences of it.
 
+use std::convert::Infallible;
+
 use impasto::gpu::Gpu;
-use impasto::testing::tables;
+use impasto::testing::{tables, with_truths};
 
 #[test]
 fn every_case_agrees_with_float64() {
     let gpu = Gpu::new(None).expect("an adapter");
     let mut faults = Vec::new();
     for table in tables() {
-        let cases = table.cases();
-        for (seed, case) in cases.iter().enumerate().filter(|(_, case)| case.runs_on(&gpu)) {
-            let truth = case.truth(seed as u64);
+        let all = with_truths(&gpu, &table.cases(), |case, truth| {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
-                match case.prove(&gpu, candidate, &truth) {
+                match case.prove(&gpu, candidate, truth) {
                     Ok(o) => println!(
                         "{:8} {:9} {:28} {:.1e} {:.1e} {:?}",
                         case.op,
@@ -25,7 +25,9 @@ fn every_case_agrees_with_float64() {
                     Err(fault) => faults.push(fault.to_string()),
                 }
             }
-        }
+            Ok::<_, Infallible>(())
+        });
+        all.unwrap();
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

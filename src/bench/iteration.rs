@@ -232,7 +232,7 @@ mod tests {
             let session = builder.settings(settings.clone()).build().unwrap();
             // What was only needed to measure the content is given back.
             gpu.wait().unwrap();
-            let Some(allocated) = gpu.allocated() else { return None };
+            let allocated = gpu.allocated()?;
             Some((session.bytes() + session.readback_bytes(), allocated))
         });
         let (Some(small), Some(large)) = (small, large) else {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use impasto::gpu::Gpu;
 use impasto::precision::Precision;
-use impasto::testing::{Case, Outcome, Table, tables};
+use impasto::testing::{Case, Outcome, Table, tables, with_truths};
 
 use super::print;
 
@@ -143,8 +143,7 @@ fn run_on(
 /// A line for each variant that this device can run.
 fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
     let mut lines: Vec<Line> = Vec::new();
-    for (seed, case) in cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu)) {
-        let truth = case.truth(seed as u64);
+    with_truths(gpu, cases, |case, truth| {
         for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
             // Half precision has a line of its own, and so has whatever is held to other bounds.
             let bounds = case.bounds(candidate);
@@ -161,12 +160,13 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
             if lines[at].refused {
                 continue;
             }
-            match case.run(gpu, candidate, &truth) {
+            match case.run(gpu, candidate, truth) {
                 Ok(outcome) => lines[at].add(case, &outcome),
                 Err(error) => lines[at].refuse(case, &error),
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(lines)
 }
 

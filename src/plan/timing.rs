@@ -131,7 +131,9 @@ impl Plan {
         commands.push(encoder.finish());
         gpu.wait()?;
         let start = Instant::now();
-        commands.into_iter().for_each(|commands| drop(gpu.queue.submit([commands])));
+        for commands in commands {
+            gpu.queue.submit([commands]);
+        }
         gpu.wait()?;
         let whole = start.elapsed().as_secs_f64() * 1e9;
         timers.readback.request();

@@ -11,7 +11,7 @@ mod outcome;
 mod run;
 
 pub use chain::Chain;
-pub use oracle::Truth;
+pub use oracle::{Truth, with_truths};
 pub use outcome::{Deviation, Outcome};
 
 use crate::gpu::Gpu;

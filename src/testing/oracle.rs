@@ -1,7 +1,11 @@
 //! The float64 side of a case: values, the reference's result, and its derivatives by differences.
 
+use std::sync::mpsc;
+use std::thread;
+
 use super::Case;
 use super::outcome::Deviation;
+use crate::gpu::Gpu;
 
 /// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
 const ELEMENTWISE: usize = 2500;
@@ -19,6 +23,9 @@ const FAR_DIRECTIONS: usize = 3;
 /// How often values are drawn at most.
 const DRAWS: usize = 8;
 
+/// Truths that wait for the device, at most.
+const AHEAD: usize = 8;
+
 /// What is true of a case for some values of its inputs, whoever computes it.
 pub struct Truth {
     /// Of each input.
@@ -31,6 +38,27 @@ pub struct Truth {
     pub(super) probes: Vec<Vec<Probe>>,
     /// Whether a kink is so near that float32 may see it from its other side.
     near_kink: bool,
+}
+
+/// Gives `each` of the cases that run on a device, with what is true of it. Another thread computes that ahead: it takes about as
+/// long as what the device does.
+///
+/// # Errors
+/// The first of `each`.
+pub fn with_truths<E: Send>(
+    gpu: &Gpu,
+    cases: &[Case],
+    mut each: impl FnMut(&Case, &Truth) -> Result<(), E>,
+) -> Result<(), E> {
+    thread::scope(|scope| {
+        let (ahead, ready) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || {
+            let mut here = cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu));
+            // Nobody receives any more after an error.
+            here.all(|(seed, case)| ahead.send((case, case.truth(seed as u64))).is_ok());
+        });
+        ready.into_iter().try_for_each(|(case, truth)| each(case, &truth))
+    })
 }
 
 impl Case {
