@@ -169,10 +169,19 @@ fn useless_requests_are_refused() {
     studio.refuses(2, "16 x 16", "bench --iteration --size 8");
     studio.refuses(2, "size", "bench --iteration --size big");
     studio.refuses(2, "no op", "bench --op sculpture");
+    // Before so large a picture, or a map of it, is made up.
+    studio.refuses(1, "largest", "bench --iteration --size 65536");
+    studio.refuses(1, "use a smaller --size", "bench --op adam --size 65536");
+    studio.refuses(2, "--cache goes with --iteration", "bench --op gram --cache here");
     studio.refuses(2, "quarter", "bench --op gram --precision quarter");
     studio.refuses(2, "--op", "bench --iteration --op gram");
     studio.refuses(1, "missing.json", "bench --compare missing.json");
     std::fs::write(studio.path("other.json"), "[1, 2]").unwrap();
     studio.refuses(1, "no report", "bench --compare other.json");
+    let mut report: Value =
+        serde_json::from_slice(&studio.run("bench --op relu --size 16 --time 1 --json").stdout).unwrap();
+    report["ops"][0]["us"] = (-1.0).into();
+    std::fs::write(studio.path("never.json"), report.to_string()).unwrap();
+    studio.refuses(1, "nobody has measured", "bench --op relu --size 16 --compare never.json");
     studio.refuses(1, "no adapter is called", "bench --iteration --size 32 --adapter voodoo");
 }

@@ -49,9 +49,12 @@ fn choices_are_kept_and_used() {
     assert_eq!(edited.conv3x3(&gpu, 64, 128), default.conv3x3(&gpu, 64, 128));
     assert_eq!(edited.gram(&gpu, 128), default.gram(&gpu, 128));
 
-    // Measured again, the specification does not win.
-    let (again, _) = Tuning::measured(&gpu, &specs(), Some(&cache), When::Again).unwrap();
-    assert_ne!(again.conv3x3(&gpu, 64, 64).name(), "naive");
+    // Measured again, the specification does not win; where time is not enough for all forms, what was chosen stays.
+    let (again, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), When::Again).unwrap();
+    let names = [again.conv3x3(&gpu, 64, 64).name(), again.gram(&gpu, 64).name()];
+    let kept = names.iter().filter(|name| **name == "naive").count();
+    let left = notes[0].split("shapes, ").nth(1).map_or(0, |rest| rest[..1].parse().unwrap());
+    assert_eq!(kept, left, "{notes:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::plan::{Plan, Timers};
 use crate::precision::Precision;
 use crate::tape::Tape;
 use crate::testing::{Candidate, Case, Size, tables, vgg19_maps};
-use crate::{Result, kernel};
+use crate::{Error, Result, kernel};
 
 /// Runs of one pass at most.
 const RUNS: usize = 50;
@@ -60,7 +60,7 @@ pub struct Measured {
 /// Measures the device's ceilings.
 ///
 /// # Errors
-/// [`crate::Error::Adapter`] if the device cannot time shaders, [`crate::Error::Device`] if it fails.
+/// [`Error::Adapter`] if the device cannot time shaders, [`Error::Device`] if it fails.
 pub fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
     // Enough to keep a device busy for about a millisecond or, on the processor, a few dozen of them.
     let (invocations, rounds) = if gpu.is_software() { (1 << 15, 256) } else { (1 << 20, 512) };
@@ -92,19 +92,54 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
     Ok(best)
 }
 
-/// Refuses what [`ops`] cannot measure.
+/// Refuses what [`ops`] cannot measure, before anything is measured.
 ///
 /// # Errors
-/// [`crate::Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, or if the device
-/// cannot store that precision.
-pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision) -> Result<()> {
+/// [`Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, if the device cannot store
+/// that precision, or if no op is called so; [`Error::TooLarge`] if the largest map fits into no buffer.
+pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str) -> Result<()> {
     let (width, height) = size;
-    if vgg19_maps(height, width).iter().any(|map| map.height.min(map.width) == 0) {
-        return Err(crate::Error::Setting(format!(
+    let maps = vgg19_maps(height, width);
+    if maps.iter().any(|map| map.height.min(map.width) == 0) {
+        return Err(Error::Setting(format!(
             "the deepest maps of a picture of {width} x {height} pixels have none; use a --size of 16 x 16 or more"
         )));
     }
-    precision.check(gpu)
+    let largest = maps.iter().map(|map| map.shape().len() as u64 * precision.bytes()).max().unwrap_or(0);
+    if largest > gpu.limits().max_buffer_size {
+        return Err(Error::TooLarge(format!(
+            "the largest map of a picture of {width} x {height} pixels has {} MiB, and the largest buffer of this device {}; use a smaller --size",
+            largest >> 20,
+            gpu.limits().max_buffer_size >> 20
+        )));
+    }
+    precision.check(gpu)?;
+    let mut names = Vec::new();
+    for table in tables() {
+        // The names are those of the sizes, of which nothing is allocated yet.
+        for case in table.measured(height, width, precision) {
+            names.extend(measurable(gpu, &case).map(|candidate| name(&case, candidate)));
+        }
+    }
+    if names.iter().any(|name| name.contains(filter)) {
+        return Ok(());
+    }
+    let ops: Vec<&str> = tables().iter().map(|table| table.op).collect();
+    Err(Error::Setting(format!(
+        "no op on this adapter has {filter:?} in `op variant size`, as in {:?}; ops are {}",
+        names[0],
+        ops.join(", ")
+    )))
+}
+
+/// The variants that this device can run.
+fn measurable<'a>(gpu: &'a Gpu, case: &'a Case) -> impl Iterator<Item = &'a Candidate> {
+    case.candidates.iter().filter(|candidate| candidate.runs_on(gpu))
+}
+
+/// What filters look at.
+fn name(case: &Case, candidate: &Candidate) -> String {
+    format!("{} {} {}", case.op, candidate.name, case.name)
 }
 
 /// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
@@ -112,7 +147,7 @@ pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision) -> Result<()
 /// known. `told` may end it by an error.
 ///
 /// # Errors
-/// As [`check`] and [`ceilings`], and [`crate::Error::TooLarge`] if the device has no room for a size.
+/// As [`check`] and [`ceilings`], and [`Error::TooLarge`] if the device has no room for a size.
 pub fn ops<E: From<crate::Error>>(
     gpu: &Gpu,
     size: (usize, usize),
@@ -122,13 +157,13 @@ pub fn ops<E: From<crate::Error>>(
     ceilings: &Ceilings,
     mut told: impl FnMut(Measured) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
-    check(gpu, size, precision)?;
+    check(gpu, size, precision, filter)?;
     for table in tables() {
         for case in table.measured(size.1, size.0, precision) {
-            for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
-                if format!("{} {} {}", case.op, candidate.name, case.name).contains(filter) {
-                    measure(gpu, &case, candidate, enough, ceilings, &mut told)?;
-                }
+            for candidate in
+                measurable(gpu, &case).filter(|candidate| name(&case, candidate).contains(filter))
+            {
+                measure(gpu, &case, candidate, enough, ceilings, &mut told)?;
             }
         }
     }

@@ -39,7 +39,7 @@ Examples:
 #[command(mut_arg("size", |arg| arg.help(format!("Size of a cell: N for the longest side, or WxH exactly [default: {SIDE}]"))))]
 #[command(mut_arg("iterations", |arg| arg.help(format!("Steps of the optimiser [default: {ITERATIONS}]"))))]
 pub struct Options {
-    /// The photograph
+    /// The photograph; `-` for standard input
     content: PathBuf,
 
     /// The painting; of several, the mean style is taken
@@ -106,6 +106,7 @@ struct Painted {
 
 /// Paints every cell and writes the sheet.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
+    check_files(options)?;
     let variants = variants(options)?;
     check(options)?;
     interrupt::listen(options.quiet)?;
@@ -168,6 +169,15 @@ fn check(options: &Options) -> anyhow::Result<()> {
             "{} is an input, and writing the sheet there would destroy it; name another output",
             input.display()
         );
+        return Err(Error::Setting(why).into());
+    }
+    Ok(())
+}
+
+/// Refuses pipes where a file is read once for each value.
+fn check_files(options: &Options) -> anyhow::Result<()> {
+    if let Some(file) = options.look.files().into_iter().find(|file| file.exists() && !file.is_file()) {
+        let why = format!("{} is read once for each value, and is no file; save it in one", file.display());
         return Err(Error::Setting(why).into());
     }
     Ok(())

@@ -65,9 +65,10 @@ impl Tuning {
         let mut notes = Vec::new();
         let cache = cache.map(|folder| Cache::new(gpu, folder));
         let mut chosen = Choices::new();
-        if let Some(cache) = cache.as_ref().filter(|_| when != When::Again) {
+        if let Some(cache) = &cache {
             match cache.read() {
                 Ok(choices) => chosen = choices,
+                Err(_) if when == When::Again => {}
                 Err(note) => notes.push(note),
             }
         }
@@ -75,13 +76,16 @@ impl Tuning {
             return Ok((Self { chosen, ..Self::default() }, notes));
         }
         let start = Instant::now();
-        let missing: Vec<Class> =
-            classes(gpu, specs).into_iter().filter(|class| !chosen.contains_key(&class.name)).collect();
+        let wanted = |class: &Class| when == When::Again || !chosen.contains_key(&class.name);
+        let missing: Vec<Class> = classes(gpu, specs).into_iter().filter(wanted).collect();
         let mut left = 0;
         for class in &missing {
             let (best, complete) = class.fastest(gpu, start + BUDGET)?;
             left += usize::from(!complete);
-            chosen.insert(class.name.clone(), best.to_owned());
+            // What was measured earlier is worth more than what time was not enough for.
+            if complete || !chosen.contains_key(&class.name) {
+                chosen.insert(class.name.clone(), best.to_owned());
+            }
         }
         if !missing.is_empty() {
             let took = start.elapsed().as_secs_f64();
@@ -95,7 +99,7 @@ impl Tuning {
             if left > 0 {
                 let all = missing.len();
                 note += &format!(
-                    "; time was up before {left} of {all} shapes were done: --retune may get further"
+                    "; of {all} shapes, {left} were not measured in all forms in that time: --retune tries again"
                 );
             }
             notes.push(note);

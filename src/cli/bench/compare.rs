@@ -80,6 +80,14 @@ impl Earlier {
         Ok(())
     }
 
+    /// Refuses times that nobody has measured.
+    fn plausible(&self, mut times: impl Iterator<Item = f64>) -> anyhow::Result<()> {
+        if times.any(|time| !(0.0..1e12).contains(&time)) {
+            bail!("cannot compare with {}: it has times that nobody has measured", self.path.display());
+        }
+        Ok(())
+    }
+
     /// The ops of the earlier report.
     pub fn ops(
         &self,
@@ -92,7 +100,9 @@ impl Earlier {
         let earlier = self.report.get("precision").map(|_| self.part("precision", call)).transpose()?;
         let then = (self.part("size", call)?, earlier.unwrap_or_default());
         self.check(device, ([width, height], precision), then)?;
-        self.part("ops", call)
+        let ops: Vec<Measured> = self.part("ops", call)?;
+        self.plausible(ops.iter().map(|op| op.us))?;
+        Ok(ops)
     }
 
     /// The iteration of the earlier report, and how long a process took to its first one.
@@ -105,7 +115,10 @@ impl Earlier {
         let call = "impasto bench --iteration";
         let then: Iteration = self.part("iteration", call)?;
         self.check(device, ([width, height], precision), ([then.width, then.height], then.precision))?;
-        Ok((then, self.part("startup", call)?))
+        let startup: Startup = self.part("startup", call)?;
+        let parts = then.breakdown.iter().flat_map(|b| b.kernels.iter().chain(&b.layers)).map(|part| part.ms);
+        self.plausible(parts.chain([then.ms, startup.cold_ms, startup.warm_ms]))?;
+        Ok((then, startup))
     }
 }
 

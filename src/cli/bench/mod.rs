@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use impasto::bench::Measured;
+use impasto::fit::check_sizes;
 use impasto::gpu::Gpu;
 use impasto::picture::Size;
 use impasto::precision::Precision;
@@ -17,8 +18,8 @@ use impasto::settings::Settings;
 use serde_json::{Value, json};
 
 use self::compare::{Earlier, Ratios};
-use super::print;
 use super::stylize::Machine;
+use super::{print, talk};
 
 /// Measure every op and variant on this machine's adapter, or whole iterations
 #[derive(clap::Args)]
@@ -79,7 +80,6 @@ impl Options {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
     let mut settings = Settings::default();
     settings.precision = options.precision;
     if let Some(folder) = &options.first {
@@ -88,6 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         print(&startup::told(options.precision))?;
         return Ok(0);
     }
+    let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
     if !options.iteration {
         return each_op(options, earlier.as_ref());
     }
@@ -96,6 +97,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut device = device(&gpu);
     device["variant"] = vgg.tuning().to_string().into();
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
+    // Before so large a picture is made up.
+    check_sizes(&gpu, &vgg, &settings, size, &[size])?;
     let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
     // The children should have the device for themselves.
     drop((vgg, gpu));
@@ -124,14 +127,14 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
     let precision = options.precision;
     let gpu = &options.machine.open_adapter()?;
     let (size, device) = (options.size(gpu), &device(gpu));
-    impasto::bench::check(gpu, size, precision)?;
+    impasto::bench::check(gpu, size, precision, &options.op)?;
     let earlier = earlier.map(|earlier| earlier.ops(device, size, precision)).transpose()?;
     let ceilings = impasto::bench::ceilings(gpu)?;
     if !options.json {
         print(&title(device))?;
         print(&ops::head(&ceilings, size, precision, earlier.is_some()))?;
     }
-    let mut all = Vec::new();
+    let (mut all, mut compared) = (Vec::new(), false);
     let enough = Duration::from_millis(options.time);
     impasto::bench::ops(
         gpu,
@@ -142,6 +145,7 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
         &ceilings,
         |measured: Measured| -> anyhow::Result<()> {
             let ratio = earlier.as_ref().and_then(|earlier| compare::ratio(&measured, earlier));
+            compared |= ratio.is_some();
             if options.json {
                 let mut value = serde_json::to_value(&measured)?;
                 if let Some(ratio) = ratio {
@@ -154,10 +158,11 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
             print(&ops::line(&measured, ratio))
         },
     )?;
-    if all.is_empty() {
-        let why =
-            format!("no op on this adapter has {:?} in `op variant size`; see `impasto bench`", options.op);
-        return Err(impasto::Error::Setting(why).into());
+    if let Some(earlier) = earlier.filter(|_| !compared) {
+        talk(&format!(
+            "note: of the {} measurements of the earlier report none is among these",
+            earlier.len()
+        ));
     }
     if options.json {
         let (width, height) = size;

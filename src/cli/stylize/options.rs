@@ -230,10 +230,16 @@ impl Machine {
 
     /// An option that was given and says something of the network or of how it is computed.
     pub fn about_the_network(&self) -> Option<&'static str> {
-        // From the environment, the file is for whatever runs.
-        let weights = self.weights.is_some() && std::env::var_os("IMPASTO_WEIGHTS").is_none();
-        let given =
-            [("--weights", weights), ("--variant", self.variant.is_some()), ("--retune", self.retune)];
+        // From the environment, they are for whatever runs.
+        let given = |value: &Option<PathBuf>, variable: &str| {
+            value.is_some() && value.as_deref() != std::env::var_os(variable).as_deref().map(Path::new)
+        };
+        let given = [
+            ("--weights", given(&self.weights, "IMPASTO_WEIGHTS")),
+            ("--variant", self.variant.is_some()),
+            ("--retune", self.retune),
+            ("--cache", given(&self.cache, "IMPASTO_CACHE")),
+        ];
         given.into_iter().find_map(|(option, is)| is.then_some(option))
     }
 
