@@ -1,9 +1,12 @@
 //! One picture being painted: built once, then stepped.
 
 mod build;
+mod pace;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::gpu::Gpu;
 use crate::memory::Readback;
@@ -18,17 +21,12 @@ use crate::vgg::Vgg;
 use crate::{Error, Result};
 
 pub use build::Builder;
+use pace::Pace;
 
 /// Iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
 const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower the weights of the losses or the \
     learning rate, or check the network's file";
-
-/// Iterations of one submission at most.
-const MOST_PER_SUBMIT: usize = HISTORY / 2;
-/// What one submission should take: short enough that no driver resets the device and an interrupt is answered
-/// quickly, long enough that submitting costs nothing.
-const SUBMIT_TIME: Duration = Duration::from_millis(60);
 
 /// Losses of one iteration, weighted, of the picture before that iteration's step.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -52,6 +50,8 @@ pub struct Losses {
 struct Flight {
     first: usize,
     count: usize,
+    /// When its submission began.
+    at: Instant,
     readback: Readback,
     /// The picture as it is after the submission, if somebody wants it.
     copy: Option<Readback>,
@@ -82,10 +82,7 @@ pub struct Session<'g> {
     copy_every: Option<usize>,
     copies: VecDeque<(usize, Vec<f64>)>,
     spare_copy: Option<Readback>,
-    per_submit: usize,
-    /// Submissions of one iteration, where one is too long for one.
-    pieces: usize,
-    last_landing: Option<Instant>,
+    pace: Pace,
 }
 
 impl<'g> Session<'g> {
@@ -96,7 +93,7 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run; [`Self::submitted`] tells how many.
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -260,7 +257,7 @@ impl<'g> Session<'g> {
 
     /// Submissions of one iteration.
     pub(crate) fn pieces(&self) -> usize {
-        self.pieces
+        self.pace.pieces
     }
 
     /// One line per dispatch and buffer of an iteration.
@@ -269,7 +266,8 @@ impl<'g> Session<'g> {
     }
 
     fn submit(&mut self) {
-        let mut count = self.per_submit.min(self.iterations - self.submitted);
+        let at = Instant::now();
+        let mut count = self.pace.iterations.min(self.iterations - self.submitted);
         if let Some(every) = self.copy_every {
             count = count.min(every - self.submitted % every);
         }
@@ -282,7 +280,7 @@ impl<'g> Session<'g> {
             let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
             (self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes)), bytes)
         });
-        let submission = self.plan.submit(self.gpu, self.pieces, |encoder| {
+        let submission = self.plan.submit(self.gpu, self.pace.pieces, |encoder| {
             for _ in 1..count {
                 self.plan.encode(encoder);
             }
@@ -294,7 +292,7 @@ impl<'g> Session<'g> {
         let copy = copy.map(|(copy, _)| copy);
         readback.request();
         copy.iter().for_each(Readback::request);
-        self.in_flight.push_back(Flight { first: self.submitted, count, readback, copy, submission });
+        self.in_flight.push_back(Flight { first: self.submitted, count, at, readback, copy, submission });
         self.submitted = done;
     }
 
@@ -312,18 +310,7 @@ impl<'g> Session<'g> {
             self.copies.push_back((flight.first + flight.count, self.real.decode(&values)));
             self.spare_copy = Some(copy);
         }
-        let now = Instant::now();
-        // The device began it when the one before had landed, and was busy with it until now; unless it was done before anybody
-        // looked, because the caller was busy: of that nobody knows how long it took.
-        if let Some(before) = self.last_landing.replace(now).filter(|_| !overdue) {
-            let one = ((now - before).as_secs_f64() / flight.count as f64).max(1e-6);
-            let wanted = SUBMIT_TIME.as_secs_f64() / one;
-            self.per_submit = (wanted as usize).clamp(1, MOST_PER_SUBMIT).min(2 * self.per_submit);
-            // Some steps take longer than others, so there are twice as many pieces as would do if all were alike.
-            if !self.gpu.is_software() {
-                self.pieces = if wanted < 1.0 { (2.0 / wanted).ceil() as usize } else { 1 };
-            }
-        }
+        self.pace.landed(flight.count, flight.at, overdue, Instant::now());
         self.spare.push(flight.readback);
         Ok(())
     }

@@ -33,8 +33,9 @@ fn the_parts_of_an_iteration_add_up() {
         let sum: f64 = parts.iter().map(|part| number(&part["ms"])).sum();
         assert!((sum + number(&breakdown["rest"]) - whole).abs() < 1e-6 * whole, "{list}: {breakdown}");
         assert!(parts.iter().all(|part| number(&part["ms"]) >= 0.0 && number(&part["dispatches"]) >= 1.0));
-        // The greater part of the time must have a name.
-        assert!(sum > 0.1 * whole, "{list}: {breakdown}");
+        // The greater part of the time must have a name; on a GPU, so small a picture is mostly waiting.
+        let least = if Gpu::new(None).unwrap().is_software() { 0.5 } else { 0.1 };
+        assert!(sum > least * whole, "{list}: {breakdown}");
     }
     let names = |list: &str| -> Vec<&str> {
         breakdown[list].as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect()
@@ -69,6 +70,16 @@ fn the_parts_of_an_iteration_add_up() {
     let own = number(&half["iteration"]["memory"]["session"]);
     // Of such small pictures the maps are the lesser part.
     assert!(own < session, "{own} bytes in half precision, {session} in single");
+    // Against itself, everything is compared.
+    std::fs::write(studio.path("half.json"), half.to_string()).unwrap();
+    let output = studio.run("bench --iteration --size 48x32 --precision half --compare half.json");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let table = text.split("times those of the earlier report").nth(1).unwrap();
+    for name in ["adam/step", "conv5_1", "one iteration ", "memory", "start, cold", "start, warm"] {
+        let line =
+            table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(line.split_whitespace().last().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
+    }
     // The processes whose start is timed do the same work.
     let first = studio.run("bench --iteration --size 48x32 --precision half --first caches");
     assert_eq!(String::from_utf8(first.stdout).unwrap(), "first in half precision\n");
@@ -167,7 +178,12 @@ fn half_precision_is_measured_at_the_same_sizes() {
 fn useless_requests_are_refused() {
     let studio = Studio::new();
     studio.refuses(2, "16 x 16", "bench --iteration --size 8");
+    for small in ["15", "16x15", "1"] {
+        studio.refuses(2, "16 x 16", &format!("bench --op relu --size {small}"));
+    }
     studio.refuses(2, "size", "bench --iteration --size big");
+    studio.refuses(2, "--variant goes with --iteration", "bench --op gram --variant conv3x3=tiled");
+    studio.refuses(2, "--retune goes with --iteration", "bench --op gram --retune");
     studio.refuses(2, "no op", "bench --op sculpture");
     // Before so large a picture, or a map of it, is made up.
     studio.refuses(1, "largest", "bench --iteration --size 65536");

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """An iteration of impasto beside one of PyTorch, in turn on the same processor threads.
 
-The same network, pictures and losses (those of reference.py) in float32, on as many threads as lavapipe has: one for each
-processor. Needs torch, numpy, pillow and safetensors, and the program built.
+The same network, pictures and losses (those of reference.py) in float32, with as many threads: one for each processor. Needs torch, numpy, pillow and safetensors, and the program built.
 
     tools/beside_pytorch.py --size 288x192 --turns 8
 
@@ -47,14 +46,17 @@ def pytorch(net, content, style):
     return statistics.median(times[1:])
 
 
-def impasto(program, size, folder):
-    """Seconds of an iteration."""
+def impasto(program, size, threads, folder):
+    """Seconds of an iteration, on lavapipe with so many threads."""
+    environment = {**os.environ, "LP_NUM_THREADS": str(threads)}
+
     def run(iterations):
         pictures = [HERE / "assets/photo.jpg", HERE / "assets/painting.jpg"]
         command = [program, "stylize", *pictures, "-o", Path(folder) / "out.png", "--json", "--quiet"]
         command += ["--size", size, "--style-size", size, "--iterations", str(iterations)]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-        return json.loads(lines[-1])["seconds"]
+        command += ["--adapter", "llvmpipe"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        return json.loads(done.stdout.splitlines()[-1])["seconds"]
 
     few, many = ITERATIONS
     return (run(many) - run(few)) / (many - few)
@@ -78,11 +80,11 @@ def main():
     ]
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        impasto(args.program, args.size, folder)  # compiles the shaders
+        impasto(args.program, args.size, args.threads, folder)  # compiles the shaders
         print("PyTorch, s  impasto, s  ratio")
         for _ in range(args.turns):
             theirs = pytorch(net, *pictures)
-            ours = impasto(args.program, args.size, folder)
+            ours = impasto(args.program, args.size, args.threads, folder)
             ratios.append(ours / theirs)
             print(f"{theirs:10.3f}  {ours:10.3f}  {ratios[-1]:5.2f}", flush=True)
     print(f"median {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")

@@ -230,7 +230,8 @@ mod tests {
             let content = Picture::noise(512, height, 1);
             let builder = Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0);
             let session = builder.settings(settings.clone()).build().unwrap();
-            // What was only needed to measure the content is given back.
+            // What was only needed to measure the content, and to bring values to the device, is given back.
+            gpu.queue.submit([]);
             gpu.wait().unwrap();
             let allocated = gpu.allocated()?;
             Some((session.bytes() + session.readback_bytes(), allocated))
@@ -241,8 +242,8 @@ mod tests {
         };
         let (counted, allocated) = (large.0 - small.0, large.1 as f64 - small.1 as f64);
         println!("{counted} bytes more are counted, {allocated} allocated");
-        // The allocator takes blocks of some MiB.
+        // Buffers are rounded up.
         let share = counted as f64 / allocated;
-        assert!((0.8..=1.05).contains(&share), "{counted} counted, {allocated} allocated");
+        assert!((0.97..=1.0).contains(&share), "{counted} counted, {allocated} allocated");
     }
 }

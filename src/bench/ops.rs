@@ -96,7 +96,7 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
 ///
 /// # Errors
 /// [`Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, if the device cannot store
-/// that precision, or if no op is called so; [`Error::TooLarge`] if the largest map fits into no buffer.
+/// that precision, or if no op is called so; [`Error::TooLarge`] if a map fits into no buffer.
 pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str) -> Result<()> {
     let (width, height) = size;
     let maps = vgg19_maps(height, width);
@@ -105,31 +105,29 @@ pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str
             "the deepest maps of a picture of {width} x {height} pixels have none; use a --size of 16 x 16 or more"
         )));
     }
-    let largest = maps.iter().map(|map| map.shape().len() as u64 * precision.bytes()).max().unwrap_or(0);
-    if largest > gpu.limits().max_buffer_size {
+    precision.check(gpu)?;
+    // Of cases nothing is allocated yet.
+    let cases: Vec<Case> = tables().iter().flat_map(|t| t.measured(height, width, precision)).collect();
+    let named = |case: &&Case| measurable(gpu, case).any(|candidate| name(case, candidate).contains(filter));
+    let bytes = |case: &Case| {
+        let Size { c_in, c_out, height, width } = case.size;
+        (c_in.max(c_out) * height * width) as u64 * case.precision().bytes()
+    };
+    let Some(largest) = cases.iter().filter(named).map(bytes).max() else {
+        let ops: Vec<&str> = tables().iter().map(|table| table.op).collect();
+        let why =
+            format!("no op on this adapter has {filter:?} in `op variant size`; ops are {}", ops.join(", "));
+        return Err(Error::Setting(why));
+    };
+    let most = gpu.limits().max_buffer_size;
+    if largest > most {
         return Err(Error::TooLarge(format!(
-            "the largest map of a picture of {width} x {height} pixels has {} MiB, and the largest buffer of this device {}; use a smaller --size",
+            "a map there has {} MiB, and the largest buffer of this device {}; use a smaller --size than {width} x {height}",
             largest >> 20,
-            gpu.limits().max_buffer_size >> 20
+            most >> 20
         )));
     }
-    precision.check(gpu)?;
-    let mut names = Vec::new();
-    for table in tables() {
-        // The names are those of the sizes, of which nothing is allocated yet.
-        for case in table.measured(height, width, precision) {
-            names.extend(measurable(gpu, &case).map(|candidate| name(&case, candidate)));
-        }
-    }
-    if names.iter().any(|name| name.contains(filter)) {
-        return Ok(());
-    }
-    let ops: Vec<&str> = tables().iter().map(|table| table.op).collect();
-    Err(Error::Setting(format!(
-        "no op on this adapter has {filter:?} in `op variant size`, as in {:?}; ops are {}",
-        names[0],
-        ops.join(", ")
-    )))
+    Ok(())
 }
 
 /// The variants that this device can run.

@@ -106,9 +106,9 @@ struct Painted {
 
 /// Paints every cell and writes the sheet.
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    check_files(options)?;
+    check_pipes(options)?;
     let variants = variants(options)?;
-    check(options)?;
+    check(options, &variants)?;
     interrupt::listen(options.quiet)?;
     let content = read(&options.content)?;
     let styles = options.styles.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -130,7 +130,8 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             talk(note);
         }
     };
-    let (gpu, vgg) = options.machine.open_telling(&deepest, tell)?;
+    // All cells have the same machine, which `--settings-from` may have named.
+    let (gpu, vgg) = variants[0].1.machine.open_telling(&deepest, tell)?;
     let cells = variants
         .iter()
         .zip(settings)
@@ -156,14 +157,15 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
 }
 
 /// Refuses what cannot be written and what would destroy an input.
-fn check(options: &Options) -> anyhow::Result<()> {
+fn check(options: &Options, variants: &[(String, Options)]) -> anyhow::Result<()> {
     if is_stream(&options.output) {
         return Err(Error::Setting("a sheet cannot go to standard output; name a file".into()).into());
     }
     picture::check_writable(&options.output)?;
     let inputs = || std::iter::once(&options.content).chain(&options.styles).map(PathBuf::as_path);
     check_inputs(inputs())?;
-    let mut inputs = inputs().chain(options.look.files()).filter(|input| !is_stream(input));
+    let files = variants.iter().flat_map(|(_, variant)| variant.look.files());
+    let mut inputs = inputs().chain(files).filter(|input| !is_stream(input));
     if let Some(input) = inputs.find(|input| picture::same_file(input, &options.output)) {
         let why = format!(
             "{} is an input, and writing the sheet there would destroy it; name another output",
@@ -175,9 +177,13 @@ fn check(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Refuses pipes where a file is read once for each value.
-fn check_files(options: &Options) -> anyhow::Result<()> {
-    if let Some(file) = options.look.files().into_iter().find(|file| file.exists() && !file.is_file()) {
-        let why = format!("{} is read once for each value, and is no file; save it in one", file.display());
+fn check_pipes(options: &Options) -> anyhow::Result<()> {
+    let is_pipe = |file: &&Path| file.exists() && !file.is_file() && !file.is_dir();
+    if let Some(file) = options.look.files().find(is_pipe) {
+        let why = format!(
+            "{} is read once for each value, and a pipe only once; save it in a file",
+            file.display()
+        );
         return Err(Error::Setting(why).into());
     }
     Ok(())

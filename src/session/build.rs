@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::pace::Pace;
 use super::{HISTORY, Session};
 use crate::gpu::Gpu;
 use crate::picture::Picture;
@@ -137,9 +138,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             copy_every: None,
             copies: VecDeque::new(),
             spare_copy: None,
-            per_submit: 1,
-            pieces: gpu.unknown_pieces(),
-            last_landing: None,
+            pace: Pace::new(gpu.unknown_pieces()),
         };
         match snapshot {
             Some(snapshot) => session.restore(snapshot)?,

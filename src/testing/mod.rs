@@ -96,7 +96,9 @@ impl Table {
         };
         let halves = precision == Precision::Half
             && self.edges.iter().flat_map(|size| (self.at)(*size)).any(|c| c.precision == Precision::Half);
-        cases().filter(plain).map(|case| if halves { case.half() } else { case }).collect()
+        // Of one channel is what is no map: Gram matrices.
+        let stored = |case: Case| if halves && case.size.c_in > 1 { case.half() } else { case };
+        cases().filter(plain).map(stored).collect()
     }
 }
 

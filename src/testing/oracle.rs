@@ -45,7 +45,7 @@ pub struct Truth {
 ///
 /// # Errors
 /// The first of `each`.
-pub fn with_truths<E: Send>(
+pub fn with_truths<E>(
     gpu: &Gpu,
     cases: &[Case],
     mut each: impl FnMut(&Case, &Truth) -> Result<(), E>,

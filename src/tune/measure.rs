@@ -270,6 +270,8 @@ mod tests {
             return;
         }
         class.default = "tiled";
-        assert_eq!(class.fastest(&gpu, Instant::now() + 20 * BUDGET).unwrap(), ("winograd", true));
+        // `shifted` may be as fast.
+        let (best, complete) = class.fastest(&gpu, Instant::now() + 20 * BUDGET).unwrap();
+        assert!(complete && best != "tiled", "{best}");
     }
 }

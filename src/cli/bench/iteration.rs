@@ -25,11 +25,7 @@ pub fn table(
         text,
         "{width} x {height}, {precision} precision: {ms:.2} ms per iteration, {gflops:.1} GFLOP/s (median of {blocks} blocks of {count})"
     );
-    let _ = writeln!(
-        text,
-        "processor: {:.1} % of one core (a software driver computes there, too)",
-        100.0 * cores
-    );
+    let _ = writeln!(text, "processor: {cores:.3} cores busy (a software driver computes there, too)");
     let _ = writeln!(
         text,
         "memory: {:.1} MiB ({:.0} bytes per pixel): network {:.1} MiB, its weights transformed {:.1} MiB, \

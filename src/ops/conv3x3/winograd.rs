@@ -125,36 +125,33 @@ fn tiles_together(filter: &Filter) -> usize {
 /// What goes through step 2 in one direction: the transformed inputs, as texels where these are read faster, and the products.
 struct Workspace {
     v: Tensor,
-    texels: Option<Tensor>,
+    /// With how many values are copied.
+    texels: Option<(Tensor, usize)>,
     m: Tensor,
-    /// Channels of `v` and of `m`.
-    channels: [usize; 2],
+    /// Channels of `m`.
+    products: usize,
     /// Tiles that they have room for.
     stride: usize,
 }
 
 impl Workspace {
+    /// For `stride` tiles of inputs and products of so many `channels`.
     fn new(tape: &mut Tape, names: [&str; 3], channels: [usize; 2], stride: usize, as_texels: bool) -> Self {
         // Texels are copied in whole rows.
         let [len, products] = channels.map(|c| (POINTS * c * stride).next_multiple_of(TEXEL_ROW));
-        let texels = as_texels.then(|| tape.scratch_texels(names[1], len));
-        Self { v: tape.scratch(names[0], len), texels, m: tape.scratch(names[2], products), channels, stride }
+        let texels = as_texels.then(|| (tape.scratch_texels(names[1], len), len));
+        let (v, m) = (tape.scratch(names[0], len), tape.scratch(names[2], products));
+        Self { v, texels, m, products: channels[1], stride }
     }
 
     /// Step 2: the 36 matrix products for `count` tiles, with the transformed weights `u`.
     fn multiply(&self, tape: &mut Tape, phase: Phase, filter: &Filter, u: Tensor, count: usize) {
-        let [c_from, c_to] = self.channels;
-        if let Some(texels) = self.texels {
-            tape.copy(
-                phase,
-                self.v,
-                (texels, 0),
-                (POINTS * c_from * self.stride).next_multiple_of(TEXEL_ROW),
-            );
+        if let Some((texels, len)) = self.texels {
+            tape.copy(phase, self.v, (texels, 0), len);
         }
         let (kernel, grid) = match filter.variant {
-            Variant::WinogradTiled => in_workgroup_memory(tape, phase, c_to, count),
-            _ => by_shuffles(tape, phase, c_to, count),
+            Variant::WinogradTiled => in_workgroup_memory(tape, phase, self.products, count),
+            _ => by_shuffles(tape, phase, self.products, count),
         };
         tape.record(phase, kernel)
             .params([
@@ -163,7 +160,7 @@ impl Workspace {
                 ("stride", self.stride.into()),
             ])
             .bind("u", u)
-            .bind("v", self.texels.unwrap_or(self.v))
+            .bind("v", self.texels.map_or(self.v, |(texels, _)| texels))
             .bind("m", self.m)
             .grid(grid);
     }
@@ -188,17 +185,19 @@ fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Sou
 /// The product for GPUs. The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
 fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
     let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
-    let [wide, high] = [channels, count].map(|n| if full(n) { 128 } else { 64 });
+    // Channels and tiles of a workgroup.
+    let each = [channels, count].map(|n| if full(n) { 128 } else { 64 });
     let kernel = match phase {
         Phase::Backward => kernel!("winograd_gemm_tiled", "backward"),
         _ => kernel!("winograd_gemm_tiled", "forward"),
     };
-    let kernel = kernel.constant("CHANNELS", format!("{wide}u")).constant("TILES", format!("{high}u"));
+    let kernel =
+        kernel.constant("CHANNELS", format!("{}u", each[0])).constant("TILES", format!("{}u", each[1]));
     let kernel = match tape.weight_precision() {
         Precision::Single => kernel,
         Precision::Half => kernel.constant("Weights", "vec4<f16>"),
     };
-    (kernel, [channels.div_ceil(wide) * 16, count.div_ceil(high) * 16, POINTS])
+    (kernel, [channels.div_ceil(each[0]) * 16, count.div_ceil(each[1]) * 16, POINTS])
 }
 
 /// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
