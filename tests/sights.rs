@@ -67,6 +67,12 @@ fn useless_grids_are_refused() {
     studio.refuses(2, "multiple times", &format!("{run} -o s.png --vary strength=0.1 --strength 0.2"));
     studio.refuses(2, "no bundled preset", &format!("{run} -o s.png --vary preset=bold,nothing"));
     studio.refuses(2, "is an input", &format!("{run} -o photo.png"));
+    // Only one of the values reads it.
+    studio.refuses(
+        2,
+        "is an input",
+        "grid painting.png painting.png --vary init=photo.png,noise -o photo.png",
+    );
     studio.refuses(2, "ending", &format!("{run} -o sheet.gif"));
     studio.refuses(1, "no such file", "grid photo.png missing.png -o s.png");
 }

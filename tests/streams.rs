@@ -59,6 +59,25 @@ fn streams_that_make_no_sense_are_refused() {
     }
 }
 
+/// Its cells are of one photograph, which is read once.
+#[test]
+fn a_grid_takes_its_photograph_from_a_pipe() {
+    let studio = Studio::new();
+    let grid = "painting.png -q --size 24 --iterations 1 --vary precision=single";
+    let output = studio.run(&format!("grid photo.png {grid} -o file.png"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = pipe(&studio, "photo.png", &format!("grid - {grid} -o pipe.png"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Only the label of the photograph, which stands first, is another.
+    let behind = |name: &str| {
+        let sheet = image::open(studio.path(name)).unwrap();
+        sheet.crop_imm(sheet.width() / 3, 0, sheet.width(), sheet.height())
+    };
+    assert!(behind("file.png") == behind("pipe.png"));
+    studio.refuses(2, "named twice", "grid - - -o sheet.png");
+    studio.refuses(2, "name a file", "grid photo.png painting.png -o -");
+}
+
 #[test]
 fn nobody_who_reads_is_a_failure_where_the_picture_is_the_data() {
     let studio = Studio::new();

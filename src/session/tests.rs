@@ -36,10 +36,12 @@ fn run(gpu: &Gpu, vgg: &Vgg, settings: &Settings, every: Option<usize>) -> Ran {
 fn many_iterations_in_a_submission_give_what_one_at_a_time_gives() {
     let gpu = Gpu::new(None).unwrap();
     let network = Network::new("tiny", [1, 1], [2, 3]);
-    let mut settings = Settings::default();
-    settings.content_layers = vec!["relu2_1".parse().unwrap()];
-    settings.style_layers = vec!["relu1_1".parse().unwrap()];
-    settings.iterations = ITERATIONS;
+    let settings = Settings {
+        content_layers: vec!["relu2_1".parse().unwrap()],
+        style_layers: vec!["relu1_1".parse().unwrap()],
+        iterations: ITERATIONS,
+        ..Settings::default()
+    };
     let layers = network.specs(&settings.taps()).unwrap().into_iter().map(|spec| {
         let draw = |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37) % 19) as f32 / 19.0 - 0.4).collect() };
         let (weights, bias) = (draw(9 * spec.c_in * spec.c_out), draw(spec.c_out));
