@@ -309,7 +309,7 @@ impl Plan {
     /// other tensor belongs to whatever was computed there last.)
     ///
     /// # Errors
-    /// [`Error::Device`] if the device failed.
+    /// [`crate::Error::Device`] if the device failed.
     pub fn read(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f32>> {
         let Some((buffer, place)) = self.find(tensor) else { return Ok(Vec::new()) };
         let words = gpu.download(buffer, ((place.offset + place.bytes) / 4) as usize)?;
