@@ -16,7 +16,7 @@ use crate::{Error, Result};
 const BUDGET: Duration = Duration::from_secs(3);
 /// Runs of a variant, after one that does not count; the fastest is taken.
 const RUNS: usize = 3;
-/// A variant whose run that does not count takes so many times as long as the best so far is not run again.
+/// A variant whose first run that counts takes so many times as long as the best so far is not run again.
 const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
@@ -196,7 +196,7 @@ fn works(gpu: &Gpu) -> bool {
         .is_ok_and(|values| values == [1.0])
 }
 
-/// Nanoseconds of a plan; of the only run, if that takes as long as `hopeless`.
+/// Nanoseconds of a plan, at best; of the first run that counts, if that takes as long as `hopeless`.
 fn time(gpu: &Gpu, plan: &Plan, hopeless: f64) -> Result<f64> {
     let timers = if gpu.has_timestamps() { Some(Timers::new(gpu, plan)?) } else { None };
     let once = || match &timers {
@@ -208,11 +208,13 @@ fn time(gpu: &Gpu, plan: &Plan, hopeless: f64) -> Result<f64> {
             Ok(start.elapsed().as_secs_f64() * 1e9)
         }
     };
+    // Some drivers compile a shader when it first runs.
+    once()?;
     let first = once()?;
     if first >= hopeless {
         return Ok(first);
     }
-    (0..RUNS).try_fold(f64::MAX, |best, _| once().map(|time| best.min(time)))
+    (1..RUNS).try_fold(first, |best, _| once().map(|time| best.min(time)))
 }
 
 #[cfg(test)]
@@ -270,8 +272,8 @@ mod tests {
             return;
         }
         class.default = "tiled";
-        // `shifted` may be as fast.
-        let (best, complete) = class.fastest(&gpu, Instant::now() + 20 * BUDGET).unwrap();
+        // `shifted` may be as fast. Where nothing is cached, most of the time goes into compiling.
+        let (best, complete) = class.fastest(&gpu, Instant::now() + 200 * BUDGET).unwrap();
         assert!(complete && best != "tiled", "{best}");
     }
 }
