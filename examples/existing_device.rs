@@ -7,13 +7,14 @@
 
 use std::path::Path;
 
-use impasto::gpu::Gpu;
+use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, Size};
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
 // The same release of wgpu as the library's: its types are part of the interface.
 use impasto::wgpu;
 

@@ -6,14 +6,15 @@
 
 use std::path::Path;
 
-use impasto::gpu::Gpu;
+use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, SaveOptions, Size};
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
 
 /// Iterations between two previews.
 const EVERY: usize = 10;

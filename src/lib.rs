@@ -1,19 +1,14 @@
 //! Neural style transfer by optimising the picture itself, in hand-written compute shaders.
 //!
-//! A [`session::Session`] repaints one picture: it is built from a device ([`gpu::Gpu`]), a network ([`vgg::Vgg`]),
-//! pictures ([`picture::Picture`]) and [`settings::Settings`], whose default is the recipe of "Dive into Deep Learning",
+//! A [`Session`] repaints one picture: it is built from a device ([`Gpu`]), a network ([`Vgg`]),
+//! pictures ([`Picture`]) and [`Settings`], whose default is the recipe of "Dive into Deep Learning",
 //! and then stepped by whoever owns the loop. The library never prints and never reads the environment.
 //!
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use impasto::gpu::Gpu;
-//! use impasto::picture::{Picture, SaveOptions, Size};
-//! use impasto::session::Session;
-//! use impasto::settings::Settings;
-//! use impasto::tune::Tuning;
-//! use impasto::vgg::{Network, Vgg};
-//! use impasto::weights::Weights;
+//! use impasto::picture::{SaveOptions, Size};
+//! use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
 //!
 //! fn main() -> impasto::Result<()> {
 //!     let mut settings = Settings::default();
@@ -40,42 +35,35 @@
 //!
 //! # How it is built
 //! - An op is one page in [`ops`] and its shaders: formula, derivative, both directions recorded side by side, float64
-//!   reference, test cases ([`testing`]).
-//! - Ops are recorded on a [`tape::Tape`], which becomes a [`plan::Plan`]: a flat list of dispatches over buffers shared
+//!   reference, test cases ([`cases`]).
+//! - Ops are recorded on a [`Tape`](engine::tape::Tape), which becomes a [`Plan`](engine::plan::Plan): a flat list of dispatches over buffers shared
 //!   by lifetime, replayed without allocation.
-//! - The WGSL file is the only declaration of a kernel; [`mod@kernel`] reads bindings and parameters from it, and a name that
+//! - The WGSL file is the only declaration of a kernel; [`kernel`](mod@engine::kernel) reads bindings and parameters from it, and a name that
 //!   does not fit is an error when the op is recorded.
-//! - [`tune`] is the one place that chooses between variants of an op.
+//! - [`network::tuning`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
 
-pub mod bench;
-mod digest;
-pub mod error;
-pub mod estimate;
-pub mod fit;
-pub mod gpu;
-pub mod kernel;
-mod memory;
+mod architecture;
+pub mod cases;
+mod disk;
+pub mod engine;
+mod error;
+pub mod measuring;
+pub mod network;
 pub mod ops;
+pub mod painting;
 pub mod picture;
-mod place;
-pub mod plan;
-pub mod precision;
-pub mod preset;
-pub mod real;
-mod recipe;
-pub mod record;
-pub mod session;
-pub mod settings;
-pub mod shape;
-pub mod snapshot;
-pub mod style;
-pub mod tape;
-pub mod testing;
-pub mod tune;
-pub mod vgg;
-pub mod weights;
 
+pub use architecture::{Block, LayerSpec, Network, Tap};
+pub use disk::{abandon_files, check_replaceable, replace_file, same_file};
+pub use engine::gpu::Gpu;
 pub use error::{Error, Result};
-/// The release of wgpu whose types [`gpu::Gpu::from_device`] takes.
+pub use network::tuning::Tuning;
+pub use network::vgg::Vgg;
+pub use network::weights::Weights;
+pub use painting::session::Session;
+pub use painting::settings::Settings;
+pub use painting::style::Style;
+pub use picture::Picture;
+/// The release of wgpu whose types [`Gpu::from_device`] takes.
 pub use wgpu;

@@ -1,12 +1,12 @@
 //! Adam on the device against Adam in float64, across a learning-rate decay, with the losses that are logged.
 
-use impasto::gpu::Gpu;
+use impasto::cases::{relative_error, widen};
+use impasto::engine::gpu::Gpu;
+use impasto::engine::real::Real;
+use impasto::engine::tape::Slot;
+use impasto::engine::tape::{Shape, Tape};
 use impasto::ops::adam::{Log, Schedule, adam};
 use impasto::ops::mse::mse;
-use impasto::ops::reduce::Slot;
-use impasto::real::Real;
-use impasto::tape::{Shape, Tape};
-use impasto::testing::{relative_error, widen};
 
 #[test]
 fn steps_follow_float64() {

@@ -3,7 +3,7 @@
 #[path = "support/studio.rs"]
 mod studio;
 
-use impasto::gpu::Gpu;
+use impasto::engine::gpu::Gpu;
 use serde_json::Value;
 use studio::Studio;
 

@@ -1,13 +1,15 @@
 //! Picture to total loss to gradient, through VGG-19 at two sizes and through a tiny network, against float64.
 
-use impasto::gpu::Gpu;
+use impasto::Network;
+use impasto::cases::{relative_error, widen};
+use impasto::engine::gpu::Gpu;
+use impasto::measuring::Chain;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::{ConvWeights, Weights};
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::testing::{Chain, relative_error, widen};
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::{ConvWeights, Weights};
 
 /// Half the distance of a central difference: large beside float64's rounding in a network, small beside the distance
 /// of most values from a kink.

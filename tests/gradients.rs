@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 
-use impasto::gpu::Gpu;
-use impasto::testing::{tables, with_truths};
+use impasto::cases::with_truths;
+use impasto::engine::gpu::Gpu;
+use impasto::ops::tables;
 
 #[test]
 fn every_case_agrees_with_float64() {

@@ -15,11 +15,13 @@ use image::codecs::png::PngEncoder;
 use image::codecs::tiff::TiffEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use impasto::LayerSpec;
+use impasto::network::weights::Weights;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::provenance::{Record, Start};
+use impasto::painting::settings::Settings;
+use impasto::picture::Input;
 use impasto::picture::{Picture, SaveOptions};
-use impasto::record::{Input, Record, Start};
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
-use impasto::weights::{LayerSpec, Weights};
 
 /// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
 const MOST_MEMORY: usize = 5 << 30;
@@ -145,9 +147,10 @@ fn written(ending: &str, depth16: bool) -> Vec<u8> {
     let file = Input::new("a.png", b"a");
     let mut options = SaveOptions::default();
     options.depth16 = depth16;
-    options.record =
-        Some(Record::new(Settings::default(), "an adapter".into(), file.clone(), file.clone(), vec![file]));
-    options.record.as_mut().unwrap().start = Start::Noise { seed: 3 };
+    let mut record =
+        Record::new(Settings::default(), "an adapter".into(), file.clone(), file.clone(), vec![file]);
+    record.start = Start::Noise { seed: 3 };
+    options.comment = Some(record.comment());
     picture.save(&path, &options).unwrap();
     std::fs::read(path).unwrap()
 }
@@ -244,10 +247,11 @@ fn weights_of_networks() {
 
 #[test]
 fn checkpoints() {
-    use impasto::session::Session;
-    use impasto::tune::Tuning;
-    use impasto::vgg::{Network, Vgg};
-    let gpu = impasto::gpu::Gpu::new(None).unwrap();
+    use impasto::Network;
+    use impasto::network::tuning::Tuning;
+    use impasto::network::vgg::Vgg;
+    use impasto::painting::session::Session;
+    let gpu = impasto::engine::gpu::Gpu::new(None).unwrap();
     let network = Network::vgg19();
     let weights = Weights::embedded(&network.specs(&Settings::default().taps()).unwrap()).unwrap();
     let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();

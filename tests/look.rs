@@ -6,8 +6,8 @@ mod studio;
 use std::fs;
 use std::path::Path;
 
-use impasto::preset::Preset;
-use impasto::record::Record;
+use impasto::painting::preset::Preset;
+use impasto::painting::provenance::Record;
 use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q --iterations 2 --size 24 -o";

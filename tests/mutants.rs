@@ -4,8 +4,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use impasto::gpu::Gpu;
-use impasto::testing::{Candidate, Case, Size, Truth, cases};
+use impasto::cases::{Candidate, Case, Size, Truth};
+use impasto::engine::gpu::Gpu;
+use impasto::ops::cases;
 
 /// Op, variant that must be noticed, shader, what stands there, the mistake.
 type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder};
-use impasto::settings::Settings;
+use impasto::painting::settings::Settings;
 use tempfile::TempDir;
 
 const SIDE: u32 = 24;
@@ -122,7 +122,7 @@ fn settings_that_cannot_be_taken_are_refused() {
 fn an_interrupted_or_shorter_run_is_recorded_as_it_ended() {
     let studio = Studio::new();
     studio.stylize("photo.png painting.png -o out.png --iterations 2");
-    let record = impasto::record::Record::open(&studio.path("out.png")).unwrap();
+    let record = impasto::painting::provenance::Record::open(&studio.path("out.png")).unwrap();
     assert_eq!((record.settings.iterations, record.content.name.as_str()), (2, "photo.png"));
     // As any other program computes it.
     let sum = Command::new("sha256sum").arg(studio.path("photo.png")).output();

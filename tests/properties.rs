@@ -3,8 +3,9 @@
 
 use std::cell::OnceCell;
 
-use impasto::gpu::Gpu;
-use impasto::testing::{Size, Table, tables};
+use impasto::cases::{Size, Table};
+use impasto::engine::gpu::Gpu;
+use impasto::ops::tables;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 

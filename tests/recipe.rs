@@ -4,15 +4,16 @@
 
 use std::path::Path;
 
-use impasto::gpu::Gpu;
+use impasto::Network;
+use impasto::cases::{relative_error, widen};
+use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::session::{Losses, Session};
+use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, Size};
-use impasto::precision::Precision;
-use impasto::session::{Losses, Session};
-use impasto::settings::Settings;
-use impasto::testing::{relative_error, widen};
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use impasto::Error;
-use impasto::gpu::Gpu;
+use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
+use impasto::painting::style::Style;
 use impasto::picture::Picture;
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
-use impasto::style::Style;
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
 use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q -o";

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, iter};
 
-use impasto::gpu::Gpu;
-use impasto::kernel::Source;
+use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::engine::kernel::Source;
+use impasto::engine::precision::Precision;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::ops::tables;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
-use impasto::precision::Precision;
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::testing::tables;
-use impasto::tune::Tuning;
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::Weights;
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Op, variant, and a kernel of it.

@@ -7,7 +7,7 @@ mod studio;
 use std::fs::{self, File};
 use std::process::Output;
 
-use impasto::record::Record;
+use impasto::painting::provenance::Record;
 use studio::Studio;
 
 const RUN: &str = "--iterations 2 --no-metadata";

@@ -6,9 +6,9 @@ mod studio;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use impasto::gpu::Gpu;
-use impasto::tune::{Tuning, When};
-use impasto::weights::LayerSpec;
+use impasto::LayerSpec;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::{Tuning, When};
 use studio::Studio;
 
 fn specs() -> Vec<LayerSpec> {

@@ -1,7 +1,7 @@
 //! The settings inside a picture file.
 #![no_main]
 
-use impasto::record::Record;
+use impasto::painting::provenance::Record;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = Record::from_bytes("fuzz", bytes);

@@ -1,7 +1,8 @@
 //! Weights of a network of one small layer, plain or palettised.
 #![no_main]
 
-use impasto::weights::{LayerSpec, Weights};
+use impasto::LayerSpec;
+use impasto::network::weights::Weights;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let specs = [LayerSpec::new("features.0", 3, 2)];

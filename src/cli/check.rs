@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use impasto::gpu::Gpu;
-use impasto::precision::Precision;
-use impasto::testing::{Case, Outcome, Table, tables, with_truths};
+use impasto::cases::{Case, Outcome, Table, with_truths};
+use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
+use impasto::ops::tables;
 
 use super::print;
 

@@ -1,7 +1,7 @@
 //! `impasto devices`: what this program could run on.
 
 use impasto::Error;
-use impasto::gpu::{Adapter, Gpu};
+use impasto::engine::gpu::{Adapter, Gpu};
 
 use super::print;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use impasto::estimate::{Estimate, estimate};
+use impasto::measuring::estimate::{Estimate, estimate};
 
 use super::stylize::{Look, Machine, Sizes, read, resolve};
 use super::{memory_text, print, time_text};

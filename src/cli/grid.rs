@@ -7,12 +7,12 @@ use std::str::FromStr;
 use anyhow::anyhow;
 use clap::{CommandFactory, Parser};
 use impasto::Error;
-use impasto::fit::check_sizes;
-use impasto::gpu::Gpu;
+use impasto::engine::gpu::Gpu;
+use impasto::network::vgg::Vgg;
+use impasto::painting::capacity::check_sizes;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::{self, Picture, SaveOptions, Size};
-use impasto::session::Session;
-use impasto::settings::Settings;
-use impasto::vgg::Vgg;
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
@@ -166,7 +166,7 @@ fn check(options: &Options, variants: &[(String, Options)]) -> anyhow::Result<()
     check_inputs(inputs())?;
     let files = variants.iter().flat_map(|(_, variant)| variant.look.files());
     let mut inputs = inputs().chain(files).filter(|input| !is_stream(input));
-    if let Some(input) = inputs.find(|input| picture::same_file(input, &options.output)) {
+    if let Some(input) = inputs.find(|input| impasto::same_file(input, &options.output)) {
         let why = format!(
             "{} is an input, and writing the sheet there would destroy it; name another output",
             input.display()

@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use impasto::picture;
-
 use super::{INTERRUPTED, talk};
 
 /// When the user asked to stop.
@@ -44,7 +42,7 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
 
 /// Ends the program from beside whatever it is doing.
 fn end() -> ! {
-    picture::abandon_files();
+    impasto::abandon_files();
     // Not `exit`, which takes down the driver's libraries while other threads are inside them.
     #[cfg(unix)]
     unsafe {

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use impasto::session::Losses;
+use impasto::painting::session::Losses;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::{talk, time_text};

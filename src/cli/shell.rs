@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use impasto::picture;
 
 use super::write;
 
@@ -47,7 +46,7 @@ pub fn man(options: &Man, program: clap::Command) -> anyhow::Result<u8> {
         .with_context(|| format!("cannot make the folder {}; name another one", folder.display()))?;
     for command in program.get_subcommands().chain([&program]) {
         let man = clap_mangen::Man::new(command.clone());
-        picture::replace_file(&folder.join(man.get_filename()), &page(&man)?)?;
+        impasto::replace_file(&folder.join(man.get_filename()), &page(&man)?)?;
     }
     Ok(0)
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use impasto::settings::Settings;
-use impasto::vgg::Network;
-use impasto::weights::Weights;
+use impasto::Network;
+use impasto::network::weights::Weights;
+use impasto::painting::settings::Settings;
 
 use super::print;
 

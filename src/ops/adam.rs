@@ -1,12 +1,12 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
-use crate::kernel;
-use crate::kernel::Source;
+use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
+use crate::engine::kernel::Source;
+use crate::engine::kernel::kernel;
+use crate::engine::real::Real;
+use crate::engine::tape::Slot;
+use crate::engine::tape::{Tape, Tensor, Var};
 use crate::ops::mse::mse;
-use crate::ops::reduce::Slot;
-use crate::real::Real;
-use crate::tape::{Tape, Tensor, Var};
-use crate::testing::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
 
 /// 32-bit words of the optimiser's counters, `State` in the shader, in either precision.
 pub(crate) const STATE_WORDS: usize = 8;

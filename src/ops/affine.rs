@@ -1,8 +1,8 @@
 //! Picture to network input, and any other change of a three-channel convention.
 
-use crate::kernel;
-use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Candidate, Case, Input, Size, Table};
+use crate::cases::{Candidate, Case, Input, Size, Table};
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Shape, Tape, Var};
 
 /// A line per channel, `y = scale x + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::gpu::Gpu;
-use crate::kernel;
-use crate::kernel::{Source, Value};
-use crate::tape::{Shape, Tape, Tensor, Var, band_pixels};
-use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
+use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Source, Value};
+use crate::engine::tape::{Shape, Tape, Tensor, Var, band_pixels};
 
 /// How the Gram matrix is computed. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

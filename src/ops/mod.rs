@@ -11,11 +11,11 @@ pub mod reduce;
 pub mod relu;
 pub mod tv;
 
-use crate::testing::Table;
+use crate::cases::{Case, Table};
 
 /// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark and
 /// `impasto check` pick it up.
-pub(crate) fn tables() -> Vec<Table> {
+pub fn tables() -> Vec<Table> {
     vec![
         affine::TABLE,
         relu::TABLE,
@@ -26,4 +26,24 @@ pub(crate) fn tables() -> Vec<Table> {
         tv::TABLE,
         adam::TABLE,
     ]
+}
+
+/// All cases, those of an op behind each other.
+pub fn cases() -> Vec<Case> {
+    tables().iter().flat_map(Table::cases).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cases;
+    use crate::engine::placement::GUARD;
+
+    /// What is written a row too far must hit a guard. (`mse` counts in values.)
+    #[test]
+    fn no_row_leaps_over_a_guard() {
+        for case in cases().iter().filter(|case| case.op != "mse") {
+            let values = case.size.c_in.max(case.size.c_out) * case.size.width;
+            assert!(4 * (values as u64) < GUARD, "{} {}: {values} values", case.op, case.name);
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Mean of squared differences from a fixed target: the content loss, and the style loss on Gram matrices.
 
-use super::reduce::{Slot, reduce, shares};
-use crate::kernel;
-use crate::tape::{Tape, Tensor, Var, View};
-use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, sum, vgg19_maps};
+use super::reduce::{reduce, shares};
+use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, sum, vgg19_maps};
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Slot, Tape, Tensor, Var, View};
 
 /// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times [`Tape::gradient_scale`]. The gradient
 /// starts here.

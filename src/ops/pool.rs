@@ -1,8 +1,8 @@
 //! 2x2 max pooling.
 
-use crate::kernel;
-use crate::tape::{Shape, Tape, Var};
-use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
+use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Shape, Tape, Var};
 
 /// `y = max of each 2x2 window of x`, sizes rounded down; `dx` of a window's first maximum is `dy`, all else is 0.
 pub fn pool(tape: &mut Tape, x: Var) -> Var {

@@ -1,16 +1,7 @@
 //! The loss values, and the reduction of partial sums into them.
 
-use crate::kernel;
-use crate::tape::{Tape, Tensor};
-
-/// Where an op writes its loss: one value of the array of all losses.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// The array of all losses.
-    pub losses: Tensor,
-    /// Which of them.
-    pub index: usize,
-}
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Slot, Tape, Tensor};
 
 /// Partial sums of a loss over `n` values: enough to fill a device, few enough to add quickly.
 pub fn shares(n: usize) -> usize {

@@ -1,8 +1,8 @@
 //! Rectified linear unit by itself, for taps that want the values before it.
 
-use crate::kernel;
-use crate::tape::{Tape, Var};
-use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
+use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Tape, Var};
 
 /// `y = max(x, 0)`; `dx = dy` where `x > 0`, else 0.
 pub fn relu(tape: &mut Tape, x: Var) -> Var {

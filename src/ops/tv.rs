@@ -1,11 +1,11 @@
 //! Total variation of the picture.
 
-use super::reduce::{Slot, reduce, shares};
-use crate::kernel;
-use crate::precision::Precision;
-use crate::real::Real;
-use crate::tape::{Shape, Tape, Tensor, Var, View};
-use crate::testing::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
+use super::reduce::{reduce, shares};
+use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
+use crate::engine::kernel::kernel;
+use crate::engine::precision::Precision;
+use crate::engine::real::Real;
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var, View};
 
 /// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum of the
 /// signs of the differences, each over its mean's count. A picture of one row has no vertical differences; their

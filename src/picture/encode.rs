@@ -1,4 +1,4 @@
-//! From samples to the bytes of a picture file, with profile, EXIF and record.
+//! From samples to the bytes of a picture file, with profile, EXIF and comment.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -14,7 +14,7 @@ use tiff::tags::Tag;
 
 use super::exif::Contents;
 use super::save::TEXT_KEY;
-use super::{Exif, icc};
+use super::{Comment, Exif, icc};
 
 /// The longest EXIF block of a JPEG: a segment of 64 KiB less its length and what says that it is EXIF.
 const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
@@ -29,8 +29,7 @@ pub(super) struct File<'a> {
     /// Whether the samples are red, green, blue, alpha, and not only the first three.
     pub alpha: bool,
     pub exif: &'a Exif,
-    /// Program and version, and JSON.
-    pub record: Option<(String, String)>,
+    pub comment: Option<&'a Comment>,
 }
 
 /// Samples of one depth.
@@ -49,8 +48,8 @@ impl File<'_> {
         encoder.set_color(if self.alpha { png::ColorType::Rgba } else { png::ColorType::Rgb });
         encoder.set_compression(png::Compression::Fast);
         encoder.set_filter(png::Filter::Adaptive);
-        if let Some((_, json)) = &self.record {
-            encoder.add_itxt_chunk(TEXT_KEY.into(), json.clone())?;
+        if let Some(comment) = self.comment {
+            encoder.add_itxt_chunk(TEXT_KEY.into(), comment.text.clone())?;
         }
         match &self.samples {
             Samples::Eight(samples) => encoder.write_header()?.write_image_data(samples)?,
@@ -151,13 +150,12 @@ impl File<'_> {
         }
     }
 
-    /// What goes into EXIF, with or without the record.
-    fn contents(&self, with_record: bool) -> Contents<'_> {
-        let record = self.record.as_ref();
+    /// What goes into EXIF, with or without the comment.
+    fn contents(&self, with_comment: bool) -> Contents<'_> {
         Contents {
             exif: self.exif,
-            software: record.map(|(software, _)| software.as_str()),
-            comment: record.filter(|_| with_record).map(|(_, json)| json.as_str()),
+            software: self.comment.map(|comment| comment.software.as_str()),
+            comment: self.comment.filter(|_| with_comment).map(|comment| comment.text.as_str()),
         }
     }
 }

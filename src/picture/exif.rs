@@ -29,7 +29,7 @@ const ASCII: &[u8] = b"ASCII\0\0\0";
 ///
 /// Left out, because it is not true of another picture: orientation, thumbnails, sizes, resolution, colour space,
 /// coordinates of the subject, the image's identifier, maker notes (whose layout is secret and breaks when they move)
-/// and the comment, whose place the [`Record`](crate::record::Record) takes.
+/// and the comment, whose place the [`Comment`](super::Comment) takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exif {
     entries: Vec<Entry>,
@@ -43,7 +43,7 @@ impl Exif {
 
     /// The bytes of entry `tag`.
     #[cfg(test)]
-    pub(super) fn value(&self, tag: u16) -> Option<Vec<u8>> {
+    pub(crate) fn value(&self, tag: u16) -> Option<Vec<u8>> {
         self.entries.iter().find(|e| e.tag == tag).map(|e| e.value.clone())
     }
 
@@ -110,7 +110,7 @@ fn wanted(place: Place, tag: u16) -> Option<&'static [Type]> {
 
 /// What [`read`] found.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// What is carried over.
     pub exif: Exif,
     /// The comment, if it is ASCII.
@@ -123,7 +123,7 @@ pub(super) struct Found {
 }
 
 /// Reads an EXIF block, or a whole TIFF file.
-pub(super) fn read(bytes: &[u8]) -> Found {
+pub(crate) fn read(bytes: &[u8]) -> Found {
     let mut found = Found::default();
     let reader = match bytes.first_chunk() {
         Some(b"II*\0") => Reader { bytes, big_endian: false },
@@ -243,7 +243,7 @@ fn bytes_of(kind: Type) -> usize {
 
 /// What is to be written: what was carried over, and what this program adds.
 #[derive(Clone, Copy)]
-pub(super) struct Contents<'a> {
+pub(crate) struct Contents<'a> {
     pub exif: &'a Exif,
     /// Name and version of the program that wrote the picture.
     pub software: Option<&'a str>,
@@ -252,7 +252,7 @@ pub(super) struct Contents<'a> {
 }
 
 /// The entries of the main directory that point at others, and where those are.
-pub(super) struct Children(Vec<(Tag, u32)>);
+pub(crate) struct Children(Vec<(Tag, u32)>);
 
 impl Contents<'_> {
     /// A block to be put into a file; nothing if there is nothing to say.

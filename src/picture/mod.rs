@@ -1,30 +1,30 @@
 //! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
 
-mod atomic;
+mod comment;
 mod decode;
 mod encode;
-mod exif;
+pub(crate) mod exif;
 mod icc;
 mod jpeg;
-mod part;
 mod resize;
 mod save;
+mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-pub use atomic::{check_replaceable, replace_file, same_file};
+pub use comment::Comment;
 pub(crate) use decode::comment;
 pub use exif::Exif;
-pub use part::abandon_files;
 pub use resize::{Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
+pub use source::Input;
 
+use crate::disk::sha256;
 use crate::error::{Error, Result};
-use crate::record::Input;
 
 /// The longest file that is read: 2 GiB, far beyond any picture that [`Picture::open`] accepts.
 const MAX_FILE: u64 = 2 << 30;
@@ -61,6 +61,11 @@ impl Picture {
     pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
         assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
         Self { width, height, rgb, alpha: None, exif: Exif::default(), source: None, notes: Vec::new() }
+    }
+
+    /// SHA-256 of size and colours, in hexadecimal digits.
+    pub(crate) fn digest(&self) -> String {
+        sha256::sized([self.width, self.height], &self.rgb)
     }
 
     /// The same pixels, with nothing of what the file told about them.

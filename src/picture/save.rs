@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::encode::{File, Samples};
-use super::{Picture, atomic};
+use super::{Comment, Picture};
+use crate::disk::{check_replaceable, replace_file};
 use crate::error::{Error, Result};
-use crate::record::Record;
 
-/// What records are called among the texts of a PNG.
+/// What the comment is called among the texts of a PNG.
 pub(super) const TEXT_KEY: &str = "impasto";
 /// At which brush strokes keep their edges.
 const JPEG_QUALITY: u8 = 92;
@@ -78,7 +78,7 @@ impl Format {
     }
 }
 
-/// How a picture is written. The default is 8 bits, JPEG of quality 92, WebP without loss, and no record.
+/// How a picture is written. The default is 8 bits, JPEG of quality 92, WebP without loss, and no comment.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SaveOptions {
@@ -87,7 +87,7 @@ pub struct SaveOptions {
     /// 16 bits per sample instead of 8, for PNG and TIFF only.
     pub depth16: bool,
     /// What made the picture.
-    pub record: Option<Record>,
+    pub comment: Option<Comment>,
 }
 
 impl SaveOptions {
@@ -127,7 +127,7 @@ impl SaveOptions {
 /// [`Error::Write`] says what stands in the way.
 pub fn check_writable(path: &Path) -> Result<Format> {
     let format = Format::of(path)?;
-    atomic::check_replaceable(path)?;
+    check_replaceable(path)?;
     Ok(format)
 }
 
@@ -135,19 +135,19 @@ impl Picture {
     /// Writes the picture in the format of the path's ending, marked as sRGB, by [`replace_file`]'s rules.
     ///
     /// Values are clamped to 0..1 and rounded to nearest. Alpha is written where the format has it; on JPEG
-    /// the picture is put on a white ground. [`Picture::exif`] and the record go into every format; a JPEG has room
+    /// the picture is put on a white ground. [`Picture::exif`] and the comment go into every format; a JPEG has room
     /// for the record of about a hundred styles, and longer ones are left out.
     ///
     /// # Errors
     /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be written;
     /// whatever was at `path` is then untouched.
     ///
-    /// [`replace_file`]: super::replace_file
+    /// [`replace_file`]: crate::disk::replace_file
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
         let format = Format::of(path)?;
         options.check(path)?;
         let bytes = self.encode(format, options).map_err(|why| Error::write(path, why))?;
-        atomic::replace_file(path, &bytes)
+        replace_file(path, &bytes)
     }
 
     /// The bytes of the file that [`Picture::save`] would write.
@@ -178,7 +178,7 @@ impl Picture {
             },
             alpha: alpha.is_some(),
             exif: &self.exif,
-            record: options.record.as_ref().map(|record| (record.software(), record.to_json())),
+            comment: options.comment.as_ref(),
         };
         let encoded = match format {
             Format::Png => file.png(),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use impasto::bench::{Breakdown, Iteration, Measured, Part};
-use impasto::precision::Precision;
+use impasto::engine::precision::Precision;
+use impasto::measuring::bench::{Breakdown, Iteration, Measured, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

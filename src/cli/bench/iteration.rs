@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use impasto::bench::{Breakdown, Iteration, Part};
+use impasto::measuring::bench::{Breakdown, Iteration, Part};
 
 use super::compare::Ratios;
 use super::startup::Startup;

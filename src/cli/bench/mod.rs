@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use impasto::bench::Measured;
-use impasto::fit::check_sizes;
-use impasto::gpu::Gpu;
+use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
+use impasto::measuring::bench::Measured;
+use impasto::painting::capacity::check_sizes;
+use impasto::painting::settings::Settings;
 use impasto::picture::Size;
-use impasto::precision::Precision;
-use impasto::settings::Settings;
 use serde_json::{Value, json};
 
 use self::compare::{Earlier, Ratios};
@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     settings.precision = options.precision;
     if let Some(folder) = &options.first {
         let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;
-        impasto::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;
+        impasto::measuring::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;
         print(&startup::told(options.precision))?;
         return Ok(0);
     }
@@ -99,7 +99,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
     // Before so large a picture is made up.
     check_sizes(&gpu, &vgg, &settings, size, &[size])?;
-    let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
+    let measured = impasto::measuring::bench::iteration(&gpu, &vgg, &settings, size)?;
     // The children should have the device for themselves.
     drop((vgg, gpu));
     let startup = startup::measure(size, options.precision)?;
@@ -127,16 +127,16 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
     let precision = options.precision;
     let gpu = &options.machine.open_adapter()?;
     let (size, device) = (options.size(gpu), &device(gpu));
-    impasto::bench::check(gpu, size, precision, &options.op)?;
+    impasto::measuring::bench::check(gpu, size, precision, &options.op)?;
     let earlier = earlier.map(|earlier| earlier.ops(device, size, precision)).transpose()?;
-    let ceilings = impasto::bench::ceilings(gpu)?;
+    let ceilings = impasto::measuring::bench::ceilings(gpu)?;
     if !options.json {
         print(&title(device))?;
         print(&ops::head(&ceilings, size, precision, earlier.is_some()))?;
     }
     let (mut all, mut compared) = (Vec::new(), false);
     let enough = Duration::from_millis(options.time);
-    impasto::bench::ops(
+    impasto::measuring::bench::ops(
         gpu,
         size,
         precision,

@@ -1,7 +1,7 @@
 //! What was measured of the ops, line by line as it comes.
 
-use impasto::bench::{Ceilings, Measured};
-use impasto::precision::Precision;
+use impasto::engine::precision::Precision;
+use impasto::measuring::bench::{Ceilings, Measured};
 
 /// The heads of the columns of [`line`].
 pub fn head(

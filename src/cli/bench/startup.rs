@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use impasto::precision::Precision;
+use impasto::engine::precision::Precision;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds from the start of a process until the losses of its first iteration are there.

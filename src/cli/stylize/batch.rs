@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use impasto::Error;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::provenance::Record;
+use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
-use impasto::record::Record;
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
 
 use super::job::Ending;
 use super::many::{Folder, Item};

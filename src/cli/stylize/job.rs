@@ -4,13 +4,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use impasto::estimate::Pace;
-use impasto::fit::check_sizes;
+use impasto::measuring::estimate::Pace;
+use impasto::painting::capacity::check_sizes;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::provenance::Record;
+use impasto::painting::session::{Losses, Session};
+use impasto::painting::settings::Settings;
 use impasto::picture::{Exif, Picture, Size};
-use impasto::record::Record;
-use impasto::session::{Losses, Session};
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
 
 use super::keep::Keeper;
 use super::options::Options;

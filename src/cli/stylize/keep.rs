@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use impasto::Result;
+use impasto::painting::session::Session;
 use impasto::picture::Picture;
-use impasto::session::Session;
 
 use super::job::Sized;
 use super::options::Options;

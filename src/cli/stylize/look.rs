@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use impasto::Error;
+use impasto::engine::precision::Precision;
+use impasto::painting::preset::Preset;
+use impasto::painting::provenance::Start;
+use impasto::painting::settings::Settings;
+use impasto::picture::Input;
 use impasto::picture::{Picture, Size, name_of};
-use impasto::precision::Precision;
-use impasto::preset::Preset;
-use impasto::record::{Input, Start};
-use impasto::settings::Settings;
 
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
@@ -214,7 +215,7 @@ impl Look {
     }
 
     /// Takes over what made another picture, where nothing else is asked for.
-    pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
+    pub fn adopt(&mut self, record: &impasto::painting::provenance::Record) -> anyhow::Result<()> {
         self.base = record.settings.clone();
         self.recorded_weights = record.style_weights.clone();
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use impasto::Error;
-use impasto::picture::{Format, same_file};
+use impasto::picture::Format;
+use impasto::same_file;
 use sha2::{Digest, Sha256};
 
 use super::options::{Options, Reporting};

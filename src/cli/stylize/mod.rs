@@ -19,10 +19,10 @@ mod tell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::provenance::Record;
+use impasto::painting::settings::Settings;
 use impasto::picture::{Format, Picture};
-use impasto::record::Record;
-use impasto::settings::Settings;
-use impasto::snapshot::Snapshot;
 
 use self::job::{Ending, Job};
 pub use self::look::Look;

@@ -6,14 +6,17 @@ use clap::ArgAction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
-use impasto::gpu::Gpu;
-use impasto::picture::{self, Picture, SaveOptions, Size, name_of};
-use impasto::preset::{Preset, check_scale};
-use impasto::record::{Input, Record};
-use impasto::settings::Settings;
-use impasto::tune::{Tuning, When};
-use impasto::vgg::{Network, Vgg};
-use impasto::weights::{LayerSpec, Weights};
+use impasto::LayerSpec;
+use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::{Tuning, When};
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::preset::{Preset, check_scale};
+use impasto::painting::provenance::Record;
+use impasto::painting::settings::Settings;
+use impasto::picture::Input;
+use impasto::picture::{Picture, SaveOptions, Size, name_of};
 
 use super::look::Look;
 use super::many::Many;
@@ -73,14 +76,14 @@ impl Options {
         inputs.extend(contents.iter().map(PathBuf::as_path));
         inputs.push(&self.output);
         inputs.extend(self.beside().chain(self.keep.resume.as_deref()));
-        if let Some(other) = inputs.into_iter().find(|file| *file == path || picture::same_file(file, path)) {
+        if let Some(other) = inputs.into_iter().find(|file| *file == path || impasto::same_file(file, path)) {
             return Err(Error::Setting(format!(
                 "{} is an input or another output, and cannot be the preset, too; name another file",
                 other.display()
             )));
         }
         let preset = Preset::new(self.look.settings()?, self.sizes.style_scale, self.look.preset_start())?;
-        picture::replace_file(path, preset.to_toml().as_bytes())
+        impasto::replace_file(path, preset.to_toml().as_bytes())
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use impasto::Error;
+use impasto::painting::provenance::Record;
+use impasto::painting::session::{Losses, Session};
 use impasto::picture::{self, Format, Picture, SaveOptions};
-use impasto::record::Record;
-use impasto::session::{Losses, Session};
 
 use super::streams;
 use crate::cli::rescue;
@@ -64,7 +64,7 @@ impl Outputs {
         let outputs: Vec<&Path> = self.files().collect();
         for (i, output) in outputs.iter().enumerate() {
             let resume = resume.iter().filter(|_| self.checkpoint.as_deref() != Some(output));
-            if inputs.iter().chain(resume).any(|input| picture::same_file(input, output)) {
+            if inputs.iter().chain(resume).any(|input| impasto::same_file(input, output)) {
                 return Err(Error::Setting(format!(
                     "{} is an input, and writing the result there would destroy it; name another output",
                     output.display()
@@ -76,7 +76,7 @@ impl Outputs {
                 let why = "- stands for standard output, where only the result (-o) can go; name a file";
                 return Err(Error::Setting(why.into()).into());
             }
-            if outputs[..i].iter().any(|other| other == output || picture::same_file(other, output)) {
+            if outputs[..i].iter().any(|other| other == output || impasto::same_file(other, output)) {
                 return Err(Error::Setting(format!("{} is named as output twice", output.display())).into());
             }
         }
@@ -94,7 +94,7 @@ impl Outputs {
             picture::check_writable(path)?;
         }
         for path in [&self.losses, &self.report, &self.checkpoint].into_iter().flatten() {
-            picture::check_replaceable(path)?;
+            impasto::check_replaceable(path)?;
         }
         self.check_frames(resume)
     }
@@ -108,14 +108,14 @@ impl Outputs {
         }
         if !folder.is_dir() {
             // Without a separator at its end, which would make it no name for something new.
-            return Ok(picture::check_replaceable(&folder.components().collect::<PathBuf>())?);
+            return Ok(impasto::check_replaceable(&folder.components().collect::<PathBuf>())?);
         }
         // Of many pictures, one whose result is not there was not finished, and its frames are begun anew.
         if resume.is_none() && self.unfinished.is_none() && !frames_in(folder)?.is_empty() {
             let why = "already holds frames of another run; name another folder, or remove them";
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());
         }
-        Ok(picture::check_replaceable(&frame(folder, 0))?)
+        Ok(impasto::check_replaceable(&frame(folder, 0))?)
     }
 
     /// Makes room for the frames of a run that begins: of many pictures, there may be some of an earlier try.
@@ -142,7 +142,7 @@ impl Outputs {
     /// Writes the page about the run, if asked for.
     pub fn save_report(&self, page: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
         let Some(path) = &self.report else { return Ok(()) };
-        Ok(picture::replace_file(path, page()?.as_bytes())?)
+        Ok(impasto::replace_file(path, page()?.as_bytes())?)
     }
 
     /// Refuses formats that cannot hold the result, or the sheet of content, styles and result, at these sizes.
@@ -176,7 +176,7 @@ impl Outputs {
         finished: bool,
     ) -> anyhow::Result<()> {
         let mut options = self.save.clone();
-        options.record = record.clone();
+        options.comment = record.as_ref().map(Record::comment);
         let saved = self.save_picture(picture, record, finished);
         let name = match self.stream {
             Some(format) => format!("result.{}", format.ending()).into(),
@@ -193,7 +193,7 @@ impl Outputs {
         finished: bool,
     ) -> anyhow::Result<()> {
         let mut options = self.save.clone();
-        options.record = record;
+        options.comment = record.as_ref().map(Record::comment);
         if let Some(format) = self.stream {
             return streams::write(&picture.to_bytes(format, &options)?);
         }
@@ -248,6 +248,6 @@ impl Outputs {
             lines += &serde_json::to_string(losses)?;
             lines.push('\n');
         }
-        Ok(picture::replace_file(path, lines.as_bytes())?)
+        Ok(impasto::replace_file(path, lines.as_bytes())?)
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use impasto::painting::session::{Losses, Session};
+use impasto::painting::settings::Settings;
 use impasto::picture::{Format, Picture, SaveOptions, name_of};
-use impasto::session::{Losses, Session};
-use impasto::settings::Settings;
 
 use super::chart::{Series, chart, escape};
 use super::job::{Job, Painted, Sized};

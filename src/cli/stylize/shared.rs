@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use impasto::gpu::Gpu;
+use impasto::engine::gpu::Gpu;
+use impasto::network::vgg::Vgg;
+use impasto::painting::settings::Settings;
+use impasto::painting::style::Style;
 use impasto::picture::{Picture, Size};
-use impasto::settings::Settings;
-use impasto::style::Style;
-use impasto::vgg::Vgg;
 
 use super::options::Options;
 use super::streams::read;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use impasto::estimate::device_memory;
-use impasto::fit;
+use impasto::measuring::estimate::device_memory;
+use impasto::painting::capacity;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
 use impasto::picture::name_of;
-use impasto::session::Session;
-use impasto::settings::Settings;
 
 use super::job::{Job, Sized};
 use super::shared::Shared;
@@ -19,10 +19,10 @@ impl Job<'_> {
     pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
         let Shared { gpu, vgg, .. } = self.shared;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
-        let needed = fit::memory(gpu, vgg, self.settings, size)? + vgg.bytes();
+        let needed = capacity::memory(gpu, vgg, self.settings, size)? + vgg.bytes();
         if needed > there {
             let room = there.saturating_sub(vgg.bytes());
-            let largest = match fit::largest(gpu, vgg, self.settings, size, room)? {
+            let largest = match capacity::largest(gpu, vgg, self.settings, size, room)? {
                 None => "nothing of this shape fits".to_owned(),
                 Some((width, height)) => format!("the largest that fits is --size {width}x{height}"),
             };

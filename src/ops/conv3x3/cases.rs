@@ -1,11 +1,11 @@
 //! What the convolution must get right: the float64 reference and the cases.
 
 use super::{After, Filter, Variant, conv3x3};
-use crate::gpu::Gpu;
+use crate::cases::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps, widen};
+use crate::engine::gpu::Gpu;
+use crate::engine::precision::Precision;
+use crate::engine::tape::{Shape, Tape};
 use crate::ops::pool;
-use crate::precision::Precision;
-use crate::tape::{Shape, Tape};
-use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps, widen};
 
 pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
     let Shape { channels: c_in, height, width } = shape;

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::{After, Band, Conv, Gates, Variant};
-use crate::kernel;
-use crate::kernel::Source;
-use crate::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
+use crate::engine::kernel::Source;
+use crate::engine::kernel::kernel;
+use crate::engine::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
 
 /// Values of what is computed again at a time, unless few rows have more: on a processor 2 MiB, which stay in its cache, on a
 /// GPU 64, which are work for all of it.
@@ -119,10 +119,10 @@ impl First {
 
 #[cfg(test)]
 mod tests {
-    use crate::gpu::Gpu;
+    use crate::engine::gpu::Gpu;
+    use crate::engine::tape::{Shape, Tape};
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
     use crate::ops::gram;
-    use crate::tape::{Shape, Tape};
 
     /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram
     /// matrix; also where bindings are so small that the map goes in bands, each in pieces of its own.

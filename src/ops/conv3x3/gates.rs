@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{After, Conv};
-use crate::kernel::Value;
-use crate::precision::Precision;
-use crate::tape::{BAND_PIXELS, Shape, Tape, Tensor, View};
+use crate::engine::kernel::Value;
+use crate::engine::precision::Precision;
+use crate::engine::tape::{BAND_PIXELS, Shape, Tape, Tensor, View};
 
 /// One bit per value of a convolution's map: whether ReLU and pooling let it through. It is all that backward needs to know
 /// of forward. Pixels are gathered in blocks of `side x side`, whose bits share words.

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::{After, BLOCK, Conv};
-use crate::kernel;
-use crate::kernel::{Source, Value};
-use crate::tape::{Shape, Tape, Tensor};
+use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Source, Value};
+use crate::engine::tape::{Shape, Tape, Tensor};
 
 /// Pixels that go through both steps together, in whole rows: many, because each time two more rows are written.
 const PIXELS: usize = 2048;
@@ -31,7 +31,7 @@ fn pixels(rows: usize, width: usize) -> usize {
 
 /// Values that are copied to texels are whole rows.
 fn texel_rows(values: usize) -> usize {
-    values.next_multiple_of(crate::memory::Texels::ROW as usize)
+    values.next_multiple_of(crate::engine::memory::Texels::ROW as usize)
 }
 
 /// Records both directions, band by band.

@@ -1,9 +1,9 @@
 //! The convolution in tiles over workgroup memory, for GPUs: one dispatch in each direction.
 
 use super::{After, Conv, Gates, Variant};
-use crate::kernel;
-use crate::kernel::{Source, Value};
-use crate::tape::{Tape, band_pixels};
+use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Source, Value};
+use crate::engine::tape::{Tape, band_pixels};
 
 /// Invocations of a workgroup in either direction.
 const LANES: usize = 16;
@@ -64,9 +64,9 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Gpu;
+    use crate::engine::gpu::Gpu;
+    use crate::engine::tape::{BAND_WORK, Shape, Step};
     use crate::ops::conv3x3::{Filter, conv3x3};
-    use crate::tape::{BAND_WORK, Shape, Step};
 
     /// Where a map is so large that one dispatch would take seconds on a slow GPU, there are several, of all its rows, both
     /// ways.

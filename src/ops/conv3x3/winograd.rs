@@ -12,11 +12,11 @@
 use std::collections::HashMap;
 
 use super::{After, BLOCK, Band, Conv, Filter, Gates, Variant};
-use crate::kernel;
-use crate::kernel::{Source, Value};
-use crate::precision::Precision;
-use crate::real::Real;
-use crate::tape::{Phase, Tape, Tensor};
+use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Source, Value};
+use crate::engine::precision::Precision;
+use crate::engine::real::Real;
+use crate::engine::tape::{Phase, Tape, Tensor};
 
 /// Points in both directions together.
 const POINTS: usize = 36;
@@ -28,7 +28,7 @@ const MANY: usize = 512;
 /// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
 const WORKSPACE: usize = 64 << 20;
 /// Values of a row of texels.
-const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
+const TEXEL_ROW: usize = crate::engine::memory::Texels::ROW as usize;
 
 /// Transformed weights that go through a piece of memory together on their way to texels, unless a block of outputs has
 /// more.
@@ -285,9 +285,9 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Gpu;
+    use crate::engine::gpu::Gpu;
+    use crate::engine::tape::Shape;
     use crate::ops::conv3x3::conv3x3;
-    use crate::tape::Shape;
 
     /// Weights that are kept and weights that are transformed in each pass are the same, and so is all that comes of them;
     /// in both precisions, in more pieces than one, and for a map in bands of rows.

@@ -1,7 +1,7 @@
 //! Tests of pictures: small files are made here by value, read, resized, written and read again.
 
 mod decode;
-mod exif;
+pub(crate) mod exif;
 mod resize;
 mod save;
 
@@ -73,7 +73,7 @@ fn refusal(bytes: &[u8]) -> String {
 
 /// Every error text names its subject, gives a reason and, after a semicolon, something to try.
 #[track_caller]
-fn assert_sentence(text: &str, start: &str) {
+pub(crate) fn assert_sentence(text: &str, start: &str) {
     assert!(text.starts_with(start), "{text}");
     assert!(text.contains("; ") && !text.ends_with('.') && !text.contains('\n'), "{text}");
 }
@@ -86,7 +86,7 @@ fn assert_near(found: &[f32], expected: &[f32], tolerance: f32) {
 }
 
 /// A picture whose values differ from pixel to pixel, plane to plane.
-fn pattern(width: usize, height: usize) -> Picture {
+pub(crate) fn pattern(width: usize, height: usize) -> Picture {
     let value = |i: usize| (i * 37 % 256) as f32 / 255.0;
     Picture::new(width, height, (0..3 * width * height).map(value).collect())
 }

@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::*;
+use crate::disk::{replace_file, same_file};
 
-const EIGHT: SaveOptions = SaveOptions { quality: None, depth16: false, record: None };
+const EIGHT: SaveOptions = SaveOptions { quality: None, depth16: false, comment: None };
 const SIXTEEN: SaveOptions = SaveOptions { depth16: true, ..EIGHT };
 
 fn quality(quality: u8) -> SaveOptions {
@@ -235,7 +236,7 @@ fn replacing_leaves_nothing_behind() {
 #[cfg(unix)]
 #[test]
 fn only_what_nobody_writes_any_more_is_swept() {
-    use super::super::part::{Part, sticks};
+    use crate::disk::unfinished::{Part, sticks};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.png");
     let part = Part::beside(&path).unwrap();

@@ -1,0 +1,253 @@
+//! The float64 side of a case: values, the reference's result, and its derivatives by differences.
+
+use std::sync::mpsc;
+use std::thread;
+
+use super::Case;
+use super::outcome::Deviation;
+use crate::engine::gpu::Gpu;
+
+/// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
+const ELEMENTWISE: usize = 2500;
+/// They are, too, where looking at each coordinate would touch more numbers than this, as with hundreds of channels.
+const DEAR: usize = 1 << 25;
+/// Directions compared where there are too many coordinates. A gradient that is wrong anywhere differs in almost every
+/// direction.
+const DIRECTIONS: usize = 8;
+/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step.
+const STEP: f64 = 1e-7;
+/// How far around the values kinks are looked for, and in how many directions. What float32 computes is off by less (1e-6 of
+/// sums about as large as 1), so that it comes out on the same side of every kink.
+const FAR: f64 = 4e-6;
+const FAR_DIRECTIONS: usize = 3;
+/// How often values are drawn at most.
+const DRAWS: usize = 8;
+
+/// Truths that wait for the device, at most.
+const AHEAD: usize = 8;
+
+/// What is true of a case for some values of its inputs, whoever computes it.
+pub struct Truth {
+    /// Of each input.
+    pub(super) values: Vec<Vec<f32>>,
+    /// The reference's result.
+    pub(super) expected: Vec<f64>,
+    /// The gradient of the result: the derivatives are those of `sum(seeds * result)`.
+    pub(super) seeds: Vec<f32>,
+    /// Per input, its derivatives; none of inputs that are constants.
+    pub(super) probes: Vec<Vec<Probe>>,
+    /// Whether a kink is so near that float32 may see it from its other side.
+    near_kink: bool,
+}
+
+/// Gives `each` of the cases that run on a device, with what is true of it. Another thread computes that ahead: it takes about as
+/// long as what the device does.
+///
+/// # Errors
+/// The first of `each`.
+pub fn with_truths<E>(
+    gpu: &Gpu,
+    cases: &[Case],
+    mut each: impl FnMut(&Case, &Truth) -> Result<(), E>,
+) -> Result<(), E> {
+    thread::scope(|scope| {
+        let (ahead, ready) = mpsc::sync_channel(AHEAD);
+        scope.spawn(move || {
+            let mut here = cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu));
+            // Nobody receives any more after an error.
+            here.all(|(seed, case)| ahead.send((case, case.truth(seed as u64))).is_ok());
+        });
+        ready.into_iter().try_for_each(|(case, truth)| each(case, &truth))
+    })
+}
+
+impl Case {
+    /// Draws values and computes what is true of them. Values among which one is nearer to a kink than float32 can tell
+    /// are drawn again, at most a few times: a ReLU whose sum is 1e-8 is open or shut by rounding, and its gradient there or not, all of it.
+    pub fn truth(&self, seed: u64) -> Truth {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut draw = || {
+            let values = |i: &super::Input, random: &mut fastrand::Rng| {
+                let drawn = (0..i.shape.len()).map(|_| i.low + random.f32() * (i.high - i.low)).collect();
+                if i.is_map() { self.stored(drawn) } else { drawn }
+            };
+            let values = self.inputs.iter().map(|i| values(i, &mut random)).collect();
+            self.truth_of(values, &mut random)
+        };
+        for _ in 1..DRAWS {
+            let truth = draw();
+            if !truth.near_kink {
+                return truth;
+            }
+        }
+        draw()
+    }
+
+    /// What is true of given values; whatever else is random is drawn from `random`.
+    pub fn truth_of(&self, values: Vec<Vec<f32>>, random: &mut fastrand::Rng) -> Truth {
+        let inputs: Vec<Vec<f64>> = values.iter().map(|v| super::widen(v)).collect();
+        let expected = (self.reference)(&inputs);
+        // A loss starts its own gradient, which is 1.
+        let seeds: Vec<f32> = match expected.len() {
+            1 => vec![1.0],
+            n => self.stored((0..n).map(|_| random.f32() * 2.0 - 1.0).collect()),
+        };
+        let (mut probes, mut near_kink) = (Vec::new(), false);
+        for (index, input) in self.inputs.iter().enumerate() {
+            let (of_input, near) = if input.differentiate {
+                self.probe(&inputs, index, &expected, &seeds, random)
+            } else {
+                (Vec::new(), false)
+            };
+            probes.push(of_input);
+            near_kink |= near;
+        }
+        Truth { values, expected, seeds, probes, near_kink }
+    }
+
+    /// Values as maps hold them.
+    fn stored(&self, values: Vec<f32>) -> Vec<f32> {
+        self.precision.decode(&self.precision.encode(&values), values.len())
+    }
+
+    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions. And whether
+    /// a kink is near.
+    fn probe(
+        &self,
+        inputs: &[Vec<f64>],
+        index: usize,
+        expected: &[f64],
+        seeds: &[f32],
+        random: &mut fastrand::Rng,
+    ) -> (Vec<Probe>, bool) {
+        // Differences are taken value by value and then added, so that values that do not change leave no rounding.
+        let slope = |moved: &[Vec<f64>], step: f64| -> f64 {
+            let results = (self.reference)(moved);
+            let changes = results.iter().zip(expected).zip(seeds);
+            changes.map(|((y, y0), seed)| (y - y0) * f64::from(*seed)).sum::<f64>() / step
+        };
+        let n = inputs[index].len();
+        let touched = inputs.iter().map(Vec::len).sum::<usize>() + expected.len();
+        let elementwise = n <= ELEMENTWISE && n * touched <= DEAR;
+        let directions = if elementwise { FAR_DIRECTIONS } else { DIRECTIONS };
+        let signs: Vec<Vec<bool>> =
+            (0..directions).map(|_| (0..n).map(|_| random.bool()).collect()).collect();
+        let directed = in_parallel(directions, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+            let mut side = |step: f64| {
+                let steps = inputs[index].iter().zip(&signs[at]);
+                let there = steps.map(|(v, up)| if *up { v + step } else { v - step });
+                moved[index].iter_mut().zip(there).for_each(|(moved, v)| *moved = v);
+                slope(moved, step)
+            };
+            let near = [side(-STEP), side(STEP)];
+            let bent = at < FAR_DIRECTIONS && is_bent(near, [side(-FAR), side(FAR)]);
+            (Probe { at, signs: Some(signs[at].clone()), left: near[0], right: near[1], kink: false }, bent)
+        });
+        let near_kink = directed.iter().any(|(_, bent)| *bent);
+        let probes = if elementwise {
+            in_parallel(n, || inputs.to_vec(), &|moved: &mut Vec<Vec<f64>>, at| {
+                let here = inputs[index][at];
+                let mut side = |step: f64| {
+                    moved[index][at] = here + step;
+                    slope(moved, moved[index][at] - here)
+                };
+                let (left, right) = (side(-STEP), side(STEP));
+                moved[index][at] = here;
+                Probe { at, signs: None, left, right, kink: false }
+            })
+        } else {
+            directed.into_iter().map(|(probe, _)| probe).collect()
+        };
+        (marked(probes), near_kink)
+    }
+}
+
+/// Whether one-sided differences near and far, left and right, are those of no parabola: then there is a kink between them.
+fn is_bent(near: [f64; 2], far: [f64; 2]) -> bool {
+    let size = near.iter().chain(&far).fold(0.0f64, |size, slope| size.max(slope.abs()));
+    let slopes = near[0] + near[1] - far[0] - far[1];
+    let curvatures = (near[1] - near[0]) - (far[1] - far[0]) * (STEP / FAR);
+    slopes.abs().max(curvatures.abs()) > 1e-5 * size
+}
+
+/// The reference's derivative by one value, or in one direction of signs.
+pub(super) struct Probe {
+    at: usize,
+    signs: Option<Vec<bool>>,
+    left: f64,
+    right: f64,
+    /// Whether both sides disagree, so that there is no derivative to compare with.
+    pub(super) kink: bool,
+}
+
+/// Finds the kinks: where left and right disagree by more than curvature and rounding explain.
+fn marked(mut probes: Vec<Probe>) -> Vec<Probe> {
+    let squares = probes.iter().map(|p| p.left * p.left + p.right * p.right).sum::<f64>();
+    let typical = (squares / (2 * probes.len().max(1)) as f64).sqrt();
+    for probe in &mut probes {
+        let size = probe.left.abs().max(probe.right.abs());
+        probe.kink = (probe.left - probe.right).abs() > 1e-3 * size + 1e-5 * typical;
+    }
+    probes
+}
+
+impl Probe {
+    fn project(&self, gradient: &[f64]) -> f64 {
+        let directed = |(g, up): (&f64, &bool)| if *up { *g } else { -g };
+        match &self.signs {
+            None => gradient[self.at],
+            Some(signs) => gradient.iter().zip(signs).map(directed).sum(),
+        }
+    }
+}
+
+/// Compares a gradient from the device with the reference's, to which another op may have added.
+pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) -> Deviation {
+    Deviation::among(probes.iter().filter(|probe| !probe.kink).map(|probe| {
+        let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
+        (probe.at, probe.project(found), expected)
+    }))
+}
+
+/// `work(0), work(1), ...` on all cores, each with its own `scratch`.
+fn in_parallel<S, T: Send>(
+    n: usize,
+    scratch: impl Fn() -> S + Sync,
+    work: &(dyn Fn(&mut S, usize) -> T + Sync),
+) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = n.div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let run = |first: usize| {
+            let scratch = &scratch;
+            scope.spawn(move || {
+                let mut scratch = scratch();
+                (first..(first + share).min(n)).map(|i| work(&mut scratch, i)).collect::<Vec<_>>()
+            })
+        };
+        let handles: Vec<_> = (0..n).step_by(share).map(run).collect();
+        handles.into_iter().flat_map(|h| h.join().expect("the reference does not panic")).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One-sided differences at both distances.
+    fn bent(f: impl Fn(f64) -> f64) -> bool {
+        let side = |step: f64| (f(step) - f(0.0)) / step;
+        is_bent([side(-STEP), side(STEP)], [side(-FAR), side(FAR)])
+    }
+
+    #[test]
+    fn kinks_bend_and_parabolas_do_not() {
+        for kink in [0.0, STEP / 2.0, -STEP / 2.0, 5.0 * STEP, -5.0 * STEP, 0.9 * FAR, -0.9 * FAR] {
+            assert!(bent(|x| (x - kink).max(0.0)), "a ReLU's kink at {kink}");
+            assert!(bent(|x| 30.0 * x + (x - kink).abs()), "an absolute value's kink at {kink}");
+        }
+        assert!(!bent(|x| 2.0 * x));
+        assert!(!bent(|x| 0.1 + x + 100.0 * x * x));
+        assert!(!bent(|x| (x - 2.0 * FAR).max(0.0) + x));
+    }
+}

@@ -1,0 +1,116 @@
+//! Writing files whole or not at all.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::unfinished::{Part, folder, sweep};
+use crate::error::{Error, Result};
+
+/// Symbolic links followed before they are taken for a circle, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// Writes `bytes` beside `path` and renames: a reader sees the old file or the new one, never a part.
+///
+/// A symbolic link stays and what it points at is replaced. A file that is replaced keeps its permissions; a
+/// new one gets those of any new file.
+///
+/// # Errors
+/// [`Error::Write`]; whatever was at `path` is then untouched and nothing is left beside it.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |why| Error::write(path, why);
+    let target = target(path).map_err(fail)?;
+    let part = beside(&target).map_err(fail)?;
+    let mut file = part.file();
+    let written = file.write_all(bytes).and_then(|()| match fs::metadata(&target) {
+        Ok(old) => file.set_permissions(old.permissions()),
+        Err(_) => Ok(()),
+    });
+    // Without this, a power cut after the rename could leave an empty file under the final name.
+    written.and_then(|()| file.sync_all()).map_err(|e| fail(explain(&e)))?;
+    part.persist(&target).map_err(|e| fail(explain(&e)))
+}
+
+/// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target. What
+/// processes that were killed left there is removed.
+///
+/// # Errors
+/// [`Error::Write`] says what stands in the way.
+pub fn check_replaceable(path: &Path) -> Result<()> {
+    let check = || {
+        let target = target(path)?;
+        beside(&target)?;
+        sweep(&target);
+        Ok(())
+    };
+    check().map_err(|why: String| Error::write(path, why))
+}
+
+/// Whether two paths lead to one file, be it there or only meant.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    let resolve = |path: &Path| {
+        let meant = || Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
+        fs::canonicalize(path).ok().or_else(meant)
+    };
+    matches!((resolve(a), resolve(b)), (Some(a), Some(b)) if a == b)
+}
+
+/// The file to replace: `path` itself or what it links to, if it can be replaced at all.
+fn target(path: &Path) -> Result<PathBuf, String> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err("its name ends as that of a folder; give a file name".into());
+    }
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::symlink_metadata(&target) {
+            Ok(m) if m.is_symlink() => {
+                let link = fs::read_link(&target).map_err(|e| explain(&e))?;
+                target = folder(&target).join(link);
+            }
+            Ok(m) if m.is_dir() => return Err("it is a folder; give a file name inside it".into()),
+            Ok(m) if !m.is_file() => return Err("it is not a regular file; choose another name".into()),
+            Ok(m) if m.permissions().readonly() => {
+                return Err("it exists and is read-only; choose another name or make it writable".into());
+            }
+            Ok(_) => return Ok(target),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(target),
+            Err(e) => return Err(explain(&e)),
+        }
+    }
+    Err("its symbolic links go round in a circle; choose another name".into())
+}
+
+/// An empty file in the folder of `target`, where renaming it to `target` is possible; removed when dropped.
+fn beside(target: &Path) -> Result<Part, String> {
+    let folder = folder(target);
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}; create it first", folder.display()));
+    }
+    let part = Part::beside(target).map_err(|e| explain(&e))?;
+    if part.is_stuck(target) {
+        return Err(
+            "it belongs to another user, and its folder keeps others from replacing it; choose another \
+                    name or folder"
+                .into(),
+        );
+    }
+    Ok(part)
+}
+
+fn explain(e: &io::Error) -> String {
+    match e.kind() {
+        ErrorKind::PermissionDenied => {
+            "its folder does not allow new files; choose another folder".to_owned()
+        }
+        ErrorKind::ReadOnlyFilesystem => "its disk is read-only; choose another folder".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "its disk is full; free some space or choose another folder".to_owned()
+        }
+        ErrorKind::FileTooLarge => {
+            "it becomes larger than the system allows files to be (see `ulimit -f`); raise that \
+                                    limit, choose another folder or a smaller --size"
+                .to_owned()
+        }
+        _ => format!("the system says: {e}; choose another name or folder"),
+    }
+}

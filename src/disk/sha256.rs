@@ -1,0 +1,31 @@
+//! SHA-256 of whatever a run was made of: two runs of the same digests, settings and device give the same bits.
+
+use sha2::{Digest, Sha256};
+
+/// The digest of several arrays, one after the other.
+pub(crate) fn arrays<'a>(arrays: impl IntoIterator<Item = &'a [f32]>) -> String {
+    let sum =
+        arrays.into_iter().fold(Sha256::new(), |sum, array| sum.chain_update(bytemuck::cast_slice(array)));
+    text(sum)
+}
+
+/// The digest of a text.
+pub(crate) fn words(words: &str) -> String {
+    bytes(words.as_bytes())
+}
+
+/// The digest of a file's content.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    text(Sha256::new().chain_update(bytes))
+}
+
+/// The digest of an array behind two numbers, such as a picture's values behind its sides.
+pub(crate) fn sized(sides: [usize; 2], values: &[f32]) -> String {
+    let sum =
+        sides.into_iter().fold(Sha256::new(), |sum, side| sum.chain_update((side as u64).to_le_bytes()));
+    text(sum.chain_update(bytemuck::cast_slice(values)))
+}
+
+fn text(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

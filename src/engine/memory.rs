@@ -1,0 +1,78 @@
+//! Device memory beside plain buffers: textures as linear memory, and buffers the processor reads.
+
+use std::sync::{Arc, Mutex};
+
+use crate::engine::gpu::Gpu;
+use crate::engine::precision::Precision;
+use crate::{Error, Result};
+
+/// A texture used as linear memory of `vec4f`: texel `i` is at `(i % 256, i / 256)`. Software drivers read textures
+/// four times faster than buffers, because their buffer reads are checked and gathered lane by lane.
+#[derive(Clone)]
+pub(crate) struct Texels {
+    pub(crate) texture: wgpu::Texture,
+    pub(crate) view: wgpu::TextureView,
+    pub(crate) precision: Precision,
+}
+
+impl Texels {
+    /// Texels of a row.
+    pub(crate) const WIDTH: u32 = 256;
+    /// Values of a row.
+    pub(crate) const ROW: u64 = Self::WIDTH as u64 * 4;
+
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.texture.height()) * Self::ROW * self.precision.bytes()
+    }
+
+    /// What shaders call `rgba32float` or `rgba16float`.
+    pub(crate) fn format(precision: Precision) -> wgpu::TextureFormat {
+        match precision {
+            Precision::Single => wgpu::TextureFormat::Rgba32Float,
+            Precision::Half => wgpu::TextureFormat::Rgba16Float,
+        }
+    }
+}
+
+/// A buffer the processor reads once the device has written it.
+pub(crate) struct Readback {
+    pub(crate) buffer: wgpu::Buffer,
+    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+}
+
+impl Readback {
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
+        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { buffer, mapped: Arc::default() }
+    }
+
+    /// Asks for the content, which [`Self::take`] gives once the copy submitted before has run.
+    pub(crate) fn request(&self) {
+        let mapped = self.mapped.clone();
+        self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            *mapped.lock().expect("no panic holds this lock") = Some(result);
+        });
+    }
+
+    /// Whether it has run, without waiting for it.
+    pub(crate) fn is_there(&self, gpu: &Gpu) -> Result<bool> {
+        gpu.look()?;
+        Ok(self.mapped.lock().expect("no panic holds this lock").is_some())
+    }
+
+    /// The content; the buffer can be written again afterwards.
+    pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        let unread = || Error::Device("a result could not be read back from the graphics device".into());
+        let mapped = self.mapped.lock().expect("no panic holds this lock").take();
+        gpu.check()?;
+        mapped.and_then(Result::ok).ok_or_else(unread)?;
+        let bytes = self.buffer.get_mapped_range(..).map_err(|_| unread())?.to_vec();
+        self.buffer.unmap();
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,402 @@
+//! The tape: an op records its forward and its backward dispatches side by side.
+
+mod recompute;
+mod recorder;
+mod steps;
+
+use std::ops::Range;
+
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::Source;
+use crate::engine::memory::Texels;
+use crate::engine::plan::Plan;
+use crate::engine::precision::Precision;
+use crate::engine::real::Real;
+pub use crate::engine::shape::Shape;
+use crate::{Error, Result};
+use recompute::Recomputed;
+pub use recorder::Recorder;
+pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
+
+/// A named array of values on the device, of 32 bits each or of 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor(pub(crate) usize);
+
+/// Where an op writes its loss: one value of the array of all losses.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The array of all losses.
+    pub losses: Tensor,
+    /// Which of them.
+    pub index: usize,
+}
+
+/// What a dispatch sees of a tensor: all of it, or a range of its values.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub(crate) tensor: Tensor,
+    pub(crate) range: Option<Range<usize>>,
+}
+
+impl From<Tensor> for View {
+    fn from(tensor: Tensor) -> Self {
+        Self { tensor, range: None }
+    }
+}
+
+/// A feature map and, where the loss is to be differentiated by it, its gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Var {
+    /// Size of value and gradient.
+    pub shape: Shape,
+    /// How both are stored.
+    pub precision: Precision,
+    /// The values.
+    pub value: Tensor,
+    /// The gradient of the total loss with respect to the values.
+    pub grad: Option<Tensor>,
+}
+
+impl Var {
+    /// The values of some rows.
+    pub fn rows(&self, rows: Range<usize>) -> View {
+        View { tensor: self.value, range: Some(self.shape.rows(rows)) }
+    }
+
+    /// As [`Self::rows`], of a tensor that holds as many values as this map, but in the precision `real`.
+    pub(crate) fn rows_of(&self, tensor: Tensor, real: Real, rows: Range<usize>) -> View {
+        View { tensor, range: Some(self.shape_in(real).rows(rows)) }
+    }
+
+    /// The rows that a band of rows reads of it: see [`Shape::halo`].
+    pub(crate) fn halo(&self, rows: &Range<usize>) -> Range<usize> {
+        self.shape.halo(rows, self.precision)
+    }
+
+    /// The shape of as many 32-bit values as these values take in the precision `real`.
+    pub(crate) fn shape_in(&self, real: Real) -> Shape {
+        Shape { channels: real.len(self.shape.channels), ..self.shape }
+    }
+}
+
+/// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
+pub(crate) const BAND_PIXELS: usize = 1 << 20;
+
+/// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
+/// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
+pub(crate) const BAND_WORK: usize = 1 << 36;
+
+/// Pixels of a band at most, where each takes so many multiply-adds.
+pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
+    BAND_PIXELS.min(BAND_WORK / multiply_adds)
+}
+
+/// Rows of a band at most: in some grids each row is a workgroup of one dimension, in which every device allows so many.
+const BAND_ROWS: usize = 65_535;
+
+/// Records ops until [`Tape::finish`] turns them into a [`Plan`].
+pub struct Tape<'g> {
+    pub(crate) gpu: &'g Gpu,
+    pub(crate) tensors: Vec<Declared>,
+    /// What runs once, before the first run.
+    pub(crate) preparation: Vec<Step>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) updates: Vec<Step>,
+    differentiate: bool,
+    map_precision: Precision,
+    weight_precision: Precision,
+    gradient_scale: f64,
+    binding_limit: u64,
+    spends_memory: bool,
+    /// Maps of which backward computes the rows it needs again.
+    recomputed: Vec<Recomputed>,
+    fault: Option<Error>,
+}
+
+/// When a step runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Once, before the first run. What it writes and a run reads must be kept.
+    Preparation,
+    /// Op after op.
+    Forward,
+    /// The ops in reverse order.
+    Backward,
+    /// When all gradients are there.
+    Update,
+}
+
+impl<'g> Tape<'g> {
+    /// A tape that records forward and backward.
+    pub fn new(gpu: &'g Gpu) -> Self {
+        let (tensors, preparation, groups, updates) = Default::default();
+        Self {
+            gpu,
+            tensors,
+            preparation,
+            groups,
+            updates,
+            differentiate: true,
+            map_precision: Precision::Single,
+            weight_precision: Precision::Single,
+            gradient_scale: 1.0,
+            binding_limit: gpu.max_binding(),
+            spends_memory: false,
+            recomputed: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// A tape whose variables have no gradients: the same ops record only their forward half.
+    pub fn forward_only(gpu: &'g Gpu) -> Self {
+        Self { differentiate: false, ..Self::new(gpu) }
+    }
+
+    /// Stores feature maps and their gradients in `precision` from here on.
+    pub fn set_map_precision(&mut self, precision: Precision) {
+        self.map_precision = precision;
+    }
+
+    /// In which precision weights are stored that Winograd has transformed; all others are float32.
+    pub(crate) fn weight_precision(&self) -> Precision {
+        self.weight_precision
+    }
+
+    /// See [`Self::weight_precision`].
+    pub(crate) fn set_weight_precision(&mut self, precision: Precision) {
+        self.weight_precision = precision;
+    }
+
+    /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
+    /// hold them. [`Self::gradient_scale`] says by which; what takes a gradient out of the network divides by it.
+    pub fn scale_gradients(&mut self, scale: f64) {
+        self.gradient_scale = scale;
+    }
+
+    /// See [`Self::scale_gradients`].
+    pub fn gradient_scale(&self) -> f64 {
+        self.gradient_scale
+    }
+
+    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
+    pub(crate) fn limit_bindings(&mut self, bytes: u64) {
+        self.binding_limit = bytes;
+    }
+
+    /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
+    /// what the network has on the device, and no map is computed again.
+    pub(crate) fn spend_memory(&mut self, spend: bool) {
+        self.spends_memory = spend;
+    }
+
+    /// See [`Self::spend_memory`].
+    pub(crate) fn spends_memory(&self) -> bool {
+        self.spends_memory
+    }
+
+    /// The device the plan will run on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
+    /// Opens the next op: dispatches and tensors recorded from here on belong to it and carry its label.
+    pub fn op(&mut self, label: impl Into<String>) {
+        self.groups.push(Group { label: label.into(), ..Group::default() });
+    }
+
+    fn declare(&mut self, name: &str, len: usize, home: Home) -> Tensor {
+        let label = match self.groups.last() {
+            Some(group) if !group.label.is_empty() => format!("{}.{name}", group.label),
+            _ => name.to_owned(),
+        };
+        self.tensors.push(Declared { label, len, precision: Precision::Single, home, texels: false });
+        Tensor(self.tensors.len() - 1)
+    }
+
+    /// Scratch or kept values of an op: `len` values that live from their first writer to their last reader.
+    pub fn scratch(&mut self, name: &str, len: usize) -> Tensor {
+        self.declare(name, len, Home::Shared)
+    }
+
+    /// `len` values of its own that start as zeros and last as long as the plan.
+    pub fn state(&mut self, name: &str, len: usize) -> Tensor {
+        self.declare(name, len, Home::Own)
+    }
+
+    /// Values that the caller has on the device already, such as weights.
+    pub fn given(&mut self, name: &str, buffer: &wgpu::Buffer) -> Tensor {
+        self.given_memory(name, &Memory::Buffer(buffer.clone()))
+    }
+
+    /// As [`Self::scratch`], in a texture. `len` is rounded up to whole rows; only copies write it.
+    pub(crate) fn scratch_texels(&mut self, name: &str, len: usize) -> Tensor {
+        let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize), Home::Shared);
+        self.tensors[tensor.0].texels = true;
+        tensor
+    }
+
+    /// As [`Self::scratch_texels`], for values of the feature map `x`, stored as they are there.
+    pub(crate) fn map_texels(&mut self, name: &str, x: Var, len: usize) -> Tensor {
+        let tensor = self.scratch_texels(name, len);
+        self.tensors[tensor.0].precision = x.precision;
+        tensor
+    }
+
+    /// As [`Self::given`], for either kind of memory.
+    pub(crate) fn given_memory(&mut self, name: &str, memory: &Memory) -> Tensor {
+        let tensor = self.declare(name, (memory.bytes() / 4) as usize, Home::Given(memory.clone()));
+        self.tensors[tensor.0].texels = matches!(memory, Memory::Texels(_));
+        tensor
+    }
+
+    /// The output of an op, differentiable where its input `from` is. Always float32: a picture, a Gram matrix.
+    pub fn output(&mut self, name: &str, shape: Shape, from: Var) -> Var {
+        let value = self.scratch(name, shape.len());
+        let grad = from.grad.map(|_| self.scratch(&format!("d{name}"), shape.len()));
+        Var { shape, precision: Precision::Single, value, grad }
+    }
+
+    /// As [`Self::output`], in the precision of feature maps.
+    pub fn feature_map(&mut self, name: &str, shape: Shape, from: Var) -> Var {
+        let var = self.output(name, shape, from);
+        self.as_map(var)
+    }
+
+    /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always float32.
+    pub fn leaf(&mut self, name: &str, shape: Shape) -> Var {
+        let value = self.state(name, shape.len());
+        let grad = self.differentiate.then(|| self.scratch(&format!("d{name}"), shape.len()));
+        Var { shape, precision: Precision::Single, value, grad }
+    }
+
+    /// The same in the precision of feature maps. To be asked for before the variable is used.
+    pub(crate) fn as_map(&mut self, var: Var) -> Var {
+        for tensor in std::iter::once(var.value).chain(var.grad) {
+            self.set_precision(tensor, self.map_precision);
+        }
+        Var { precision: self.map_precision, ..var }
+    }
+
+    /// Stores a tensor in `precision`. To be asked for before it is used.
+    pub(crate) fn set_precision(&mut self, tensor: Tensor, precision: Precision) {
+        self.tensors[tensor.0].precision = precision;
+    }
+
+    /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.
+    pub fn keep(&mut self, tensor: Tensor) {
+        self.tensors[tensor.0].home = Home::Own;
+    }
+
+    /// Records a dispatch of the forward pass.
+    pub fn forward(&mut self, source: Source) -> Recorder<'_, 'g> {
+        self.record(Phase::Forward, source)
+    }
+
+    /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
+    /// the order in which they were recorded.
+    pub fn backward(&mut self, source: Source) -> Recorder<'_, 'g> {
+        self.record(Phase::Backward, source)
+    }
+
+    /// Records a dispatch that runs when all gradients are there.
+    pub fn update(&mut self, source: Source) -> Recorder<'_, 'g> {
+        self.record(Phase::Update, source)
+    }
+
+    /// Records a dispatch of any phase.
+    pub(crate) fn record(&mut self, phase: Phase, source: Source) -> Recorder<'_, 'g> {
+        Recorder::new(self, phase, source)
+    }
+
+    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
+    /// whole texels, begin at one, and are stored as those of the texture.
+    pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
+        self.copy(Phase::Forward, from, (to, 0), len);
+    }
+
+    /// As [`Self::forward_copy`], for the backward pass.
+    pub(crate) fn backward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
+        self.copy(Phase::Backward, from, (to, 0), len);
+    }
+
+    /// As [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number `at`.
+    pub(crate) fn copy(
+        &mut self,
+        phase: Phase,
+        from: impl Into<View>,
+        (to, at): (Tensor, usize),
+        len: usize,
+    ) {
+        if self.differentiate || phase != Phase::Backward {
+            self.push(phase, Step::Copy { from: from.into(), to, at, len });
+        }
+    }
+
+    fn push(&mut self, phase: Phase, step: Step) {
+        if self.groups.is_empty() {
+            self.groups.push(Group::default());
+        }
+        let group = self.groups.last_mut().expect("one was pushed if there was none");
+        match phase {
+            Phase::Preparation => self.preparation.push(step),
+            Phase::Forward => group.forward.push(step),
+            Phase::Backward => group.backward.push(step),
+            Phase::Update => self.updates.push(step),
+        }
+    }
+
+    /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch passes the device's limits.
+    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps, which may
+    /// be several times as high, may be bound with the rows that belong to a band and one more on each side.
+    pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
+        self.bands_of(shapes, BAND_PIXELS)
+    }
+
+    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the fewest rows that can be bound have more.
+    pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
+        let values = (self.binding_limit / 4) as usize;
+        let height = shapes[0].height;
+        let align = shapes.iter().map(|s| s.row_alignment(self.map_precision)).max().unwrap_or(1);
+        let fits = |s: &Shape| {
+            let rows = (values / (s.channels * s.width).max(1))
+                .saturating_sub(1 + s.row_alignment(self.map_precision));
+            rows.min(pixels / s.width.max(1)).min(BAND_ROWS) / s.height.div_ceil(height)
+        };
+        let rows = shapes.iter().map(fits).min().unwrap_or(height);
+        let rows = if rows < height { (rows / align * align).max(align) } else { height };
+        (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
+    }
+
+    /// Splits rows of `maps`, which are equally high, into pieces that begin where a binding may begin. Of the first map a
+    /// piece has at most `values` values, unless so few rows have more.
+    pub(crate) fn pieces(rows: &Range<usize>, maps: &[Var], values: usize) -> Vec<Range<usize>> {
+        let align = maps.iter().map(|map| map.shape.row_alignment(map.precision)).max().unwrap_or(1);
+        let shape = maps[0].shape;
+        let step = (values / (shape.channels * shape.width) / align * align).max(align);
+        rows.clone().step_by(step).map(|top| top..(top + step).min(rows.end)).collect()
+    }
+
+    /// Orders the dispatches, places the tensors and compiles the kernels.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work does
+    /// not fit the device.
+    pub fn finish(self) -> Result<Plan> {
+        self.finish_with(false)
+    }
+
+    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside, for
+    /// tests: see [`Plan::guards_overwritten`].
+    pub fn finish_guarded(self) -> Result<Plan> {
+        self.finish_with(true)
+    }
+
+    fn finish_with(self, guarded: bool) -> Result<Plan> {
+        Plan::new(self.sound()?, guarded)
+    }
+
+    /// The tape, unless something was recorded on it that does not fit its shader.
+    pub(crate) fn sound(mut self) -> Result<Self> {
+        self.fault.take().map_or(Ok(self), Err)
+    }
+}

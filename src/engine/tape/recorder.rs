@@ -1,0 +1,93 @@
+//! One dispatch while it is being recorded, and its check against the shader's declaration.
+
+use std::ops::Range;
+
+use super::{Dispatch, Phase, Step, Tape, Var, View};
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::{Source, Value};
+use crate::{Error, Result};
+
+/// One dispatch while it is being recorded; [`Recorder::grid`] completes it.
+pub struct Recorder<'t, 'g> {
+    tape: &'t mut Tape<'g>,
+    phase: Phase,
+    dispatch: Dispatch,
+    /// Set when the dispatch would only serve a gradient nobody asked for.
+    skip: bool,
+}
+
+impl<'t, 'g> Recorder<'t, 'g> {
+    pub(super) fn new(tape: &'t mut Tape<'g>, phase: Phase, source: Source) -> Self {
+        let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
+        let (params, bound) = Default::default();
+        let skip = phase == Phase::Backward && !tape.differentiate;
+        let dispatch = Dispatch { label, source, params, bound, grad: None, grid: [1; 3] };
+        Self { tape, phase, dispatch, skip }
+    }
+
+    /// Sets members of the uniform block.
+    pub fn params<const N: usize>(mut self, params: [(&'static str, Value); N]) -> Self {
+        self.dispatch.params.extend(params);
+        self
+    }
+
+    /// Binds the shader's `name`.
+    pub fn bind(mut self, name: &'static str, view: impl Into<View>) -> Self {
+        self.dispatch.bound.push((name, view.into()));
+        self
+    }
+
+    /// Binds the gradient of `var` for reading. Without one, the dispatch is not recorded.
+    pub fn upstream(self, name: &'static str, var: Var) -> Self {
+        let rows = 0..var.shape.height;
+        self.upstream_rows(name, var, rows)
+    }
+
+    /// As [`Self::upstream`], for some rows.
+    pub fn upstream_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
+        match var.grad {
+            Some(tensor) => self.bind(name, View { tensor, range: Some(var.shape.rows(rows)) }),
+            None => {
+                self.skip = true;
+                self
+            }
+        }
+    }
+
+    /// Binds some rows of the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for
+    /// the first of them, so that nothing needs to be cleared. The bands that one op writes must not overlap. Without a
+    /// gradient, the dispatch is not recorded.
+    pub fn grad_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
+        self.dispatch.grad = var.grad;
+        self.upstream_rows(name, var, rows)
+    }
+
+    /// Completes the dispatch with the number of invocations in each dimension.
+    pub fn grid(self, invocations: [usize; 3]) {
+        let Self { tape, phase, mut dispatch, skip } = self;
+        if skip || tape.fault.is_some() {
+            return;
+        }
+        dispatch.grid = invocations;
+        if let Err(fault) = check(tape.gpu, &dispatch) {
+            tape.fault = Some(fault);
+            return;
+        }
+        tape.push(phase, Step::Dispatch(dispatch));
+    }
+}
+
+/// Holds a dispatch against its shader's declaration.
+fn check(gpu: &Gpu, dispatch: &Dispatch) -> Result<()> {
+    let layout = gpu.layout(&dispatch.source)?;
+    let wrong = |why: String| Err(Error::shader(dispatch.source.label(), why));
+    layout.uniform(&dispatch.params)?;
+    let declared = || layout.bindings.iter().filter(|b| b.access != crate::engine::kernel::Access::Uniform);
+    if let Some(missing) = declared().find(|b| dispatch.bound.iter().all(|(name, _)| *name != b.name)) {
+        return wrong(format!("nothing is bound to `{}`", missing.name));
+    }
+    match dispatch.bound.iter().find(|(name, _)| declared().all(|b| b.name != *name)) {
+        Some((name, _)) => wrong(format!("there is no binding `{name}`")),
+        None => Ok(()),
+    }
+}

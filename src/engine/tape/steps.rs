@@ -1,0 +1,82 @@
+//! What a tape holds: tensors as they were declared, steps as they were recorded.
+
+use super::{Tensor, View};
+use crate::engine::kernel::{Source, Value};
+use crate::engine::memory::Texels;
+use crate::engine::precision::Precision;
+
+/// Where a tensor lives.
+pub(crate) enum Home {
+    /// In a buffer shared with tensors that are not alive at the same time.
+    Shared,
+    /// In a buffer of its own, which starts as zeros (unless guarded) and lasts as long as the plan.
+    Own,
+    /// In memory of the caller's.
+    Given(Memory),
+}
+
+/// A piece of device memory.
+#[derive(Clone)]
+pub(crate) enum Memory {
+    Buffer(wgpu::Buffer),
+    Texels(Texels),
+}
+
+impl Memory {
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Buffer(buffer) => buffer.size(),
+            Self::Texels(texels) => texels.bytes(),
+        }
+    }
+}
+
+pub(crate) struct Declared {
+    pub(crate) label: String,
+    pub(crate) len: usize,
+    pub(crate) precision: Precision,
+    pub(crate) home: Home,
+    /// Whether it is a texture, see [`Texels`].
+    pub(crate) texels: bool,
+}
+
+impl Declared {
+    /// A multiple of four, as bindings are.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.len as u64 * self.precision.bytes()).next_multiple_of(4).max(4)
+    }
+}
+
+/// One step as recorded.
+#[derive(Clone)]
+pub(crate) enum Step {
+    Dispatch(Dispatch),
+    /// The first `len` values of a view of a buffer go to a texture, whose value number `at` is the first of a row.
+    Copy {
+        from: View,
+        to: Tensor,
+        at: usize,
+        len: usize,
+    },
+}
+
+/// One dispatch as recorded.
+#[derive(Clone)]
+pub(crate) struct Dispatch {
+    pub(crate) label: String,
+    pub(crate) source: Source,
+    pub(crate) params: Vec<(&'static str, Value)>,
+    pub(crate) bound: Vec<(&'static str, View)>,
+    /// The gradient that is written, whose first writer must not accumulate.
+    pub(crate) grad: Option<Tensor>,
+    /// Invocations wanted in each dimension.
+    pub(crate) grid: [usize; 3],
+}
+
+/// The dispatches of one op.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub(crate) label: String,
+    pub(crate) forward: Vec<Step>,
+    pub(crate) backward: Vec<Step>,
+}

@@ -1,0 +1,230 @@
+//! Every op in every variant at the sizes it has inside VGG-19, beside the device's own ceilings.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::median;
+use crate::cases::{Candidate, Case, Size, vgg19_maps};
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::kernel;
+use crate::engine::plan::{Plan, Timers};
+use crate::engine::precision::Precision;
+use crate::engine::tape::Tape;
+use crate::ops::tables;
+use crate::{Error, Result};
+
+/// Runs of one pass at most.
+const RUNS: usize = 50;
+/// Bytes of the buffers that runs take turns with: more than a cache holds.
+const ROTATED: u64 = 64 << 20;
+/// Sets of buffers at most.
+const SETS: u64 = 32;
+
+/// What this device can do at best, as plain shaders reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ceilings {
+    /// Billions of multiplications and additions per second of a loop of float32 multiply-adds.
+    pub gflops: f64,
+    /// Billions of bytes read or written per second of a copy between buffers.
+    pub gbps: f64,
+}
+
+/// How one variant of an op ran in one direction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Measured {
+    /// Name of the op.
+    pub op: String,
+    /// Size and form.
+    pub case: String,
+    /// Name of the variant.
+    pub variant: String,
+    /// How the maps it reads or writes are stored.
+    #[serde(default)]
+    pub precision: Precision,
+    /// `forward`, `backward` or `update`.
+    pub pass: String,
+    /// Microseconds on the device, median of `runs`.
+    pub us: f64,
+    /// Runs that were measured, after one that was not.
+    pub runs: usize,
+    /// Billions of multiplications and additions per second, convolutions counted in their direct form; `None` of ops that
+    /// hardly compute.
+    pub gflops: Option<f64>,
+    /// Billions of bytes per second, what enters and what leaves counted once.
+    pub gbps: f64,
+    /// Share of the ceiling that is nearer, that of arithmetic or that of memory.
+    pub share: f64,
+}
+
+/// Measures the device's ceilings.
+///
+/// # Errors
+/// [`Error::Adapter`] if the device cannot time shaders, [`Error::Device`] if it fails.
+pub fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
+    // Enough to keep a device busy for about a millisecond or, on the processor, a few dozen of them.
+    let (invocations, rounds) = if gpu.is_software() { (1 << 15, 256) } else { (1 << 20, 512) };
+    let mut tape = Tape::new(gpu);
+    let y = tape.state("y", invocations);
+    tape.forward(kernel!("bench_fma", "forward"))
+        .params([("rounds", rounds.into()), ("factor", 0.999f32.into()), ("term", 0.25f32.into())])
+        .bind("y", y)
+        .grid([invocations, 1, 1]);
+    let compute = fastest(gpu, tape.finish()?)?;
+    let flop = (invocations * rounds) as f64 * 8.0 * 12.0 * 2.0;
+
+    // Whole workgroups, and few enough for one dispatch.
+    let values = (48 << 20).min(gpu.max_binding() as usize / 4096 * 4096) / 4;
+    let mut tape = Tape::new(gpu);
+    let (x, y) = (tape.state("x", values), tape.state("y", values));
+    tape.forward(kernel!("bench_copy", "forward")).bind("x", x).bind("y", y).grid([values / 4, 1, 1]);
+    let memory = fastest(gpu, tape.finish()?)?;
+    Ok(Ceilings { gflops: flop / compute, gbps: (2 * 4 * values) as f64 / memory })
+}
+
+/// Nanoseconds of a plan at best: a ceiling is what nothing disturbed.
+fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
+    let timers = Timers::new(gpu, &plan)?;
+    let mut best = f64::INFINITY;
+    for _ in 0..10 {
+        best = best.min(plan.time(gpu, &timers, plan.all(), 1)?.sum());
+    }
+    Ok(best)
+}
+
+/// Refuses what [`ops`] cannot measure, before anything is measured.
+///
+/// # Errors
+/// [`Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, if the device cannot store
+/// that precision, or if no op is called so; [`Error::TooLarge`] if a map fits into no buffer.
+pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str) -> Result<()> {
+    let (width, height) = size;
+    let maps = vgg19_maps(height, width);
+    if maps.iter().any(|map| map.height.min(map.width) == 0) {
+        return Err(Error::Setting(format!(
+            "the deepest maps of a picture of {width} x {height} pixels have none; use a --size of 16 x 16 or more"
+        )));
+    }
+    precision.check(gpu)?;
+    // Of cases nothing is allocated yet.
+    let cases: Vec<Case> = tables().iter().flat_map(|t| t.measured(height, width, precision)).collect();
+    let named = |case: &&Case| measurable(gpu, case).any(|candidate| name(case, candidate).contains(filter));
+    let bytes = |case: &Case| {
+        let Size { c_in, c_out, height, width } = case.size;
+        (c_in.max(c_out) * height * width) as u64 * case.precision().bytes()
+    };
+    let Some(largest) = cases.iter().filter(named).map(bytes).max() else {
+        let ops: Vec<&str> = tables().iter().map(|table| table.op).collect();
+        let why =
+            format!("no op on this adapter has {filter:?} in `op variant size`; ops are {}", ops.join(", "));
+        return Err(Error::Setting(why));
+    };
+    let most = gpu.limits().max_buffer_size;
+    if largest > most {
+        return Err(Error::TooLarge(format!(
+            "a map there has {} MiB, and the largest buffer of this device {}; use a smaller --size than {width} x {height}",
+            largest >> 20,
+            most >> 20
+        )));
+    }
+    Ok(())
+}
+
+/// The variants that this device can run.
+fn measurable<'a>(gpu: &'a Gpu, case: &'a Case) -> impl Iterator<Item = &'a Candidate> {
+    case.candidates.iter().filter(|candidate| candidate.runs_on(gpu))
+}
+
+/// What filters look at.
+fn name(case: &Case, candidate: &Candidate) -> String {
+    format!("{} {} {}", case.op, candidate.name, case.name)
+}
+
+/// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
+/// `size` (width, height) in a run in `precision`, each pass for about as long as `enough`, and tells each as soon as it is
+/// known. `told` may end it by an error.
+///
+/// # Errors
+/// As [`check`] and [`ceilings`], and [`Error::TooLarge`] if the device has no room for a size.
+pub fn ops<E: From<crate::Error>>(
+    gpu: &Gpu,
+    size: (usize, usize),
+    precision: Precision,
+    filter: &str,
+    enough: Duration,
+    ceilings: &Ceilings,
+    mut told: impl FnMut(Measured) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    check(gpu, size, precision, filter)?;
+    for table in tables() {
+        for case in table.measured(size.1, size.0, precision) {
+            for candidate in
+                measurable(gpu, &case).filter(|candidate| name(&case, candidate).contains(filter))
+            {
+                measure(gpu, &case, candidate, enough, ceilings, &mut told)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn measure<E: From<crate::Error>>(
+    gpu: &Gpu,
+    case: &Case,
+    candidate: &Candidate,
+    enough: Duration,
+    ceilings: &Ceilings,
+    told: &mut impl FnMut(Measured) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let (first, passes) = case.plan(gpu, candidate)?;
+    let sets = (ROTATED / first.bytes().max(1)).clamp(1, SETS);
+    let mut plans = vec![first];
+    for _ in 1..sets {
+        plans.push(case.plan(gpu, candidate)?.0);
+    }
+    let timers = Timers::new(gpu, &plans[0])?;
+    // What prepares an update is no part of the op.
+    let only = passes.iter().any(|pass| pass.name == "update");
+    // All forward first: backward reads what forward has left.
+    for plan in &plans {
+        plan.run(gpu);
+        gpu.wait()?;
+    }
+    for pass in passes.iter().filter(|pass| !only || pass.name == "update") {
+        let mut times = Vec::new();
+        let start = Instant::now();
+        while times.is_empty() || (start.elapsed() < enough && times.len() < RUNS) {
+            let plan = &plans[times.len() % plans.len()];
+            times.push(plan.time(gpu, &timers, pass.steps.clone(), 1)?.sum());
+        }
+        let runs = times.len();
+        let ns = median(&mut times).max(1e-3);
+        let gflops = flop(case.op, case.size).map(|flop| flop / ns);
+        let gbps = pass.bytes as f64 / ns;
+        told(Measured {
+            op: case.op.into(),
+            case: case.name.clone(),
+            variant: candidate.name.into(),
+            precision: case.precision(),
+            pass: pass.name.into(),
+            us: ns / 1e3,
+            runs,
+            gflops,
+            gbps,
+            share: (gflops.unwrap_or(0.0) / ceilings.gflops).max(gbps / ceilings.gbps),
+        })?;
+    }
+    Ok(())
+}
+
+/// Multiplications and additions of one direction, in the plain form of the op.
+fn flop(op: &str, Size { c_in, c_out, height, width }: Size) -> Option<f64> {
+    let pixels = (height * width) as f64;
+    match op {
+        "conv3x3" => Some(18.0 * (c_in * c_out) as f64 * pixels),
+        "gram" => Some(2.0 * (c_in * c_in) as f64 * pixels),
+        _ => None,
+    }
+}

@@ -1,0 +1,268 @@
+//! What a run will take, found out before it: memory by counting, time by a short measurement.
+
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::engine::gpu::Gpu;
+use crate::network::vgg::Vgg;
+use crate::painting::capacity;
+use crate::painting::session::Session;
+use crate::painting::settings::Settings;
+use crate::painting::style::Style;
+use crate::picture::Picture;
+
+/// Pixels of the first, small measurement.
+const SMALL: f64 = 16384.0;
+/// Iterations that a measurement runs at least, the one that warms up included.
+const LEAST: f64 = 4.0;
+/// What the first, small measurement may take of the time, and the last one.
+const SHORT: f64 = 0.1;
+const LONG: f64 = 0.6;
+
+/// What a run will take.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Estimate {
+    /// Device memory of the iteration in bytes, exactly: what [`Session::bytes`] will say.
+    pub memory_bytes: u64,
+    /// Device memory of the network in bytes.
+    pub network_bytes: u64,
+    /// Device memory that the adapter has, where its driver tells; see [`device_memory`].
+    pub adapter_bytes: Option<u64>,
+    /// The largest content (width, height) of the same proportions that fits.
+    pub largest: Option<(usize, usize)>,
+    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content. Drivers keep
+    /// compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
+    pub start_seconds: f64,
+    /// Seconds of an iteration.
+    pub iteration_seconds: f64,
+    /// Seconds of a run with all its iterations, the start included.
+    pub seconds: f64,
+    /// The largest content (width, height) that was measured. If it is smaller than the run's, the times are
+    /// extrapolated: a part that every iteration takes, and a part that grows with the pixels.
+    pub measured: (usize, usize),
+    /// The run that was asked for.
+    #[serde(skip)]
+    content: (usize, usize),
+    #[serde(skip)]
+    iterations: usize,
+    /// Seconds that measuring content and styles takes for each pixel of the content.
+    #[serde(skip)]
+    looking: f64,
+}
+
+impl Estimate {
+    /// Whether the adapter has the memory, as far as its driver tells.
+    pub fn fits(&self) -> bool {
+        self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
+    }
+
+    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as the next run
+    /// will find the driver, which has compiled the shaders by now and may have kept them.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    pub fn start_again(
+        &mut self,
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        styles: &[(usize, usize)],
+    ) -> Result<()> {
+        let bench = Bench { gpu, vgg, settings, content: self.content, styles };
+        let pixels = (self.content.0 * self.content.1) as f64;
+        let began = Instant::now();
+        let size = bench.start(SMALL / pixels)?.1;
+        let small = began.elapsed().as_secs_f64();
+        self.start_seconds = small + self.looking * (pixels - (size.0 * size.1) as f64).max(0.0);
+        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations as f64;
+        Ok(())
+    }
+}
+
+/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time depends on sizes
+/// alone. The measurement takes about `patience`, and longer only where few iterations of a small picture do.
+///
+/// # Errors
+/// As [`capacity::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
+pub fn estimate(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+    patience: Duration,
+) -> Result<Estimate> {
+    settings.validate()?;
+    capacity::check_sizes(gpu, vgg, settings, content, styles)?;
+    let memory_bytes = capacity::memory(gpu, vgg, settings, content)?;
+    let adapter_bytes = device_memory(gpu);
+    let room = adapter_bytes.map_or(u64::MAX, |there| there.saturating_sub(vgg.bytes()));
+    let largest = capacity::largest(gpu, vgg, settings, content, room)?;
+
+    let pixels = (content.0 * content.1) as f64;
+    let bench = Bench { gpu, vgg, settings, content, styles };
+    let alone = pixels <= 1.5 * SMALL;
+    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they are few.
+    let first = match alone {
+        true => bench.sample(1.0, patience.mul_f64(LONG))?,
+        false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
+    };
+    // What is large has to be measured large, but only as far as time and memory allow.
+    let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
+    let allowed = pixels * (room as f64 / memory_bytes as f64).min(1.0);
+    let wanted = pixels.min(affordable).min(allowed);
+    let second = match wanted > 1.5 * first.pixels() {
+        true => Some(bench.sample(wanted / pixels, patience.mul_f64(LONG))?),
+        false => None,
+    };
+
+    let beyond = (pixels - first.pixels()).max(0.0);
+    let (looking, start_seconds, iteration_seconds, measured) = match second {
+        None => {
+            // An iteration goes through the network forwards and back, which takes three times as long as forwards.
+            let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
+            let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
+            (looking, first.start + looking * beyond, iteration, first.size)
+        }
+        Some(second) => {
+            let slope = (second.iteration - first.iteration) / (second.pixels() - first.pixels());
+            // Noise must not turn the part that is there for every size into less than none.
+            let slope = slope.clamp(0.0, second.iteration / second.pixels());
+            let iteration = second.iteration + slope * (pixels - second.pixels());
+            // The shaders were compiled for the first, so that the second shows what the pictures alone take.
+            let looking = second.start / second.pixels();
+            let compiling = (first.start - looking * first.pixels()).max(0.0);
+            (looking, compiling + looking * pixels, iteration, second.size)
+        }
+    };
+    Ok(Estimate {
+        memory_bytes,
+        network_bytes: vgg.bytes(),
+        adapter_bytes,
+        largest,
+        start_seconds,
+        iteration_seconds,
+        seconds: start_seconds + iteration_seconds * settings.iterations as f64,
+        measured,
+        content,
+        iterations: settings.iterations,
+        looking,
+    })
+}
+
+/// The run whose times are wanted.
+struct Bench<'a> {
+    gpu: &'a Gpu,
+    vgg: &'a Vgg,
+    settings: &'a Settings,
+    content: (usize, usize),
+    styles: &'a [(usize, usize)],
+}
+
+/// What was measured at one size.
+struct Sample {
+    size: (usize, usize),
+    start: f64,
+    iteration: f64,
+}
+
+impl Sample {
+    fn pixels(&self) -> f64 {
+        (self.size.0 * self.size.1) as f64
+    }
+}
+
+impl Bench<'_> {
+    /// A session on pictures of `share` of the pixels, at most all, and the content's size in it.
+    fn start(&self, share: f64) -> Result<(Session<'_>, (usize, usize))> {
+        let least = self.vgg.smallest(&self.settings.taps());
+        let scale = share.min(1.0).sqrt();
+        let scaled = |n: usize| ((n as f64 * scale).round() as usize).max(least.min(n)).max(1);
+        let noise = |(width, height): (usize, usize)| Picture::noise(scaled(width), scaled(height), 0);
+        let content = noise(self.content);
+        let styles: Vec<Picture> = self.styles.iter().map(|size| noise(*size)).collect();
+        let weighted: Vec<(&Picture, f64)> = styles.iter().map(|style| (style, 1.0)).collect();
+
+        let mut settings = self.settings.clone();
+        settings.iterations = u32::MAX as usize;
+        let style = Style::measure(self.gpu, self.vgg, &settings, &weighted)?;
+        let builder = Session::builder(self.gpu, self.vgg).content(&content).measured(&style);
+        Ok((builder.settings(settings).build()?, (content.width, content.height)))
+    }
+
+    /// Measures such a session for `time`, or longer if its iterations are long.
+    fn sample(&self, share: f64, time: Duration) -> Result<Sample> {
+        let began = Instant::now();
+        let (mut session, size) = self.start(share)?;
+        let start = began.elapsed().as_secs_f64();
+        let mut pace = Pace::default();
+        let iteration = loop {
+            session.step()?;
+            pace.note(session.landed());
+            if let Some(seconds) = pace.steady(time) {
+                break seconds;
+            }
+        };
+        // What is still on the device must not disturb whoever comes next.
+        session.stop();
+        while session.step()?.is_some() {}
+        Ok(Sample { size, start, iteration })
+    }
+}
+
+/// How fast a session goes. What the first submission took is not counted: it warms up.
+#[derive(Default)]
+pub struct Pace {
+    first: Option<(usize, Instant)>,
+    last: Option<(usize, Instant)>,
+}
+
+impl Pace {
+    /// So many iterations have landed by now; see [`Session::landed`]. To be called after every step.
+    pub fn note(&mut self, landed: usize) {
+        if self.last.is_none_or(|(before, _)| landed > before) {
+            let now = Some((landed, Instant::now()));
+            self.first = self.first.or(now);
+            self.last = now;
+        }
+    }
+
+    /// Seconds per iteration so far, if any can be told.
+    pub fn seconds(&self) -> Option<f64> {
+        let ((first, began), (last, now)) = self.first.zip(self.last)?;
+        (last > first).then(|| (now - began).as_secs_f64() / (last - first) as f64)
+    }
+
+    /// [`Self::seconds`], once they can be relied on: after three iterations and `time`.
+    pub fn steady(&self, time: Duration) -> Option<f64> {
+        let ((first, began), (last, now)) = self.first.zip(self.last)?;
+        let enough = last >= first + 3 && now - began >= time;
+        self.seconds().filter(|_| enough)
+    }
+}
+
+/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is the machine's
+/// memory, as far as the driver would take it. Other programs may be using some of it.
+pub fn device_memory(gpu: &Gpu) -> Option<u64> {
+    largest_heap(gpu)
+}
+
+#[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
+fn largest_heap(gpu: &Gpu) -> Option<u64> {
+    // What Vulkan calls device-local.
+    const LOCAL: u32 = 1;
+    // SAFETY: the device is only asked for a table of its driver's; nothing is changed and nothing is kept.
+    let memory = unsafe {
+        let device = gpu.device.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let instance = device.shared_instance().raw_instance();
+        instance.get_physical_device_memory_properties(device.raw_physical_device())
+    };
+    let heaps = memory.memory_heaps_as_slice().iter();
+    heaps.filter(|heap| heap.flags.as_raw() & LOCAL != 0).map(|heap| heap.size).max()
+}
+
+#[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
+fn largest_heap(_: &Gpu) -> Option<u64> {
+    None
+}

@@ -1,0 +1,91 @@
+//! The one place that chooses between variants of an op: what was asked for, else what was measured on this machine, else
+//! what is known of this kind of device.
+
+mod cache;
+mod measure;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::engine::gpu::Gpu;
+use crate::ops::{conv3x3, gram};
+use crate::{Error, Result};
+pub use measure::When;
+
+/// How variants are chosen. The default takes what is known to be fastest on the kind of device at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    conv3x3: Option<conv3x3::Variant>,
+    /// What was measured, by class.
+    chosen: cache::Choices,
+}
+
+/// The class of a convolution.
+fn convolution(c_in: usize, c_out: usize) -> String {
+    format!("conv3x3 {c_in}->{c_out}")
+}
+
+/// The class of a Gram matrix.
+fn matrix(c: usize) -> String {
+    format!("gram {c}")
+}
+
+/// Whether there is such a variant for a class.
+fn exists(class: &str, name: &str) -> bool {
+    match class.split(' ').next() {
+        Some("conv3x3") => conv3x3::Variant::ALL.into_iter().any(|variant| variant.name() == name),
+        Some("gram") => gram::Variant::ALL.into_iter().any(|variant| variant.name() == name),
+        _ => false,
+    }
+}
+
+impl Tuning {
+    /// The variant that was measured fastest for a class.
+    fn chosen<V: Copy>(&self, class: &str, all: &[V], name: fn(V) -> &'static str) -> Option<V> {
+        let chosen = self.chosen.get(class)?;
+        all.iter().copied().find(|variant| name(*variant) == chosen)
+    }
+
+    /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
+    /// fastest there, see `docs/kernels.md`; elsewhere the forms made for GPUs.
+    pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
+        use conv3x3::Variant::{Few, First, Shifted, Uniform, Winograd};
+        let software = [Winograd, First, Shifted, Uniform].into_iter().filter(|_| gpu.is_software());
+        let elsewhere = Some(Few);
+        let measured = self.chosen(&convolution(c_in, c_out), &conv3x3::Variant::ALL, conv3x3::Variant::name);
+        let mut wanted = self.conv3x3.into_iter().chain(measured).chain(software).chain(elsewhere);
+        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Tiled)
+    }
+
+    /// The Gram matrix of `c` channels.
+    pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
+        let measured = self.chosen(&matrix(c), &gram::Variant::ALL, gram::Variant::name);
+        if let Some(variant) = measured.filter(|variant| variant.supports(gpu, c)) {
+            return variant;
+        }
+        let subgroup = gram::Variant::Subgroup;
+        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Tiled }
+    }
+}
+
+impl fmt::Display for Tuning {
+    /// As [`Tuning::from_str`] reads it; empty if nothing is asked for.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.conv3x3.map_or(Ok(()), |variant| write!(f, "conv3x3={}", variant.name()))
+    }
+}
+
+impl FromStr for Tuning {
+    type Err = Error;
+
+    /// `conv3x3=NAME`.
+    fn from_str(text: &str) -> Result<Self> {
+        let names = conv3x3::Variant::ALL.map(conv3x3::Variant::name).join(", ");
+        let wrong =
+            || Error::Setting(format!("{text:?} is no variant; write conv3x3=NAME with one of {names}"));
+        let name = text.strip_prefix("conv3x3=").ok_or_else(wrong)?;
+        let variant =
+            conv3x3::Variant::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(wrong)?;
+        Ok(Self { conv3x3: Some(variant), ..Self::default() })
+    }
+}

@@ -1,0 +1,176 @@
+//! What fits a device, found out before anything is allocated.
+
+use crate::engine::gpu::Gpu;
+use crate::engine::plan::Plan;
+use crate::engine::tape::{Shape, Tape, Var};
+use crate::network::vgg::Vgg;
+use crate::painting::objective::{Recipe, SPARE_FROM};
+use crate::painting::session::HISTORY;
+use crate::painting::settings::Settings;
+use crate::{Error, Result};
+
+/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
+///
+/// # Errors
+/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
+///
+/// [`Builder::build`]: crate::painting::session::Builder::build
+pub fn check_sizes(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+) -> Result<()> {
+    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
+    let recipe = Recipe { gpu, vgg, settings };
+    recipe.fits_content(shape(content))?;
+    recipe.fits_styles(&styles)
+}
+
+/// Device memory in bytes that a session on a content of this size (width, height) will have: what [`Session::bytes`]
+/// then says.
+///
+/// # Errors
+/// As [`check_sizes`].
+///
+/// [`Session::bytes`]: crate::painting::session::Session::bytes
+pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
+    let recipe = Recipe { gpu, vgg, settings };
+    recipe.fits_content(shape(content))
+}
+
+/// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose session has
+/// at most `bytes` of device memory; `None` if there is none.
+///
+/// # Errors
+/// [`Error::Setting`] if the settings name layers that the network does not have.
+pub fn largest(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    bytes: u64,
+) -> Result<Option<(usize, usize)>> {
+    let recipe = Recipe { gpu, vgg, settings };
+    recipe.check()?;
+    Ok(recipe.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
+}
+
+/// The longest side that [`largest`] looks at.
+const LONGEST: usize = 65536;
+
+fn shape((width, height): (usize, usize)) -> Shape {
+    Shape::new(3, height, width)
+}
+
+impl Recipe<'_> {
+    /// Device memory of a session.
+    pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
+        Plan::measure(self.record(content, None, HISTORY).tape)
+    }
+
+    /// Refuses what neither the network nor the device has.
+    fn check(&self) -> Result<()> {
+        self.vgg.check(&self.settings.taps())?;
+        self.settings.precision.check(self.gpu)
+    }
+
+    /// Whether one map is too large for a buffer. Recording it all to find out would take long.
+    fn huge(&self, shape: Shape) -> bool {
+        let pixel = self.settings.precision.bytes() * self.vgg.widest() as u64;
+        shape.pixels() as u64 > self.gpu.limits().max_buffer_size / pixel
+    }
+
+    fn check_smallest(&self, name: &str, Shape { width, height, .. }: Shape) -> Result<()> {
+        let smallest = self.vgg.smallest(&self.settings.taps());
+        if width.min(height) >= smallest {
+            return Ok(());
+        }
+        Err(Error::Setting(format!(
+            "the {name} picture would be {width} x {height} pixels, but the network halves it until nothing is left \
+             below {smallest} x {smallest}; use a larger picture, --size or --style-size"
+        )))
+    }
+
+    /// Refuses a content that is too small for the network or that the device's limits forbid, naming the largest of the
+    /// same shape that they allow. Of others it tells the bytes of device memory.
+    ///
+    /// This needs no picture, so that it can come before one is enlarged.
+    pub(crate) fn fits_content(&self, shape: Shape) -> Result<u64> {
+        self.check()?;
+        self.check_smallest("content", shape)?;
+        match if self.huge(shape) { Err(Error::TooLarge(String::new())) } else { self.memory(shape) } {
+            Ok(bytes) => return Ok(bytes),
+            Err(Error::TooLarge(_)) => {}
+            Err(other) => return Err(other),
+        }
+        let largest = match self.largest(shape, u64::MAX) {
+            None => "nothing of this shape fits; crop the picture, or use another adapter".to_owned(),
+            Some(Shape { width, height, .. }) => {
+                format!("the largest that fits is {width} x {height}, which is --size {width}x{height}")
+            }
+        };
+        Err(Error::TooLarge(format!(
+            "{} x {} pixels are too many for {}; {largest}",
+            shape.width,
+            shape.height,
+            self.gpu.info().name
+        )))
+    }
+
+    /// The largest content of this shape that the limits allow and that needs no more than `bytes`.
+    fn largest(&self, shape: Shape, bytes: u64) -> Option<Shape> {
+        let longest = shape.width.max(shape.height);
+        let scaled = |side: usize| {
+            let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
+            Shape::new(3, scale(shape.height), scale(shape.width))
+        };
+        let smallest = self.vgg.smallest(&self.settings.taps());
+        let fits = |shape: Shape| {
+            shape.width.min(shape.height) >= smallest
+                && !self.huge(shape)
+                && self.memory(shape).is_ok_and(|needed| needed <= bytes)
+        };
+        // Too small at one end, too large at the other.
+        let search = |mut low: usize, mut high: usize| {
+            if low >= high || !fits(scaled(low)) {
+                return None;
+            }
+            while high - low > 1 {
+                let middle = (low + high) / 2;
+                if fits(scaled(middle)) { low = middle } else { high = middle }
+            }
+            Some(scaled(low))
+        };
+        let first = |enough: &dyn Fn(Shape) -> bool| (smallest..=LONGEST).find(|side| enough(scaled(*side)));
+        let least = first(&|shape| shape.width.min(shape.height) >= smallest)?;
+        // From where memory is spared, a picture that is larger may need less.
+        let spared = first(&|shape| shape.pixels() >= SPARE_FROM).map_or(LONGEST + 1, |side| side.max(least));
+        search(spared, LONGEST + 1).or_else(|| search(least, spared))
+    }
+
+    /// Refuses styles that are too small for the network or that the device's limits forbid.
+    pub(crate) fn fits_styles(&self, styles: &[Shape]) -> Result<()> {
+        self.check()?;
+        for shape in styles {
+            self.check_smallest("style", *shape)?;
+        }
+        let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
+        let taps = &self.settings.style_layers;
+        let measure = |shape: Shape| match (self.huge(shape), taps.is_empty()) {
+            (true, _) => Err(Error::TooLarge(String::new())),
+            (false, true) => Ok(()),
+            (false, false) => Plan::measure(self.record_look(shape, taps, look).0).map(|_| ()),
+        };
+        styles.iter().try_for_each(|style| match measure(*style) {
+            Err(Error::TooLarge(_)) => Err(Error::TooLarge(format!(
+                "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
+                style.width,
+                style.height,
+                self.gpu.info().name
+            ))),
+            other => other,
+        })
+    }
+}

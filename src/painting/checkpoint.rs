@@ -1,0 +1,308 @@
+//! A run in the middle, as a file: all that is needed to go on as if it had never stopped.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::disk::replace_file;
+use crate::disk::sha256;
+use crate::engine::real::Real;
+use crate::ops::adam::{STATE_WORDS, steps_counted};
+use crate::painting::settings::Settings;
+use crate::{Error, Result};
+
+/// What the metadata call this kind of file. Another number: another layout.
+const FORMAT: &str = "impasto checkpoint 2";
+/// The program that writes, as the metadata name it.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+/// More than the header of a checkpoint needs. It bounds what a hostile file can make the JSON reader build.
+const MAX_HEADER: u64 = 1 << 20;
+/// More pixels than any picture that is read.
+const MAX_PIXELS: usize = 1 << 28;
+
+/// What a run is made of, as far as its bits depend on it. Pictures and network are known by their SHA-256.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Origin {
+    pub(crate) settings: Settings,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) content: String,
+    pub(crate) start: String,
+    /// Digest and share of each painting.
+    pub(crate) styles: Vec<(String, f64)>,
+    pub(crate) network: String,
+    /// Of picture, moments and counters.
+    #[serde(rename = "precision")]
+    pub(crate) real: Real,
+    pub(crate) adapter: String,
+    /// Digest of the names of all shader variants in their order.
+    pub(crate) shaders: String,
+}
+
+impl Origin {
+    /// Values of the picture.
+    fn len(&self) -> usize {
+        3 * self.width * self.height
+    }
+}
+
+/// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses so far, and
+/// what tells whether another run can go on from here.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The file it was read from, for error texts.
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) iteration: usize,
+    /// `height x 3 x width` reals each, as 32-bit words.
+    pub(crate) picture: Vec<f32>,
+    pub(crate) m: Vec<f32>,
+    pub(crate) v: Vec<f32>,
+    pub(crate) state: Vec<f32>,
+    /// `iteration x slots`.
+    pub(crate) losses: Vec<f32>,
+}
+
+impl Snapshot {
+    /// Iterations that are done.
+    pub fn iteration(&self) -> usize {
+        self.iteration
+    }
+
+    /// What the run was to do.
+    pub fn settings(&self) -> &Settings {
+        &self.origin.settings
+    }
+
+    /// Width and height of the picture.
+    pub fn size(&self) -> (usize, usize) {
+        (self.origin.width, self.origin.height)
+    }
+
+    /// The device that computed it. On another one, a resumed run differs by rounding from one that was never interrupted.
+    pub fn adapter(&self) -> &str {
+        &self.origin.adapter
+    }
+
+    /// Why a run of `origin` cannot go on from here: the first difference, or none. That there are other iterations to come
+    /// is no reason, nor is another device.
+    pub(crate) fn refusal(&self, origin: &Origin) -> Option<String> {
+        let was = &self.origin;
+        let size = |o: &Origin| format!("{} x {}", o.width, o.height);
+        if size(was) != size(origin) {
+            return Some(format!("its picture is {}, and that of this run {}", size(was), size(origin)));
+        }
+        if let Some((name, before, now)) = first_difference(&was.settings, &origin.settings) {
+            return Some(format!("it was made with {name} {before}, and this run has {now}; use the same"));
+        }
+        let parts = [
+            (was.content == origin.content, "its content is another picture"),
+            (was.start == origin.start, "it started from another picture"),
+            (was.styles == origin.styles, "its styles are other pictures, or in other sizes or proportions"),
+            (was.network == origin.network, "it was made with the weights of another network"),
+            (was.real == origin.real, "its device computes in another precision"),
+        ];
+        if let Some((_, why)) = parts.into_iter().find(|(same, _)| !same) {
+            return Some(format!("{why}; resume with what it was made with, or start anew"));
+        }
+        (origin.settings.iterations < self.iteration).then(|| {
+            format!(
+                "it has {} iterations already, and only {} are asked for; ask for more",
+                self.iteration, origin.settings.iterations
+            )
+        })
+    }
+
+    /// Whether a run of `origin` computes with the same shaders on the same device, so that it gives the same bits.
+    pub(crate) fn same_arithmetic(&self, origin: &Origin) -> bool {
+        (&self.origin.adapter, &self.origin.shaders) == (&origin.adapter, &origin.shaders)
+    }
+
+    /// Writes the checkpoint, a safetensors file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; whatever was at `path` is then untouched.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::write(path, format!("the checkpoint cannot be encoded ({e}); report this"))
+        };
+        let Origin { width, height, real, .. } = self.origin;
+        let real = match real {
+            Real::F32 => Dtype::F32,
+            Real::F64 => Dtype::F64,
+        };
+        let picture = vec![height, 3, width];
+        let tensors = [
+            ("picture", real, picture.clone(), &self.picture),
+            ("m", real, picture.clone(), &self.m),
+            ("v", real, picture, &self.v),
+            ("state", Dtype::U32, vec![STATE_WORDS], &self.state),
+            ("losses", Dtype::F32, vec![self.iteration, self.origin.settings.losses()], &self.losses),
+        ];
+        let tensors: Vec<_> = tensors
+            .into_iter()
+            .map(|(name, dtype, shape, values)| {
+                Ok((name, TensorView::new(dtype, shape, bytemuck::cast_slice(values))?))
+            })
+            .collect::<Result<_, safetensors::SafeTensorError>>()
+            .map_err(|e| failed(&e))?;
+        let run = serde_json::to_string(&self.origin).map_err(|e| failed(&e))?;
+        let metadata = [
+            ("format", FORMAT.to_owned()),
+            ("program", PROGRAM.to_owned()),
+            ("iteration", self.iteration.to_string()),
+            ("run", run),
+            ("sha256", self.digest()),
+        ];
+        let metadata: HashMap<String, String> = metadata.map(|(k, v)| (k.to_owned(), v)).into();
+        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))?;
+        replace_file(path, &bytes)
+    }
+
+    /// Of all values, which a disk may have changed unnoticed.
+    fn digest(&self) -> String {
+        sha256::arrays([&self.picture, &self.m, &self.v, &self.state, &self.losses].map(Vec::as_slice))
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program, contradicts itself, has
+    /// changed since, or holds values that are not finite.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let read = || {
+            let about = std::fs::metadata(path).map_err(unreadable)?;
+            if !about.is_file() {
+                return Err("it is not a file; name a checkpoint".into());
+            }
+            read(File::open(path).map_err(unreadable)?, about.len(), &name)
+        };
+        read().map_err(|why| Error::checkpoint(&name, why))
+    }
+
+    /// As [`Snapshot::open`], from the bytes of such a file; `name` is for error texts.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
+        read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
+    }
+}
+
+/// The first setting in which two runs differ, iterations aside: name and both values.
+fn first_difference(a: &Settings, b: &Settings) -> Option<(String, String, String)> {
+    let table = |settings: &Settings| match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(table)) => table,
+        _ => unreachable!("settings are a table of numbers and names"),
+    };
+    let (a, b) = (table(a), table(b));
+    let differs =
+        |(name, value): &(&String, &serde_json::Value)| *name != "iterations" && b.get(*name) != Some(value);
+    let (name, value) = a.iter().find(differs)?;
+    let other = b.get(name).map(ToString::to_string).unwrap_or_default();
+    Some((name.replace('_', " "), value.to_string(), other))
+}
+
+fn unreadable(e: std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file; check its path, or start anew".to_owned(),
+        _ => format!("it cannot be read ({e}); check the disk"),
+    }
+}
+
+const DAMAGED: &str = "use another checkpoint, or start anew";
+
+/// Reads and checks; the error says why not. The header is held against the file's length before the rest is read.
+fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
+    let header = read_header(&mut file, length)?;
+    let metadata = header.metadata().as_ref();
+    let (origin, iteration) = read_metadata(metadata)?;
+    let words = origin.real.len(origin.len());
+    let log = iteration.checked_mul(origin.settings.losses()).ok_or("it claims too many iterations")?;
+    let expected = 4 * (3 * words + STATE_WORDS).checked_add(log).ok_or("it claims too many iterations")?;
+    if header.data_len() != expected {
+        return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));
+    }
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.take(length).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| format!("it is damaged ({e}); {DAMAGED}"))?;
+    let values = |tensor: &str, len: usize| -> Result<Vec<f32>, String> {
+        let view = tensors.tensor(tensor).map_err(|_| format!("it has no tensor `{tensor}`; {DAMAGED}"))?;
+        let values: Vec<f32> = match view.data().len() == 4 * len {
+            true => bytemuck::pod_collect_to_vec(view.data()),
+            false => return Err(format!("its tensor `{tensor}` has another size than its run; {DAMAGED}")),
+        };
+        Ok(values)
+    };
+    let snapshot = Snapshot {
+        name: name.to_owned(),
+        iteration,
+        picture: values("picture", words)?,
+        m: values("m", words)?,
+        v: values("v", words)?,
+        state: values("state", STATE_WORDS)?,
+        losses: values("losses", log)?,
+        origin,
+    };
+    let real = snapshot.origin.real;
+    let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
+    let sound = steps_counted(&snapshot.state) == iteration && finite(&snapshot.state);
+    if !sound || ![&snapshot.picture, &snapshot.m, &snapshot.v].into_iter().all(|values| finite(values)) {
+        return Err(format!("it holds values that no run has; {DAMAGED}"));
+    }
+    if metadata.and_then(|m| m.get("sha256")) != Some(&snapshot.digest()) {
+        return Err(format!("it has changed since it was written; {DAMAGED}"));
+    }
+    Ok(snapshot)
+}
+
+/// The header of a safetensors file of `length` bytes; it fits that length.
+fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
+    let foreign = || format!("it is not a checkpoint of this program; {DAMAGED}");
+    let mut size = [0; 8];
+    file.read_exact(&mut size).map_err(|_| foreign())?;
+    let size = u64::from_le_bytes(size);
+    if size > MAX_HEADER || 8 + size > length {
+        return Err(foreign());
+    }
+    let mut header = vec![0; size as usize];
+    file.read_exact(&mut header).map_err(|_| foreign())?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|_| foreign())?;
+    if header.data_len() as u64 != length - 8 - size {
+        return Err(format!("it is cut short or damaged; {DAMAGED}"));
+    }
+    Ok(header)
+}
+
+/// What the metadata tell of the run, once they are known to be this program's.
+fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, usize), String> {
+    let get = |key: &str| metadata.and_then(|m| m.get(key)).map(String::as_str);
+    let format = get("format").unwrap_or_default();
+    if !format.starts_with("impasto checkpoint") {
+        return Err(format!("it is not a checkpoint of this program; {DAMAGED}"));
+    }
+    let program = get("program").unwrap_or("an unknown version");
+    if format != FORMAT || program != PROGRAM {
+        return Err(format!(
+            "impasto {program} wrote it, and this is {PROGRAM}; resume with that version, or start anew"
+        ));
+    }
+    let origin = get("run").and_then(|text| serde_json::from_str::<Origin>(text).ok());
+    let iteration = get("iteration").and_then(|text| text.parse::<u32>().ok());
+    let (Some(origin), Some(iteration)) = (origin, iteration) else {
+        return Err(format!("its description of the run is damaged; {DAMAGED}"));
+    };
+    let pixels = origin.width.checked_mul(origin.height).filter(|n| (1..=MAX_PIXELS).contains(n));
+    if pixels.is_none() || origin.settings.validate().is_err() {
+        return Err(format!("its description of the run makes no sense; {DAMAGED}"));
+    }
+    Ok((origin, iteration as usize))
+}

@@ -1,0 +1,10 @@
+//! What a painter sets and gets: settings, objective, sessions, and what is kept of a run.
+
+pub mod capacity;
+pub mod checkpoint;
+pub(crate) mod objective;
+pub mod preset;
+pub mod provenance;
+pub mod session;
+pub mod settings;
+pub mod style;

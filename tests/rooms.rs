@@ -1,0 +1,105 @@
+//! The rooms of the house: the files and folders of `src/`, of which none imports from a higher one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms, the lowest first. ARCHITECTURE.md shows them.
+const ROOMS: [&str; 13] = [
+    "error",
+    "disk",
+    "picture",
+    "engine",
+    "architecture",
+    "cases",
+    "ops",
+    "network",
+    "painting",
+    "measuring",
+    "lib",
+    "cli",
+    "main",
+];
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
+
+/// All Rust files in a folder or, if it is a file, that one.
+fn files(place: &Path) -> Vec<PathBuf> {
+    if place.is_dir() {
+        return entries(place).iter().flat_map(|entry| files(entry)).collect();
+    }
+    place.extension().filter(|ending| *ending == "rs").map(|_| place.to_owned()).into_iter().collect()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The rooms that a text names behind `crate::` or `impasto::`, outside of comments.
+fn imports(text: &str) -> BTreeSet<&'static str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = code.flat_map(|line| [line, "\n"]).collect();
+    let mut found = BTreeSet::new();
+    for root in ["crate::", "impasto::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            // A group of names, or one.
+            let names = match rest.strip_prefix('{') {
+                Some(group) => &group[..group.find('}').unwrap_or(group.len())],
+                None => rest,
+            };
+            let first = if rest.starts_with('{') { usize::MAX } else { 1 };
+            let words = names.split(',').take(first).map(str::trim);
+            let heads =
+                words.filter_map(|word| word.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+            found.extend(heads.filter_map(|head| ROOMS.into_iter().find(|room| *room == head)));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_entry_of_the_source_is_a_room() {
+    let rooms: BTreeSet<_> = entries(&source()).iter().map(|entry| stem(entry)).collect();
+    assert_eq!(rooms, ROOMS.map(String::from).into());
+    assert!(rooms.len() <= 16);
+}
+
+#[test]
+fn no_room_imports_from_a_higher_one() {
+    let height = |room: &str| ROOMS.iter().position(|r| *r == room).unwrap();
+    let mut broken = Vec::new();
+    for entry in entries(&source()) {
+        let room = stem(&entry);
+        for file in files(&entry) {
+            for import in imports(&fs::read_to_string(&file).unwrap()) {
+                if height(import) > height(&room) {
+                    broken.push(format!("{} in {room} imports from {import}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn imports_are_found_in_every_spelling() {
+    let text = "use crate::painting::settings;\nuse crate::{Error, ops};\n// use crate::cli::x;\nlet x = impasto::engine::f();";
+    assert_eq!(imports(text), ["engine", "ops", "painting"].into());
+}
+
+/// A module with parts is a folder with a `mod.rs`, never a file beside a folder of the same name.
+#[test]
+fn modules_have_one_style() {
+    for file in files(&source()) {
+        assert!(!file.with_extension("").is_dir(), "{} stands beside a folder of its name", file.display());
+    }
+}
