@@ -7,11 +7,14 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page.
+/// Every page: those at the root, and those in the folders of docs/.
 fn pages() -> Vec<PathBuf> {
-    let pages = fs::read_dir(root().join("docs")).unwrap().map(|file| file.unwrap().path());
-    let pages = pages.filter(|path| path.extension().is_some_and(|e| e == "md"));
-    pages.chain([root().join("README.md"), root().join("assets/README.md")]).collect()
+    let mut pages = vec![root().join("assets/README.md")];
+    for folder in ["", "docs/guide", "docs/design", "docs/lab"] {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    pages
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn source(folder: &Path, text: &mut String) {
 fn messages_that_are_explained_exist() {
     let mut code = String::new();
     source(&root().join("src"), &mut code);
-    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/guide/troubleshooting.md")).unwrap();
     let messages: Vec<String> = page
         .split("**")
         .skip(1)

@@ -222,7 +222,7 @@ fn small_bindings_change_nothing_but_rounding() {
     };
     let ((total, expected, few), (banded_total, found, many)) = (gradient(&whole), gradient(&banded));
     assert!(many > few, "{many} lines with bands, {few} without");
-    // Sums of other parts: rounding, of which one op alone has up to 1e-6, see `docs/numerics.md`.
+    // Sums of other parts: rounding, of which one op alone has up to 1e-6, see `docs/design/numerics.md`.
     assert!((total - banded_total).abs() <= 1e-6 * total, "{total} and {banded_total}");
     let error = relative_error(&found, &expected);
     assert!(error <= 1e-5, "gradient off by {error:.1e}");

@@ -47,7 +47,7 @@ impl Tuning {
     }
 
     /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
-    /// fastest there, see `docs/kernels.md`; elsewhere the forms made for GPUs.
+    /// fastest there, see `docs/design/kernels.md`; elsewhere the forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
         use conv3x3::Variant::{Few, First, Shifted, Uniform, Winograd};
         let software = [Winograd, First, Shifted, Uniform].into_iter().filter(|_| gpu.is_software());
