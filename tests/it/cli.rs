@@ -1,14 +1,11 @@
 //! The binary as users meet it: what it writes, what it refuses, and how it says so.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use studio::Studio;
+use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
 

@@ -169,14 +169,14 @@ fn pictures() -> Vec<Vec<u8>> {
 #[test]
 fn pictures_of_every_kind() {
     survive("picture", &pictures(), |bytes| {
-        let _ = Picture::from_bytes("hostile", bytes);
+        let _ = Picture::from_bytes("malformed", bytes);
     });
 }
 
 #[test]
 fn records_in_pictures() {
     survive("record", &pictures()[2..], |bytes| {
-        let _ = Record::from_bytes("hostile", bytes);
+        let _ = Record::from_bytes("malformed", bytes);
     });
 }
 
@@ -189,7 +189,7 @@ fn profiles_and_exif() {
         let mut encoder = PngEncoder::new(&mut file);
         encoder.set_icc_profile(profile.to_vec()).unwrap();
         encoder.write_image(&[100; 3 * 16], 4, 4, ExtendedColorType::Rgb8).unwrap();
-        Picture::from_bytes("hostile", file.get_ref()).unwrap();
+        Picture::from_bytes("malformed", file.get_ref()).unwrap();
     });
 
     // A TIFF without its pixels is what EXIF is.
@@ -203,7 +203,7 @@ fn profiles_and_exif() {
         let mut encoder = JpegEncoder::new(&mut file);
         encoder.set_exif_metadata(exif.clone()).unwrap();
         encoder.write_image(&[100; 3 * 64], 8, 8, ExtendedColorType::Rgb8).unwrap();
-        let picture = Picture::from_bytes("hostile", file.get_ref()).unwrap();
+        let picture = Picture::from_bytes("malformed", file.get_ref()).unwrap();
         // What was accepted can be written again.
         let folder = tempfile::tempdir().unwrap();
         for ending in ["jpg", "png", "tif", "webp"] {
@@ -213,7 +213,7 @@ fn profiles_and_exif() {
         let mut encoder = WebPEncoder::new_lossless(&mut file);
         encoder.set_exif_metadata(exif).unwrap();
         encoder.write_image(&[100; 3 * 64], 8, 8, ExtendedColorType::Rgb8).unwrap();
-        Picture::from_bytes("hostile", file.get_ref()).unwrap();
+        Picture::from_bytes("malformed", file.get_ref()).unwrap();
     });
 }
 
@@ -237,7 +237,7 @@ fn weights_of_networks() {
     survive("weights", &[small, real[..header + 2000].to_vec()], |bytes| {
         let specs = [LayerSpec::new("features.0", 3, 2), LayerSpec::new("features.0", 3, 64)];
         for spec in specs {
-            let _ = Weights::from_bytes("hostile", bytes, &[spec]);
+            let _ = Weights::from_bytes("malformed", bytes, &[spec]);
         }
     });
 }
@@ -263,6 +263,6 @@ fn checkpoints() {
     let bytes = std::fs::read(path).unwrap();
     Snapshot::from_bytes("whole", &bytes).unwrap();
     survive("checkpoint", &[bytes], |bytes| {
-        let _ = Snapshot::from_bytes("hostile", bytes);
+        let _ = Snapshot::from_bytes("malformed", bytes);
     });
 }

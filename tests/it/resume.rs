@@ -1,12 +1,10 @@
 //! Runs that are interrupted and go on: the bits are those of a run that never stopped.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::studio::Studio;
 use impasto::Error;
 use impasto::gpu::Gpu;
 use impasto::picture::Picture;
@@ -17,7 +15,6 @@ use impasto::style::Style;
 use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
-use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q -o";
 
@@ -111,7 +108,7 @@ fn altered(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn damaged_and_hostile_checkpoints_are_refused() {
+fn damaged_and_malformed_checkpoints_are_refused() {
     let studio = Studio::new();
     succeeds(
         &studio,

@@ -1,15 +1,12 @@
 //! Which variants are taken: what is measured once is kept and used, and what is kept is not trusted blindly.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::studio::Studio;
 use impasto::gpu::Gpu;
 use impasto::tune::{Tuning, When};
 use impasto::weights::LayerSpec;
-use studio::Studio;
 
 fn specs() -> Vec<LayerSpec> {
     vec![LayerSpec::new("features.2", 64, 64)]
