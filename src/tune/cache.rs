@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::Gpu;
+use crate::kernel::SHADERS;
 use crate::picture::replace_file;
 use crate::{Result, digest};
-
-static SHADERS: Dir = include_dir!("$CARGO_MANIFEST_DIR/shaders");
 
 /// Which variant was the fastest of each class, by name.
 pub(super) type Choices = BTreeMap<String, String>;
@@ -36,7 +34,8 @@ pub(super) struct Cache {
 pub(crate) fn identity(gpu: &Gpu) -> (String, String) {
     let info = gpu.info();
     let device = gpu.description();
-    let mut shaders: Vec<_> = SHADERS.files().collect();
+    let snippets = SHADERS.dirs().flat_map(|folder| folder.files());
+    let mut shaders: Vec<_> = SHADERS.files().chain(snippets).collect();
     shaders.sort_by_key(|file| file.path());
     let texts: String =
         shaders.iter().map(|file| digest::bytes(file.contents())).collect::<Vec<_>>().join("\n");

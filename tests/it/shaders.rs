@@ -67,10 +67,11 @@ fn rulers() -> Vec<Form> {
     forms
 }
 
-/// All shaders.
+/// All shaders. Their snippets are no shaders by themselves.
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// What a shader needs beyond WebGPU, by its own text.
