@@ -8,6 +8,7 @@ use std::{fs, iter};
 
 use impasto::gpu::Gpu;
 use impasto::kernel::Source;
+use impasto::ops::conv3x3::Variant;
 use impasto::picture::Picture;
 use impasto::precision::Precision;
 use impasto::session::Session;
@@ -178,9 +179,8 @@ fn the_cases_meet_every_kernel() {
             .count()
     };
     let mut count = 0;
-    let asked =
-        ["naive", "tiled", "tiled_small", "tiled_large", "few", "shifted", "uniform", "winograd_tiled"];
-    let asked = asked.map(|form| (&gpu, format!("conv3x3={form}").parse().unwrap(), Precision::Single));
+    let asked = Variant::ALL.map(|form| format!("conv3x3={}", form.name()).parse().unwrap());
+    let asked = asked.map(|tuning| (&gpu, tuning, Precision::Single));
     let half = gpu.has_half().then_some(Precision::Half);
     let defaults = [Precision::Single].into_iter().chain(half);
     let defaults =
