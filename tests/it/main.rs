@@ -7,7 +7,7 @@
 //! The tests run on several threads of one process. A test must therefore leave the process as it is: no variables of the
 //! environment, no current folder, no signals. Whatever needs those runs the binary in a [`support::studio::Studio`],
 //! which is a process and a folder of its own. A test may not count on being alone on the device or on the processor
-//! either, so none compares times that it measures itself.
+//! either, so none demands a speed.
 //!
 //! Two things hold for the whole process and are wanted: the allocator of [`malformed_files`] bounds the memory that all
 //! tests have together, and a test which breaks that bound ends the process. `tests/mutants.rs` is a program of its own:

@@ -21,7 +21,8 @@ use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
 use impasto::weights::{LayerSpec, Weights};
 
-/// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
+/// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it. All tests of this
+/// process are counted together, but the others hold next to nothing beside that.
 const MOST_MEMORY: usize = 5 << 30;
 /// Longer than any of these files takes on any machine: then something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
