@@ -9,10 +9,11 @@
 //! which is a process and a folder of its own. A test may not count on being alone on the device or on the processor
 //! either, so none demands a speed.
 //!
-//! Two things hold for the whole process and are wanted: the allocator of [`malformed_files`] bounds the memory that all
-//! tests have together, and a test which breaks that bound ends the process. `tests/mutants.rs` is a program of its own:
-//! its shaders are wrong on purpose, it uses all processors by itself, and a driver that such a shader brings down may
-//! take no other test along.
+//! One thing does hold for the whole process: the allocator of [`malformed_files`] bounds the memory that all tests have
+//! together. A test that asks for more ends the process.
+//!
+//! `tests/mutants.rs` is a program of its own. Its shaders are wrong on purpose and run without checks of their bounds, so
+//! that one of them may bring the driver down; no other test should fall with it. It also uses all processors by itself.
 
 // Arithmetic: does the device compute what the formulas say?
 
