@@ -26,9 +26,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
 @group(0) @binding(7) var<storage, read> kept: array<Y>;        // h_in x c_out x w, the y that forward wrote
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 // The input row and column under a tap of output pixel (row, column), and whether it is inside the map.
 fn at(row: u32, column: u32, tap: u32) -> vec3u {
@@ -53,7 +51,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
         }
     }
     if RELU { sum = max(sum, 0.0); }
-    y[(row * params.c_out + id.y) * params.w + column] = to_y(sum);
+    y[(row * params.c_out + id.y) * params.w + column] = Y(finite(sum));
 }
 
 @compute @workgroup_size(64)
@@ -73,5 +71,5 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     }
     let i = (row * params.c_in + id.y) * params.w + column;
     if ACCUMULATE { sum += f32(dx[i]); }
-    dx[i] = to_x(sum);
+    dx[i] = X(finite(sum));
 }

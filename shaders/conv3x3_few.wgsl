@@ -30,9 +30,8 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(6) var<storage, read> gates: array<u32>;
 @group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // those of this band
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: gate_word
 
 // Value n of the 27 that a pixel depends on: input channel n / 9 where tap n % 9 sees it.
 fn see(row: u32, column: u32, n: u32) -> f32 {
@@ -45,11 +44,6 @@ fn see(row: u32, column: u32, n: u32) -> f32 {
 
 fn four(row: u32, column: u32, n: u32) -> vec4f {
     return vec4f(see(row, column, n), see(row, column, n + 1u), see(row, column, n + 2u), see(row, column, n + 3u));
-}
-
-// Where the gates of 32 channels, from `first` on, of a pixel are.
-fn gate(row: u32, first: u32, column: u32) -> u32 {
-    return (row * ((params.c_out + 31u) / 32u) + first / 32u) * params.w + column;
 }
 
 // An invocation has the 32 channels that share a word of gates.
@@ -76,9 +70,9 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
             sum = max(sum, 0.0);
             open |= select(0u, 1u << (o % 32u), sum > 0.0);
         }
-        y[(row * params.c_out + o) * params.w + column] = to_y(sum);
+        y[(row * params.c_out + o) * params.w + column] = Y(finite(sum));
     }
-    if RELU { own_gates[gate(row, first, column)] = open; }
+    if RELU { own_gates[gate_word(row, first, column)] = open; }
 }
 
 // The gates of 32 channels, from `first` on, where tap `tap` of a pixel sees them: closed outside the map, open where there
@@ -88,7 +82,7 @@ fn gates_at(row: u32, column: u32, tap: u32, first: u32) -> u32 {
     let k = column + tap % 3u - 1u;
     if r >= params.gate_rows || k >= params.w { return 0u; }
     if !RELU { return 0xffffffffu; }
-    return gates[gate(r, first, k)];
+    return gates[gate_word(r, first, k)];
 }
 
 // What the gates let through of the gradient of channel o where tap `tap` of a pixel sees it.
@@ -101,7 +95,7 @@ fn put(row: u32, column: u32, c: u32, sum: f32) {
     let i = (row * 3u + c) * params.w + column;
     var d = sum;
     if ACCUMULATE { d += f32(dx[i]); }
-    dx[i] = to_x(d);
+    dx[i] = X(finite(d));
 }
 
 @compute @workgroup_size(64)

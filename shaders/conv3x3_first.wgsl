@@ -30,14 +30,14 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(6) var<storage, read> gates: array<u32>;
 @group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // those of this band
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: texel_at
+// include: gate_word
 
 // The texel of weights of this lane.
 fn numbers(o: u32, lane: u32) -> vec4f {
     let i = 8u * o + lane;
-    return textureLoad(weights, vec2u(i & 255u, i >> 8u));
+    return textureLoad(weights, texel_at(i));
 }
 
 // Three weights of a row of taps, from number n on.
@@ -52,11 +52,6 @@ fn taps(w: vec4f, n: u32) -> vec3f {
 // A row above the map or a column left of it has wrapped around and is too large.
 fn inside(row: u32, column: u32) -> bool {
     return row < params.h_in && column < params.w;
-}
-
-// Where the gates of 32 channels, from `first` on, of a pixel are.
-fn gate(row: u32, first: u32, column: u32) -> u32 {
-    return (row * ((params.c_out + 31u) / 32u) + first / 32u) * params.w + column;
 }
 
 fn pixel(row: u32, c: u32, column: u32) -> f32 {
@@ -115,11 +110,11 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocatio
             }
             let i = (row * params.c_out + o) * params.w + column;
             for (var k = 0u; k < 4u; k++) {
-                if row < params.h && column + k < params.w { y[i + k] = to_y(sum[k]); }
+                if row < params.h && column + k < params.w { y[i + k] = Y(finite(sum[k])); }
             }
         }
         if RELU {
-            let i = gate(row, first, column);
+            let i = gate_word(row, first, column);
             for (var k = 0u; k < 4u; k++) {
                 if row < params.h && column + k < params.w { own_gates[i + k] = open[k]; }
             }
@@ -133,7 +128,7 @@ fn row_of_gates(row: u32, first: u32, column: u32) -> array<u32, 6> {
     for (var k = 0u; k < 6u; k++) {
         let ok = row < params.gate_rows && column + k < params.w;
         open[k] = select(0u, 0xffffffffu, ok);
-        if RELU { open[k] &= gates[select(0u, gate(row, first, column + k), ok)]; }
+        if RELU { open[k] &= gates[select(0u, gate_word(row, first, column + k), ok)]; }
     }
     return open;
 }
@@ -168,7 +163,7 @@ fn store(row: u32, c: u32, column: u32, sum: mat4x4f) {
                 let i = ((row + r) * 3u + c) * params.w + column + k;
                 var d = sum[r][k];
                 if ACCUMULATE { d += f32(dx[i]); }
-                dx[i] = to_x(d);
+                dx[i] = X(finite(d));
             }
         }
     }

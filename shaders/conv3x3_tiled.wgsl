@@ -56,9 +56,9 @@ struct Sums {
     more_both: mat4x4f,
 }
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: outer
+// include: first_maximum
 
 // The row and column of window n, counted from the band's first.
 fn place(n: u32) -> vec2u {
@@ -85,10 +85,6 @@ fn see(n: u32, tap: u32) -> Seen {
 // Where the gates of a window of channel c are, and of the three that stand with it.
 fn gate(window: vec2u, c: u32) -> u32 {
     return (window.x * ((params.c_out + 3u) / 4u) + c / 4u) * ((params.w + 1u) / 2u) + window.y;
-}
-
-fn outer(pixels: vec4f, channels: vec4f) -> mat4x4f {
-    return mat4x4f(pixels * channels.x, pixels * channels.y, pixels * channels.z, pixels * channels.w);
 }
 
 // Adds the products of what is in workgroup memory.
@@ -150,15 +146,6 @@ fn keep_filters_forward(index: u32, f: vec4f) {
     if k < STEP { filters[k * FILTERS_ROW + index % (CHANNELS / 4u)] = f; }
 }
 
-// Which of the four values of a window is the first of its largest, as a bit; 0 if none is positive.
-fn first_maximum(v: vec4f) -> u32 {
-    var bit = 8u;
-    if v.z >= v.w { bit = 4u; }
-    if v.y >= max(v.z, v.w) { bit = 2u; }
-    if v.x >= max(v.y, max(v.z, v.w)) { bit = 1u; }
-    return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
-}
-
 // Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row or column is
 // dropped.
 fn put_channel(p: vec2u, c: u32, sum: vec4f) -> u32 {
@@ -169,15 +156,15 @@ fn put_channel(p: vec2u, c: u32, sum: vec4f) -> u32 {
     let below = p.x + 1u < params.h;
     if POOL {
         if !(right && below) { return 0u; }
-        y[(p.x / 2u * params.c_out + c) * (params.w / 2u) + p.y / 2u] = to_y(max(max(v.x, v.y), max(v.z, v.w)));
+        y[(p.x / 2u * params.c_out + c) * (params.w / 2u) + p.y / 2u] = Y(finite(max(max(v.x, v.y), max(v.z, v.w))));
         return first_maximum(v);
     }
     let i = (p.x * params.c_out + c) * params.w + p.y;
     let j = i + params.c_out * params.w;
-    y[i] = to_y(v.x);
-    if right { y[i + 1u] = to_y(v.y); }
-    if below { y[j] = to_y(v.z); }
-    if right && below { y[j + 1u] = to_y(v.w); }
+    y[i] = Y(finite(v.x));
+    if right { y[i + 1u] = Y(finite(v.y)); }
+    if below { y[j] = Y(finite(v.z)); }
+    if right && below { y[j + 1u] = Y(finite(v.w)); }
     return dot(vec4u(v > vec4f()), vec4u(1u, 2u, 4u, 8u));
 }
 
@@ -275,7 +262,7 @@ fn keep_filters_backward(index: u32, f: vec4f) {
 fn put_dx(i: u32, v: f32) {
     var d = v;
     if ACCUMULATE { d += f32(dx[i]); }
-    dx[i] = to_x(d);
+    dx[i] = X(finite(d));
 }
 
 fn put_dx_channel(p: vec2u, c: u32, v: vec4f) {

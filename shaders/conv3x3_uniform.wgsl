@@ -34,9 +34,8 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(7) var<storage, read> kept: array<Y>;          // h_in x c_out x w, the y that forward wrote
 @group(0) @binding(8) var<storage, read_write> sums: array<f32>;  // h x c_out (backward c_in) x w
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: outer
 
 // Ten neighbouring values of a row: those of eight pixels, with one more on each side.
 struct Strip {
@@ -62,10 +61,6 @@ fn far(s: Strip, t: u32) -> vec4f {
     if t == 0u { return s.b; }
     if t == 1u { return vec4f(s.b.yzw, s.c.x); }
     return vec4f(s.b.zw, s.c);
-}
-
-fn outer(pixels: vec4f, channels: vec4f) -> mat4x4f {
-    return mat4x4f(pixels * channels.x, pixels * channels.y, pixels * channels.z, pixels * channels.w);
 }
 
 fn value(row: u32, column: u32, c: u32) -> f32 {
@@ -97,7 +92,7 @@ fn put_forward(row: u32, p: u32, o: u32, parts: array<mat4x4f, 8>) {
             } else {
                 d += bias[o + c];
                 if RELU { d = max(d, 0.0); }
-                y[at] = to_y(d);
+                y[at] = Y(finite(d));
             }
         }
     }
@@ -167,7 +162,7 @@ fn put_backward(row: u32, p: u32, i: u32, parts: array<mat4x4f, 8>) {
                 sums[at] = d;
             } else {
                 if ACCUMULATE { d += f32(dx[at]); }
-                dx[at] = to_x(d);
+                dx[at] = X(finite(d));
             }
         }
     }

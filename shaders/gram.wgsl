@@ -20,8 +20,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
@@ -48,5 +47,5 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     }
     var d = params.scale * sum;
     if ACCUMULATE { d += f32(dx[i]); }
-    dx[i] = to_map(d);
+    dx[i] = Map(finite(d));
 }

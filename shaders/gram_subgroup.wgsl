@@ -14,6 +14,7 @@ struct Params {
 
 alias Map = f32;  // how dx is stored
 alias MapTexels = texture_storage_2d<rgba32float, read>;  // how maps are read
+alias Sums = mat4x4f;  // four channels (columns) of four channels or pixels (rows)
 const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a channel is whole texels
@@ -27,20 +28,11 @@ const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a cha
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;     // c x c, scale * (dg + its transpose)
 @group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same as texels in rows of 256
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: texel_at
+// include: shuffled_products
 
-// Four rows of products: v times the texels of four lanes.
-fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
-        sum[0] + v * subgroupShuffle(w, lane),
-        sum[1] + v * subgroupShuffle(w, lane + 1u),
-        sum[2] + v * subgroupShuffle(w, lane + 2u),
-        sum[3] + v * subgroupShuffle(w, lane + 3u),
-    );
-}
-
-fn texel(i: u32) -> vec4f { return textureLoad(texels, vec2u(i & 255u, i >> 8u)); }
+fn texel(i: u32) -> vec4f { return textureLoad(texels, texel_at(i)); }
 
 // Four values from number i on.
 fn values(i: u32) -> vec4f {
@@ -114,7 +106,7 @@ fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
     sums[id.y * c + id.x] = params.scale * (dg[id.y * c + id.x] + dg[id.x * c + id.y]);
 }
 
-fn weights(i: u32) -> vec4f { return textureLoad(s, vec2u(i & 255u, i >> 8u)); }
+fn weights(i: u32) -> vec4f { return textureLoad(s, texel_at(i)); }
 
 // Four pixels (rows) of four channels (columns), from the first pixel of the first channel on.
 fn channels(i: u32) -> mat4x4f {
@@ -156,7 +148,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
                     let i = own + (r + k) * params.w + t;
                     var d = sum0[k][t];
                     if ACCUMULATE { d += f32(dx[i]); }
-                    dx[i] = to_map(d);
+                    dx[i] = Map(finite(d));
                 }
             }
         }

@@ -30,8 +30,7 @@ const LANES: u32 = 32u;    // invocations beside each other, backward; each has 
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 var<workgroup> left: array<vec4f, COLUMNS * QUADS>;   // forward COLUMNS x TILE, backward STEP x TILE
 var<workgroup> right: array<vec4f, COLUMNS * QUADS>;  // forward COLUMNS x TILE
@@ -116,7 +115,7 @@ fn put_dx(c: u32, p: u32, sums: mat4x4f) {
                 let i = (pixel / params.w * params.c + c + r) * params.w + pixel % params.w;
                 var d = params.scale * sums[r][j];
                 if ACCUMULATE { d += f32(dx[i]); }
-                dx[i] = to_map(d);
+                dx[i] = Map(finite(d));
             }
         }
     }

@@ -18,8 +18,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;  // shares
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // n
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
@@ -38,6 +37,6 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     for (var i = id.x; i < params.n; i += params.shares) {
         var d = params.slope * (f32(x[i]) - reference[i]);
         if ACCUMULATE { d += f32(dx[i]); }
-        dx[i] = to_map(d);
+        dx[i] = Map(finite(d));
     }
 }

@@ -17,8 +17,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read> dy: array<Map>;        // h/2 x c x w/2
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;  // h x c x w
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 // The four values of the window whose first element is (row, column) of channel c.
 fn window(row: u32, c: u32, column: u32) -> vec4f {
@@ -32,7 +31,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     let width = params.w / 2u;
     if id.x >= params.c * width { return; }
     let v = window(2u * id.y, id.x / width, 2u * (id.x % width));
-    y[id.y * params.c * width + id.x] = to_map(max(max(v.x, v.y), max(v.z, v.w)));
+    y[id.y * params.c * width + id.x] = Map(finite(max(max(v.x, v.y), max(v.z, v.w))));
 }
 
 fn write(row: u32, c: u32, column: u32, value: f32) {
@@ -40,7 +39,7 @@ fn write(row: u32, c: u32, column: u32, value: f32) {
     let i = (row * params.c + c) * params.w + column;
     var d = value;
     if ACCUMULATE { d += f32(dx[i]); }
-    dx[i] = to_map(d);
+    dx[i] = Map(finite(d));
 }
 
 // One window per invocation, those that the map's edge cuts off included: theirs is the gradient zero.

@@ -13,8 +13,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read> dy: array<Map>;        // h x row
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;  // h x row
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
@@ -29,5 +28,5 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     let i = id.y * params.row + id.x;
     var d = select(0.0, f32(dy[i]), f32(x[i]) > 0.0);
     if ACCUMULATE { d += f32(dx[i]); }
-    dx[i] = to_map(d);
+    dx[i] = Map(finite(d));
 }

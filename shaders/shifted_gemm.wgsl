@@ -14,6 +14,7 @@ struct Params {
 
 alias X = f32;  // how x and dx are stored
 alias Y = f32;  // how y and dy are stored
+alias Sums = mat4x4f;  // four channels (columns) of four pixels (rows)
 const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
@@ -29,9 +30,13 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;   // h x c_out x w
 @group(0) @binding(5) var<storage, read_write> dx: array<X>;  // h x c_in x w
 
-fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
+// include: finite
+// include: texel_at
+// include: shuffled_products
 
-fn texel(i: u32) -> vec4f { return textureLoad(v, vec2u(i & 255u, i >> 8u)); }
+fn weights(i: u32) -> vec4f { return textureLoad(u, texel_at(i)); }
+
+fn texel(i: u32) -> vec4f { return textureLoad(v, texel_at(i)); }
 
 // A step of the sums is eight channels under a tap: the eights of 32 channels follow each other, then the taps, then the 32s.
 fn tap(step: u32) -> u32 { return step / 4u % 9u; }
@@ -53,35 +58,6 @@ fn pixels(i: vec4u) -> mat4x4f {
     return transpose(mat4x4f(p0, p1, p2, p3));
 }
 
-// Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
-fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
-        sum[0] + v * subgroupShuffle(w, lane),
-        sum[1] + v * subgroupShuffle(w, lane + 1u),
-        sum[2] + v * subgroupShuffle(w, lane + 2u),
-        sum[3] + v * subgroupShuffle(w, lane + 3u),
-    );
-}
-
-// Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
-fn columns(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
-        sum[0] + v * spread(w.x, lane),
-        sum[1] + v * spread(w.y, lane),
-        sum[2] + v * spread(w.z, lane),
-        sum[3] + v * spread(w.w, lane),
-    );
-}
-
-fn spread(w: f32, lane: u32) -> vec4f {
-    return vec4f(
-        subgroupShuffle(w, lane),
-        subgroupShuffle(w, lane + 1u),
-        subgroupShuffle(w, lane + 2u),
-        subgroupShuffle(w, lane + 3u),
-    );
-}
-
 // This lane's four pixels of the map: where the first of the workgroup's channels is, and which are pixels at all, for there
 // is a zero at the end of each row.
 struct Outputs {
@@ -98,17 +74,13 @@ fn outputs(group: vec3u, lane: u32, channels: u32) -> Outputs {
     return Outputs(i, (row < vec4u(params.h)) & (column < vec4u(params.w)));
 }
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-
 fn put_y(i: u32, four: vec4f) {
     var d = four;
     if RELU { d = max(d, vec4f()); }
-    y[i] = to_y(d.x);
-    y[i + params.w] = to_y(d.y);
-    y[i + 2u * params.w] = to_y(d.z);
-    y[i + 3u * params.w] = to_y(d.w);
+    y[i] = Y(finite(d.x));
+    y[i + params.w] = Y(finite(d.y));
+    y[i + 2u * params.w] = Y(finite(d.z));
+    y[i + 3u * params.w] = Y(finite(d.w));
 }
 
 // The n-th four channels of the workgroup.
@@ -129,10 +101,10 @@ fn put_dx(i: u32, four: vec4f) {
         let w = params.w;
         d += vec4f(f32(dx[i]), f32(dx[i + w]), f32(dx[i + 2u * w]), f32(dx[i + 3u * w]));
     }
-    dx[i] = to_x(d.x);
-    dx[i + params.w] = to_x(d.y);
-    dx[i + 2u * params.w] = to_x(d.z);
-    dx[i + 3u * params.w] = to_x(d.w);
+    dx[i] = X(finite(d.x));
+    dx[i + params.w] = X(finite(d.y));
+    dx[i + 2u * params.w] = X(finite(d.z));
+    dx[i + 3u * params.w] = X(finite(d.w));
 }
 
 fn store_dx(to: Outputs, n: u32, sum: mat4x4f) {

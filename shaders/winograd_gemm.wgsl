@@ -27,11 +27,14 @@ alias Texels = mat4x4f;  // the transpose
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
 
-fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
+// include: texel_at
+// include: shuffled_products
+
+fn weights(i: u32) -> vec4f { return textureLoad(u, texel_at(i)); }
 
 // This lane's tiles, four channels of each; 32 tiles never cross a row of the texture.
 fn tiles(i: u32) -> Sums {
-    let p = vec2u(i & 255u, i >> 8u);
+    let p = texel_at(i);
     var texels: Texels;
     for (var k = 0u; k < TILES; k++) { texels[k] = textureLoad(v, p + vec2u(8u * k, 0u)); }
     return transpose(texels);
@@ -40,35 +43,6 @@ fn tiles(i: u32) -> Sums {
 fn store(i: u32, sum: Sums) {
     var texels = transpose(sum);
     for (var k = 0u; k < TILES; k++) { m[i + 8u * k] = texels[k]; }
-}
-
-// Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
-fn rows(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
-    return Sums(
-        sum[0] + v * subgroupShuffle(w, lane),
-        sum[1] + v * subgroupShuffle(w, lane + 1u),
-        sum[2] + v * subgroupShuffle(w, lane + 2u),
-        sum[3] + v * subgroupShuffle(w, lane + 3u),
-    );
-}
-
-// Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
-fn columns(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
-    return Sums(
-        sum[0] + v * spread(w.x, lane),
-        sum[1] + v * spread(w.y, lane),
-        sum[2] + v * spread(w.z, lane),
-        sum[3] + v * spread(w.w, lane),
-    );
-}
-
-fn spread(w: f32, lane: u32) -> vec4f {
-    return vec4f(
-        subgroupShuffle(w, lane),
-        subgroupShuffle(w, lane + 1u),
-        subgroupShuffle(w, lane + 2u),
-        subgroupShuffle(w, lane + 3u),
-    );
 }
 
 // All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in

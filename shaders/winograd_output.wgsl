@@ -34,9 +34,8 @@ const ACCUMULATE: bool = false;
 const A: f32 = 0.703125;
 const B: f32 = 1.40625;
 
-// Half precision stays finite.
-fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
-fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
+// include: first_maximum
 
 // Four outputs from six products at the points 0, A, -A, B, -B and infinity.
 fn transform(m: array<f32, 6>) -> array<f32, 4> {
@@ -69,15 +68,6 @@ fn corner(tile: u32) -> vec2u {
     return 4u * vec2u(tile / across, tile % across);
 }
 
-// Which of the four values of a window, in reading order, is the first of its largest, as a bit; 0 if none is positive.
-fn first_maximum(v: vec4f) -> u32 {
-    var bit = 8u;
-    if v.z >= v.w { bit = 4u; }
-    if v.y >= max(v.z, v.w) { bit = 2u; }
-    if v.x >= max(v.y, max(v.z, v.w)) { bit = 1u; }
-    return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
-}
-
 // Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column is dropped.
 fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
     var open = 0u;
@@ -88,7 +78,7 @@ fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
                 let bits = first_maximum(v);
                 open |= ((bits & 3u) | ((bits & 12u) << 2u)) << (4u * r + k);
                 let i = ((p.x + r) / 2u * params.c + c) * (params.w / 2u) + (p.y + k) / 2u;
-                y[i] = to_y(max(max(max(v.x, v.y), max(v.z, v.w)), 0.0));
+                y[i] = Y(finite(max(max(max(v.x, v.y), max(v.z, v.w)), 0.0)));
             }
         }
     }
@@ -112,7 +102,7 @@ fn forward_channel(t: u32, c: u32) {
                 var d = columns[k][r];
                 if RELU { d = max(d, 0.0); }
                 if p.x + r < params.h && p.y + k < params.w {
-                    y[((p.x + r) * params.c + c) * params.w + p.y + k] = to_y(d);
+                    y[((p.x + r) * params.c + c) * params.w + p.y + k] = Y(finite(d));
                     open |= select(0u, 1u, d > 0.0) << (4u * r + k);
                 }
             }
@@ -139,7 +129,7 @@ fn backward_channel(t: u32, c: u32) {
                 let i = ((p.x - r) * params.c + c) * params.w + p.y - k;
                 var d = columns[k][r];
                 if ACCUMULATE { d += f32(dx[i]); }
-                dx[i] = to_x(d);
+                dx[i] = X(finite(d));
             }
         }
     }

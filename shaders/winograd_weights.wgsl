@@ -31,8 +31,7 @@ const AT_ZERO = A * A * B * B;
 const AT_A = 2.0 * A * A * (A * A - B * B);
 const AT_B = 2.0 * B * B * (B * B - A * A);
 
-// Half precision stays finite.
-fn to_u(d: real) -> U { return U(select(f32(d), clamp(f32(d), -65504.0, 65504.0), HALF)); }
+// include: finite
 
 // A float64 division takes a GPU as long as twenty multiplications, and the inverse of a constant is exact enough. In float32
 // it would be off by the same in every layer.
@@ -90,6 +89,6 @@ fn transform_filters(@builtin(global_invocation_id) id: vec3u) {
     let at = o / 32u * 36u * size + (i / 4u * 32u + o % 32u) * 4u + i % 4u;
     for (var k = 0u; k < 6u; k++) {
         let f = transform(array(rows[0][k], rows[1][k], rows[2][k]));
-        for (var r = 0u; r < 6u; r++) { u[at + (6u * r + k) * size] = to_u(f[r]); }
+        for (var r = 0u; r < 6u; r++) { u[at + (6u * r + k) * size] = U(finite(f32(f[r]))); }
     }
 }

@@ -1,12 +1,16 @@
 //! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
+//!
+//! They are a program of their own. Shaders run without checks of their bounds, so that a wrong one may bring the driver
+//! down, and no other test with it. They also use all processors by themselves.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use impasto::cases::{Candidate, Case, Size, Truth};
 use impasto::engine::gpu::Gpu;
-use impasto::ops::cases;
+use impasto::cases::{Candidate, Case, Size, Truth};
+use impasto::ops::{cases, tables};
 
 /// Op, variant that must be noticed, shader, what stands there, the mistake.
 type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);
@@ -225,6 +229,33 @@ const MUTANTS: &[Mutant] = &[
     ("relu", "plain", "relu", "y[i] = max", "y[i + 1u] = max"),
     ("relu", "plain", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
 ];
+
+/// A new op, form or shader is not tested before a mistake in it was seen to fail.
+#[test]
+fn every_form_and_every_shader_has_a_mistake() {
+    let gpu = Gpu::new(None).expect("an adapter");
+    let forms: BTreeSet<_> = MUTANTS.iter().map(|(op, form, ..)| (*op, *form)).collect();
+    let shaders: BTreeSet<_> = MUTANTS.iter().map(|(_, _, shader, ..)| *shader).collect();
+    let mut missing = BTreeSet::new();
+    for table in tables() {
+        // The network's sizes have no further forms.
+        for case in table.edges.iter().flat_map(|size| (table.at)(*size)) {
+            for candidate in &case.candidates {
+                if !forms.contains(&(case.op, candidate.name)) {
+                    missing.insert(format!("the form {} of {}", candidate.name, case.op));
+                }
+                // Recording is what names the shaders, and needs the device that the form needs.
+                if candidate.runs_on(&gpu) {
+                    let sources = case.sources(&gpu, candidate).unwrap();
+                    let without =
+                        sources.iter().map(|source| source.file).filter(|file| !shaders.contains(file));
+                    missing.extend(without.map(|file| format!("the shader {file}")));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "MUTANTS has no mistake in {}", Vec::from_iter(missing).join(", "));
+}
 
 #[test]
 fn guards_notice_a_write_beyond_the_end() {

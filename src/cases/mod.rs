@@ -303,13 +303,14 @@ impl Case {
         self.candidates.iter().any(|candidate| candidate.runs_on(gpu))
     }
 
-    /// Runs one candidate and turns a bad outcome into an error.
+    /// Runs one candidate as [`Self::run`] does, until something is wrong, and turns that into an error.
     ///
     /// # Errors
-    /// [`Error::Shader`] with everything that is wrong; [`Error::Device`] if the device fails.
+    /// [`Error::Shader`] with what is wrong; [`Error::Device`] if the device fails.
     pub fn prove(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
-        let outcome = self.run(gpu, candidate, truth)?;
-        match outcome.verdict(self.bounds(candidate)) {
+        let verdict = |outcome: &Outcome| outcome.verdict(self.bounds(candidate));
+        let outcome = self.run_until(gpu, candidate, truth, |outcome| verdict(outcome).is_some())?;
+        match verdict(&outcome) {
             None => Ok(outcome),
             Some(fault) => Err(Error::shader(self.op, format!("{} {}: {fault}", candidate.name, self.name))),
         }

@@ -37,9 +37,18 @@ impl Case {
     /// # Errors
     /// Whatever keeps the candidate from running; a wrong result is no error here.
     pub fn run(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
+        self.run_until(gpu, candidate, truth, |_| false)
+    }
+
+    /// The same, without the second time where the outcome of the first is `enough`.
+    pub(super) fn run_until(
+        &self,
+        gpu: &Gpu,
+        candidate: &Candidate,
+        truth: &Truth,
+        enough: impl Fn(&Outcome) -> bool,
+    ) -> Result<Outcome> {
         let plain = self.run_once(gpu, candidate, truth, Form::Plain)?;
-        let form = Form::AddedInBands(plain.widest_row);
-        let added = self.run_once(gpu, candidate, truth, form)?;
         let mut outcome = Outcome {
             forward: Deviation { relative: 0.0, worst: None },
             backward: None,
@@ -52,17 +61,11 @@ impl Case {
             outcome.kinks += probes.iter().filter(|probe| probe.kink).count();
             outcome.compared += probes.iter().filter(|probe| !probe.kink).count();
         }
-        for (run, form) in [(&plain, Form::Plain), (&added, form)] {
-            outcome.forward = outcome.forward.or_worse(Deviation::of(&run.y, &truth.expected));
-            outcome.overrun.extend(run.overrun.iter().cloned());
-            for (index, probes) in truth.probes.iter().enumerate().filter(|(_, probes)| !probes.is_empty()) {
-                // The other op's gradient is the input itself.
-                let other = (form != Form::Plain).then(|| widen(&truth.values[index]));
-                let here = compare(probes, &run.gradients[index], other.as_deref());
-                outcome.backward = Some(outcome.backward.map_or(here, |worst| worst.or_worse(here)));
-            }
+        outcome.add(&plain, Form::Plain, truth);
+        if !enough(&outcome) {
+            let form = Form::AddedInBands(plain.widest_row);
+            outcome.add(&self.run_once(gpu, candidate, truth, form)?, form, truth);
         }
-        outcome.overrun.dedup();
         Ok(outcome)
     }
 
@@ -167,6 +170,21 @@ impl Case {
             widest_row: rows.map(|shape| shape.channels * shape.width).max().unwrap_or(1),
             time,
         })
+    }
+}
+
+impl Outcome {
+    /// Takes in what a run gave.
+    fn add(&mut self, run: &Run, form: Form, truth: &Truth) {
+        self.forward = self.forward.or_worse(Deviation::of(&run.y, &truth.expected));
+        self.overrun.extend(run.overrun.iter().cloned());
+        self.overrun.dedup();
+        for (index, probes) in truth.probes.iter().enumerate().filter(|(_, probes)| !probes.is_empty()) {
+            // The other op's gradient is the input itself.
+            let other = (form != Form::Plain).then(|| widen(&truth.values[index]));
+            let here = compare(probes, &run.gradients[index], other.as_deref());
+            self.backward = Some(self.backward.map_or(here, |worst| worst.or_worse(here)));
+        }
     }
 }
 

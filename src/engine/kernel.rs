@@ -2,13 +2,25 @@
 //!
 //! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up here by
 //! name. (What Rust knows of them besides is how many outputs a workgroup has.)
+//!
+//! What several files need stands once, as a snippet in `shaders/snippets/`. The line `// include: NAME` of a file puts
+//! `shaders/snippets/NAME.wgsl` behind the end of its text. WGSL lets a declaration stand behind its use, so that the lines of
+//! the file keep their numbers in what a compiler says. A snippet may use what the file declares, say in a constant that is
+//! replaced, but includes no other snippet.
 
 use std::sync::Arc;
 
+use include_dir::{Dir, include_dir};
 use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
+
+/// All WGSL files.
+pub(crate) static SHADERS: Dir = include_dir!("$CARGO_MANIFEST_DIR/shaders");
+
+/// How a line begins that names a snippet.
+const INCLUDE: &str = "// include: ";
 
 /// One entry point of one WGSL file, with the constants that differ from the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,10 +94,10 @@ impl Source {
         format!("{}/{}{constants}", self.file, self.entry)
     }
 
-    /// The text with its constants replaced.
+    /// The text with its constants replaced, and behind it the snippets that it includes.
     ///
     /// # Errors
-    /// [`Error::Shader`] if the text does not declare a constant that is to be replaced.
+    /// [`Error::Shader`] if the text does not declare a constant that is to be replaced, or there is no such snippet.
     pub fn wgsl(&self) -> Result<String> {
         let mut text = self.text.to_owned();
         for (name, value) in &self.constants {
@@ -98,7 +110,15 @@ impl Source {
                 declared.ok_or_else(|| Error::shader(self.file, format!("no line declares {name}")))?;
             text.replace_range(from..to, &format!(" {value}"));
         }
-        Ok(if self.is_half() { format!("enable f16;\n{text}") } else { text })
+        for name in self.text.lines().filter_map(|line| line.strip_prefix(INCLUDE)) {
+            let path = format!("snippets/{name}.wgsl");
+            let snippet = SHADERS.get_file(&path).and_then(|file| file.contents_utf8());
+            let snippet =
+                snippet.ok_or_else(|| Error::shader(self.file, format!("there is no shaders/{path}")))?;
+            text.push_str(&format!("\n// From shaders/{path}:\n{snippet}"));
+        }
+        // On the first line, so that all others keep their numbers.
+        Ok(if self.is_half() { format!("enable f16; {text}") } else { text })
     }
 }
 
@@ -196,7 +216,9 @@ impl Layout {
     /// Parses and validates `text`, which is that of `source`.
     pub fn read(source: &Source, text: &str) -> Result<Self> {
         let wrong = |why: String| Error::shader(source.file, why);
-        let module = naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string(text)))?;
+        let path = format!("shaders/{}.wgsl", source.file);
+        let module =
+            naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string_with_path(text, &path)))?;
         let capabilities = naga::valid::Capabilities::SUBGROUP
             | naga::valid::Capabilities::FLOAT64
             | naga::valid::Capabilities::SHADER_FLOAT16;
@@ -204,7 +226,7 @@ impl Layout {
             .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
             .subgroup_operations(naga::valid::SubgroupOperationSet::all())
             .validate(&module)
-            .map_err(|e| wrong(e.emit_to_string(text)))?;
+            .map_err(|e| wrong(e.emit_to_string_with_path(text, &path)))?;
         let index = module
             .entry_points
             .iter()
@@ -349,5 +371,49 @@ impl Kernel {
             cache,
         });
         Self { layout, group_layout, pipeline }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel of a file that is only here.
+    fn source(text: &'static str) -> Source {
+        Source { file: "test", text, entry: "run", constants: Vec::new() }
+    }
+
+    /// Errors name the file and the line in which its author finds what is wrong, whatever is put before and behind it.
+    #[test]
+    fn lines_keep_their_numbers() {
+        let text = "// A shader.\nalias X = f32;\nconst HALF: bool = false;\n// include: finite\n\
+                    @group(0) @binding(0) var<storage, read_write> x: array<X>;\n\
+                    @compute @workgroup_size(1) fn run() { x[0] = X(finite(1.0)); }\n";
+        let half = |source: Source| source.constant("X", "f16").constant("HALF", true);
+        let whole = half(source(text)).wgsl().unwrap();
+        assert!(Layout::read(&source(text), &whole).is_ok(), "{whole}");
+        let error = Layout::read(&source(text), &whole.replace("finite(1.0)", "finite(1.0, y)")).unwrap_err();
+        assert!(error.to_string().contains("shaders/test.wgsl:6:"), "{error}");
+    }
+
+    #[test]
+    fn a_snippet_that_is_not_there_is_an_error() {
+        let error = source("// include: missing\n").wgsl().unwrap_err();
+        assert!(error.to_string().contains("there is no shaders/snippets/missing.wgsl"), "{error}");
+    }
+
+    /// One that nobody includes would be translated by no test.
+    #[test]
+    fn every_snippet_is_included() {
+        let texts: Vec<&str> = SHADERS.files().map(|file| file.contents_utf8().unwrap()).collect();
+        let snippets = SHADERS.get_dir("snippets").unwrap().files();
+        for name in snippets.map(|file| file.path().file_stem().unwrap().to_str().unwrap()) {
+            let line = format!("{INCLUDE}{name}");
+            let users = texts.iter().filter(|text| text.lines().any(|other| other == line)).count();
+            assert!(
+                users > 1,
+                "{name} is included by {users} files, and what one file needs stands in that file"
+            );
+        }
     }
 }

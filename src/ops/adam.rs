@@ -97,7 +97,7 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
 }
 
 /// One pixel, primes, rows around a workgroup of 64 values; the first step, the second, and one whose learning rate
-/// decays. `tests/adam.rs` follows many steps.
+/// decays. `tests/it/adam.rs` follows many steps.
 pub const TABLE: Table = Table {
     op: "adam",
     edges: &[

@@ -15,9 +15,8 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     let slope = 2.0 * weight / n as f64 * tape.gradient_scale();
-    // On the way back nothing is summed: a GPU takes a value by an invocation, and a processor many, because each workgroup
-    // costs it an allocation.
-    let lanes = if tape.gpu().is_software() { shares } else { n.min(1 << 20) };
+    // On the way back nothing is summed: an invocation takes one value, or many where workgroups are dear.
+    let lanes = if tape.gpu().quirks().dear_workgroups { shares } else { n.min(1 << 20) };
     for (index, band) in bands.iter().enumerate() {
         let params = |shares: usize| {
             [

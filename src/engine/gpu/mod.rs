@@ -3,6 +3,7 @@
 mod adapters;
 mod identity;
 mod pipelines;
+mod quirks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -100,9 +101,9 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F64)
     }
 
-    /// Submissions of work whose time is not known yet, see [`crate::engine::plan::Plan::run`]. No driver resets a processor.
+    /// Submissions of work whose time is not known yet, see [`crate::engine::plan::Plan::run`].
     pub(crate) fn unknown_pieces(&self) -> usize {
-        if self.is_software() { 1 } else { usize::MAX }
+        if self.quirks().patient { 1 } else { usize::MAX }
     }
 
     /// Whether shaders can be timed.

@@ -21,8 +21,10 @@ const RUNS: usize = 3;
 const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
-/// Multiply-adds of a convolution that is measured, on a GPU and on the processor.
-const WORK: [f64; 2] = [3e9, 1e8];
+/// Multiply-adds of a convolution that is measured on a GPU.
+const GPU_WORK: f64 = 3e9;
+/// The same on the processor.
+const PROCESSOR_WORK: f64 = 1e8;
 
 /// When variants are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +122,7 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
     };
     for LayerSpec { c_in, c_out, .. } in specs {
         let (c_in, c_out) = (*c_in, *c_out);
-        let work = WORK[usize::from(gpu.is_software())];
+        let work = if gpu.is_software() { PROCESSOR_WORK } else { GPU_WORK };
         let side = (work / (9 * c_in * c_out) as f64).sqrt() as usize;
         let side = side.clamp(16, 512).next_multiple_of(4);
         // Where the channels double, a pooling has left a quarter of the pixels.
@@ -155,11 +157,7 @@ impl Class {
         let Some(case) = table.and_then(|table| (table.at)(self.size).into_iter().next()) else {
             return Ok((self.default, true));
         };
-        // The specification is no competitor, and what is made for processors none on a GPU, whose compiler might take long
-        // over it. (Without subgroups of 8 lanes it does not run in the first place; `uniform` always would.)
-        let competes = |name: &str| {
-            name != "naive" && (name != "uniform" || gpu.is_software()) && super::exists(&self.name, name)
-        };
+        let competes = |name: &str| super::competes(gpu, &self.name, name);
         let mut candidates: Vec<_> =
             case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)).collect();
         // The default first, for the others are compared with it.

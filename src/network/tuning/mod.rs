@@ -33,9 +33,17 @@ fn matrix(c: usize) -> String {
 /// Whether there is such a variant for a class.
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
-        Some("conv3x3") => conv3x3::Variant::ALL.into_iter().any(|variant| variant.name() == name),
+        Some("conv3x3") => conv3x3::Variant::named(name).is_some(),
         Some("gram") => gram::Variant::ALL.into_iter().any(|variant| variant.name() == name),
         _ => false,
+    }
+}
+
+/// Whether a variant of a class is measured on a device. The specification is no competitor.
+fn competes(gpu: &Gpu, class: &str, name: &str) -> bool {
+    match conv3x3::Variant::named(name).filter(|_| class.starts_with("conv3x3 ")) {
+        Some(variant) => variant.competes(gpu),
+        None => exists(class, name) && name != gram::Variant::Naive.name(),
     }
 }
 
@@ -49,12 +57,10 @@ impl Tuning {
     /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
     /// fastest there, see `docs/design/kernels.md`; elsewhere the forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
-        use conv3x3::Variant::{Few, First, Shifted, Uniform, Winograd};
-        let software = [Winograd, First, Shifted, Uniform].into_iter().filter(|_| gpu.is_software());
-        let elsewhere = Some(Few);
         let measured = self.chosen(&convolution(c_in, c_out), &conv3x3::Variant::ALL, conv3x3::Variant::name);
-        let mut wanted = self.conv3x3.into_iter().chain(measured).chain(software).chain(elsewhere);
-        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Tiled)
+        let mut wanted = self.conv3x3.into_iter().chain(measured).chain(conv3x3::Variant::defaults(gpu));
+        // The specification can do everything.
+        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Naive)
     }
 
     /// The Gram matrix of `c` channels.
@@ -84,8 +90,7 @@ impl FromStr for Tuning {
         let wrong =
             || Error::Setting(format!("{text:?} is no variant; write conv3x3=NAME with one of {names}"));
         let name = text.strip_prefix("conv3x3=").ok_or_else(wrong)?;
-        let variant =
-            conv3x3::Variant::ALL.into_iter().find(|variant| variant.name() == name).ok_or_else(wrong)?;
+        let variant = conv3x3::Variant::named(name).ok_or_else(wrong)?;
         Ok(Self { conv3x3: Some(variant), ..Self::default() })
     }
 }

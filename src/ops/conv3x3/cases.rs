@@ -151,7 +151,8 @@ fn half_weights(size: Size) -> Case {
         reference(size.shape(), false, &i[0], &weights, &i[2])
     };
     let case = Case::new("conv3x3", size, inputs(size), reference).called("half weights");
-    [Variant::Winograd, Variant::WinogradTiled].into_iter().fold(case, |case, variant| {
+    let variants = Variant::ALL.into_iter().filter(|variant| variant.form().transforms);
+    variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (widen(&inputs[1].values), &inputs[2].values);
             let weights: Vec<f32> = weights.iter().map(|w| few(w) as f32).collect();

@@ -2,7 +2,9 @@
 
 mod cases;
 mod first;
+mod forms;
 mod gates;
+mod packing;
 mod shifted;
 mod tiled;
 mod uniform;
@@ -18,34 +20,36 @@ use crate::engine::precision::Precision;
 use crate::engine::tape::{Memory, Shape, Tape, Tensor, Var, band_pixels};
 pub(crate) use cases::{TABLE, reference};
 use gates::{Band, Gates};
+use packing::Packed;
 
 /// Channels of a block of outputs, and of inputs, in the forms that share weights between lanes; and Winograd's tiles of a
 /// subgroup.
 const BLOCK: usize = 32;
 
-/// How the convolution is computed; what is computed is always the same. `tune` chooses.
+/// How the convolution is computed; what is computed is always the same. `tune` chooses. The table in `forms.rs` has all
+/// that sets one form apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// One output per invocation: the specification.
     Naive,
+    /// One pixel per invocation, three input channels, for GPUs: conv1_1.
+    Few,
     /// Register tiles over workgroup memory, for GPUs: a workgroup computes 64 channels of 128 pixels.
     Tiled,
     /// The same, 64 channels of 64 pixels: more workgroups, for small maps.
     TiledSmall,
     /// The same, 128 channels of 128 pixels: fewer loads, for many channels.
     TiledLarge,
-    /// One pixel per invocation, three input channels, for GPUs: conv1_1.
-    Few,
+    /// Winograd F(4x4, 3x3) with its products in workgroup memory, for GPUs.
+    WinogradTiled,
+    /// The same, barrier-free with lane-wise weights, for software drivers.
+    Winograd,
+    /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
+    First,
     /// Barrier-free with lane-wise weights, a matrix product for each tap, for software drivers: the direct form of Winograd's.
     Shifted,
     /// Barrier-free with weights in uniform blocks, for processors whose subgroups the other forms for them cannot use.
     Uniform,
-    /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
-    First,
-    /// Winograd F(4x4, 3x3), for software drivers.
-    Winograd,
-    /// The same with its products in workgroup memory, for GPUs.
-    WinogradTiled,
 }
 
 /// What follows a convolution before anybody looks at the map, and is done along with it.
@@ -70,63 +74,19 @@ impl After {
 }
 
 impl Variant {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Naive,
-        Self::Tiled,
-        Self::TiledSmall,
-        Self::TiledLarge,
-        Self::Few,
-        Self::Shifted,
-        Self::Uniform,
-        Self::First,
-        Self::Winograd,
-        Self::WinogradTiled,
-    ];
-
     /// Its name on the command line and in reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Tiled => "tiled",
-            Self::TiledSmall => "tiled_small",
-            Self::TiledLarge => "tiled_large",
-            Self::Few => "few",
-            Self::Shifted => "shifted",
-            Self::Uniform => "uniform",
-            Self::First => "first",
-            Self::Winograd => "winograd",
-            Self::WinogradTiled => "winograd_tiled",
-        }
+        self.form().name
     }
 
     /// Whether it can do the pooling that follows, and spare its memory.
     pub fn pools(self) -> bool {
-        matches!(
-            self,
-            Self::Tiled | Self::TiledSmall | Self::TiledLarge | Self::Winograd | Self::WinogradTiled
-        )
+        self.form().pools
     }
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
-        let blocks = c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK);
-        match self {
-            Self::Naive | Self::Tiled | Self::TiledSmall | Self::TiledLarge => true,
-            Self::Few => c_in == 3,
-            Self::First => gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
-            Self::Winograd => {
-                let texels = gpu.has_texels_of(winograd::packed_len(c_in, c_out));
-                blocks && gpu.has_subgroups_of(8) && texels
-            }
-            Self::Shifted => {
-                let texels = gpu.has_texels_of((9 * c_in * c_out) as u64);
-                blocks && gpu.has_subgroups_of(8) && texels
-            }
-            // SwiftShader's compiler takes minutes over so long a kernel.
-            Self::Uniform => blocks && gpu.info().driver != "SwiftShader driver",
-            Self::WinogradTiled => blocks,
-        }
+        (self.form().supports)(gpu, c_in, c_out)
     }
 }
 
@@ -135,7 +95,7 @@ pub struct Filter {
     c_in: usize,
     c_out: usize,
     variant: Variant,
-    /// Whether the weights of [`Variant::Winograd`] and [`Variant::WinogradTiled`] are bytes, each the number of a value.
+    /// Whether the weights are bytes, each the number of a value; see [`Packed::Raw`].
     palette: bool,
     weights: Memory,
     bias: wgpu::Buffer,
@@ -146,27 +106,15 @@ impl Filter {
     pub fn upload(gpu: &Gpu, label: &str, variant: Variant, weights: &[f32], bias: &[f32]) -> Result<Self> {
         let c_out = bias.len();
         let c_in = weights.len() / (9 * c_out);
+        let packed = (variant.form().pack)(weights, bias);
+        let palette = matches!(packed, Packed::Raw { palette: true, .. });
         let label_weights = format!("{label}.weights");
-        let mut palette = false;
-        let packed = match variant {
-            Variant::Naive | Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => {
-                Memory::Buffer(gpu.upload(&label_weights, &taps_first(weights, c_in, c_out))?)
+        let packed = match packed {
+            Packed::Values(values) => Memory::Buffer(gpu.upload(&label_weights, &values)?),
+            Packed::Texels(values) => {
+                Memory::Texels(gpu.upload_texels(&label_weights, &values, Precision::Single)?)
             }
-            Variant::Few => Memory::Buffer(gpu.upload(&label_weights, &one_row_each(weights, bias))?),
-            Variant::Uniform => Memory::Buffer(gpu.upload(&label_weights, &in_blocks(weights, c_in, c_out))?),
-            Variant::Shifted => Memory::Texels(gpu.upload_texels(
-                &label_weights,
-                &in_blocks(weights, c_in, c_out),
-                Precision::Single,
-            )?),
-            Variant::First => Memory::Texels(gpu.upload_texels(
-                &label_weights,
-                &one_row_each(weights, bias),
-                Precision::Single,
-            )?),
-            Variant::Winograd | Variant::WinogradTiled => {
-                let (words, bytes) = winograd::compact(weights);
-                palette = bytes;
+            Packed::Raw { words, .. } => {
                 Memory::Buffer(gpu.upload_bytes(&label_weights, bytemuck::cast_slice(&words))?)
             }
         };
@@ -183,43 +131,6 @@ impl Filter {
     pub fn bytes(&self) -> u64 {
         self.weights.bytes() + self.bias.size()
     }
-}
-
-/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output,
-/// input.
-fn in_blocks(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(weights.len());
-    let blocks = |c: usize| (0..c).step_by(BLOCK);
-    for (o, i) in blocks(c_out).flat_map(|o| blocks(c_in).map(move |i| (o, i))) {
-        for (tap, i) in (0..9).flat_map(|tap| (i..i + BLOCK).step_by(4).map(move |i| (tap, i))) {
-            for o in o..o + BLOCK {
-                packed.extend((i..i + 4).map(|i| weights[(o * c_in + i) * 9 + tap]));
-            }
-        }
-    }
-    packed
-}
-
-/// `c_out x c_in x 3 x 3` to `3 x 3 x c_in x c_out`: neighbouring output channels stand together.
-fn taps_first(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(weights.len());
-    for tap in 0..9 {
-        for i in 0..c_in {
-            packed.extend((0..c_out).map(|o| weights[(o * c_in + i) * 9 + tap]));
-        }
-    }
-    packed
-}
-
-/// Per output channel its 27 weights of three input channels, its bias, and nothing up to 32 values.
-fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
-    let row = |(weights, bias): (&[f32], &f32)| {
-        let mut row = weights.to_vec();
-        row.push(*bias);
-        row.resize(32, 0.0);
-        row
-    };
-    weights.chunks_exact(27).zip(bias).flat_map(row).collect()
 }
 
 /// One convolution on the tape.
@@ -245,14 +156,7 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     let bias = tape.given("bias", &filter.bias);
     let y = tape.feature_map("y", shape, x);
     let conv = Conv { x, y, filter, weights, bias, after };
-    match filter.variant {
-        Variant::Naive => naive(tape, &conv),
-        Variant::Tiled | Variant::TiledSmall | Variant::TiledLarge => tiled::record(tape, &conv),
-        Variant::Shifted => shifted::record(tape, &conv),
-        Variant::Uniform => uniform::record(tape, &conv),
-        Variant::First | Variant::Few => first::record(tape, &conv),
-        Variant::Winograd | Variant::WinogradTiled => winograd::record(tape, &conv),
-    }
+    (filter.variant.form().record)(tape, &conv);
     y
 }
 

@@ -1,27 +1,26 @@
-//! Runs the program with [`saboteur.rs`](saboteur.rs) between it and the system.
-#![allow(dead_code)]
+//! Runs the program with [`fault_injector.rs`](fault_injector.rs) between it and the system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::studio::Studio;
+use super::studio::Studio;
 
-const LAYER: &str = "VK_LAYER_impasto_saboteur";
+const LAYER: &str = "VK_LAYER_impasto_fault_injector";
 
 /// The folder of the library and of what tells the Vulkan loader about it.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("saboteur");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fault_injector");
         fs::create_dir_all(&folder).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/saboteur.rs");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/fault_injector.rs");
         let compiler = std::env::var_os("RUSTC").unwrap_or("rustc".into());
         let mut command = Command::new(compiler);
         command.args(["--edition", "2024", "-O", "--crate-type", "cdylib", "-o"]);
         let status = command.arg(library(&folder)).arg(source).status().unwrap();
-        assert!(status.success(), "the saboteur does not compile");
+        assert!(status.success(), "the fault injector does not compile");
         let layer = serde_json::json!({
             "name": LAYER, "type": "GLOBAL", "library_path": library(&folder), "api_version": "1.3.0",
             "implementation_version": "1", "description": "makes commands fail",
@@ -33,11 +32,11 @@ fn folder() -> &'static Path {
 }
 
 fn library(folder: &Path) -> PathBuf {
-    folder.join("libsaboteur.so")
+    folder.join("libfault_injector.so")
 }
 
-/// Makes the program that `command` starts meet `fault`; see [`saboteur.rs`](saboteur.rs).
-pub fn sabotage(command: &mut Command, fault: &str) {
+/// Makes the program that `command` starts meet `fault`; see [`fault_injector.rs`](fault_injector.rs).
+pub fn inject(command: &mut Command, fault: &str) {
     command.env("FAULT", fault);
     let kind = fault.split(':').next().unwrap();
     match kind {
@@ -49,7 +48,7 @@ pub fn sabotage(command: &mut Command, fault: &str) {
 /// Runs the program in the studio while `fault` happens.
 pub fn run(studio: &Studio, fault: &str, arguments: &str) -> Output {
     let mut command = studio.command(arguments);
-    sabotage(&mut command, fault);
+    inject(&mut command, fault);
     command.output().unwrap()
 }
 

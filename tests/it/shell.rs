@@ -1,11 +1,8 @@
 //! The program among others: completions, manual pages, colours, variables of the environment.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 
-use studio::Studio;
+use crate::support::studio::Studio;
 
 /// What a command that must succeed prints.
 #[track_caller]

@@ -1,15 +1,12 @@
 //! Which variants are taken: what is measured once is kept and used, and what is kept is not trusted blindly.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use impasto::LayerSpec;
+use crate::support::studio::Studio;
 use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::{Tuning, When};
-use studio::Studio;
+use impasto::LayerSpec;
 
 fn specs() -> Vec<LayerSpec> {
     vec![LayerSpec::new("features.2", 64, 64)]

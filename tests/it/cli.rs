@@ -1,14 +1,13 @@
 //! The binary as users meet it: what it writes, what it refuses, and how it says so.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use studio::Studio;
+use impasto::ops::conv3x3::Variant;
+
+use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
 
@@ -301,12 +300,20 @@ fn closed_pipes_are_no_failure() {
 }
 
 #[test]
-fn help_names_every_command() {
+fn help_names_every_command_and_every_form() {
     let studio = Studio::new();
     let help = String::from_utf8(studio.run("--help").stdout).unwrap();
     for command in ["stylize", "devices", "check", "bench", "weights"] {
         assert!(help.contains(command), "{help}");
         assert!(studio.run(&format!("{command} --help")).status.success());
+    }
+    let help = String::from_utf8(studio.run("stylize --help").stdout).unwrap();
+    for variant in Variant::ALL {
+        assert!(
+            help.split([' ', ',', '\n']).any(|word| word == variant.name()),
+            "{}: {help}",
+            variant.name()
+        );
     }
     assert_eq!(studio.run("paint").status.code(), Some(2));
     assert_eq!(studio.run("").status.code(), Some(2));

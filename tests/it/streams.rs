@@ -1,14 +1,10 @@
 //! Pictures through standard input and output, as in a pipeline.
-#![cfg(unix)]
-
-#[path = "support/studio.rs"]
-mod studio;
 
 use std::fs::{self, File};
 use std::process::Output;
 
+use crate::support::studio::Studio;
 use impasto::painting::provenance::Record;
-use studio::Studio;
 
 const RUN: &str = "--iterations 2 --no-metadata";
 

@@ -1,11 +1,8 @@
 //! `impasto bench`: that what it reports belongs together. How fast anything is depends on the machine and is not tested.
 
-#[path = "support/studio.rs"]
-mod studio;
-
+use crate::support::studio::Studio;
 use impasto::engine::gpu::Gpu;
 use serde_json::Value;
-use studio::Studio;
 
 /// Whether the adapter in use stores half precision.
 fn has_half() -> bool {

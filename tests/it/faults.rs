@@ -3,20 +3,14 @@
 //!
 //! Faults come from a library that the tests compile and put between the program and the system, so that they come at one
 //! certain call and need no rights.
-#![cfg(target_os = "linux")]
-
-#[path = "support/sabotage.rs"]
-mod sabotage;
-#[path = "support/studio.rs"]
-mod studio;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sabotage::{complaint, run};
-use studio::Studio;
+use crate::support::inject::{complaint, inject, run};
+use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png --size 20 --style-size 20 -q -o out.png --iterations";
 /// More than anybody waits for.
@@ -183,7 +177,7 @@ fn a_result_that_cannot_go_where_it_should_goes_elsewhere() {
     let elsewhere = studio.path("elsewhere");
     let output = |fault: &str, arguments: &str| {
         let mut command = studio.command(arguments);
-        sabotage::sabotage(&mut command, fault);
+        inject(&mut command, fault);
         command.env("TMPDIR", &elsewhere).output().unwrap()
     };
     // The disk of the result is full, that of the system's folder is not.
@@ -355,7 +349,7 @@ fn whenever_a_signal_comes_the_end_is_orderly() {
 fn a_clock_that_jumps_changes_nothing() {
     let (studio, _) = painted();
     let mut date = Command::new("date");
-    sabotage::sabotage(&mut date, "clock");
+    inject(&mut date, "clock");
     let year = String::from_utf8(date.arg("+%Y").output().unwrap().stdout).unwrap();
     assert!(year.trim() == "1970" || year.trim() == "2050", "the clock does not jump: {year}");
 

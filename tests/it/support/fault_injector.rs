@@ -93,7 +93,7 @@ unsafe fn send(what: &str) {
 }
 
 /// The same for a Vulkan command: the error it shall return, or none.
-unsafe fn sabotage(kind: &str) -> Option<c_int> {
+unsafe fn injected(kind: &str) -> Option<c_int> {
     let (what, _) = strike(kind)?;
     match what {
         "lost" => Some(LOST),
@@ -276,7 +276,7 @@ unsafe extern "C" fn create_instance(description: *const c_void, allocator: Ptr,
     type Create = unsafe extern "C" fn(*const c_void, Ptr, *mut Ptr) -> c_int;
     unsafe {
         INSTANCE_LOOKUP.store((*link(description, 47)).instance_lookup, SeqCst);
-        if let Some(error) = sabotage("instance") {
+        if let Some(error) = injected("instance") {
             return error;
         }
         let create: Create =
@@ -309,7 +309,7 @@ macro_rules! commands {
     ($($function:ident $kind:literal $name:literal ($($argument:ident: $type:ty),*);)*) => {
         $(unsafe extern "C" fn $function($($argument: $type),*) -> c_int {
             unsafe {
-                if let Some(error) = sabotage($kind) {
+                if let Some(error) = injected($kind) {
                     return error;
                 }
                 let next: unsafe extern "C" fn($($type),*) -> c_int =

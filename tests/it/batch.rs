@@ -1,12 +1,9 @@
 //! Many pictures in one run: which are painted, what they share, and that one that fails costs no other.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use studio::Studio;
+use crate::support::studio::Studio;
 
 /// Two pictures of one size, one of another, one that is none, and a file that is nobody's picture.
 fn album() -> Studio {

@@ -1,11 +1,8 @@
 //! What a run shows beside its result: grid, report, frames, and the picture in the terminal.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 
-use studio::Studio;
+use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q --size 24 -o";
 

@@ -1,4 +1,4 @@
-//! The whole chain against PyTorch in float64: 30 iterations of the seed's recipe on the project's own pictures.
+//! The whole chain against PyTorch in float64: 30 iterations of the default recipe on the project's own pictures.
 //!
 //! `tools/reference.py` made the figures, see `tests/fixtures/README.md`.
 

@@ -1,5 +1,4 @@
-//! A folder in which tests run the binary. Each test file uses some of it.
-#![allow(dead_code)]
+//! A folder in which tests run the binary.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,11 +1,8 @@
 //! What `impasto estimate` says beside what then happens. Memory is compared exactly; times are not, since other programs
 //! may be running.
 
-#[path = "support/studio.rs"]
-mod studio;
-
+use crate::support::studio::Studio;
 use serde_json::Value;
-use studio::Studio;
 
 fn json(studio: &Studio, code: i32, arguments: &str) -> Vec<Value> {
     let output = studio.run(arguments);

@@ -1,24 +1,21 @@
 //! Runs that are interrupted and go on: the bits are those of a run that never stopped.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::studio::Studio;
 use impasto::Error;
-use impasto::Network;
 use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::checkpoint::Snapshot;
+use impasto::picture::Picture;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
+use impasto::painting::checkpoint::Snapshot;
 use impasto::painting::style::Style;
-use impasto::picture::Picture;
-use studio::Studio;
+use impasto::network::tuning::Tuning;
+use impasto::Network;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
 
 const RUN: &str = "stylize photo.png painting.png -q -o";
 
@@ -112,7 +109,7 @@ fn altered(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn damaged_and_hostile_checkpoints_are_refused() {
+fn damaged_and_malformed_checkpoints_are_refused() {
     let studio = Studio::new();
     succeeds(
         &studio,

@@ -1,12 +1,9 @@
 //! The same bits: across runs and processes, with and without the progress display, in submits of any length, and after
 //! interrupts. (`resume.rs` interrupts and kills processes and goes on from their checkpoints.)
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 
-use studio::Studio;
+use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png --iterations 9 --size 32";
 

@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, iter};
 
-use impasto::Network;
 use impasto::engine::gpu::Gpu;
 use impasto::engine::kernel::Source;
+use impasto::ops::conv3x3::Variant;
+use impasto::picture::Picture;
 use impasto::engine::precision::Precision;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::ops::tables;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
-use impasto::picture::Picture;
+use impasto::ops::tables;
+use impasto::network::tuning::Tuning;
+use impasto::Network;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
 /// Op, variant, and a kernel of it.
@@ -68,10 +69,11 @@ fn rulers() -> Vec<Form> {
     forms
 }
 
-/// All shaders.
+/// All shaders. Their snippets are no shaders by themselves.
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// What a shader needs beyond WebGPU, by its own text.
@@ -178,9 +180,8 @@ fn the_cases_meet_every_kernel() {
             .count()
     };
     let mut count = 0;
-    let asked =
-        ["naive", "tiled", "tiled_small", "tiled_large", "few", "shifted", "uniform", "winograd_tiled"];
-    let asked = asked.map(|form| (&gpu, format!("conv3x3={form}").parse().unwrap(), Precision::Single));
+    let asked = Variant::ALL.map(|form| format!("conv3x3={}", form.name()).parse().unwrap());
+    let asked = asked.map(|tuning| (&gpu, tuning, Precision::Single));
     let half = gpu.has_half().then_some(Precision::Half);
     let defaults = [Precision::Single].into_iter().chain(half);
     let defaults =

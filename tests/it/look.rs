@@ -1,14 +1,11 @@
 //! The controls of a look: strength, presets, weights of paintings and layers, and what of them is kept.
 
-#[path = "support/studio.rs"]
-mod studio;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::studio::Studio;
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
-use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q --iterations 2 --size 24 -o";
 

@@ -1,0 +1,32 @@
+//! What is known of drivers and is told by no limit and no feature. Nothing else asks for a driver's name.
+
+use super::Gpu;
+
+/// How a driver differs from what its features promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quirks {
+    /// Each workgroup costs an allocation: few workgroups that do much are faster than many.
+    pub(crate) dear_workgroups: bool,
+    /// No watchdog ends work that takes long, so that a submission may take any time.
+    pub(crate) patient: bool,
+    /// A kernel of some thousand instructions takes minutes to compile.
+    pub(crate) slow_compiler: bool,
+}
+
+/// A GPU's driver.
+const GPU: Quirks = Quirks { dear_workgroups: false, patient: false, slow_compiler: false };
+/// A driver that computes on the processor, such as lavapipe.
+const SOFTWARE: Quirks = Quirks { dear_workgroups: true, patient: true, slow_compiler: false };
+
+/// Drivers that differ from others of their kind, by the name that they report.
+const DRIVERS: &[(&str, Quirks)] = &[("SwiftShader driver", Quirks { slow_compiler: true, ..SOFTWARE })];
+
+impl Gpu {
+    /// What is known of this device's driver.
+    pub(crate) fn quirks(&self) -> Quirks {
+        let kind = if self.is_software() { SOFTWARE } else { GPU };
+        let known = DRIVERS.iter().find(|(name, _)| *name == self.info.driver);
+        // Software that poses as a GPU is given what a GPU gets, but its compiler stays what it is.
+        known.map_or(kind, |(_, known)| Quirks { slow_compiler: known.slow_compiler, ..kind })
+    }
+}

@@ -1,0 +1,205 @@
+//! The forms of the convolution, a row each.
+//!
+//! A new form is its shader, its page in this folder, its name in [`Variant`] and its row in [`FORMS`]. Tuner, cases,
+//! benchmark and command line go by the table, and `tests/mutants.rs` asks for a mistake in it.
+
+use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first};
+use super::{BLOCK, Conv, Variant, first, naive, shifted, tiled, uniform, winograd};
+use crate::engine::gpu::Gpu;
+use crate::engine::tape::Tape;
+
+/// What a form is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum MadeFor {
+    /// People: the specification.
+    Reading,
+    /// GPUs; also what a processor gets for which no other form will do.
+    Gpus,
+    /// Drivers that compute on the processor.
+    Processors,
+}
+
+/// A row of the table.
+pub(super) struct Form {
+    /// Which form it is.
+    pub(super) variant: Variant,
+    /// Its name on the command line, in reports and in caches.
+    pub(super) name: &'static str,
+    /// Unless something else is asked for or was measured, a device takes the first row which is made for it and supports
+    /// the channels.
+    pub(super) made_for: MadeFor,
+    /// Whether the tuner measures it on a device.
+    pub(super) competes: fn(&Gpu) -> bool,
+    /// Whether it can do the pooling that follows.
+    pub(super) pools: bool,
+    /// Whether it transforms its weights, which half precision then rounds.
+    pub(super) transforms: bool,
+    /// Whether it can compute `c_in -> c_out` channels on a device.
+    pub(super) supports: fn(&Gpu, usize, usize) -> bool,
+    /// Its weights on the device, from those of `c_out x c_in x 3 x 3` and `c_out` biases.
+    pub(super) pack: fn(&[f32], &[f32]) -> Packed,
+    /// Records both directions.
+    pub(super) record: fn(&mut Tape, &Conv),
+}
+
+/// All forms, in the order of [`Variant`].
+pub(super) static FORMS: [Form; 10] = [
+    Form {
+        variant: Variant::Naive,
+        name: "naive",
+        made_for: MadeFor::Reading,
+        competes: |_| false,
+        pools: false,
+        transforms: false,
+        supports: |_, _, _| true,
+        pack: taps_first,
+        record: naive,
+    },
+    Form {
+        variant: Variant::Few,
+        name: "few",
+        made_for: MadeFor::Gpus,
+        competes: |_| true,
+        pools: false,
+        transforms: false,
+        supports: |_, c_in, _| c_in == 3,
+        pack: |weights, bias| Packed::Values(one_row_each(weights, bias)),
+        record: first::record,
+    },
+    Form {
+        variant: Variant::Tiled,
+        name: "tiled",
+        made_for: MadeFor::Gpus,
+        competes: |_| true,
+        pools: true,
+        transforms: false,
+        supports: |_, _, _| true,
+        pack: taps_first,
+        record: tiled::record,
+    },
+    Form {
+        variant: Variant::TiledSmall,
+        name: "tiled_small",
+        made_for: MadeFor::Gpus,
+        competes: |_| true,
+        pools: true,
+        transforms: false,
+        supports: |_, _, _| true,
+        pack: taps_first,
+        record: tiled::record,
+    },
+    Form {
+        variant: Variant::TiledLarge,
+        name: "tiled_large",
+        made_for: MadeFor::Gpus,
+        competes: |_| true,
+        pools: true,
+        transforms: false,
+        supports: |_, _, _| true,
+        pack: taps_first,
+        record: tiled::record,
+    },
+    Form {
+        variant: Variant::WinogradTiled,
+        name: "winograd_tiled",
+        made_for: MadeFor::Gpus,
+        competes: |_| true,
+        pools: true,
+        transforms: true,
+        supports: |_, c_in, c_out| whole_blocks(c_in, c_out),
+        pack: raw,
+        record: winograd::record,
+    },
+    Form {
+        variant: Variant::Winograd,
+        name: "winograd",
+        made_for: MadeFor::Processors,
+        competes: |_| true,
+        pools: true,
+        transforms: true,
+        supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, winograd::packed_len(c_in, c_out)),
+        pack: raw,
+        record: winograd::record,
+    },
+    Form {
+        variant: Variant::First,
+        name: "first",
+        made_for: MadeFor::Processors,
+        competes: |_| true,
+        pools: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
+        pack: |weights, bias| Packed::Texels(one_row_each(weights, bias)),
+        record: first::record,
+    },
+    Form {
+        variant: Variant::Shifted,
+        name: "shifted",
+        made_for: MadeFor::Processors,
+        competes: |_| true,
+        pools: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, (9 * c_in * c_out) as u64),
+        pack: |weights, bias| Packed::Texels(in_blocks(weights, bias)),
+        record: shifted::record,
+    },
+    Form {
+        variant: Variant::Uniform,
+        name: "uniform",
+        made_for: MadeFor::Processors,
+        // A GPU's driver might take long to compile it. The other forms for processors need subgroups that few GPUs have.
+        competes: Gpu::is_software,
+        pools: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| whole_blocks(c_in, c_out) && !gpu.quirks().slow_compiler,
+        pack: |weights, bias| Packed::Values(in_blocks(weights, bias)),
+        record: uniform::record,
+    },
+];
+
+/// Whether channels fill the blocks of weights that lanes share.
+fn whole_blocks(c_in: usize, c_out: usize) -> bool {
+    c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK)
+}
+
+/// The same, for subgroups that read so many values of weights as texels.
+fn blocks_of_lanes(gpu: &Gpu, c_in: usize, c_out: usize, values: u64) -> bool {
+    whole_blocks(c_in, c_out) && gpu.has_subgroups_of(8) && gpu.has_texels_of(values)
+}
+
+impl Variant {
+    /// All forms.
+    pub const ALL: [Self; FORMS.len()] = {
+        let mut all = [Self::Naive; FORMS.len()];
+        let mut row = 0;
+        while row < all.len() {
+            all[row] = FORMS[row].variant;
+            assert!(all[row] as usize == row, "rows stand in the order of Variant");
+            row += 1;
+        }
+        all
+    };
+
+    /// Its row.
+    pub(super) fn form(self) -> &'static Form {
+        &FORMS[self as usize]
+    }
+
+    /// The form of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+
+    /// The forms that a device takes unless something else is asked for or was measured, the better ones first.
+    pub(crate) fn defaults(gpu: &Gpu) -> impl Iterator<Item = Self> {
+        let kinds =
+            if gpu.is_software() { &[MadeFor::Processors, MadeFor::Gpus][..] } else { &[MadeFor::Gpus] };
+        let of = |kind| FORMS.iter().filter(move |form| form.made_for == kind).map(|form| form.variant);
+        kinds.iter().flat_map(move |kind| of(*kind))
+    }
+
+    /// Whether the tuner measures it on this device.
+    pub(crate) fn competes(self, gpu: &Gpu) -> bool {
+        (self.form().competes)(gpu)
+    }
+}
