@@ -1,14 +1,14 @@
-// 3x3 convolution of three input channels for GPUs, one pixel per invocation: what a picture's few values give is bound by
-// memory, and backward the tiles of `conv3x3_tiled` would be nearly empty. Same meaning as `conv3x3`; biases stand among
-// the weights.
+// 3x3 convolution of three input channels for GPUs, one pixel per invocation. With so few channels, forward
+// is bound by memory, and backward would leave the tiles of `conv3x3_tiled` nearly empty. It computes what
+// `conv3x3` does; biases are stored among the weights.
 
 struct Params {
     w: u32,
     h: u32,          // output rows of this band
-    h_in: u32,       // rows of the input that this band sees
-    top: u32,        // how many of them stand above the first output row
-    gate_rows: u32,  // rows of gates that this band sees
-    gate_top: u32,   // how many of them stand above the first output row
+    h_in: u32,       // rows of the input that this band reads
+    top: u32,        // how many of them lie above the first output row
+    gate_rows: u32,  // rows of gates that this band reads
+    gate_top: u32,   // how many of them lie above the first output row
     c_out: u32,
 }
 
@@ -20,25 +20,27 @@ const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-// c_out x 8: the 27 weights of an output channel (input channel, then tap), its bias, nothing up to 32 values
+// c_out x 8: for each output channel its 27 weights (input channel, then tap), its bias, and padding to 32
+// values
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x: array<X>;           // h_in x 3 x w
 @group(0) @binding(3) var<storage, read_write> y: array<Y>;     // h x c_out x w
 @group(0) @binding(4) var<storage, read> dy: array<Y>;          // h_in x c_out x w
 @group(0) @binding(5) var<storage, read_write> dx: array<X>;    // h x 3 x w
-// gate_rows x c_out/32 rounded up x w: of each of 32 channels of a pixel a bit, set where the ReLU let its value through
+// gate_rows x c_out/32 (rounded up) x w: one bit for each of 32 channels of a pixel, set where the ReLU was
+// open
 @group(0) @binding(6) var<storage, read> gates: array<u32>;
-@group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // those of this band
+@group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // the gates of this band
 
 // Half precision stays finite.
 fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
-// Value n of the 27 that a pixel depends on: input channel n / 9 where tap n % 9 sees it.
+// Value n of the 27 that a pixel depends on: input channel n / 9 at tap n % 9.
 fn see(row: u32, column: u32, n: u32) -> f32 {
     let r = row + params.top + n % 9u / 3u - 1u;
     let k = column + n % 3u - 1u;
-    // What stands above or left of the map has wrapped around.
+    // Rows above the map and columns left of it have wrapped around.
     if r >= params.h_in || k >= params.w { return 0.0; }
     return f32(x[(r * 3u + n / 9u) * params.w + k]);
 }
@@ -47,12 +49,12 @@ fn four(row: u32, column: u32, n: u32) -> vec4f {
     return vec4f(see(row, column, n), see(row, column, n + 1u), see(row, column, n + 2u), see(row, column, n + 3u));
 }
 
-// Where the gates of 32 channels, from `first` on, of a pixel are.
+// The index of the gates of a pixel's 32 channels from `first` on.
 fn gate(row: u32, first: u32, column: u32) -> u32 {
     return (row * ((params.c_out + 31u) / 32u) + first / 32u) * params.w + column;
 }
 
-// An invocation has the 32 channels that share a word of gates.
+// An invocation computes the 32 channels that share a word of gates.
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.h * params.w { return; }
@@ -64,7 +66,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     let v3 = four(row, column, 12u);
     let v4 = four(row, column, 16u);
     let v5 = four(row, column, 20u);
-    // The bias is the weight of a one.
+    // The bias is the weight of a constant 1.
     let v6 = vec4f(see(row, column, 24u), see(row, column, 25u), see(row, column, 26u), 1.0);
     let first = 32u * id.y;
     var open = 0u;
@@ -81,7 +83,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     if RELU { own_gates[gate(row, first, column)] = open; }
 }
 
-// The gates of 32 channels, from `first` on, where tap `tap` of a pixel sees them: closed outside the map, open where there
+// The gates of 32 channels from `first` on, at tap `tap` of a pixel: closed outside the map, open where there
 // is no ReLU.
 fn gates_at(row: u32, column: u32, tap: u32, first: u32) -> u32 {
     let r = row + params.gate_top + tap / 3u - 1u;
@@ -91,7 +93,7 @@ fn gates_at(row: u32, column: u32, tap: u32, first: u32) -> u32 {
     return gates[gate(r, first, k)];
 }
 
-// What the gates let through of the gradient of channel o where tap `tap` of a pixel sees it.
+// The gradient of channel o at tap `tap` of a pixel, where the gate lets it through.
 fn dz(row: u32, column: u32, tap: u32, o: u32, open: u32) -> f32 {
     if ((open >> (o % 32u)) & 1u) == 0u { return 0.0; }
     return f32(dy[((row + params.top + tap / 3u - 1u) * params.c_out + o) * params.w + column + tap % 3u - 1u]);
@@ -121,7 +123,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
             let w4 = weights[8u * o + 4u];
             let w5 = weights[8u * o + 5u];
             let w6 = weights[8u * o + 6u];
-            // Backward the taps are mirrored: the first weight of a channel belongs to the last tap.
+            // Backward mirrors the taps: the first weight of a channel belongs to the last tap.
             sum += dz(row, column, 8u, o, g[8]) * vec3f(w0.x, w2.y, w4.z);
             sum += dz(row, column, 7u, o, g[7]) * vec3f(w0.y, w2.z, w4.w);
             sum += dz(row, column, 6u, o, g[6]) * vec3f(w0.z, w2.w, w5.x);

@@ -1,14 +1,15 @@
-// The first convolution, 3 x 3 from three channels, with bias and ReLU; backward the gradient of its input.
-// For subgroups of exactly 8: a lane loads one of the texels of weights, and the subgroup shares them by shuffles.
-// An invocation has four pixels of a row in all channels (forward), or 4 x 4 pixels (backward).
+// The first convolution: 3 x 3, three input channels, with bias and ReLU. Backward is the gradient of its
+// input. It needs subgroups of exactly 8 lanes: each lane loads one texel of weights, and the subgroup shares
+// them by shuffles. An invocation computes four pixels of a row in all channels (forward), or 4 x 4 pixels
+// (backward).
 
 struct Params {
     w: u32,
     h: u32,          // output rows of this band
-    h_in: u32,       // rows of the input that this band sees
-    top: u32,        // how many of them stand above the first output row
-    gate_rows: u32,  // rows of gates that this band sees
-    gate_top: u32,   // how many of them stand above the first output row
+    h_in: u32,       // rows of the input that this band reads
+    top: u32,        // how many of them lie above the first output row
+    gate_rows: u32,  // rows of gates that this band reads
+    gate_top: u32,   // how many of them lie above the first output row
     c_out: u32,
 }
 
@@ -20,27 +21,28 @@ const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-// c_out x 8 texels in rows of 256, the numbers of an output channel: 3 x 3 x 3 weights, bias, 0, 0, 0, 0
+// c_out x 8 texels in rows of 256. The numbers of an output channel are 3 x 3 x 3 weights, bias, 0, 0, 0, 0.
 @group(0) @binding(1) var weights: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read> x: array<X>;           // h_in x 3 x w
 @group(0) @binding(3) var<storage, read_write> y: array<Y>;     // h x c_out x w
 @group(0) @binding(4) var<storage, read> dy: array<Y>;          // h_in x c_out x w
 @group(0) @binding(5) var<storage, read_write> dx: array<X>;    // h x 3 x w
-// gate_rows x c_out/32 rounded up x w: of each of 32 channels of a pixel a bit, set where the ReLU let its value through
+// gate_rows x c_out/32 (rounded up) x w: one bit for each of 32 channels of a pixel, set where the ReLU was
+// open
 @group(0) @binding(6) var<storage, read> gates: array<u32>;
-@group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // those of this band
+@group(0) @binding(7) var<storage, read_write> own_gates: array<u32>;  // the gates of this band
 
 // Half precision stays finite.
 fn to_x(d: f32) -> X { return X(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 fn to_y(d: f32) -> Y { return Y(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
 
-// The texel of weights of this lane.
+// The texel of weights that this lane loads.
 fn numbers(o: u32, lane: u32) -> vec4f {
     let i = 8u * o + lane;
     return textureLoad(weights, vec2u(i & 255u, i >> 8u));
 }
 
-// Three weights of a row of taps, from number n on.
+// Three weights of a row of taps, starting with number n.
 fn taps(w: vec4f, n: u32) -> vec3f {
     return vec3f(
         subgroupShuffle(w[n % 4u], n / 4u),
@@ -54,7 +56,7 @@ fn inside(row: u32, column: u32) -> bool {
     return row < params.h_in && column < params.w;
 }
 
-// Where the gates of 32 channels, from `first` on, of a pixel are.
+// The index of the gates of a pixel's 32 channels from `first` on.
 fn gate(row: u32, first: u32, column: u32) -> u32 {
     return (row * ((params.c_out + 31u) / 32u) + first / 32u) * params.w + column;
 }
@@ -64,7 +66,7 @@ fn pixel(row: u32, c: u32, column: u32) -> f32 {
     return select(0.0, f32(x[select(0u, (row * 3u + c) * params.w + column, ok)]), ok);
 }
 
-// What lies under the three taps of a row: a column of four pixels for each tap.
+// The values under the three taps of a row: a column of four pixels for each tap.
 fn forward_row(row: u32, c: u32, column: u32) -> mat3x4f {
     let a = pixel(row, c, column);
     let b = pixel(row, c, column + 1u);
@@ -90,7 +92,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocatio
     let b0 = forward_row(top, 2u, column - 1u);
     let b1 = forward_row(top + 1u, 2u, column - 1u);
     let b2 = forward_row(top + 2u, 2u, column - 1u);
-    // The 27 taps and, for the bias, 1: four numbers for each texel.
+    // The 27 values under the taps and a constant 1 for the bias, in groups of four, one for each texel of
+    // weights.
     let x0 = mat4x4f(r0[0], r0[1], r0[2], r1[0]);
     let x1 = mat4x4f(r1[1], r1[2], r2[0], r2[1]);
     let x2 = mat4x4f(r2[2], g0[0], g0[1], g0[2]);
@@ -127,7 +130,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocatio
     }
 }
 
-// The gates of 32 channels, from `first` on, of six pixels of a row: closed outside the map, open where there is no ReLU.
+// The gates of 32 channels from `first` on, for six pixels of a row: closed outside the map, open where there
+// is no ReLU.
 fn row_of_gates(row: u32, first: u32, column: u32) -> array<u32, 6> {
     var open: array<u32, 6>;
     for (var k = 0u; k < 6u; k++) {
@@ -138,7 +142,7 @@ fn row_of_gates(row: u32, first: u32, column: u32) -> array<u32, 6> {
     return open;
 }
 
-// What the gates of channel o let through of the gradient, as it lies under the three mirrored taps of a row.
+// The gradient that the gates of channel o let through, as it lies under the three mirrored taps of a row.
 fn backward_row(row: u32, o: u32, column: u32, open: array<u32, 6>) -> mat3x4f {
     var d: array<f32, 6>;
     for (var k = 0u; k < 6u; k++) {
@@ -148,7 +152,7 @@ fn backward_row(row: u32, o: u32, column: u32, open: array<u32, 6>) -> mat3x4f {
     return mat3x4f(d[2], d[3], d[4], d[5], d[1], d[2], d[3], d[4], d[0], d[1], d[2], d[3]);
 }
 
-// Adds to four rows of pixels of one input channel, whose taps are the numbers from n on.
+// Adds to four rows of pixels of one input channel, whose taps are the numbers starting with n.
 fn spread(sum: mat4x4f, z: array<mat3x4f, 6>, w: vec4f, n: u32) -> mat4x4f {
     let a = taps(w, n);
     let b = taps(w, n + 3u);

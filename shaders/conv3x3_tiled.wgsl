@@ -1,17 +1,18 @@
-// 3x3 convolution as an implicit matrix product for GPUs: a workgroup of 16 x 16 computes CHANNELS channels of PIXELS
-// pixels, an invocation 4 or 8 of each in registers. Weights and pixels of 8 channels at a time go through workgroup
-// memory; while they are multiplied, the next are on their way.
+// 3x3 convolution as an implicit matrix product for GPUs. A workgroup of 16 x 16 computes CHANNELS channels
+// of PIXELS pixels, an invocation 4 or 8 of each in registers. Weights and pixels of 8 channels at a time go
+// through workgroup memory; while they are multiplied, the next ones are being loaded.
 //
-// Four pixels are a window of 2 x 2, the same that 2x2 max pooling looks at: what follows the sum, bias, ReLU and pooling,
-// happens in registers. Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
+// Four pixels form a window of 2 x 2, the same windows that max pooling has. So bias, ReLU and pooling happen
+// in registers. For the backward pass one bit per pixel is kept: whether ReLU and pooling let its value
+// through.
 
 struct Params {
     w: u32,
     h: u32,          // output rows of this band
-    h_in: u32,       // rows of x or dy that this band sees
-    top: u32,        // how many of them stand above the first output row, or above the first pooled one
-    gate_rows: u32,  // rows of windows of gates that this band sees
-    gate_top: u32,   // how many of them stand above the first window
+    h_in: u32,       // rows of x or dy that this band reads
+    top: u32,        // how many of them lie above the first output row, or above the first pooled one
+    gate_rows: u32,  // rows of windows of gates that this band reads
+    gate_top: u32,   // how many of them lie above the first window
     c_in: u32,
     c_out: u32,
 }
@@ -21,7 +22,7 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
-const POOL: bool = false;  // only with RELU
+const POOL: bool = false;  // requires RELU
 const ACCUMULATE: bool = false;
 
 const CHANNELS: u32 = 64u;  // 64 or 128
@@ -29,8 +30,8 @@ const PIXELS: u32 = 128u;   // 64 or 128
 
 const STEP: u32 = 8u;       // channels summed between two barriers
 const LANES: u32 = 16u;
-// Rows of workgroup memory in vec4f. One more of weights, so that those that are written together, backward eight rows of
-// a column, lie in different banks.
+// Rows of workgroup memory, in vec4f. A row of weights has one more, so that values that are written together
+// (in backward, eight rows of a column) lie in different banks.
 const FILTERS_ROW: u32 = CHANNELS / 4u + 1u;
 const WINDOWS: u32 = PIXELS / 4u;
 
@@ -41,14 +42,16 @@ const WINDOWS: u32 = PIXELS / 4u;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w, pooled h/2 x c_out x w/2
 @group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w, pooled h_in x c_out x w/2
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
-// gate_rows x c_out/4 x w/2, both rounded up: bit 4 k + p belongs to pixel p of the window, in reading order, of channel k
+// gate_rows x c_out/4 x w/2, both rounded up: bit 4 k + p belongs to channel k and to pixel p of the window, in
+// reading order
 @group(0) @binding(7) var<storage, read> gates: array<u32>;
-@group(0) @binding(8) var<storage, read_write> own_gates: array<u32>;  // those of this band
+@group(0) @binding(8) var<storage, read_write> own_gates: array<u32>;  // the gates of this band
 
 var<workgroup> filters: array<vec4f, STEP * FILTERS_ROW>;  // STEP x CHANNELS
 var<workgroup> pixels: array<vec4f, STEP * WINDOWS>;    // STEP x PIXELS
 
-// What an invocation sums: a window (a column) of four channels (a matrix), and of four more of either or both.
+// The sums of an invocation: a window (a column) of four channels (a matrix), then the same for four more
+// windows, channels, or both.
 struct Sums {
     near: mat4x4f,
     more_pixels: mat4x4f,
@@ -70,8 +73,8 @@ fn place(n: u32) -> vec2u {
 const ROWS: vec4u = vec4u(0u, 0u, 1u, 1u);
 const COLUMNS: vec4u = vec4u(0u, 1u, 0u, 1u);
 
-// The pixels that tap `tap` of window n sees, counted from the band's first. What stands above or left of it has wrapped
-// around and is too large.
+// The pixels under tap `tap` of window n, counted from the band's first. Rows above the map and columns left
+// of it have wrapped around and are too large.
 struct Seen {
     rows: vec4u,
     columns: vec4u,
@@ -82,7 +85,7 @@ fn see(n: u32, tap: u32) -> Seen {
     return Seen(corner.x + ROWS, corner.y + COLUMNS);
 }
 
-// Where the gates of a window of channel c are, and of the three that stand with it.
+// The index of the gates of a window for channel c and the three that share its word.
 fn gate(window: vec2u, c: u32) -> u32 {
     return (window.x * ((params.c_out + 3u) / 4u) + c / 4u) * ((params.w + 1u) / 2u) + window.y;
 }
@@ -115,7 +118,8 @@ fn value(row: u32, column: u32, c: u32) -> f32 {
     return f32(x[(r * params.c_in + c) * params.w + column]);
 }
 
-// An invocation stages a window of one channel, and four channels of one row of weights; with tiles of 64, half of them do.
+// An invocation stages a window of one channel, and four channels of one row of weights. With tiles of 64,
+// only half of the invocations have something to stage.
 fn pixels_forward(tap: u32, seen: Seen, first: u32, index: u32) -> vec4f {
     let c = first + index / WINDOWS;
     if tap >= 9u || c >= min(params.c_in, first + STEP) { return vec4f(); }
@@ -150,7 +154,8 @@ fn keep_filters_forward(index: u32, f: vec4f) {
     if k < STEP { filters[k * FILTERS_ROW + index % (CHANNELS / 4u)] = f; }
 }
 
-// Which of the four values of a window is the first of its largest, as a bit; 0 if none is positive.
+// The position of the maximum among the four values of a window, as a bit; the first of equals, and 0 if none
+// is positive.
 fn first_maximum(v: vec4f) -> u32 {
     var bit = 8u;
     if v.z >= v.w { bit = 4u; }
@@ -159,8 +164,8 @@ fn first_maximum(v: vec4f) -> u32 {
     return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
 }
 
-// Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row or column is
-// dropped.
+// Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row
+// or column is dropped.
 fn put_channel(p: vec2u, c: u32, sum: vec4f) -> u32 {
     if c >= params.c_out { return 0u; }
     var v = sum + bias[c];
@@ -227,10 +232,11 @@ fn forward(
     if PIXELS > 64u && CHANNELS > 64u { put_forward(n + LANES, c + 4u * LANES, sums.more_both); }
 }
 
-// A value of the gradient, before pooling and ReLU; zero where they let nothing through and outside the map.
+// A value of the gradient before pooling and ReLU. It is zero where a gate is closed, and outside the map.
 fn gradient(row: u32, column: u32, c: u32) -> f32 {
     if RELU {
-        // With pooling, a pixel outside the map is in a window outside, or closed. Without, see below.
+        // With pooling, a pixel outside the map is either in a window outside the map or behind a closed
+        // gate. Without pooling, see below.
         let window = vec2u(row + 2u * params.gate_top, column) / 2u;
         if window.x >= params.gate_rows || window.y >= (params.w + 1u) / 2u { return 0.0; }
         let bit = 4u * (c % 4u) + 2u * (row % 2u) + column % 2u;
@@ -253,7 +259,8 @@ fn pixels_backward(tap: u32, seen: Seen, first: u32, index: u32) -> vec4f {
     );
 }
 
-// Neighbours in memory are neighbours in the sum here, so that the invocations are dealt out the other way round.
+// Here the channels that are summed are neighbours in memory, so invocations are assigned the other way
+// round.
 fn filters_backward(tap: u32, first: u32, channel: u32, index: u32) -> vec4f {
     let o = first + index % STEP;
     let i = channel + index / STEP * 4u;

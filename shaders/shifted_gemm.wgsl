@@ -1,8 +1,11 @@
-// 3x3 convolution as nine matrix products with shifted maps, step 2 of 2, for subgroups of exactly 8, one per workgroup: it
-// computes 32 channels of 32 pixels, of which a lane has every eighth. Bias and ReLU follow.
-// Forward y[o][p] = sum over taps t and i of w[o][i][t] v[i][p + t], backward dx[i][p] = sum of w[o][i][t] v[o][p + 8 - t], where
-// p + t is the pixel that tap t sees. Rows of v follow each other, so that this is p plus a constant.
-// Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
+// 3x3 convolution as nine matrix products with shifted maps, step 2 of 2. It needs subgroups of exactly 8
+// lanes, one per workgroup. A workgroup computes 32 channels of 32 pixels, a lane every eighth pixel. Bias
+// and ReLU follow.
+// Forward y[o][p] = sum over taps t and i of w[o][i][t] v[i][p + t],
+// backward dx[i][p] = sum over t and o of w[o][i][t] v[o][p + 8 - t],
+// where p + t is the pixel that tap t sees. Rows of v follow each other, so that this is p plus a constant.
+// Loads are expensive, so each lane loads its own texels of weights, and the subgroup shares them by
+// shuffles.
 
 struct Params {
     w: u32,
@@ -23,7 +26,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
 // pixels/32 x c_in/4 (backward c_out/4) x 32, four channels of a pixel: see `shifted_input`
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
-// c_out/32 x c_in/32 x 9 x 8 x 32: texel (o/32, i/32, t, i/4%8, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x c_in/32 x 9 x 8 x 32: texel (o/32, i/32, t, i/4%8, o%32) holds the weights from i .. i+3 to o
 @group(0) @binding(2) var u: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;    // c_out
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;   // h x c_out x w
@@ -33,11 +36,13 @@ fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
 
 fn texel(i: u32) -> vec4f { return textureLoad(v, vec2u(i & 255u, i >> 8u)); }
 
-// A step of the sums is eight channels under a tap: the eights of 32 channels follow each other, then the taps, then the 32s.
+// A step of the sum covers eight channels at one tap. The order is: the four eights of a block of 32
+// channels, then the taps, then the blocks.
 fn tap(step: u32) -> u32 { return step / 4u % 9u; }
 fn eight(step: u32) -> u32 { return step / 36u * 4u + step % 4u; }
 
-// Where a tap sees this lane's four pixels in v, of which a pixel has so many `quads` of channels.
+// The positions in v at which a tap sees this lane's four pixels; a pixel has `quads` groups of four
+// channels.
 fn seen(group: vec3u, lane: u32, tap: u32, quads: u32) -> vec4u {
     let p = group.x * 32u + lane + tap / 3u * (params.w + 1u) + tap % 3u;
     let at = vec4u(p, p + 8u, p + 16u, p + 24u);
@@ -53,7 +58,7 @@ fn pixels(i: vec4u) -> mat4x4f {
     return transpose(mat4x4f(p0, p1, p2, p3));
 }
 
-// Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
+// Forward: a lane's texel is a row of the weight matrix. Four rows starting at `lane` give four channels.
 fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
     return mat4x4f(
         sum[0] + v * subgroupShuffle(w, lane),
@@ -63,7 +68,8 @@ fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
     );
 }
 
-// Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
+// Backward: a lane's texel is a column. Four columns starting at `lane` hold four terms for each of four
+// channels.
 fn columns(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
     return mat4x4f(
         sum[0] + v * spread(w.x, lane),
@@ -82,8 +88,8 @@ fn spread(w: f32, lane: u32) -> vec4f {
     );
 }
 
-// This lane's four pixels of the map: where the first of the workgroup's channels is, and which are pixels at all, for there
-// is a zero at the end of each row.
+// This lane's four pixels of the map: `at` is the position of the workgroup's first channel. `are` says
+// whether they are pixels at all, because each row ends in a zero.
 struct Outputs {
     at: vec4u,
     are: vec4<bool>,
@@ -111,7 +117,7 @@ fn put_y(i: u32, four: vec4f) {
     y[i + 3u * params.w] = to_y(d.w);
 }
 
-// The n-th four channels of the workgroup.
+// The n-th group of four channels of the workgroup.
 fn store_y(to: Outputs, n: u32, sum: mat4x4f, group: vec3u) {
     let pixels = transpose(sum);
     let c = group.y * 32u + 4u * n;
@@ -144,8 +150,8 @@ fn store_dx(to: Outputs, n: u32, sum: mat4x4f) {
     if to.are.w { put_dx(i.w, pixels[3]); }
 }
 
-// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in
-// memory, and spills its registers around each load.
+// All sums are variables, and all loads of a step stand before its arithmetic: lavapipe keeps an array of
+// sums in memory, and spills registers around each load.
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let quads = params.c_in / 4u;

@@ -1,7 +1,9 @@
 // Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
-// Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
-// For subgroups of exactly 8, one per workgroup: it computes 32 channels of 8 TILES tiles, of which a lane has every eighth.
-// Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
+// Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t],
+// backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
+// It needs subgroups of exactly 8 lanes, one per workgroup. A workgroup computes 32 channels of 8 TILES
+// tiles, a lane every eighth tile. Loads are expensive, so each lane loads its own texels of weights, and the
+// subgroup shares them by shuffles.
 
 struct Params {
     c_in: u32,    // a multiple of 32
@@ -13,7 +15,7 @@ alias Weights = texture_storage_2d<rgba32float, read>;  // how weights are store
 
 const POINTS: u32 = 36u;
 
-// Of a lane: 4 where there are more than 24 tiles, 3 or 2 where 24 or 16 hold them all.
+// Tiles of a lane: 4 where there are more than 24 tiles, 3 or 2 where 24 or 16 are enough.
 const TILES: u32 = 4u;
 alias Sums = mat4x4f;    // four channels (columns) of TILES tiles (rows): mat4x3f, mat4x2f
 alias Texels = mat4x4f;  // the transpose
@@ -22,14 +24,15 @@ alias Texels = mat4x4f;  // the transpose
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x stride/32 x c_in/4 (backward c_out/4) x 32, four channels of a tile
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
-// c_out/32 x 36 x c_in/4 x 32: texel (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x 36 x c_in/4 x 32: texel (o/32, f, i/4, o%32) holds the weights from channels i .. i+3 to channel
+// o
 @group(0) @binding(2) var u: Weights;
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
 
 fn weights(i: u32) -> vec4f { return textureLoad(u, vec2u(i & 255u, i >> 8u)); }
 
-// This lane's tiles, four channels of each; 32 tiles never cross a row of the texture.
+// This lane's tiles, four channels of each. 32 tiles never cross a row of the texture.
 fn tiles(i: u32) -> Sums {
     let p = vec2u(i & 255u, i >> 8u);
     var texels: Texels;
@@ -42,7 +45,7 @@ fn store(i: u32, sum: Sums) {
     for (var k = 0u; k < TILES; k++) { m[i + 8u * k] = texels[k]; }
 }
 
-// Forward: a lane's texel is a row of the weight matrix. The four rows from `lane` on give four channels.
+// Forward: a lane's texel is a row of the weight matrix. Four rows starting at `lane` give four channels.
 fn rows(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
     return Sums(
         sum[0] + v * subgroupShuffle(w, lane),
@@ -52,7 +55,8 @@ fn rows(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
     );
 }
 
-// Backward: it is a column. The four columns from `lane` on have four terms for each of four channels.
+// Backward: a lane's texel is a column. Four columns starting at `lane` hold four terms for each of four
+// channels.
 fn columns(sum: Sums, v: Sums, w: vec4f, lane: u32) -> Sums {
     return Sums(
         sum[0] + v * spread(w.x, lane),
@@ -71,8 +75,8 @@ fn spread(w: f32, lane: u32) -> vec4f {
     );
 }
 
-// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in
-// memory, and spills its registers around each load.
+// All sums are variables, and all loads of a step stand before its arithmetic: lavapipe keeps an array of
+// sums in memory, and spills registers around each load.
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = group.x * 32u + lane;

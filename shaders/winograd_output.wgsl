@@ -1,13 +1,14 @@
-// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max pooling.
-// Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
-// Backward turns each tile by 180 degrees, as step 1 did. Some channels of one tile per invocation.
+// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max
+// pooling follow. For the backward pass one bit per pixel is kept: whether ReLU and pooling let its value
+// through. Backward turns each tile by 180 degrees, as step 1 did. An invocation computes CHANNELS channels
+// of one tile.
 
 struct Params {
     w: u32,
     h: u32,       // output rows of this band
     c: u32,       // a multiple of 4 and of CHANNELS
     first: u32,   // the first tile, counted along the rows of tiles of the band
-    tiles: u32,   // how many
+    tiles: u32,   // number of tiles of this pass
     stride: u32,  // tiles of a row of m
 }
 
@@ -16,10 +17,10 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const LINES: u32 = 1u;      // invocations of a workgroup along the channels: many on GPUs
-const CHANNELS: u32 = 16u;  // channels of an invocation: many on processors, where each workgroup costs an allocation
+const CHANNELS: u32 = 16u;  // per invocation: many on processors, where each workgroup costs an allocation
 
 const RELU: bool = true;
-const POOL: bool = false;  // only with RELU
+const POOL: bool = false;  // requires RELU
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -69,7 +70,8 @@ fn corner(tile: u32) -> vec2u {
     return 4u * vec2u(tile / across, tile % across);
 }
 
-// Which of the four values of a window, in reading order, is the first of its largest, as a bit; 0 if none is positive.
+// The position of the maximum among the four values of a window in reading order, as a bit; the first of
+// equals, and 0 if none is positive.
 fn first_maximum(v: vec4f) -> u32 {
     var bit = 8u;
     if v.z >= v.w { bit = 4u; }
@@ -78,7 +80,8 @@ fn first_maximum(v: vec4f) -> u32 {
     return select(0u, bit, max(max(v.x, v.y), max(v.z, v.w)) > 0.0);
 }
 
-// Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column is dropped.
+// Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column
+// is dropped.
 fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
     var open = 0u;
     for (var r = 0u; r < 4u; r += 2u) {
