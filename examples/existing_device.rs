@@ -1,9 +1,9 @@
-//! Inside an application that has its own wgpu device: the picture is painted on that device, a little in every frame, and
-//! shown from a texture of the application.
+//! Inside an application that has its own wgpu device: the picture is painted on that device, a little in
+//! every frame, and shown from a texture of the application.
 //!
 //!     cargo run --release --example existing_device -- photo.jpg painting.jpg [FRAMES] [LONGEST SIDE]
 //!
-//! The application here has no window, so that this runs anywhere; what it would draw, it counts.
+//! This application has no window, so that it runs anywhere. It counts the pictures that it would draw.
 
 use std::path::Path;
 
@@ -14,10 +14,11 @@ use impasto::settings::Settings;
 use impasto::tune::Tuning;
 use impasto::vgg::{Network, Vgg};
 use impasto::weights::Weights;
-// The same release of wgpu as the library's: its types are part of the interface.
+// The library's own release of wgpu: its types are part of the interface.
 use impasto::wgpu;
 
-/// What any application has: a device made for its own purposes, with the limits that WebGPU promises everywhere.
+/// A stand-in for any application: a device made for its own purposes, with the limits that WebGPU guarantees
+/// everywhere.
 fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn std::error::Error>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))?;
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let side: usize = numbers.get(1).map_or(Ok(64), |side| side.parse())?;
 
     let (device, queue) = device()?;
-    // Handles: the application keeps its own.
+    // Handles are passed on; the application keeps its own.
     let gpu = Gpu::from_device(device.clone(), queue.clone());
 
     let mut settings = Settings::default();

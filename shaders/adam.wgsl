@@ -41,7 +41,7 @@ struct State {
 @group(0) @binding(5) var<storage, read_write> exact: array<real>;  // h x 3 x w, the picture
 @group(0) @binding(6) var<storage, read_write> m: array<real>;      // h x 3 x w, mean of gradients
 @group(0) @binding(7) var<storage, read_write> v: array<real>;      // h x 3 x w, mean of their squares
-@group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, the picture as the network sees it
+@group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, as the network reads it
 
 @compute @workgroup_size(1)
 fn advance() {

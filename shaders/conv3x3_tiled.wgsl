@@ -42,8 +42,8 @@ const WINDOWS: u32 = PIXELS / 4u;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w, pooled h/2 x c_out x w/2
 @group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w, pooled h_in x c_out x w/2
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
-// gate_rows x c_out/4 x w/2, both rounded up: bit 4 k + p belongs to channel k and to pixel p of the window, in
-// reading order
+// gate_rows x c_out/4 x w/2, both rounded up: bit 4 k + p belongs to channel k and to pixel p of the window,
+// in reading order
 @group(0) @binding(7) var<storage, read> gates: array<u32>;
 @group(0) @binding(8) var<storage, read_write> own_gates: array<u32>;  // the gates of this band
 

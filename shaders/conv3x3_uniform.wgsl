@@ -32,7 +32,7 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;       // h x c_out x w
 @group(0) @binding(5) var<storage, read> dy: array<Y>;            // h_in x c_out x w
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;      // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<Y>;          // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(7) var<storage, read> kept: array<Y>;          // h_in x c_out x w, the y of forward
 @group(0) @binding(8) var<storage, read_write> sums: array<f32>;  // h x c_out (backward c_in) x w
 
 // Half precision stays finite.

@@ -1,8 +1,8 @@
-//! What fails while a run goes on: the device, its memory, the disk, the process, the clock. The picture that was saved last
-//! is whole, nothing unfinished stays, and the message says what to do.
+//! What fails while a run goes on: the device, its memory, the disk, the process, the clock. The picture that
+//! was saved last is whole, nothing unfinished is left behind, and the message says what to do.
 //!
-//! Faults come from a library that the tests compile and put between the program and the system, so that they come at one
-//! certain call and need no rights.
+//! A library that the tests compile stands between the program and the system and injects the faults. They
+//! therefore come at one chosen call and need no privileges.
 #![cfg(target_os = "linux")]
 
 #[path = "support/sabotage.rs"]
@@ -19,10 +19,10 @@ use sabotage::{complaint, run};
 use studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png --size 20 --style-size 20 -q -o out.png --iterations";
-/// More than anybody waits for.
+/// Longer than any of these runs takes.
 const FOREVER: &str = "100000";
 
-/// A studio in which a run has already left its picture.
+/// A studio in which an earlier run has left its picture.
 fn painted() -> (Studio, Vec<u8>) {
     let studio = Studio::new();
     assert!(studio.run(&format!("{RUN} 1")).status.success());
@@ -30,7 +30,7 @@ fn painted() -> (Studio, Vec<u8>) {
     (studio, picture)
 }
 
-/// Nothing is there but the inputs and `outputs`.
+/// Asserts that only the inputs and `outputs` are there.
 #[track_caller]
 fn only(studio: &Studio, outputs: &[&str]) {
     let mut names: Vec<_> =
@@ -87,15 +87,15 @@ fn a_device_without_memory_is_told_wherever_it_is_short() {
         assert!(fs::read(studio.path("out.png")).unwrap() == before, "{fault}");
         failures += 1;
     }
-    // SwiftShader, whose memory is all of one kind, is asked no more than twice; lavapipe more often.
+    // SwiftShader has memory of one kind only and allocates at most twice; lavapipe allocates more often.
     assert!((2..100).contains(&failures), "{failures}");
     only(&studio, &["out.png"]);
     let text = complaint(&run(&studio, "pipeline:3:full", &format!("{RUN} 1")), "pipeline");
     assert!(text.contains("memory"), "{text}");
 }
 
-/// All outcomes of `arguments` while one allocation after the other is refused, once: what was said, and the result `out`,
-/// which is taken away.
+/// All outcomes of `arguments` while one allocation after the other is refused once: the messages, and the
+/// result `out`, which is removed each time.
 fn short_once(studio: &Studio, arguments: &str, out: &str) -> Vec<(String, Option<Vec<u8>>)> {
     let mut outcomes = Vec::new();
     loop {
@@ -121,15 +121,15 @@ fn memory_that_is_short_for_one_picture_costs_no_other() {
     let sheets = short_once(&studio, grid, "sheet.png");
     let pictures = short_once(&studio, batch, "all/out.png");
     for outcomes in [&sheets, &pictures] {
-        // SwiftShader asks for memory once or twice, while it is opened.
+        // SwiftShader allocates once or twice, while the device is opened.
         assert!(outcomes.iter().any(|(_, result)| result.is_some()) || (1..=2).contains(&outcomes.len()));
     }
-    // Either the device could not be opened at all, or the other cell is there, or the second picture.
+    // Unless the device could not be opened at all, the other cell, or the second picture, is there.
     for (text, sheet) in &sheets {
         assert_eq!(sheet.is_some(), text.contains(": no room for "), "{text}");
     }
-    // If there is no room from the first cell on, each cell says so, and there is no sheet. (On SwiftShader there may be no such
-    // moment, see above.)
+    // If memory runs out from the first cell on, each cell says so, and there is no sheet. (SwiftShader may
+    // have no such moment, see above.)
     if let Some(first) = sheets.iter().position(|(_, sheet)| sheet.is_some()) {
         fs::remove_file(studio.path("sheet.png")).unwrap();
         let output = run(&studio, &format!("allocate:{}:full", first + 1), grid);
@@ -144,7 +144,7 @@ fn memory_that_is_short_for_one_picture_costs_no_other() {
     }
 }
 
-/// A save writes, takes over the permissions and waits for the disk; then it renames.
+/// A save writes, copies the permissions, waits for the disk, and then renames.
 const STEPS_OF_A_SAVE: usize = 3;
 
 #[test]
@@ -157,7 +157,7 @@ fn a_full_disk_costs_only_what_does_not_fit() {
         assert!(fs::read(studio.path("out.png")).unwrap() == before, "{fault}");
         only(&studio, &["out.png"]);
     }
-    // One that is full when the second copy is due: the first one stays, and the run goes on.
+    // A disk that is full when the second copy is due: the first copy stays, and the run continues.
     let fault = format!("file:{}:full", STEPS_OF_A_SAVE + 2);
     let output = run(&studio, &fault, &format!("{RUN} 5 --save-every 2"));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -169,7 +169,7 @@ fn a_full_disk_costs_only_what_does_not_fit() {
     only(&studio, &["out.png"]);
 }
 
-/// The file that an error tells of instead of the one that was asked for.
+/// The file that an error message names as the replacement.
 #[track_caller]
 fn instead(text: &str) -> Vec<u8> {
     let path = text.split_once("the picture is saved as ").unwrap().1.split_once(" instead").unwrap().0;
@@ -186,7 +186,7 @@ fn a_result_that_cannot_go_where_it_should_goes_elsewhere() {
         sabotage::sabotage(&mut command, fault);
         command.env("TMPDIR", &elsewhere).output().unwrap()
     };
-    // The disk of the result is full, that of the system's folder is not.
+    // The result's disk is full; the disk of the system's temporary folder is not.
     for step in 1..=STEPS_OF_A_SAVE {
         let fault = format!("file:{step}:once");
         let text = complaint(&output(&fault, &format!("{RUN} 2")), &fault);
@@ -201,7 +201,7 @@ fn a_result_that_cannot_go_where_it_should_goes_elsewhere() {
         assert!(studio.run(&format!("{RUN} 2").replace("out.png", "other.png")).status.success());
         assert!(saved == fs::read(studio.path("other.png")).unwrap());
     }
-    // A sheet is a result, too.
+    // A sheet counts as a result, too.
     let grid = "grid photo.png painting.png --size 20 --iterations 1 --vary strength=0,1 -q -o out.png";
     let text = complaint(&output("file:1:once", grid), "grid");
     image::load_from_memory(&instead(&text)).unwrap();
@@ -245,7 +245,7 @@ fn the_limit_on_the_size_of_files_is_an_error_like_others() {
     only(&studio, &["out.png"]);
 }
 
-/// Rights are looked at before the run, not when hours of work shall be saved.
+/// Permissions are checked before the run, not when hours of work are to be saved.
 #[test]
 fn what_may_not_be_written_is_refused_before_the_run() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -259,7 +259,8 @@ fn what_may_not_be_written_is_refused_before_the_run() {
     mode("shared", 0o1777).unwrap();
     mode("shared/out.png", 0o666).unwrap();
     mode(".", 0o755).unwrap();
-    // For root there are no limits, so that it becomes somebody else; and only root can make files of two users.
+    // Root is not restricted by permissions, so the process becomes another user. Only root can make files of
+    // two users.
     let root = fs::metadata(studio.path("shut")).unwrap().uid() == 0;
     let program = studio.path("program");
     fs::copy(assert_cmd::cargo::cargo_bin!("impasto"), &program).unwrap();
@@ -290,14 +291,14 @@ fn killed_while_saving_leaves_the_picture_before_and_the_next_run_tidies_up() {
         assert_eq!(output.status.signal(), Some(9));
         assert!(fs::read(studio.path("out.png")).unwrap() == before, "{step}");
         assert_eq!(studio.files().len(), 4, "something unfinished was there when it was killed");
-        // Another picture's run leaves it alone, a new run of the same name does not.
+        // A run of another picture leaves it alone; a new run with the same name removes it.
         assert!(studio.run(&format!("{RUN} 1 -o other.png").replacen("-o out.png ", "", 1)).status.success());
         assert_eq!(studio.files().len(), 5);
         fs::remove_file(studio.path("other.png")).unwrap();
         assert!(studio.run(&format!("{RUN} 1")).status.success());
         only(&studio, &["out.png"]);
     }
-    // Between two copies and their checkpoints: both are whole.
+    // Between two copies and their checkpoints, both are whole.
     for step in [2, 7, 9, 11] {
         let arguments = format!("{RUN} {FOREVER} --save-every 1 --checkpoint c");
         let output = run(&studio, &format!("file:{step}:kill"), &arguments);
@@ -313,7 +314,7 @@ fn killed_while_saving_leaves_the_picture_before_and_the_next_run_tidies_up() {
 fn whenever_a_signal_comes_the_end_is_orderly() {
     let (studio, before) = painted();
     let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/vgg19.safetensors");
-    // Start-up, the network's file, memory, compilation, and what is measured before the first iteration.
+    // Start-up, the network's file, memory, compilation, and the measuring before the first iteration.
     let early = ["instance:1", "open:1", "allocate:1", "allocate:2", "pipeline:1", "pipeline:9", "submit:1"];
     for (i, moment) in early.iter().enumerate() {
         let fault = format!("{moment}:{}", ["int", "term"][i % 2]);
@@ -341,7 +342,7 @@ fn whenever_a_signal_comes_the_end_is_orderly() {
         // All iterations were done.
         assert!(output.status.success(), "{output:?}");
         assert!(fs::read(studio.path("out.png")).unwrap() == whole, "{step}");
-        // Who insists gets the end at once, and even then nothing unfinished stays.
+        // A second signal ends the program at once, and even then nothing unfinished stays.
         fs::write(studio.path("out.png"), &before).unwrap();
         let output = run(&studio, &format!("file:{step}:end"), &format!("{RUN} 2"));
         assert_eq!(output.status.code(), Some(130), "{output:?}");
@@ -382,7 +383,7 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
     let (studio, _) = painted();
     let program = assert_cmd::cargo::cargo_bin!("impasto");
     for arguments in [&format!("{RUN} 9 --json"), "weights", "devices", "--help"] {
-        // The status is the program's, not that of `head`.
+        // The exit status is the program's, not that of `head`.
         let line = format!("{{ \"$0\" {arguments}; echo $? >status; }} | head -n 1");
         let mut command = Command::new("sh");
         let output = command.current_dir(&studio.folder).arg("-c").arg(line).arg(program).output().unwrap();

@@ -1,5 +1,6 @@
-//! Files that are damaged by chance or on purpose: whatever they hold, there is an answer, soon and within a known amount of
-//! memory. The files are real ones with random changes, always the same; `fuzz/` looks further.
+//! Files that are damaged by chance or on purpose. Whatever they hold, the program answers soon and within a
+//! known amount of memory. The files are real ones with random changes that are the same in every run;
+//! `fuzz/` goes further.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Cursor;
@@ -21,14 +22,15 @@ use impasto::settings::Settings;
 use impasto::snapshot::Snapshot;
 use impasto::weights::{LayerSpec, Weights};
 
-/// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
+/// What one file may make the program allocate at once: what a decoder is allowed, and the planes of the
+/// picture.
 const MOST_MEMORY: usize = 5 << 30;
-/// Longer than any of these files takes on any machine: then something hangs.
+/// Longer than any of these files takes on any machine. Beyond this, something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Changed files of each kind.
 const FILES: usize = 150;
 
-/// Refuses what nobody should ask for; that ends the test with a message.
+/// An allocator with a limit; exceeding it ends the test with a message.
 struct Bounded;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -48,7 +50,7 @@ unsafe impl GlobalAlloc for Bounded {
         if Self::take(layout.size()) { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
     }
 
-    // Pages of zeros are not there until they are written to.
+    // Zeroed pages take no memory until they are written to.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if Self::take(layout.size()) { unsafe { System.alloc_zeroed(layout) } } else { std::ptr::null_mut() }
     }
@@ -62,7 +64,7 @@ unsafe impl GlobalAlloc for Bounded {
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
 
-/// Reads `FILES` changed forms of every file.
+/// Reads `FILES` damaged versions of every file.
 #[track_caller]
 fn survive(name: &str, files: &[Vec<u8>], read: fn(&[u8])) {
     let mut random = Rng::with_seed(name.bytes().map(u64::from).sum());
@@ -89,7 +91,7 @@ fn survive(name: &str, files: &[Vec<u8>], read: fn(&[u8])) {
     }
 }
 
-/// A few bytes of it are others, mostly near the beginning, where the descriptions are; or a part is missing or doubled.
+/// Changes a few bytes, mostly near the beginning, where the headers are; or removes or doubles a part.
 fn changed(whole: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     for _ in 0..random.usize(1..5) {
@@ -111,14 +113,14 @@ fn changed(whole: &[u8], random: &mut Rng) -> Vec<u8> {
             break;
         }
     }
-    // Else the reader of PNG would look at nothing but the sums.
+    // Otherwise the PNG reader would check nothing but the sums.
     if random.u8(..4) > 0 {
         mend_sums(&mut bytes);
     }
     bytes
 }
 
-/// Makes the check sums of a PNG right.
+/// Corrects the checksums of a PNG.
 fn mend_sums(bytes: &mut [u8]) {
     let mut at = 8;
     while bytes.starts_with(b"\x89PNG") && at + 12 <= bytes.len() {
@@ -134,7 +136,7 @@ fn mend_sums(bytes: &mut [u8]) {
     }
 }
 
-/// What the program itself writes, of `format`: with profile, EXIF and a record.
+/// A file of `format` as the program itself writes it: with profile, EXIF and provenance.
 fn written(ending: &str, depth16: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("a.{ending}"));
@@ -180,7 +182,8 @@ fn records_in_pictures() {
     });
 }
 
-/// Compressed or with sums, they would hardly ever be reached by changes of the file.
+/// These blocks by themselves: inside a file they are compressed or protected by sums, so that changes of the
+/// file would hardly ever reach them.
 #[test]
 fn profiles_and_exif() {
     let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
@@ -192,19 +195,19 @@ fn profiles_and_exif() {
         Picture::from_bytes("hostile", file.get_ref()).unwrap();
     });
 
-    // A TIFF without its pixels is what EXIF is.
+    // EXIF is a TIFF without pixels.
     let mut tiff = Cursor::new(Vec::new());
     TiffEncoder::new(&mut tiff).write_image(&[9; 12], 2, 2, ExtendedColorType::Rgb8).unwrap();
     let exif = written("tif", false);
     survive("exif", &[tiff.into_inner(), exif], |exif| {
-        // As long as a JPEG allows.
+        // The longest that a JPEG allows.
         let exif = exif[..exif.len().min(60_000)].to_vec();
         let mut file = Cursor::new(Vec::new());
         let mut encoder = JpegEncoder::new(&mut file);
         encoder.set_exif_metadata(exif.clone()).unwrap();
         encoder.write_image(&[100; 3 * 64], 8, 8, ExtendedColorType::Rgb8).unwrap();
         let picture = Picture::from_bytes("hostile", file.get_ref()).unwrap();
-        // What was accepted can be written again.
+        // Whatever was accepted can be written again.
         let folder = tempfile::tempdir().unwrap();
         for ending in ["jpg", "png", "tif", "webp"] {
             picture.save(&folder.path().join(format!("a.{ending}")), &SaveOptions::default()).unwrap();
@@ -219,7 +222,7 @@ fn profiles_and_exif() {
 
 #[test]
 fn weights_of_networks() {
-    // The real file's header, and a small one whose tensors are reached, too.
+    // The real file's header, and a small file, so that changes reach its tensors, too.
     let real = fixture("weights/vgg19.safetensors");
     let header = 8 + u64::from_le_bytes(real[..8].try_into().unwrap()) as usize;
     let small = {

@@ -1,6 +1,7 @@
-//! The whole chain against PyTorch in float64: 30 iterations of the seed's recipe on the project's own pictures.
+//! The whole chain against PyTorch in float64: 30 iterations of the book's recipe ("Dive into Deep Learning")
+//! on the project's own pictures.
 //!
-//! `tools/reference.py` made the figures, see `tests/fixtures/README.md`.
+//! The figures were made by `tools/reference.py`, see `tests/fixtures/README.md`.
 
 use std::path::Path;
 
@@ -68,15 +69,15 @@ fn losses_follow_the_reference_for_30_iterations() {
     let setup = Setup::new();
     let mut session = setup.session(30);
     follow(&run(&mut session), 30);
-    // By then rounding has moved pixels, too, which losses forgive; measured: 0.041. For comparison: the reference's picture of
-    // iteration 10 is 0.83 away from its last.
+    // By then rounding has moved pixels as well, which shows less in the losses; measured: 0.041. For
+    // comparison: the reference's picture at iteration 10 is 0.83 away from its last one.
     let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
     println!("picture after 30 iterations: off by {error:.1e}");
     assert!(error <= 0.05, "picture off by {error:.1e}");
 }
 
-/// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs. Sums are in another order there and
-/// meet a kink an iteration earlier, hence five iterations.
+/// The forms, pieces of work and submissions that a GPU would be given, on whatever device this runs. Sums
+/// have another order there and meet a kink one iteration earlier, hence five iterations.
 #[test]
 fn losses_follow_the_reference_as_on_a_gpu() {
     let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms());
@@ -86,7 +87,7 @@ fn losses_follow_the_reference_as_on_a_gpu() {
     follow(&run(&mut session), 5);
 }
 
-/// Compares all losses, of `iterations` iterations, with the reference's.
+/// Compares all losses of `iterations` iterations with the reference's.
 fn follow(losses: &[Losses], iterations: usize) {
     let text = std::fs::read_to_string(Path::new(FIXTURES).join("recipe.json")).unwrap();
     let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -102,10 +103,11 @@ fn follow(losses: &[Losses], iterations: usize) {
         ];
         let layers = expected["style_layers"].as_array().unwrap();
         pairs.extend(found.style_layers.iter().zip(layers).map(|(f, e)| (*f, e.as_f64().unwrap())));
-        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32 in PyTorch
-        // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. Two forms of the Gram
-        // matrix, both with errors below 1e-6, were both off by 5e-7 in the first six iterations and by 2e-5 in the
-        // ninth, and then by 3.6e-3 and 6.6e-3 at worst. The strict bounds stand where a mistake would show.
+        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32
+        // in PyTorch is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README.
+        // Two forms of the Gram matrix, both with errors below 1e-6, were both off by 5e-7 in the first six
+        // iterations and by 2e-5 in the ninth, and then by 3.6e-3 and 6.6e-3 at worst. The strict bounds are
+        // for the iterations in which a mistake would show.
         let bound = match found.iteration {
             0..6 => 2e-6,
             6..10 => 3e-4,
@@ -118,7 +120,7 @@ fn follow(losses: &[Losses], iterations: usize) {
     }
 }
 
-/// The gradient at the reference's own pictures, so that no step's rounding is in it.
+/// The gradient at the reference's own pictures, so that it contains no rounding of earlier steps.
 #[test]
 fn gradients_follow_the_reference() {
     let setup = Setup::new();
@@ -128,7 +130,7 @@ fn gradients_follow_the_reference() {
         settings.iterations = 1;
         let mut session = setup.build(&start, settings).unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
-        // The picture goes in and comes out as float32.
+        // The picture is written and read as float32.
         assert!(error <= 1e-6, "{image} off by {error:.1e}");
         run(&mut session);
         let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
@@ -138,8 +140,8 @@ fn gradients_follow_the_reference() {
     }
 }
 
-/// Half precision rounds every value of every map to 11 bits, so that its figures are its own: measured as the bounds
-/// say, with a margin of about two.
+/// Half precision rounds every value of every map to 11 bits, so it has figures of its own. The bounds are
+/// measured ones with a margin of about two.
 #[test]
 fn half_precision_follows_within_its_rounding() {
     let setup = Setup::new();
@@ -174,7 +176,7 @@ fn half_precision_follows_within_its_rounding() {
     }
 }
 
-/// A normalised variable as a picture of the size of `like`, values beyond black and white included.
+/// A normalised variable as a picture of the size of `like`, including values beyond black and white.
 fn picture(variable: &[f64], like: &Picture) -> Picture {
     let (width, plane) = (like.width, like.width * like.height);
     let mut rgb = vec![0.0; 3 * plane];
@@ -195,7 +197,7 @@ fn the_same_bits_however_often_and_however_submitted() {
     let mut together = setup.session(4);
     let losses = run(&mut together);
     let mut again = setup.session(4);
-    // Stopping to look after every iteration changes when work is submitted, not what it gives.
+    // Stopping after every iteration changes when work is submitted, not its result.
     let mut seen = Vec::new();
     while let Some(losses) = again.step().unwrap() {
         seen.push(losses);
@@ -207,8 +209,8 @@ fn the_same_bits_however_often_and_however_submitted() {
 
 #[test]
 fn small_bindings_change_nothing_but_rounding() {
-    // A map of 64 channels of this picture has 11.2 MB, so that those are worked on in several bands of rows; the largest
-    // weights that some driver binds have 9.4.
+    // A map of 64 channels of this picture has 11.2 MB, so such maps are worked on in several bands of rows.
+    // The largest weights that some driver binds have 9.4 MB.
     let size = Size::Exact { width: 257, height: 170 };
     let mut whole = Setup::new();
     whole.content = whole.content.resized(size, true);
@@ -221,7 +223,8 @@ fn small_bindings_change_nothing_but_rounding() {
     };
     let ((total, expected, few), (banded_total, found, many)) = (gradient(&whole), gradient(&banded));
     assert!(many > few, "{many} lines with bands, {few} without");
-    // Sums of other parts: rounding, of which one op alone has up to 1e-6, see `docs/design/numerics.md`.
+    // The parts of the sums are different, so they round differently. One op alone rounds by up to 1e-6, see
+    // `docs/design/numerics.md`.
     assert!((total - banded_total).abs() <= 1e-6 * total, "{total} and {banded_total}");
     let error = relative_error(&found, &expected);
     assert!(error <= 1e-5, "gradient off by {error:.1e}");

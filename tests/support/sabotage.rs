@@ -10,7 +10,7 @@ use crate::studio::Studio;
 
 const LAYER: &str = "VK_LAYER_impasto_saboteur";
 
-/// The folder of the library and of what tells the Vulkan loader about it.
+/// The folder with the library and the manifest that announces it to the Vulkan loader.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -36,7 +36,7 @@ fn library(folder: &Path) -> PathBuf {
     folder.join("libsaboteur.so")
 }
 
-/// Makes the program that `command` starts meet `fault`; see [`saboteur.rs`](saboteur.rs).
+/// Makes `fault` happen in the program that `command` starts; see [`saboteur.rs`](saboteur.rs).
 pub fn sabotage(command: &mut Command, fault: &str) {
     command.env("FAULT", fault);
     let kind = fault.split(':').next().unwrap();
@@ -53,7 +53,7 @@ pub fn run(studio: &Studio, fault: &str, arguments: &str) -> Output {
     command.output().unwrap()
 }
 
-/// What the program said, which is one sentence about an error, with a remedy.
+/// The program's message, which must be one sentence about an error, with a remedy.
 #[track_caller]
 pub fn complaint(output: &Output, fault: &str) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,15 +1,16 @@
-//! Makes chosen calls of a program fail: a library that stands between it and the system.
+//! Makes chosen calls of a program fail: a library that stands between the program and the system.
 //!
-//! It is two things in one file: a Vulkan layer, and a preload for the C library. Tests compile it by itself, without any
-//! crate, and say by the variable `FAULT` what shall happen: `KIND:N:WHAT`, at the N-th call (from 1) of that kind.
+//! It is two things in one file: a Vulkan layer, and a preload for the C library. Tests compile it by itself,
+//! without any crate. The variable `FAULT` says what shall happen, as `KIND:N:WHAT`: WHAT at the N-th call
+//! (from 1) of that kind.
 //!
-//! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of mode of
-//! unfinished files, in their order), `open` (of files that end in `.safetensors`).
-//! What: `lost` and `full` fail that call and all later ones; a write that meets a full disk is done by half before. `large`
-//! meets the limit on the size of files, of which the system also sends a signal; `once` is `full` for that call only.
-//! `int`, `term` and `kill` send the program that signal, in the middle of a write if it is one; `end` interrupts it twice
-//! and then waits for its end.
-//! `clock` alone makes the time of day jump at every look; no other clock.
+//! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of
+//! mode of unfinished files, in their order), `open` (of files that end in `.safetensors`).
+//! What: `lost` and `full` fail that call and all later ones; a write to a full disk first writes half of its
+//! data. `once` is `full` for that call only. `large` meets the limit on the size of files, for which the
+//! system also sends a signal. `int`, `term` and `kill` send the program that signal, in the middle of a
+//! write if the call is one. `end` interrupts the program twice and then waits for its end. `clock` alone
+//! makes the time of day jump each time it is read; no other clock is affected.
 #![allow(clippy::missing_safety_doc)]
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
@@ -55,11 +56,11 @@ fn fault() -> Option<&'static Fault> {
     FAULT.get_or_init(parse).as_ref()
 }
 
-/// A call of this kind is made: what shall happen, and whether it is the first time that it does.
+/// Counts a call of this kind. Returns what shall happen, and whether it happens for the first time.
 fn strike(kind: &str) -> Option<(&'static str, bool)> {
     let fault = fault()?;
     if fault.kind != kind {
-        // A device that is lost is lost for everything.
+        // A lost device is lost for everything.
         let lost = fault.what == "lost" && CALLS.load(SeqCst) >= fault.at && kind != "file";
         return lost.then_some(("lost", false));
     }
@@ -75,7 +76,7 @@ unsafe fn send(what: &str) {
         "int" => drop(send(2)),
         "kill" => drop(send(9)),
         "term" => drop(send(15)),
-        // One request that comes as two signals.
+        // One request that arrives as two signals.
         "echo" => {
             send(15);
             send(15);
@@ -92,7 +93,7 @@ unsafe fn send(what: &str) {
     }
 }
 
-/// The same for a Vulkan command: the error it shall return, or none.
+/// The same for a Vulkan command: the error that it shall return, if any.
 unsafe fn sabotage(kind: &str) -> Option<c_int> {
     let (what, _) = strike(kind)?;
     match what {
@@ -111,7 +112,7 @@ unsafe fn next(name: &CStr) -> Ptr {
     unsafe { dlsym(RTLD_NEXT, name.as_ptr()) }
 }
 
-/// Whether this descriptor is a file that will be renamed when it is whole.
+/// Whether this descriptor is a file that will be renamed when it is complete.
 unsafe fn unfinished(fd: c_int) -> bool {
     let link = format!("/proc/self/fd/{fd}\0");
     let mut name = [0u8; 4096];
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, size: usize) -> 
     unsafe { write(fd, bytes, size) }
 }
 
-/// Before the call `name` on an unfinished file; whether it shall fail.
+/// Called before the call `name` on an unfinished file; returns whether it shall fail.
 unsafe fn spoils(fd: c_int) -> bool {
     if !fault().is_some_and(|fault| fault.kind == "file") || !unsafe { unfinished(fd) } {
         return false;
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_i
     let real: unsafe extern "C" fn(c_int, *mut Timespec) -> c_int =
         unsafe { std::mem::transmute(next(c"clock_gettime")) };
     let outcome = unsafe { real(clock, time) };
-    // 0 is the time of day.
+    // Clock 0 is the time of day.
     if clock == 0 && fault().is_some_and(|fault| fault.kind == "clock") {
         let years = CALLS.fetch_add(1, SeqCst) % 2 * 80;
         unsafe { (*time).seconds = years as c_long * 31_556_952 };
@@ -208,7 +209,7 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_i
     outcome
 }
 
-// The Vulkan layer. The loader hands every layer the next one's way to look up commands.
+// The Vulkan layer. The loader gives every layer the next layer's function for looking up commands.
 
 static INSTANCE_LOOKUP: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static DEVICE_LOOKUP: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -226,7 +227,7 @@ pub struct Negotiation {
     physical_lookup: Ptr,
 }
 
-/// `VkLayerInstanceCreateInfo` and `VkLayerDeviceCreateInfo`, as far as they are alike.
+/// The common part of `VkLayerInstanceCreateInfo` and `VkLayerDeviceCreateInfo`.
 #[repr(C)]
 struct Chained {
     kind: c_int,
@@ -254,7 +255,7 @@ pub unsafe extern "C" fn vkNegotiateLoaderLayerInterfaceVersion(it: *mut Negotia
     0
 }
 
-/// The link in what is chained behind a creation's description, which is moved on for the next layer.
+/// The link in the chain behind a creation's description; it is advanced for the next layer.
 unsafe fn link(description: *const c_void, kind: c_int) -> *mut Link {
     unsafe {
         let mut entry = (*description.cast::<Chained>()).next;
@@ -304,7 +305,7 @@ unsafe extern "C" fn create_device(
     }
 }
 
-/// Commands of the device that may fail. Registers hold more arguments than these have.
+/// Commands of the device that may fail. None has more arguments than fit into registers.
 macro_rules! commands {
     ($($function:ident $kind:literal $name:literal ($($argument:ident: $type:ty),*);)*) => {
         $(unsafe extern "C" fn $function($($argument: $type),*) -> c_int {
