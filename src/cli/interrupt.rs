@@ -12,14 +12,15 @@ use super::{INTERRUPTED, talk};
 
 /// When the user asked to stop.
 static ASKED: OnceLock<Instant> = OnceLock::new();
-/// Signals that come sooner than anybody asks again: `timeout` sends one to the process and one to its group.
+/// Signals that come sooner than a user could repeat them: `timeout` sends one to the process and one to its
+/// group.
 const ECHO: Duration = Duration::from_millis(300);
 /// Whether there is anything to save yet.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first interrupt asks the run to stop, where there is one to stop, and the second ends it.
+/// From now on the first interrupt asks the run to stop, if there is one, and the second ends it.
 pub fn listen(quiet: bool) -> anyhow::Result<()> {
-    // Who started us with `nohup` wants us to outlive the terminal.
+    // A user who started the program with `nohup` wants it to outlive the terminal.
     #[cfg(unix)]
     let ignored = ignore_hangup()?;
     ctrlc::set_handler(move || match ASKED.set(Instant::now()) {
@@ -42,10 +43,10 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the program from beside whatever it is doing.
+/// Ends the program while other threads are still working.
 fn end() -> ! {
     picture::abandon_files();
-    // Not `exit`, which takes down the driver's libraries while other threads are inside them.
+    // Not `exit`: it would unload the driver's libraries while other threads are inside them.
     #[cfg(unix)]
     unsafe {
         nix::libc::_exit(INTERRUPTED.into())
@@ -54,17 +55,17 @@ fn end() -> ! {
     std::process::exit(INTERRUPTED.into())
 }
 
-/// Ignores the end of the terminal, and tells whether that was so before.
+/// Ignores the end of the terminal, and says whether it was ignored before.
 #[cfg(unix)]
 fn ignore_hangup() -> anyhow::Result<bool> {
     use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: ignoring a signal installs no handler, so nothing runs that would have to be safe inside one.
+    // SAFETY: ignoring a signal installs no handler, so no code runs that would have to be signal-safe.
     let before =
         unsafe { signal(Signal::SIGHUP, SigHandler::SigIgn) }.context("cannot listen for the terminal")?;
     Ok(matches!(before, SigHandler::SigIgn))
 }
 
-/// From now on there is something to save, so that an interrupt waits for whoever asks [`requested`].
+/// From now on there is something to save, so an interrupt waits until somebody asks [`requested`].
 pub fn running() {
     RUNNING.store(true, Ordering::SeqCst);
 }

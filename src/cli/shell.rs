@@ -1,4 +1,4 @@
-//! `impasto completions` and `impasto man`: what shells and `man` know about the program, made from its own options.
+//! `impasto completions` and `impasto man`: generated from the program's own options.
 
 use std::fs;
 use std::path::PathBuf;

@@ -16,17 +16,17 @@ use super::exif::Contents;
 use super::save::TEXT_KEY;
 use super::{Exif, icc};
 
-/// The longest EXIF block of a JPEG: a segment of 64 KiB less its length and what says that it is EXIF.
+/// The longest EXIF block of a JPEG: a segment of 64 KiB minus its length field and the EXIF marker.
 const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Samples pixel by pixel, and what goes with them.
+/// Samples pixel by pixel, and the metadata of the file.
 pub(super) struct File<'a> {
     pub width: u32,
     pub height: u32,
     pub samples: Samples,
-    /// Whether the samples are red, green, blue, alpha, and not only the first three.
+    /// Whether the samples are red, green, blue and alpha, or only the first three.
     pub alpha: bool,
     pub exif: &'a Exif,
     /// Program and version, and JSON.
@@ -90,7 +90,8 @@ impl File<'_> {
     pub fn jpeg(&self, quality: u8) -> Result<Vec<u8>, Failure> {
         let mut file = Vec::new();
         let mut encoder = JpegEncoder::new_with_quality(&mut file, quality);
-        // Reading bounds what is carried over; only the record of very many styles is longer than the rest.
+        // Reading limits the entries that are carried over, so only the record of very many styles can make
+        // this too long.
         let mut blocks = [self.contents(true), self.contents(false)].into_iter();
         let fits = |block: &Vec<u8>| block.len() <= MAX_JPEG_EXIF;
         let block = blocks.find_map(|contents| contents.block().ok().flatten().filter(fits));
@@ -99,7 +100,7 @@ impl File<'_> {
         Ok(file)
     }
 
-    /// Lossless, unless a quality is given.
+    /// Lossless unless a quality is given.
     pub fn webp(&self, quality: Option<u8>) -> Result<Vec<u8>, Failure> {
         let block = self.contents(true).block()?;
         let Some(quality) = quality else {
@@ -117,7 +118,7 @@ impl File<'_> {
         Ok(bytes)
     }
 
-    /// By libwebp, because no encoder in Rust is lossy. It sees nothing but our own samples.
+    /// Uses libwebp, because no encoder in Rust is lossy. It sees only our own samples.
     fn lossy_webp(&self, quality: u8) -> Result<Vec<u8>, Failure> {
         let samples = self.eight()?;
         let (width, height) = (i32::try_from(self.width)?, i32::try_from(self.height)?);
@@ -125,14 +126,16 @@ impl File<'_> {
             if self.alpha { (libwebp_sys::WebPEncodeRGBA, 4) } else { (libwebp_sys::WebPEncodeRGB, 3) };
         assert_eq!(samples.len(), self.width as usize * self.height as usize * channels);
         let mut output = std::ptr::null_mut();
-        // SAFETY: `samples` has `height` rows of `width * channels` bytes, one behind the other, as just asserted.
+        // SAFETY: `samples` has `height` rows of `width * channels` bytes, one after the other, as just
+        // asserted.
         let length = unsafe {
             encode(samples.as_ptr(), width, height, width * channels as i32, f32::from(quality), &mut output)
         };
         if length == 0 || output.is_null() {
             return Err("libwebp refused it".into());
         }
-        // SAFETY: on success `output` points at `length` bytes, ours until they are freed, which happens once.
+        // SAFETY: on success `output` points at `length` bytes. They are ours until they are freed, which
+        // happens once.
         let file = unsafe { std::slice::from_raw_parts(output, length) }.to_vec();
         unsafe { libwebp_sys::WebPFree(output.cast()) };
         Ok(file)
@@ -151,7 +154,7 @@ impl File<'_> {
         }
     }
 
-    /// What goes into EXIF, with or without the record.
+    /// The contents of EXIF, with or without the record.
     fn contents(&self, with_record: bool) -> Contents<'_> {
         let record = self.record.as_ref();
         Contents {

@@ -1,10 +1,11 @@
-//! EXIF: what a photograph's file says about camera, time, place and author, and carrying it over.
+//! EXIF: camera, time, place and author as a photograph's file tells them, and how they are carried over.
 //!
-//! It is a TIFF file without a picture: a header and directories of entries, each a tag, a type, a count and where the
-//! value is ("Exif 2.32", chapter 4). Entries that are known to stay true of a repainted picture are read one by one,
-//! inside bounds, and written anew, so that nothing of a damaged or hostile file is copied as it stands.
+//! EXIF is a TIFF file without a picture: a header and directories of entries. Each entry has a tag, a type,
+//! a count and a value or its position ("Exif 2.32", chapter 4). Entries that remain true of a repainted
+//! picture are read one by one, within bounds, and written again, so that nothing of a damaged or hostile
+//! file is copied unchecked.
 //!
-//! Read here and not by a library: the crate `tiff` insists on a picture in the file, and others take every value that
+//! No library reads this: the crate `tiff` insists on a picture in the file, and others take every value that
 //! an entry claims, which lets a small file ask for gigabytes.
 
 use std::io::{Cursor, Seek, Write};
@@ -13,30 +14,30 @@ use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKindStandard};
 use tiff::tags::{Tag, Type};
 use tiff::{Directory, TiffResult};
 
-/// The longest value that is taken, in bytes; captions are the longest there are.
+/// The longest value that is carried over, in bytes. Captions are the longest values.
 const MAX_VALUE: usize = 4 << 10;
-/// Bytes of values that are taken in all. JPEG has 64 KiB for these and the record of the run.
+/// The most bytes of values in all. JPEG has 64 KiB for these and the record of the run.
 const MAX_TOTAL: usize = 24 << 10;
-/// The longest comment that is looked at.
+/// The longest comment that is read.
 const MAX_COMMENT: usize = 1 << 20;
 
 const COMMENT: u16 = 0x9286;
 const COLOUR_SPACE: u16 = 0xa001;
-/// What says that a comment's bytes are ASCII.
+/// Marks a comment's bytes as ASCII.
 const ASCII: &[u8] = b"ASCII\0\0\0";
 
-/// What a file says about camera, exposure, time, place and author.
+/// Camera, exposure, time, place and author, as a file tells them.
 ///
-/// Left out, because it is not true of another picture: orientation, thumbnails, sizes, resolution, colour space,
-/// coordinates of the subject, the image's identifier, maker notes (whose layout is secret and breaks when they move)
-/// and the comment, whose place the [`Record`](crate::record::Record) takes.
+/// Entries that are not true of another picture are left out: orientation, thumbnails, sizes, resolution,
+/// colour space, coordinates of the subject, the image's identifier, maker notes (whose layout is secret and
+/// which break when they move) and the comment, whose place the [`Record`](crate::record::Record) takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exif {
     entries: Vec<Entry>,
 }
 
 impl Exif {
-    /// Whether there is nothing in it.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -58,14 +59,14 @@ impl Exif {
     }
 }
 
-/// Where an entry stands.
+/// The directory of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     /// The directory that the header points at: camera and author.
     Main,
-    /// The one of entry 0x8769: exposure and times.
+    /// The directory of entry 0x8769: exposure and times.
     Photo,
-    /// The one of entry 0x8825.
+    /// The directory of entry 0x8825: position.
     Gps,
 }
 
@@ -111,13 +112,13 @@ fn wanted(place: Place, tag: u16) -> Option<&'static [Type]> {
 /// What [`read`] found.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
-    /// What is carried over.
+    /// The entries to carry over.
     pub exif: Exif,
     /// The comment, if it is ASCII.
     pub comment: Option<String>,
-    /// Whether something is damaged or beyond the bounds.
+    /// Whether something is damaged or exceeds the bounds.
     pub damaged: bool,
-    /// Which directories were read, and whether there was a comment.
+    /// Which directories were read, and whether a comment was found.
     pub visited: [bool; 3],
     pub commented: bool,
 }
@@ -128,7 +129,7 @@ pub(super) fn read(bytes: &[u8]) -> Found {
     let reader = match bytes.first_chunk() {
         Some(b"II*\0") => Reader { bytes, big_endian: false },
         Some(b"MM\0*") => Reader { bytes, big_endian: true },
-        // BigTIFF, whose directories are built in another way.
+        // BigTIFF, whose directories have another layout.
         Some(b"II+\0" | b"MM\0+") => return found,
         _ => return Found { damaged: true, ..found },
     };
@@ -136,7 +137,7 @@ pub(super) fn read(bytes: &[u8]) -> Found {
         Some(at) => reader.directory(Place::Main, at, &mut found),
         None => found.damaged = true,
     }
-    // The order is no information, and here it is that in which entries are written.
+    // The order carries no information. Entries are written in this one.
     found.exif.entries.sort_by_key(|e| (e.place, e.tag));
     found
 }
@@ -160,7 +161,8 @@ impl Reader<'_> {
         self.take(at).map(|bytes| read(bytes) as usize)
     }
 
-    /// Reads the directory at `at` and those below it, each place once, however many entries point there.
+    /// Reads the directory at `at` and those below it. Each place is read once, however many entries point at
+    /// it.
     fn directory(&self, place: Place, at: usize, found: &mut Found) {
         if std::mem::replace(&mut found.visited[place as usize], true) {
             return;
@@ -182,7 +184,7 @@ impl Reader<'_> {
             (Place::Main, 0x8769) => self.directory(Place::Photo, self.u32(at + 8)?, found),
             (Place::Main, 0x8825) => self.directory(Place::Gps, self.u32(at + 8)?, found),
             (Place::Photo, COMMENT) => {
-                // The first counts, as of all entries.
+                // Of equal entries, the first one counts.
                 if std::mem::replace(&mut found.commented, true) {
                     return Some(());
                 }
@@ -205,7 +207,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Type and bytes of an entry's value, which stands in the entry if it has at most four bytes.
+    /// The type and bytes of an entry's value. A value of at most four bytes is stored in the entry itself.
     fn value(&self, at: usize, most: usize) -> Option<(Type, &[u8])> {
         let kind = Type::from_u16(self.u16(at + 2)?)?;
         let length = self.u32(at + 4)?.checked_mul(bytes_of(kind))?;
@@ -241,7 +243,7 @@ fn bytes_of(kind: Type) -> usize {
     }
 }
 
-/// What is to be written: what was carried over, and what this program adds.
+/// What is to be written: the entries carried over, and those that this program adds.
 #[derive(Clone, Copy)]
 pub(super) struct Contents<'a> {
     pub exif: &'a Exif,
@@ -251,11 +253,11 @@ pub(super) struct Contents<'a> {
     pub comment: Option<&'a str>,
 }
 
-/// The entries of the main directory that point at others, and where those are.
+/// The entries of the main directory that point at others, and the positions of those.
 pub(super) struct Children(Vec<(Tag, u32)>);
 
 impl Contents<'_> {
-    /// A block to be put into a file; nothing if there is nothing to say.
+    /// A block for a file, or nothing if there are no entries.
     pub fn block(&self) -> TiffResult<Option<Vec<u8>>> {
         if self.exif.is_empty() && self.software.is_none() && self.comment.is_none() {
             return Ok(None);
@@ -291,7 +293,7 @@ impl Contents<'_> {
         Ok(Children(children))
     }
 
-    /// Adds what belongs into the main directory, of a block or of a picture.
+    /// Adds the entries of the main directory, of a block or of a picture.
     pub fn write_main<W: Write + Seek>(
         &self,
         main: &mut DirectoryEncoder<W, TiffKindStandard>,

@@ -31,9 +31,9 @@ const MAX_FILE: u64 = 2 << 30;
 
 /// A picture in memory.
 ///
-/// Where the file says how transparent its pixels are, that is kept in [`Picture::alpha`], apart from the
-/// colour. Fully transparent pixels have no colour of their own, only whatever a program left there, so they
-/// are given the mean colour of the visible ones: nothing hidden can bleed into a result.
+/// If the file has transparency, it is kept in [`Picture::alpha`], apart from the colour. The colours of
+/// fully transparent pixels are meaningless leftovers of some program. They are replaced by the mean colour
+/// of the visible pixels, so that nothing hidden can bleed into a result.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Picture {
@@ -43,13 +43,14 @@ pub struct Picture {
     pub height: usize,
     /// Red, green and blue plane, each `height x width`; sRGB-encoded, 0 to 1.
     pub rgb: Vec<f32>,
-    /// `height x width`, 0 transparent to 1 opaque, not multiplied into the colour. `None` if all is opaque.
+    /// `height x width`, from 0 (transparent) to 1 (opaque), not multiplied into the colour. `None` if
+    /// everything is opaque.
     pub alpha: Option<Vec<f32>>,
-    /// Camera, time, place and author, as far as the file tells; [`Picture::save`] writes it.
+    /// Camera, time, place and author, if the file tells them; [`Picture::save`] writes them.
     pub exif: Exif,
     /// The file it was read from.
     pub source: Option<Input>,
-    /// What the user should know about how the file was read, in sentences; mostly none.
+    /// What the user should know about how the file was read, in sentences. Usually there are none.
     pub notes: Vec<String>,
 }
 
@@ -63,24 +64,25 @@ impl Picture {
         Self { width, height, rgb, alpha: None, exif: Exif::default(), source: None, notes: Vec::new() }
     }
 
-    /// The same pixels, with nothing of what the file told about them.
+    /// The same pixels without metadata.
     pub fn bare(&self) -> Self {
         Self { alpha: self.alpha.clone(), ..Self::new(self.width, self.height, self.rgb.clone()) }
     }
 
-    /// Uniform noise, the same for the same `seed`.
+    /// Uniform noise; the same `seed` gives the same noise.
     pub fn noise(width: usize, height: usize, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
-    /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever its name ends in.
+    /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever the ending of its name.
     ///
-    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame or page counts.
+    /// Its EXIF orientation is applied, and its colours are converted to sRGB. Only the first frame or page
+    /// is read.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than
-    /// 200 million pixels, or shows nothing because all its pixels are fully transparent.
+    /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more
+    /// than 200 million pixels, or shows nothing because all its pixels are fully transparent.
     pub fn open(path: &Path) -> Result<Self> {
         let named = || -> Result<Self, String> {
             let bytes = read(path)?;
@@ -90,7 +92,8 @@ impl Picture {
         named().map_err(|why| Error::picture(path, why))
     }
 
-    /// As [`Picture::open`], from the bytes of such a file; `name` is for error texts and [`Picture::source`].
+    /// Like [`Picture::open`], from the bytes of such a file; `name` is for error texts and
+    /// [`Picture::source`].
     ///
     /// # Errors
     /// As [`Picture::open`].
@@ -99,7 +102,7 @@ impl Picture {
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
     }
 
-    /// As [`Picture::from_bytes`], from whatever a reader gives until its end.
+    /// Like [`Picture::from_bytes`], from a reader, which is read to its end.
     ///
     /// # Errors
     /// As [`Picture::open`].
@@ -108,7 +111,7 @@ impl Picture {
         Self::from_bytes(name, &bytes)
     }
 
-    /// The colours as seen on a white ground, three planes.
+    /// The colours on a white ground, three planes.
     fn on_white(&self) -> Vec<f32> {
         let mut rgb = self.rgb.clone();
         if let Some(alpha) = &self.alpha {
@@ -120,21 +123,21 @@ impl Picture {
     }
 }
 
-/// The name of a file without its folder, as records have it.
+/// The name of a file without its folder, as it is recorded.
 pub fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// All bytes of a file, or why there are none.
+/// All bytes of a file, or the reason why they cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+    // On some systems opening a folder succeeds, and only reading it fails, with a text that helps nobody.
     if path.is_dir() {
         return Err("it is a folder; name a picture inside it".into());
     }
     read_all(File::open(path).map_err(unreadable)?)
 }
 
-/// All that a reader gives, or why not: a device or a pipe may never end.
+/// All bytes from a reader, or the reason why not: a device or a pipe may never end.
 fn read_all(reader: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     reader.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;

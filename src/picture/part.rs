@@ -1,5 +1,6 @@
-//! Unfinished files: named so that nobody takes them for results, known so that a program that ends can remove them, and
-//! locked so that what a killed program left can be told from what another one is writing.
+//! Unfinished files. Their names keep them from being taken for results. They are registered, so that a
+//! program that ends can remove them. They are locked, so that leftovers of a killed program can be told from
+//! files that another one is writing.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,33 +11,35 @@ use tempfile::NamedTempFile;
 
 use crate::digest;
 
-/// Characters of the target's digest in the name of an unfinished file. The whole name might become too long.
+/// Digits of the target's digest in the name of an unfinished file. With the whole name of the target it
+/// might become too long.
 const DIGITS: usize = 12;
 
-/// Every unfinished file of this process. Who creates, renames or removes one holds the lock.
+/// Every unfinished file of this process. Whoever creates, renames or removes one holds the lock.
 static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn parts() -> MutexGuard<'static, Vec<PathBuf>> {
     PARTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes all unfinished files, for a program that is about to end without waiting for those who write them.
+/// Removes all unfinished files, for a program that is about to end without waiting for the threads that
+/// write them.
 ///
-/// From then on this process can save nothing more: who tries waits for its end.
+/// From then on this process cannot save anything: a thread that tries waits for the end of the process.
 pub fn abandon_files() {
     let parts = parts();
     for part in &*parts {
-        // There is nobody left who could do anything about it.
+        // Nobody is left who could react to a failure.
         let _ = fs::remove_file(part);
     }
     std::mem::forget(parts);
 }
 
-/// A file that will be renamed when it is whole, and is removed if it is dropped before.
+/// A file that will be renamed when it is complete. It is removed if it is dropped before.
 pub(super) struct Part(Option<NamedTempFile>);
 
 impl Part {
-    /// An empty one in the folder of `target`.
+    /// An empty file in the folder of `target`.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let prefix = prefix(target);
         let mut builder = tempfile::Builder::new();
@@ -56,12 +59,12 @@ impl Part {
         }
     }
 
-    /// What is written to.
+    /// The file to write to.
     pub fn file(&self) -> &File {
         self.0.as_ref().expect("it is there until it is renamed").as_file()
     }
 
-    /// Puts it in the place of `target`, all at once.
+    /// Puts the file in the place of `target`, atomically.
     pub fn persist(mut self, target: &Path) -> io::Result<()> {
         let mut parts = parts();
         let Some(file) = self.0.take() else { return Ok(()) };
@@ -69,8 +72,8 @@ impl Part {
         file.persist(target).map(drop).map_err(|e| e.error)
     }
 
-    /// Marks it as in use; false if it was taken for left behind before that and is gone. Not every file system has locks,
-    /// and only where there are some is anything taken for left behind.
+    /// Marks the file as in use. Returns false if another process took it for a leftover before that and
+    /// removed it. Not every file system has locks; without them nothing is ever taken for a leftover.
     #[cfg(unix)]
     fn lock(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
@@ -82,7 +85,7 @@ impl Part {
         Ok(true)
     }
 
-    /// Whether a file at `target` may not be replaced because of whose it is.
+    /// Whether a file at `target` may not be replaced because of its owner.
     #[cfg(unix)]
     pub fn is_stuck(&self, target: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
@@ -107,13 +110,14 @@ impl Drop for Part {
     }
 }
 
-/// Whether a folder with the sticky bit keeps `user` from replacing a file of `owner`: that may only who owns one of both.
+/// Whether a folder with the sticky bit keeps `user` from replacing a file of `owner`. Only the owner of the
+/// file or of the folder may do that.
 #[cfg(unix)]
 pub(super) fn sticks(mode: u32, folder_owner: u32, owner: u32, user: u32) -> bool {
     mode & 0o1000 != 0 && user != 0 && user != owner && user != folder_owner
 }
 
-/// Removes unfinished files of `target` that nobody writes to any more.
+/// Removes unfinished files of `target` that nobody is writing any more.
 #[cfg(unix)]
 pub(super) fn sweep(target: &Path) {
     let prefix = prefix(target);
@@ -125,7 +129,8 @@ pub(super) fn sweep(target: &Path) {
         if ours
             && entry.file_type().is_ok_and(|kind| kind.is_file())
             && let Ok(file) = File::open(entry.path())
-            // Held until it is gone: who has just created it waits for that, and then sees that it is gone.
+            // The lock is held until the file is gone. A process that has just created it waits for the lock
+            // and then sees that the file is gone.
             && file.try_lock().is_ok()
         {
             let _ = fs::remove_file(entry.path());
@@ -133,17 +138,17 @@ pub(super) fn sweep(target: &Path) {
     }
 }
 
-/// Without locks that vanish with their process, nobody knows.
+/// Without locks that vanish with their process, leftovers cannot be recognised.
 #[cfg(not(unix))]
 pub(super) fn sweep(_: &Path) {}
 
-/// How the names of all unfinished files of `target` begin.
+/// The common beginning of the names of all unfinished files of `target`.
 fn prefix(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default();
     format!(".impasto-{}-", &digest::bytes(name.as_encoded_bytes())[..DIGITS])
 }
 
-/// The folder a path is in; never empty, which would name nothing.
+/// The folder of a path. It is never empty, because an empty path names nothing.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

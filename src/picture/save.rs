@@ -7,9 +7,9 @@ use super::{Picture, atomic};
 use crate::error::{Error, Result};
 use crate::record::Record;
 
-/// What records are called among the texts of a PNG.
+/// The keyword of records among the texts of a PNG.
 pub(super) const TEXT_KEY: &str = "impasto";
-/// At which brush strokes keep their edges.
+/// The quality at which brush strokes keep their edges.
 const JPEG_QUALITY: u8 = 92;
 
 /// A kind of file that can be written.
@@ -27,10 +27,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the ending of `path` asks for.
+    /// The format that the ending of `path` names.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is none or it is not known.
+    /// [`Error::Setting`] if there is no ending or it is unknown.
     pub fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let refuse = |what: String| {
@@ -47,7 +47,7 @@ impl Format {
         }
     }
 
-    /// What the names of such files end in: `png`, `jpg`, `tif` or `webp`.
+    /// The ending of such files' names: `png`, `jpg`, `tif` or `webp`.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Png => "png",
@@ -72,7 +72,7 @@ impl Format {
         match self {
             Self::Jpeg => 65535,
             Self::WebP => 16383,
-            // More than fits in memory.
+            // More than fits into memory.
             Self::Png | Self::Tiff => i32::MAX as usize,
         }
     }
@@ -91,18 +91,18 @@ pub struct SaveOptions {
 }
 
 impl SaveOptions {
-    /// Finds out, before a long run, whether a picture can be written to `path` like this.
+    /// Checks, before a long run, whether a picture can be written to `path` with these options.
     ///
     /// # Errors
-    /// [`Error::Setting`] says which of the options its format does not have, or that there is no format.
+    /// [`Error::Setting`] says which of the options the format does not support, or that there is no format.
     pub fn check(&self, path: &Path) -> Result<()> {
         self.check_for(Format::of(path)?, &path.display().to_string())
     }
 
-    /// As [`SaveOptions::check`], for what `name` says in error texts.
+    /// Like [`SaveOptions::check`], for a format and a name that is used in error texts.
     ///
     /// # Errors
-    /// [`Error::Setting`] says which of the options the format does not have.
+    /// [`Error::Setting`] says which of the options the format does not support.
     pub fn check_for(&self, format: Format, name: &str) -> Result<()> {
         let refuse = |why: &str| Err(Error::Setting(format!("{name} {why}")));
         if self.depth16 && !format.holds_16_bits() {
@@ -120,8 +120,8 @@ impl SaveOptions {
     }
 }
 
-/// Finds out, before a long run, whether [`Picture::save`] could write `path`: its ending is known, its folder
-/// exists and takes new files, and what is there now may be replaced. Nothing is left behind.
+/// Checks, before a long run, whether [`Picture::save`] could write `path`: its ending is known, its folder
+/// exists and takes new files, and the file that is there now may be replaced. Nothing is left behind.
 ///
 /// # Errors
 /// [`Error::Write`] says what stands in the way.
@@ -132,15 +132,15 @@ pub fn check_writable(path: &Path) -> Result<Format> {
 }
 
 impl Picture {
-    /// Writes the picture in the format of the path's ending, marked as sRGB, by [`replace_file`]'s rules.
+    /// Writes the picture in the format of the path's ending, marked as sRGB, as [`replace_file`] does.
     ///
-    /// Values are clamped to 0..1 and rounded to nearest. Alpha is written where the format has it; on JPEG
-    /// the picture is put on a white ground. [`Picture::exif`] and the record go into every format; a JPEG has room
-    /// for the record of about a hundred styles, and longer ones are left out.
+    /// Values are clamped to 0..1 and rounded to nearest. Alpha is written if the format has it; in a JPEG
+    /// the picture is put on a white ground. [`Picture::exif`] and the record are stored in every format. A
+    /// JPEG has room for the record of about a hundred styles; longer records are left out.
     ///
     /// # Errors
-    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be written;
-    /// whatever was at `path` is then untouched.
+    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be
+    /// written. Whatever was at `path` is untouched then.
     ///
     /// [`replace_file`]: super::replace_file
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
@@ -153,13 +153,14 @@ impl Picture {
     /// The bytes of the file that [`Picture::save`] would write.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the format does not have what `options` ask for, [`Error::Write`] if it cannot hold the picture.
+    /// [`Error::Setting`] if the format does not support `options`, [`Error::Write`] if it cannot hold the
+    /// picture.
     pub fn to_bytes(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>> {
         options.check_for(format, "the picture")?;
         self.encode(format, options).map_err(|why| Error::write(Path::new("the picture"), why))
     }
 
-    /// The bytes of a file, or why there can be none.
+    /// The bytes of a file, or the reason why there can be none.
     fn encode(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>, String> {
         let side = self.width.max(self.height);
         if side > format.max_side() {
@@ -189,7 +190,7 @@ impl Picture {
         encoded.map_err(|e| format!("it cannot be encoded ({e}); choose another format"))
     }
 
-    /// Pixel by pixel, with `alpha` if given and else on white.
+    /// Pixel by pixel, with `alpha` if it is given and on a white ground otherwise.
     fn samples<T>(&self, alpha: Option<&[f32]>, quantise: impl Fn(f32) -> T) -> Vec<T> {
         let n = self.width * self.height;
         let flat = if alpha.is_none() && self.alpha.is_some() { Some(self.on_white()) } else { None };

@@ -1,4 +1,4 @@
-//! `impasto bench`: how fast this machine is, op by op or in whole iterations.
+//! `impasto bench`: measures this machine, op by op or in whole iterations.
 
 mod compare;
 mod iteration;
@@ -68,7 +68,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Width and height that are measured.
+    /// Width and height of the picture to measure.
     fn size(&self, gpu: &Gpu) -> (usize, usize) {
         match self.size {
             None if gpu.is_software() => (288, 192),
@@ -97,10 +97,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut device = device(&gpu);
     device["variant"] = vgg.tuning().to_string().into();
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
-    // Before so large a picture is made up.
+    // The check comes before so large a picture is made.
     check_sizes(&gpu, &vgg, &settings, size, &[size])?;
     let measured = impasto::bench::iteration(&gpu, &vgg, &settings, size)?;
-    // The children should have the device for themselves.
+    // The child processes should have the device to themselves.
     drop((vgg, gpu));
     let startup = startup::measure(size, options.precision)?;
     let ratios = earlier.map(|(iteration, before)| Ratios::new((&measured, &startup), (&iteration, &before)));
@@ -178,7 +178,7 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// What was measured on.
+/// The device of the measurement.
 fn device(gpu: &Gpu) -> Value {
     let info = gpu.info();
     json!({
@@ -189,7 +189,7 @@ fn device(gpu: &Gpu) -> Value {
     })
 }
 
-/// The same as a line, as [`Gpu::description`].
+/// The device as a line, like [`Gpu::description`].
 fn title(device: &Value) -> String {
     let part = |key: &str| device[key].as_str().unwrap_or_default().to_owned();
     format!("{} ({}, {})", part("name"), part("backend"), part("driver"))

@@ -19,19 +19,23 @@ pub struct Look {
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Use the settings of a preset, for every option not given here: a TOML file, or balanced, bold, broad, fine, quick or subtle
+    /// Use the settings of a preset, for every option not given here: a TOML file, or balanced, bold, broad,
+    /// fine, quick or subtle
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
-    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight and the learning rate [default: 0.5]
+    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight and the learning
+    /// rate [default: 0.5]
     #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true)]
     strength: Option<f64>,
 
-    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
+    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the
+    /// same]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, from fine to large: relu1_1,relu2_1,relu3_1,relu4_1,conv5_1 [default: 1 each]
+    /// Factors on the style layers, from fine to large: relu1_1,relu2_1,relu3_1,relu4_1,conv5_1 [default: 1
+    /// each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     layer_weights: Vec<f64>,
 
@@ -63,22 +67,22 @@ pub struct Look {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 
-    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
-    /// results that differ a little [default: single]
+    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto
+    /// devices`), for results that differ a little [default: single]
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
 
-    /// What the options above change.
+    /// The settings that the options above change.
     #[arg(skip)]
     base: Settings,
 
-    /// The paintings' weights in the picture whose settings are taken.
+    /// The weights of the paintings in the picture whose settings are used.
     #[arg(skip)]
     recorded_weights: Vec<f64>,
 }
 
-/// Where a run starts, as it is asked for.
+/// Where a run starts, as the option says.
 #[derive(Clone, Debug)]
 enum Init {
     Content,
@@ -124,10 +128,10 @@ impl Look {
         Ok(settings)
     }
 
-    /// How much each of `count` paintings counts.
+    /// The weights of `count` paintings.
     ///
     /// # Errors
-    /// If there are not as many weights as paintings, or if no mean can be made with them.
+    /// If the numbers of weights and paintings differ, or if the weights allow no mean.
     pub fn weights(&self, count: usize) -> impasto::Result<Vec<f64>> {
         let asked = &self.style_weights;
         if asked.is_empty() {
@@ -148,7 +152,7 @@ impl Look {
         Ok(asked.clone())
     }
 
-    /// Takes over the preset's settings and start; what is left of it is returned.
+    /// Applies the preset's settings and start, and returns the rest of the preset.
     pub fn take_preset(&mut self) -> impasto::Result<Option<Preset>> {
         let Some(name) = &self.preset else { return Ok(None) };
         let preset = Preset::open(name)?;
@@ -157,7 +161,7 @@ impl Look {
         Ok(Some(preset))
     }
 
-    /// Makes do with `iterations` where none are asked for, with the learning rate falling sooner.
+    /// Uses `iterations` if none are given, and makes the learning rate fall sooner.
     pub fn hurry(&mut self, iterations: usize) {
         let base = &mut self.base;
         if self.iterations.is_none() && base.iterations > iterations {
@@ -166,7 +170,7 @@ impl Look {
         }
     }
 
-    /// The start as a preset has it.
+    /// The start in the form of a preset.
     pub fn preset_start(&self) -> Start {
         match &self.init {
             Some(Init::File(file)) => Start::Picture(Input::new(name_of(file), &[])),
@@ -175,7 +179,7 @@ impl Look {
         }
     }
 
-    /// Takes over a start that needs no file, as far as nothing else is asked for.
+    /// Uses a start that needs no file, unless another one is given.
     fn take_start(&mut self, start: &Start) {
         match (&self.init, start) {
             (None | Some(Init::Noise), Start::Noise { seed }) => {
@@ -195,7 +199,8 @@ impl Look {
         }
     }
 
-    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave.
+    /// The picture to start from, unless it is the content; it has the content's size. `read` comes from
+    /// [`Look::read_start`].
     pub fn start(&self, content: &Picture, read: Option<&Picture>) -> Option<Picture> {
         let Picture { width, height, .. } = *content;
         match &self.init {
@@ -204,7 +209,7 @@ impl Look {
         }
     }
 
-    /// The start as it is recorded, `picture` being what [`Look::start`] gave.
+    /// The start as it is recorded; `picture` comes from [`Look::start`].
     pub fn recorded(&self, picture: Option<&Picture>) -> Start {
         match (&self.init, picture.and_then(|p| p.source.clone())) {
             (Some(Init::Noise), _) => Start::Noise { seed: self.seed() },
@@ -213,7 +218,7 @@ impl Look {
         }
     }
 
-    /// Takes over what made another picture, where nothing else is asked for.
+    /// Applies the record of another picture, where no options are given.
     pub fn adopt(&mut self, record: &impasto::record::Record) -> anyhow::Result<()> {
         self.base = record.settings.clone();
         self.recorded_weights = record.style_weights.clone();
@@ -238,7 +243,7 @@ impl Look {
             Some(Init::File(file)) => Some(file.as_path()),
             _ => None,
         };
-        // A bundled preset is no file, but a file may be called like one.
+        // A bundled preset is not a file, but a file may have the same name.
         let preset = self.preset.as_deref();
         init.into_iter().chain(self.settings_from.as_deref()).chain(preset)
     }

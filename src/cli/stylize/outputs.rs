@@ -1,4 +1,4 @@
-//! Where a run writes, checked before it and written after it.
+//! The outputs of a run: checked before it, written after it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,9 +33,10 @@ fn frames_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 pub struct Outputs {
     /// The result.
     pub result: PathBuf,
-    /// The format of a result that goes to standard output; `result` then only names that.
+    /// The format of a result for standard output; `result` is then only a name for it.
     pub stream: Option<Format>,
-    /// Where the picture is on the way to the result, if not there: a result that is there is then a finished one.
+    /// Where the unfinished picture is written, if not to `result`. A file at `result` is then always a
+    /// finished one.
     pub unfinished: Option<PathBuf>,
     /// The log of losses.
     pub losses: Option<PathBuf>,
@@ -43,23 +44,24 @@ pub struct Outputs {
     pub contact_sheet: Option<PathBuf>,
     /// The page about the run.
     pub report: Option<PathBuf>,
-    /// The folder for the pictures on the way.
+    /// The folder for frames.
     pub frames: Option<PathBuf>,
-    /// What is needed to go on later. It may be the file that the run goes on from.
+    /// The checkpoint. It may be the file from which the run continues.
     pub checkpoint: Option<PathBuf>,
     /// How the result is written.
     pub save: SaveOptions,
 }
 
 impl Outputs {
-    /// All files that may be written, but not the frames.
+    /// All files that may be written, except frames.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let also = [&self.unfinished, &self.losses, &self.contact_sheet, &self.report, &self.checkpoint];
         let file = Some(&self.result).filter(|_| self.stream.is_none());
         file.into_iter().chain(also.into_iter().flatten()).map(PathBuf::as_path)
     }
 
-    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
+    /// Refuses outputs that cannot be written, or that would destroy an input (`resume` included) or another
+    /// output.
     pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
         let outputs: Vec<&Path> = self.files().collect();
         for (i, output) in outputs.iter().enumerate() {
@@ -71,7 +73,7 @@ impl Outputs {
                 ))
                 .into());
             }
-            // The result that goes to standard output is not among them.
+            // A result for standard output is not a file.
             if streams::is_stream(output) {
                 let why = "- stands for standard output, where only the result (-o) can go; name a file";
                 return Err(Error::Setting(why.into()).into());
@@ -99,7 +101,7 @@ impl Outputs {
         self.check_frames(resume)
     }
 
-    /// Frames of two runs in one folder would make one film.
+    /// Frames of two runs in one folder would be mixed in one film.
     fn check_frames(&self, resume: Option<&Path>) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
         if folder.exists() && !folder.is_dir() {
@@ -107,10 +109,10 @@ impl Outputs {
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());
         }
         if !folder.is_dir() {
-            // Without a separator at its end, which would make it no name for something new.
+            // Without a separator at its end, with which it could not be the name of a new file.
             return Ok(picture::check_replaceable(&folder.components().collect::<PathBuf>())?);
         }
-        // Of many pictures, one whose result is not there was not finished, and its frames are begun anew.
+        // Among many pictures, one without a result was not finished, and its frames start again.
         if resume.is_none() && self.unfinished.is_none() && !frames_in(folder)?.is_empty() {
             let why = "already holds frames of another run; name another folder, or remove them";
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());
@@ -118,7 +120,7 @@ impl Outputs {
         Ok(picture::check_replaceable(&frame(folder, 0))?)
     }
 
-    /// Makes room for the frames of a run that begins: of many pictures, there may be some of an earlier try.
+    /// Removes frames of an earlier attempt, which may exist among many pictures.
     pub fn clear_frames(&self) -> anyhow::Result<()> {
         let many = self.unfinished.is_some();
         let Some(folder) = self.frames.as_ref().filter(|folder| many && folder.is_dir()) else {
@@ -129,7 +131,7 @@ impl Outputs {
         })
     }
 
-    /// Writes a frame, if asked for: pixels only.
+    /// Writes a frame, if asked for. It contains only pixels.
     pub fn save_frame(&self, index: usize, picture: &Picture) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
         if !folder.is_dir() {
@@ -139,13 +141,13 @@ impl Outputs {
         Ok(picture.bare().save(&frame(folder, index), &SaveOptions::default())?)
     }
 
-    /// Writes the page about the run, if asked for.
+    /// Writes the report, if asked for.
     pub fn save_report(&self, page: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<()> {
         let Some(path) = &self.report else { return Ok(()) };
         Ok(picture::replace_file(path, page()?.as_bytes())?)
     }
 
-    /// Refuses formats that cannot hold the result, or the sheet of content, styles and result, at these sizes.
+    /// Refuses formats that cannot hold the result, or the contact sheet, at these sizes.
     pub fn check_sides(&self, content: (usize, usize), styles: &[(usize, usize)]) -> anyhow::Result<()> {
         let check = |path: &Path, format: Format, (width, height): (usize, usize)| {
             let (side, most) = (width.max(height), format.max_side());
@@ -163,12 +165,12 @@ impl Outputs {
         Ok(self.stream.map_or_else(|| Format::of(&self.result), Ok)?)
     }
 
-    /// Where the picture is written that is on the way, or the result.
+    /// Where the unfinished picture, or the result, is written.
     pub fn picture(&self, finished: bool) -> &Path {
         self.unfinished.as_deref().filter(|_| !finished).unwrap_or(&self.result)
     }
 
-    /// Writes the picture at the end, as [`Self::save_picture`] does; if that fails, somewhere else.
+    /// Writes the picture at the end, like [`Self::save_picture`], or somewhere else if that fails.
     pub fn save_result(
         &self,
         picture: &Picture,
@@ -185,7 +187,7 @@ impl Outputs {
         rescue::or_elsewhere(saved, &name, |path| Ok(picture.save(path, &options)?))
     }
 
-    /// Writes the picture, and in it what made it.
+    /// Writes the picture with its record.
     pub fn save_picture(
         &self,
         picture: &Picture,
@@ -199,7 +201,7 @@ impl Outputs {
         }
         picture.save(self.picture(finished), &options)?;
         if let Some(unfinished) = self.unfinished.as_ref().filter(|_| finished) {
-            // Mostly it is not there.
+            // Usually there is none.
             let _ = fs::remove_file(unfinished);
         }
         Ok(())
@@ -211,7 +213,7 @@ impl Outputs {
         Ok(session.snapshot()?.save(path)?)
     }
 
-    /// Of many pictures, those that are finished leave no checkpoints behind.
+    /// Among many pictures, finished ones leave no checkpoint behind.
     pub fn clean_up(&self, resume: Option<&Path>) {
         if self.unfinished.is_some() {
             for file in self.checkpoint.as_deref().into_iter().chain(resume) {
@@ -220,8 +222,8 @@ impl Outputs {
         }
     }
 
-    /// What ended a run, and how to go on where the device was the reason and a checkpoint is there.
-    /// Of many pictures, the same command goes on by itself.
+    /// The error that ended a run. If it was a device error and there is a checkpoint, the error says how to
+    /// continue. Among many pictures, the same command continues by itself.
     pub fn with_way_on(&self, error: Error) -> Error {
         match (error, &self.checkpoint) {
             (Error::Device(why), Some(path)) if self.unfinished.is_none() && path.exists() => Error::Device(

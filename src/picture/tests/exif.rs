@@ -1,4 +1,4 @@
-//! Tests of EXIF and records. What is read here is written by another library, and what is written is read by it.
+//! Tests of EXIF and records. Another library writes what is read here, and reads what is written here.
 
 use std::fs;
 
@@ -24,12 +24,12 @@ fn ratios(tag: Tag, ratios: &[(u32, u32)]) -> Field {
     field(tag, Value::Rational(ratios.iter().map(ratio).collect()))
 }
 
-/// What a camera knows that stays true.
+/// Entries of a camera that stay true.
 fn lasting() -> Vec<Field> {
     vec![
         text(Tag::ImageDescription, "Harbour"),
         text(Tag::Make, "Maker"),
-        // Four bytes with the one that ends it: they stand in the entry itself.
+        // Four bytes with the closing zero, so that the text is stored in the entry itself.
         text(Tag::Model, "M 1"),
         text(Tag::DateTime, "2024:05:06 07:08:09"),
         text(Tag::Artist, "Ann Author"),
@@ -49,7 +49,7 @@ fn lasting() -> Vec<Field> {
     ]
 }
 
-/// What is not true of another picture, or not understood.
+/// Entries that are not true of another picture, or not understood.
 fn passing() -> Vec<Field> {
     vec![
         field(Tag::Orientation, Value::Short(vec![6])),
@@ -61,7 +61,7 @@ fn passing() -> Vec<Field> {
         text(Tag::ImageUniqueID, "0123456789abcdef"),
         text(Tag::Software, "camera 1.0"),
         field(Tag(Context::Tiff, 0xc4a5), Value::Undefined(vec![1; 20], 0)),
-        // Of a type that it cannot have.
+        // An entry of a wrong type.
         field(Tag::LensMake, Value::Long(vec![3])),
     ]
 }
@@ -87,7 +87,7 @@ fn listing<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Vec<String> {
     lines
 }
 
-/// What the other library finds in a file, less what makes a TIFF a picture.
+/// The entries that the other library finds in a file, without those that make a TIFF a picture.
 fn found_in(path: &Path) -> Vec<String> {
     let file = fs::File::open(path).unwrap();
     let exif = Reader::new().read_from_container(&mut std::io::BufReader::new(file)).unwrap();
@@ -107,7 +107,7 @@ fn what_the_camera_knows_is_carried_over_by_value_between_all_formats() {
     let expected = {
         let srgb = field(Tag::ColorSpace, Value::Short(vec![1]));
         let mut lines = listing(lasting().iter().chain([&srgb]));
-        // The other library remembers where in the file it found these bytes.
+        // The other library records where in the file it found these bytes.
         lines.iter_mut().for_each(|line| *line = without_offset(line));
         lines
     };
@@ -126,7 +126,7 @@ fn what_the_camera_knows_is_carried_over_by_value_between_all_formats() {
                     .unwrap();
                 let found: Vec<_> = found_in(&path).iter().map(|line| without_offset(line)).collect();
                 assert_eq!(found, expected, "{format:?} to {name}");
-                // And read here again, from every format.
+                // This program reads them again, from every format.
                 let again = Picture::open(&path).unwrap();
                 assert_eq!((again.width, again.height), (5, 9));
                 assert_eq!((again.exif, again.notes), (picture.exif.clone(), vec![]), "{name}");
@@ -168,7 +168,8 @@ fn block(count: u16, entries: &[Vec<u8>], rest: &[u8]) -> Vec<u8> {
     [b"II*\0\x08\0\0\0", &count.to_le_bytes()[..], &entries.concat(), &[0; 4], rest].concat()
 }
 
-/// Otherwise this block of 0.6 MB would take hours: each entry of one directory leads to each of another, and to half a megabyte.
+/// Without a bound this block of 0.6 MB would take hours: each entry of one directory leads to each of
+/// another, and to half a megabyte.
 #[test]
 fn each_directory_is_read_once() {
     let entries = 3000;
@@ -208,10 +209,10 @@ fn damaged_exif_is_left_out_with_a_note_and_the_rest_is_kept() {
         let notes = Source { exif: Some(&block), ..source }.read().notes;
         assert_eq!(notes, ["its EXIF is damaged or too long in parts, which were left out"], "{name}");
     }
-    // Directories that are one another's children, or their own, end all the same.
+    // Directories that are each other's children, or their own, do not keep reading from ending.
     let own = block(3, &[make(), entry(0x8769, 4, 1, 8), entry(0x8825, 4, 1, 8)], &[]);
     assert_eq!(read(&own).exif.value(0x010f), expected);
-    // Many values from one place of the file do not add up to more than what is taken at most.
+    // Many values from one place of the file do not exceed the bound on all values.
     let many = block(2, &[copyright(4000, 38), artist(4000, 38)], &[65; 4000]);
     assert!(!read(&many).damaged);
     let gps: Vec<_> = (1..=31).map(|tag| entry(tag, 2, 4000, 402)).collect();
@@ -227,7 +228,8 @@ fn damaged_exif_is_left_out_with_a_note_and_the_rest_is_kept() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is done to a block, reading it ends, and what was taken can be written and is read the same again.
+    /// However a block is changed, reading it ends, and the entries carried over can be written and are read
+    /// the same again.
     #[test]
     fn any_block_is_read_and_what_was_taken_survives(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
@@ -275,7 +277,7 @@ fn the_record_comes_back_from_every_format() {
             assert_eq!(Picture::open(&path).unwrap().exif.value(0x010f), exif.value(0x010f), "{name}");
         }
     }
-    // More than a JPEG has room for: the picture is worth more.
+    // More than a JPEG has room for. The picture is worth more than its record.
     options = SaveOptions { record: Some(record(1000)), ..SaveOptions::default() };
     let path = dir.path().join("many.jpg");
     pattern(8, 6).save(&path, &options).unwrap();
@@ -324,7 +326,7 @@ fn differences_between_runs_are_named() {
     assert_eq!(notes[0], "another adapter: adapter then, faster now");
     assert!(notes[1].starts_with("another content: \"Straße\\u{7f}.png\" (SHA-256 "), "{notes:?}");
     assert_eq!(old.differences(&record(3)).len(), 1);
-    // Known from elsewhere.
+    // A known value.
     assert_eq!(
         Input::new("", b"abc").sha256,
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
