@@ -1,11 +1,12 @@
-//! Which values a run was made of, as SHA-256: two runs of the same digests, settings and device give the same bits.
+//! The values that a run depends on, as SHA-256. Two runs with the same digests, settings and device give the
+//! same bits.
 
 use sha2::{Digest, Sha256};
 
 use crate::picture::Picture;
 use crate::weights::Weights;
 
-/// Of size and colours.
+/// The digest of a picture's size and colours.
 pub(crate) fn picture(picture: &Picture) -> String {
     let mut sum = Sha256::new();
     sum.update((picture.width as u64).to_le_bytes());
@@ -14,7 +15,7 @@ pub(crate) fn picture(picture: &Picture) -> String {
     text(sum)
 }
 
-/// Of all weights, and what the input must look like.
+/// The digest of all weights and of the input convention.
 pub(crate) fn network(weights: &Weights) -> String {
     let mut sum = Sha256::new();
     sum.update(bytemuck::cast_slice(&weights.input_mean));
@@ -26,17 +27,17 @@ pub(crate) fn network(weights: &Weights) -> String {
     text(sum)
 }
 
-/// Of several arrays, one after the other.
+/// The digest of several arrays, one after the other.
 pub(crate) fn arrays<const N: usize>(arrays: [&[f32]; N]) -> String {
     text(arrays.into_iter().fold(Sha256::new(), |sum, array| sum.chain_update(bytemuck::cast_slice(array))))
 }
 
-/// Of a text.
+/// The digest of a text.
 pub(crate) fn words(words: &str) -> String {
     bytes(words.as_bytes())
 }
 
-/// Of a file.
+/// The digest of a file.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     text(Sha256::new().chain_update(bytes))
 }

@@ -31,8 +31,8 @@ pub struct Estimate {
     pub adapter_bytes: Option<u64>,
     /// The largest content (width, height) of the same proportions that fits.
     pub largest: Option<(usize, usize)>,
-    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content. Drivers keep
-    /// compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
+    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
+    /// Drivers keep compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
     pub start_seconds: f64,
     /// Seconds of an iteration.
     pub iteration_seconds: f64,
@@ -57,8 +57,8 @@ impl Estimate {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
     }
 
-    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as the next run
-    /// will find the driver, which has compiled the shaders by now and may have kept them.
+    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
+    /// the next run will find the driver, which has compiled the shaders by now and may have kept them.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
@@ -80,8 +80,9 @@ impl Estimate {
     }
 }
 
-/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time depends on sizes
-/// alone. The measurement takes about `patience`, and longer only where few iterations of a small picture do.
+/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time
+/// depends on sizes alone. The measurement takes about `patience`, and longer only where few iterations of a
+/// small picture do.
 ///
 /// # Errors
 /// As [`fit::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
@@ -103,7 +104,8 @@ pub fn estimate(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they are few.
+    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they
+    // are few.
     let first = match alone {
         true => bench.sample(1.0, patience.mul_f64(LONG))?,
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
@@ -120,7 +122,8 @@ pub fn estimate(
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
-            // An iteration goes through the network forwards and back, which takes three times as long as forwards.
+            // An iteration goes through the network forwards and back, which takes three times as long as
+            // forwards.
             let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
             let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
             (looking, first.start + looking * beyond, iteration, first.size)
@@ -242,8 +245,8 @@ impl Pace {
     }
 }
 
-/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is the machine's
-/// memory, as far as the driver would take it. Other programs may be using some of it.
+/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is
+/// the machine's memory, as far as the driver would take it. Other programs may be using some of it.
 pub fn device_memory(gpu: &Gpu) -> Option<u64> {
     largest_heap(gpu)
 }

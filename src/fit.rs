@@ -9,10 +9,12 @@ use crate::tape::{Shape, Tape, Var};
 use crate::vgg::Vgg;
 use crate::{Error, Result};
 
-/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
+/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without
+/// needing them.
 ///
 /// # Errors
-/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
+/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for
+/// the device.
 ///
 /// [`Builder::build`]: crate::session::Builder::build
 pub fn check_sizes(
@@ -28,8 +30,8 @@ pub fn check_sizes(
     recipe.fits_styles(&styles)
 }
 
-/// Device memory in bytes that a session on a content of this size (width, height) will have: what [`Session::bytes`]
-/// then says.
+/// Device memory in bytes that a session on a content of this size (width, height) will have: what
+/// [`Session::bytes`] then says.
 ///
 /// # Errors
 /// As [`check_sizes`].
@@ -40,8 +42,8 @@ pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)
     recipe.fits_content(shape(content))
 }
 
-/// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose session has
-/// at most `bytes` of device memory; `None` if there is none.
+/// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose
+/// session has at most `bytes` of device memory; `None` if there is none.
 ///
 /// # Errors
 /// [`Error::Setting`] if the settings name layers that the network does not have.
@@ -93,8 +95,8 @@ impl Recipe<'_> {
         )))
     }
 
-    /// Refuses a content that is too small for the network or that the device's limits forbid, naming the largest of the
-    /// same shape that they allow. Of others it tells the bytes of device memory.
+    /// Refuses a content that is too small for the network or that the device's limits forbid, naming the
+    /// largest of the same shape that they allow. Of others it tells the bytes of device memory.
     ///
     /// This needs no picture, so that it can come before one is enlarged.
     pub(crate) fn fits_content(&self, shape: Shape) -> Result<u64> {

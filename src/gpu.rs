@@ -35,10 +35,10 @@ struct Mutation {
 }
 
 impl Gpu {
-    /// Uses a device that an application already has. Its error callbacks are replaced.
+    /// Uses a device that an application has opened. Its error callbacks are replaced.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let fault = Arc::new(Mutex::new(None));
-        // The first fault is the cause; what follows it is noise.
+        // The first fault is the cause; later ones are its consequences.
         let keep = |fault: &Mutex<Option<Error>>, error: Error| {
             fault.lock().expect("no panic holds this lock").get_or_insert(error);
         };
@@ -77,7 +77,7 @@ impl Gpu {
         &self.info
     }
 
-    /// Adapter, backend and driver in a line: what records, checkpoints and caches tell devices apart by.
+    /// Adapter, backend and driver in one line. Records, checkpoints and caches distinguish devices by it.
     pub fn description(&self) -> String {
         let info = &self.info;
         format!("{} ({}, {} {})", info.name, info.backend, info.driver, info.driver_info)
@@ -89,7 +89,8 @@ impl Gpu {
     }
 
     #[doc(hidden)]
-    /// Pretends that this is no software driver, so that tests can meet what GPUs are given where there is none.
+    /// Pretends that this is not a software driver, so that tests can run what GPUs are given without having
+    /// one.
     pub fn with_gpu_forms(self) -> Self {
         Self { poses_as_gpu: true, ..self }
     }
@@ -99,7 +100,8 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F64)
     }
 
-    /// Submissions of work whose time is not known yet, see [`crate::plan::Plan::run`]. No driver resets a processor.
+    /// The number of submissions for work whose time is not known yet, see [`crate::plan::Plan::run`]. No
+    /// driver resets a processor.
     pub(crate) fn unknown_pieces(&self) -> usize {
         if self.is_software() { 1 } else { usize::MAX }
     }
@@ -109,7 +111,8 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Device memory that is allocated now, in bytes, whatever for; `None` where the backend does not tell.
+    /// Device memory that is allocated now, in bytes, for whatever purpose; `None` if the backend does not
+    /// tell.
     pub fn allocated(&self) -> Option<u64> {
         self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
@@ -120,34 +123,35 @@ impl Gpu {
     }
 
     #[doc(hidden)]
-    /// Makes a mistake: in the shader `file`, `from` is replaced by `to` wherever it stands. For tests of the tests.
+    /// Makes a mistake, for tests of the tests: in the shader `file`, every `from` is replaced by `to`.
     pub fn with_mutation(self, file: &'static str, from: &'static str, to: &'static str) -> Self {
         Self { mutation: Some(Mutation { file, from, to }), ..self }
     }
 
-    /// Whether subgroup operations are there and every subgroup has `size` lanes.
+    /// Whether there are subgroup operations and every subgroup has `size` lanes.
     pub(crate) fn has_subgroups_of(&self, size: u32) -> bool {
         self.device.features().contains(wgpu::Features::SUBGROUP)
             && (self.info.subgroup_min_size, self.info.subgroup_max_size) == (size, size)
     }
 
-    /// What the device allows.
+    /// The limits of the device.
     pub(crate) fn limits(&self) -> wgpu::Limits {
         self.device.limits()
     }
 
-    /// Bytes that one binding may see.
+    /// The most bytes that one binding may see.
     pub(crate) fn max_binding(&self) -> u64 {
         self.limits().max_storage_buffer_binding_size.min(self.binding_limit)
     }
 
     #[doc(hidden)]
-    /// Pretends that one binding may see at most `bytes`, so that tests can meet drivers with small limits.
+    /// Pretends that one binding may see at most `bytes`, so that tests can emulate drivers with small
+    /// limits.
     pub fn with_binding_limit(self, bytes: u64) -> Self {
         Self { binding_limit: bytes, ..self }
     }
 
-    /// The declaration of a kernel, read from its WGSL once.
+    /// The declaration of a kernel, which is read from its WGSL once.
     pub(crate) fn layout(&self, source: &Source) -> Result<Arc<Layout>> {
         if let Some(layout) = self.layouts.lock().expect("no panic holds this lock").get(source) {
             return Ok(layout.clone());
@@ -162,7 +166,7 @@ impl Gpu {
         Ok(layout)
     }
 
-    /// Compiles the kernels that are not compiled yet, side by side.
+    /// Compiles, in parallel, the kernels that are not compiled yet.
     pub(crate) fn compile(&self, sources: &[Source]) -> Result<Vec<Arc<Kernel>>> {
         let mut missing: Vec<&Source> = Vec::new();
         {
@@ -193,7 +197,7 @@ impl Gpu {
         });
         let mut known = self.kernels.lock().expect("no panic holds this lock");
         if let Err(error) = self.check() {
-            // Whichever failed must not be found here by the next plan.
+            // A kernel that failed must not be found here by the next plan.
             known.clear();
             return Err(error);
         }
@@ -203,12 +207,12 @@ impl Gpu {
         Ok(sources.iter().map(|s| known[s].clone()).collect())
     }
 
-    /// How many kernels were compiled on this device so far. Whoever works with it later finds them ready.
+    /// The number of kernels compiled on this device so far. Later users of the device find them ready.
     pub fn pipelines(&self) -> usize {
         self.kernels.lock().expect("no panic holds this lock").len()
     }
 
-    /// A storage buffer of `bytes`, all zero; parts of it may also be bound as uniform blocks.
+    /// A storage buffer of `bytes`, filled with zeros; parts of it may also be bound as uniform blocks.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the device has no room for it.
@@ -280,14 +284,15 @@ impl Gpu {
             usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
-        // A view of a texture that is none would be a fault, and be taken for one of whatever runs next.
+        // A view of an invalid texture would be another fault, and would be blamed on the work that runs
+        // next.
         match pollster::block_on(scope.pop()) {
             None => Ok(Texels { view: texture.create_view(&Default::default()), texture, precision }),
             Some(_) => Err(refused()),
         }
     }
 
-    /// Texels with `values`, four to a texel.
+    /// Texels with `values`, four values per texel.
     pub(crate) fn upload_texels(&self, label: &str, values: &[f32], precision: Precision) -> Result<Texels> {
         let texels = self.texels(label, values.len() as u64, precision)?;
         let mut rows = precision.encode(values);
@@ -302,7 +307,7 @@ impl Gpu {
         Ok(texels)
     }
 
-    /// The first `len` values of `buffer`, after all work submitted so far.
+    /// The first `len` values of `buffer` after all work submitted so far.
     pub fn download(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
         let staging = Readback::new(self, (len * 4) as u64);
         let mut encoder = self.device.create_command_encoder(&Default::default());
@@ -318,19 +323,20 @@ impl Gpu {
         self.poll(wgpu::PollType::wait_indefinitely())
     }
 
-    /// Waits for one submission, and for those before it.
+    /// Waits for one submission and for those before it.
     pub(crate) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
     }
 
-    /// Learns what is done by now, without waiting.
+    /// Finds out what is done by now, without waiting.
     pub(crate) fn look(&self) -> Result<()> {
         self.poll(wgpu::PollType::Poll)
     }
 
     fn poll(&self, until: wgpu::PollType) -> Result<()> {
         self.check()?;
-        // wgpu panics where a device is lost while somebody waits for it; nothing of it is touched afterwards.
+        // wgpu panics if a device is lost while a call waits for it. Nothing of the device is used
+        // afterwards.
         let poll = std::panic::AssertUnwindSafe(|| self.device.poll(until));
         let polled = std::panic::catch_unwind(poll);
         self.check()?;

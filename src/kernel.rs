@@ -1,7 +1,7 @@
-//! A kernel: WGSL text, the constants replaced in it, its declaration as naga reads it, its pipeline.
+//! A kernel: its WGSL text, the constants replaced in it, its declaration as naga reads it, and its pipeline.
 //!
-//! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up here by
-//! name. (What Rust knows of them besides is how many outputs a workgroup has.)
+//! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up here
+//! by name. (The only other thing that Rust knows is the number of outputs of a workgroup.)
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 use crate::precision::Precision;
 use crate::{Error, Result};
 
-/// One entry point of one WGSL file, with the constants that differ from the text.
+/// One entry point of one WGSL file, with the constants that replace those in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// File name without its extension.
@@ -23,7 +23,7 @@ pub struct Source {
     pub constants: Vec<(&'static str, String)>,
 }
 
-/// Without the text, which belongs to the file: kernels are looked up for every dispatch.
+/// The hash leaves out the text, which the file determines, because kernels are looked up for every dispatch.
 impl std::hash::Hash for Source {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.file, self.entry, &self.constants).hash(state);
@@ -50,8 +50,8 @@ impl Source {
         self
     }
 
-    /// Declares how the variable behind `alias name` is stored: `f16` where `var` is in half precision. `HALF` becomes
-    /// true then.
+    /// Declares how the variable behind `alias name` is stored: as `f16` if `var` is in half precision.
+    /// `HALF` is set to true then.
     pub fn storing(self, name: &'static str, var: crate::tape::Var) -> Self {
         match var.precision {
             Precision::Single => self,
@@ -70,7 +70,7 @@ impl Source {
         }
     }
 
-    /// Whether it needs a device with half precision.
+    /// Whether the kernel needs a device with half precision.
     fn is_half(&self) -> bool {
         self.constants.iter().any(|(_, value)| value.contains("f16"))
     }
@@ -102,7 +102,7 @@ impl Source {
     }
 }
 
-/// The precision of the type `texture_storage_2d<rgba32float, read>`, or of the same with `rgba16float`.
+/// The precision of the type `texture_storage_2d<rgba32float, read>`, or of that with `rgba16float`.
 fn texels(inner: &TypeInner) -> Option<Precision> {
     let texels = |format| TypeInner::Image {
         dim: naga::ImageDimension::D2,
@@ -121,13 +121,13 @@ fn texels(inner: &TypeInner) -> Option<Precision> {
 pub enum Access {
     /// The uniform block of parameters.
     Uniform,
-    /// An array in a uniform block: few values, which all invocations read alike.
+    /// An array in a uniform block: few values, of which all invocations read the same.
     Constants,
     /// Storage that is only read.
     Read,
-    /// Storage that is written, and perhaps read.
+    /// Storage that is written, and may be read.
     Write,
-    /// A texture that serves as read-only linear memory, 256 texels to a row.
+    /// A texture used as read-only linear memory, with 256 texels in a row.
     Texels(Precision),
 }
 
@@ -155,12 +155,12 @@ struct Member {
 pub struct Layout {
     file: &'static str,
     module: naga::Module,
-    /// What the entry point binds.
+    /// The bindings of the entry point.
     pub bindings: Vec<Binding>,
     members: Vec<Member>,
-    /// Size of the uniform block in bytes; 0 if there is none.
+    /// The size of the uniform block in bytes; 0 if there is none.
     pub uniform_bytes: usize,
-    /// Invocations of a workgroup.
+    /// The invocations of a workgroup.
     pub workgroup: [u32; 3],
 }
 
@@ -175,7 +175,7 @@ pub enum Value {
 
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
-        // Nothing so large gets past the device's limits, which are checked when a plan is finished.
+        // So large a value exceeds the device's limits, which are checked when a plan is finished.
         Self::U32(value.try_into().unwrap_or(u32::MAX))
     }
 }
@@ -193,7 +193,7 @@ impl From<f64> for Value {
 }
 
 impl Layout {
-    /// Parses and validates `text`, which is that of `source`.
+    /// Parses and validates `text`, the text of `source`.
     pub fn read(source: &Source, text: &str) -> Result<Self> {
         let wrong = |why: String| Error::shader(source.file, why);
         let module = naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string(text)))?;
@@ -257,7 +257,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The bytes of the uniform block; every member must be given, and nothing else.
+    /// The bytes of the uniform block. Exactly its members must be given.
     pub fn uniform(&self, params: &[(&str, Value)]) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.uniform_bytes];
         for member in &self.members {
@@ -290,7 +290,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Errors surface through the device's error callback, see [`crate::gpu::Gpu`].
+    /// Errors are reported through the device's error callback, see [`crate::gpu::Gpu`].
     pub(crate) fn compile(
         device: &wgpu::Device,
         source: &Source,
@@ -330,10 +330,11 @@ impl Kernel {
             label: Some(&label),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(layout.module.clone())),
         };
-        // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An index is compared
-        // with the sizes that the parameters tell, or need not be, because they are multiples of a workgroup's, which the
-        // variant's `supports` demands. Parameters, grid and ranges of the buffers come from the same shapes, in `ops`. The
-        // case tables run every form at sizes around its tiles, with guards behind the buffers it writes.
+        // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An
+        // index is either compared with the sizes in the parameters, or the sizes are multiples of the
+        // workgroup's, as the variant's `supports` demands. Parameters, grid and ranges of the buffers come
+        // from the same shapes, in `ops`. The case tables run every form at sizes around its tiles, with
+        // guards behind the buffers it writes.
         let module = unsafe {
             device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
         };

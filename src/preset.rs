@@ -21,13 +21,15 @@ const BUNDLED: [(&str, &str); 6] = [
 /// What a preset has beside [`Settings`].
 const BESIDE_SETTINGS: [&str; 5] = ["description", "strength", "style_scale", "init", "seed"];
 
-/// The largest that the painting may be beside the result, as a factor on its longest side, and 1 over the smallest.
+/// The largest that the painting may be beside the result, as a factor on its longest side, and 1 over the
+/// smallest.
 const MAX_SCALE: f64 = 16.0;
 
 /// A look: settings, and what belongs to it beside them. Sizes do not, so that it can be used at every size.
 ///
 /// In TOML it has a `description`, the fields of [`Settings`], `strength` (in place of `content_weight`; see
-/// [`Settings::set_strength`]), `style_scale`, and `init` (`content` or `noise`) with `seed`. All may be missing.
+/// [`Settings::set_strength`]), `style_scale`, and `init` (`content` or `noise`) with `seed`. All may be
+/// missing.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Preset {

@@ -15,13 +15,13 @@ use crate::settings::Settings;
 use crate::tape::{Shape, Tape, Tensor, Var};
 use crate::vgg::{Tap, Vgg};
 
-/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
-/// convention: step size and total variation are measured in these units.
+/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own
+/// input convention: step size and total variation are measured in these units.
 pub(crate) const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 pub(crate) const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
-/// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
+/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is
+/// computed again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// Features of the photograph and Gram matrices of the painting, on the device.

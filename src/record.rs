@@ -98,7 +98,8 @@ pub struct Record {
     pub content: Input,
     /// The paintings.
     pub styles: Vec<Input>,
-    /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::vgg::Vgg::digest) gives.
+    /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::vgg::Vgg::digest)
+    /// gives.
     pub network: Input,
 }
 
@@ -131,7 +132,8 @@ impl Record {
     /// Reads the record in a picture file.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not understand.
+    /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not
+    /// understand.
     pub fn open(path: &Path) -> Result<Self> {
         picture::read(path).and_then(|bytes| Self::in_file(&bytes)).map_err(|why| Error::picture(path, why))
     }
@@ -182,7 +184,8 @@ impl Record {
         Ok(record)
     }
 
-    /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the same settings.
+    /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the
+    /// same settings.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut notes = Vec::new();
         let mut compare = |what: &str, old: &str, new: &str| {

@@ -93,7 +93,8 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most
+    /// [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -107,7 +108,8 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
+            // Two submissions at a time keep the device busy while the processor looks at the first one's
+            // losses.
             while self.in_flight.len() < 2 && self.submitted < self.iterations {
                 self.submit();
             }
@@ -128,13 +130,14 @@ impl<'g> Session<'g> {
         self.submitted
     }
 
-    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to
+    /// report.
     pub fn landed(&self) -> usize {
         self.log.len() / self.slots
     }
 
-    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
-    /// before it was interrupted, which [`Self::step`] does not report again.
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session
+    /// also those before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
         (0..self.landed()).map(|iteration| self.loss(iteration))
     }
@@ -143,19 +146,20 @@ impl<'g> Session<'g> {
         losses(iteration, &self.log[iteration * self.slots..][..self.slots], self.content_slots)
     }
 
-    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
-    /// device, with another driver or by other variants of the shaders.
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on
+    /// another device, with another driver or by other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
 
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
-    /// that. The last iteration's is left to [`Self::picture`].
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does
+    /// not wait for that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
         self.copy_every = Some(n.max(1));
     }
 
-    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many
+    /// iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if it is no longer made of finite numbers.
@@ -167,7 +171,8 @@ impl<'g> Session<'g> {
     /// Waits for the device and returns all that is needed to go on later.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
+    /// device failed.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let picture = self.read(self.exact)?;
         self.show(&self.real.decode(&picture))?;
@@ -221,8 +226,8 @@ impl<'g> Session<'g> {
         Ok(self.real.decode(&self.read(self.exact)?))
     }
 
-    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last iteration
-    /// before that iteration's step; `height x 3 x width`.
+    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last
+    /// iteration before that iteration's step; `height x 3 x width`.
     pub fn gradient(&mut self) -> Result<Vec<f32>> {
         self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
     }

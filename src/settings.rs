@@ -5,12 +5,14 @@ use crate::precision::Precision;
 use crate::vgg::Tap;
 use crate::{Error, Result};
 
-/// Powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They were chosen with the
-/// eyes: with more of them the ends of the scale all look the same, the photograph below and the painting above.
+/// Powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They were
+/// chosen with the eyes: with more of them the ends of the scale all look the same, the photograph below and
+/// the painting above.
 const DECADES_BELOW: f64 = 1.5;
 const DECADES_ABOVE: f64 = 1.0;
 
-/// Settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style Transfer".
+/// Settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style
+/// Transfer".
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -23,7 +25,8 @@ pub struct Settings {
     pub style_weight: f64,
     /// Factor on the total variation loss.
     pub tv_weight: f64,
-    /// Adam's first learning rate, in units of the normalised picture (a standard deviation of ImageNet's pixels).
+    /// Adam's first learning rate, in units of the normalised picture (a standard deviation of ImageNet's
+    /// pixels).
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
@@ -35,8 +38,8 @@ pub struct Settings {
     pub style_layers: Vec<Tap>,
     /// How feature maps are stored.
     pub precision: Precision,
-    /// Factor on each style layer's part of the style loss; empty for 1 each. The first layers hold colours and fine
-    /// strokes, the last ones large shapes.
+    /// Factor on each style layer's part of the style loss; empty for 1 each. The first layers hold colours
+    /// and fine strokes, the last ones large shapes.
     pub style_layer_weights: Vec<f64>,
 }
 
@@ -51,8 +54,8 @@ impl Default for Settings {
             learning_rate: 0.3,
             decay: 0.8,
             decay_every: 50,
-            // torchvision's ReLU works in place, so the recipe's "layers 0, 5, 10, 19" are seen after the ReLU that
-            // follows them; only layer 28, the last, stays raw.
+            // torchvision's ReLU works in place, so the recipe's "layers 0, 5, 10, 19" are seen after the
+            // ReLU that follows them; only layer 28, the last, stays raw.
             content_layers: taps(&["relu4_4"]),
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
@@ -140,12 +143,13 @@ impl Settings {
         Ok(())
     }
 
-    /// One knob instead of numbers that nobody can guess: 0 is hardly the painting, 0.5 the balance of the default, and 1
-    /// wholly the painting.
+    /// One knob instead of numbers that nobody can guess: 0 is hardly the painting, 0.5 the balance of the
+    /// default, and 1 wholly the painting.
     ///
-    /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps its proportion
-    /// to the style. It also sets [`Self::learning_rate`], to the default from 0.5 on and down to a tenth of it below: Adam's steps
-    /// are as large whatever the weights, and large ones would leave marks where the photograph should stay.
+    /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps
+    /// its proportion to the style. It also sets [`Self::learning_rate`], to the default from 0.5 on and down
+    /// to a tenth of it below: Adam's steps are as large whatever the weights, and large ones would leave
+    /// marks where the photograph should stay.
     ///
     /// # Errors
     /// [`Error::Setting`] if `strength` is not from 0 to 1.
@@ -179,9 +183,9 @@ impl Settings {
         self.content_layers.iter().chain(&self.style_layers).copied().collect()
     }
 
-    /// By which the network's gradients are multiplied, for a picture of so many pixels: in half precision, values from
-    /// 6e-8 to 65504 are all there are. A power of two that brings the gradients of the heaviest loss, which are as much
-    /// smaller as the picture is larger, to about 1.
+    /// By which the network's gradients are multiplied, for a picture of so many pixels: in half precision,
+    /// values from 6e-8 to 65504 are all there are. A power of two that brings the gradients of the heaviest
+    /// loss, which are as much smaller as the picture is larger, to about 1.
     pub(crate) fn gradient_scale(&self, pixels: usize) -> f64 {
         match self.precision {
             Precision::Single => 1.0,

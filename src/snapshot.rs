@@ -50,8 +50,8 @@ impl Origin {
     }
 }
 
-/// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses so far, and
-/// what tells whether another run can go on from here.
+/// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses
+/// so far, and what tells whether another run can go on from here.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The file it was read from, for error texts.
@@ -83,13 +83,14 @@ impl Snapshot {
         (self.origin.width, self.origin.height)
     }
 
-    /// The device that computed it. On another one, a resumed run differs by rounding from one that was never interrupted.
+    /// The device that computed it. On another one, a resumed run differs by rounding from one that was never
+    /// interrupted.
     pub fn adapter(&self) -> &str {
         &self.origin.adapter
     }
 
-    /// Why a run of `origin` cannot go on from here: the first difference, or none. That there are other iterations to come
-    /// is no reason, nor is another device.
+    /// Why a run of `origin` cannot go on from here: the first difference, or none. That there are other
+    /// iterations to come is no reason, nor is another device.
     pub(crate) fn refusal(&self, origin: &Origin) -> Option<String> {
         let was = &self.origin;
         let size = |o: &Origin| format!("{} x {}", o.width, o.height);
@@ -117,7 +118,8 @@ impl Snapshot {
         })
     }
 
-    /// Whether a run of `origin` computes with the same shaders on the same device, so that it gives the same bits.
+    /// Whether a run of `origin` computes with the same shaders on the same device, so that it gives the same
+    /// bits.
     pub(crate) fn same_arithmetic(&self, origin: &Origin) -> bool {
         (&self.origin.adapter, &self.origin.shaders) == (&origin.adapter, &origin.shaders)
     }
@@ -171,8 +173,8 @@ impl Snapshot {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program, contradicts itself, has
-    /// changed since, or holds values that are not finite.
+    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program,
+    /// contradicts itself, has changed since, or holds values that are not finite.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let read = || {
@@ -217,7 +219,8 @@ fn unreadable(e: std::io::Error) -> String {
 
 const DAMAGED: &str = "use another checkpoint, or start anew";
 
-/// Reads and checks; the error says why not. The header is held against the file's length before the rest is read.
+/// Reads and checks; the error says why not. The header is held against the file's length before the rest is
+/// read.
 fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();

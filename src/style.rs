@@ -23,8 +23,8 @@ impl Style {
     /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
-    /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
+    /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the
+    /// network; [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
     pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
         let sum: f64 = paintings.iter().map(|(_, weight)| weight).sum();
         if paintings.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0)

@@ -18,11 +18,11 @@ use recompute::Recomputed;
 pub use recorder::Recorder;
 pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
 
-/// A named array of values on the device, of 32 bits each or of 16.
+/// A named array on the device, of 32-bit or 16-bit values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tensor(pub(crate) usize);
 
-/// What a dispatch sees of a tensor: all of it, or a range of its values.
+/// The part of a tensor that a dispatch sees: all of it, or a range of its values.
 #[derive(Clone, Debug)]
 pub struct View {
     pub(crate) tensor: Tensor,
@@ -35,10 +35,10 @@ impl From<Tensor> for View {
     }
 }
 
-/// A feature map and, where the loss is to be differentiated by it, its gradient.
+/// A feature map and, if the loss is differentiated with respect to it, its gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Var {
-    /// Size of value and gradient.
+    /// The size of value and gradient.
     pub shape: Shape,
     /// How both are stored.
     pub precision: Precision,
@@ -54,42 +54,44 @@ impl Var {
         View { tensor: self.value, range: Some(self.shape.rows(rows)) }
     }
 
-    /// As [`Self::rows`], of a tensor that holds as many values as this map, but in the precision `real`.
+    /// Like [`Self::rows`], for a tensor with as many values as this map, but in the precision `real`.
     pub(crate) fn rows_of(&self, tensor: Tensor, real: Real, rows: Range<usize>) -> View {
         View { tensor, range: Some(self.shape_in(real).rows(rows)) }
     }
 
-    /// The rows that a band of rows reads of it: see [`Shape::halo`].
+    /// The rows that a band of rows reads of this map: see [`Shape::halo`].
     pub(crate) fn halo(&self, rows: &Range<usize>) -> Range<usize> {
         self.shape.halo(rows, self.precision)
     }
 
-    /// The shape of as many 32-bit values as these values take in the precision `real`.
+    /// A shape with as many 32-bit values as these values take in the precision `real`.
     pub(crate) fn shape_in(&self, real: Real) -> Shape {
         Shape { channels: real.len(self.shape.channels), ..self.shape }
     }
 }
 
-/// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
+/// The most pixels of a band: few enough that no kernel needs more workgroups than every device allows.
 pub(crate) const BAND_PIXELS: usize = 1 << 20;
 
-/// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
-/// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
+/// The most multiply-adds of a dispatch, unless the smallest band that can be bound has more. They take a
+/// second at 137 GFLOP/s, which a small integrated GPU reaches, and some milliseconds on a large one. Not
+/// measured.
 pub(crate) const BAND_WORK: usize = 1 << 36;
 
-/// Pixels of a band at most, where each takes so many multiply-adds.
+/// The most pixels of a band if each takes `multiply_adds`.
 pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
     BAND_PIXELS.min(BAND_WORK / multiply_adds)
 }
 
-/// Rows of a band at most: in some grids each row is a workgroup of one dimension, in which every device allows so many.
+/// The most rows of a band. In some grids each row is a workgroup of one dimension, and every device allows
+/// this many.
 const BAND_ROWS: usize = 65_535;
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
 pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
     pub(crate) tensors: Vec<Declared>,
-    /// What runs once, before the first run.
+    /// The steps that run once, before the first run.
     pub(crate) preparation: Vec<Step>,
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
@@ -99,7 +101,7 @@ pub struct Tape<'g> {
     gradient_scale: f64,
     binding_limit: u64,
     spends_memory: bool,
-    /// Maps of which backward computes the rows it needs again.
+    /// Maps whose rows backward computes again as it needs them.
     recomputed: Vec<Recomputed>,
     fault: Option<Error>,
 }
@@ -107,13 +109,13 @@ pub struct Tape<'g> {
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Once, before the first run. What it writes and a run reads must be kept.
+    /// Once, before the first run. Tensors that it writes and a run reads must be kept.
     Preparation,
-    /// Op after op.
+    /// Op by op.
     Forward,
     /// The ops in reverse order.
     Backward,
-    /// When all gradients are there.
+    /// When all gradients are complete.
     Update,
 }
 
@@ -138,7 +140,7 @@ impl<'g> Tape<'g> {
         }
     }
 
-    /// A tape whose variables have no gradients: the same ops record only their forward half.
+    /// A tape whose variables have no gradients: the same ops record only their forward part.
     pub fn forward_only(gpu: &'g Gpu) -> Self {
         Self { differentiate: false, ..Self::new(gpu) }
     }
@@ -148,7 +150,7 @@ impl<'g> Tape<'g> {
         self.map_precision = precision;
     }
 
-    /// In which precision weights are stored that Winograd has transformed; all others are float32.
+    /// The precision of weights that Winograd has transformed; all other weights are float32.
     pub(crate) fn weight_precision(&self) -> Precision {
         self.weight_precision
     }
@@ -158,8 +160,9 @@ impl<'g> Tape<'g> {
         self.weight_precision = precision;
     }
 
-    /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
-    /// hold them. [`Self::gradient_scale`] says by which; what takes a gradient out of the network divides by it.
+    /// Multiplies the gradients at the losses by `scale`, a power of two, so that half precision with its few
+    /// exponents can hold them. [`Self::gradient_scale`] returns it; an op that takes a gradient out of the
+    /// network divides by it.
     pub fn scale_gradients(&mut self, scale: f64) {
         self.gradient_scale = scale;
     }
@@ -169,13 +172,14 @@ impl<'g> Tape<'g> {
         self.gradient_scale
     }
 
-    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
+    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests have bands at small
+    /// sizes.
     pub(crate) fn limit_bindings(&mut self, bytes: u64) {
         self.binding_limit = bytes;
     }
 
-    /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
-    /// what the network has on the device, and no map is computed again.
+    /// Whether memory is spent to save time. If so, ops keep their weights in the form they compute with,
+    /// which is larger than the network's, and no map is computed again.
     pub(crate) fn spend_memory(&mut self, spend: bool) {
         self.spends_memory = spend;
     }
@@ -204,12 +208,12 @@ impl<'g> Tape<'g> {
         Tensor(self.tensors.len() - 1)
     }
 
-    /// Scratch or kept values of an op: `len` values that live from their first writer to their last reader.
+    /// Scratch or kept values of an op: `len` values that live from their first write to their last read.
     pub fn scratch(&mut self, name: &str, len: usize) -> Tensor {
         self.declare(name, len, Home::Shared)
     }
 
-    /// `len` values of its own that start as zeros and last as long as the plan.
+    /// `len` values in a buffer of their own. They start as zeros and last as long as the plan.
     pub fn state(&mut self, name: &str, len: usize) -> Tensor {
         self.declare(name, len, Home::Own)
     }
@@ -219,48 +223,50 @@ impl<'g> Tape<'g> {
         self.given_memory(name, &Memory::Buffer(buffer.clone()))
     }
 
-    /// As [`Self::scratch`], in a texture. `len` is rounded up to whole rows; only copies write it.
+    /// Like [`Self::scratch`], in a texture. `len` is rounded up to whole rows, and only copies write it.
     pub(crate) fn scratch_texels(&mut self, name: &str, len: usize) -> Tensor {
         let tensor = self.declare(name, len.next_multiple_of(Texels::ROW as usize), Home::Shared);
         self.tensors[tensor.0].texels = true;
         tensor
     }
 
-    /// As [`Self::scratch_texels`], for values of the feature map `x`, stored as they are there.
+    /// Like [`Self::scratch_texels`], for values of the feature map `x`, stored in its precision.
     pub(crate) fn map_texels(&mut self, name: &str, x: Var, len: usize) -> Tensor {
         let tensor = self.scratch_texels(name, len);
         self.tensors[tensor.0].precision = x.precision;
         tensor
     }
 
-    /// As [`Self::given`], for either kind of memory.
+    /// Like [`Self::given`], for either kind of memory.
     pub(crate) fn given_memory(&mut self, name: &str, memory: &Memory) -> Tensor {
         let tensor = self.declare(name, (memory.bytes() / 4) as usize, Home::Given(memory.clone()));
         self.tensors[tensor.0].texels = matches!(memory, Memory::Texels(_));
         tensor
     }
 
-    /// The output of an op, differentiable where its input `from` is. Always float32: a picture, a Gram matrix.
+    /// The output of an op, which has a gradient if its input `from` has one. It is always float32: a
+    /// picture, a Gram matrix.
     pub fn output(&mut self, name: &str, shape: Shape, from: Var) -> Var {
         let value = self.scratch(name, shape.len());
         let grad = from.grad.map(|_| self.scratch(&format!("d{name}"), shape.len()));
         Var { shape, precision: Precision::Single, value, grad }
     }
 
-    /// As [`Self::output`], in the precision of feature maps.
+    /// Like [`Self::output`], in the precision of feature maps.
     pub fn feature_map(&mut self, name: &str, shape: Shape, from: Var) -> Var {
         let var = self.output(name, shape, from);
         self.as_map(var)
     }
 
-    /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always float32.
+    /// A leaf: values that come from outside and last as long as the plan, and their gradient. It is always
+    /// float32.
     pub fn leaf(&mut self, name: &str, shape: Shape) -> Var {
         let value = self.state(name, shape.len());
         let grad = self.differentiate.then(|| self.scratch(&format!("d{name}"), shape.len()));
         Var { shape, precision: Precision::Single, value, grad }
     }
 
-    /// The same in the precision of feature maps. To be asked for before the variable is used.
+    /// The same variable in the precision of feature maps. Must be called before the variable is used.
     pub(crate) fn as_map(&mut self, var: Var) -> Var {
         for tensor in std::iter::once(var.value).chain(var.grad) {
             self.set_precision(tensor, self.map_precision);
@@ -268,12 +274,12 @@ impl<'g> Tape<'g> {
         Var { precision: self.map_precision, ..var }
     }
 
-    /// Stores a tensor in `precision`. To be asked for before it is used.
+    /// Stores a tensor in `precision`. Must be called before the tensor is used.
     pub(crate) fn set_precision(&mut self, tensor: Tensor, precision: Precision) {
         self.tensors[tensor.0].precision = precision;
     }
 
-    /// Gives a tensor a buffer of its own, so that it can be read when the plan has run.
+    /// Gives a tensor a buffer of its own, so that it can be read after the plan has run.
     pub fn keep(&mut self, tensor: Tensor) {
         self.tensors[tensor.0].home = Home::Own;
     }
@@ -283,13 +289,13 @@ impl<'g> Tape<'g> {
         self.record(Phase::Forward, source)
     }
 
-    /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
-    /// the order in which they were recorded.
+    /// Records a dispatch of the backward pass. Ops run backward in reverse order, while the dispatches of
+    /// one op run in the order in which they were recorded.
     pub fn backward(&mut self, source: Source) -> Recorder<'_, 'g> {
         self.record(Phase::Backward, source)
     }
 
-    /// Records a dispatch that runs when all gradients are there.
+    /// Records a dispatch that runs when all gradients are complete.
     pub fn update(&mut self, source: Source) -> Recorder<'_, 'g> {
         self.record(Phase::Update, source)
     }
@@ -299,18 +305,19 @@ impl<'g> Tape<'g> {
         Recorder::new(self, phase, source)
     }
 
-    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
-    /// whole texels, begin at one, and are stored as those of the texture.
+    /// Records, for the forward pass, a copy of the first `len` values of `from` to the texture `to`. They
+    /// must be whole texels, begin at a texel, and have the texture's precision.
     pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         self.copy(Phase::Forward, from, (to, 0), len);
     }
 
-    /// As [`Self::forward_copy`], for the backward pass.
+    /// Like [`Self::forward_copy`], for the backward pass.
     pub(crate) fn backward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         self.copy(Phase::Backward, from, (to, 0), len);
     }
 
-    /// As [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number `at`.
+    /// Like [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number
+    /// `at`.
     pub(crate) fn copy(
         &mut self,
         phase: Phase,
@@ -336,14 +343,16 @@ impl<'g> Tape<'g> {
         }
     }
 
-    /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch passes the device's limits.
-    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps, which may
-    /// be several times as high, may be bound with the rows that belong to a band and one more on each side.
+    /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch exceeds the
+    /// device's limits. Usually there is one band. Large pictures have several, and more on drivers with
+    /// small bindings. The other maps may be several times as high; each can be bound with the rows that
+    /// belong to a band and one more on each side.
     pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
         self.bands_of(shapes, BAND_PIXELS)
     }
 
-    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the fewest rows that can be bound have more.
+    /// Like [`Self::bands`], with at most `pixels` of each map in a band, unless the smallest band that can
+    /// be bound has more.
     pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
         let values = (self.binding_limit / 4) as usize;
         let height = shapes[0].height;
@@ -358,8 +367,8 @@ impl<'g> Tape<'g> {
         (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
     }
 
-    /// Splits rows of `maps`, which are equally high, into pieces that begin where a binding may begin. Of the first map a
-    /// piece has at most `values` values, unless so few rows have more.
+    /// Splits rows of `maps`, which have the same height, into pieces that begin where a binding may begin. A
+    /// piece has at most `values` values of the first map, unless the fewest possible rows have more.
     pub(crate) fn pieces(rows: &Range<usize>, maps: &[Var], values: usize) -> Vec<Range<usize>> {
         let align = maps.iter().map(|map| map.shape.row_alignment(map.precision)).max().unwrap_or(1);
         let shape = maps[0].shape;
@@ -370,14 +379,14 @@ impl<'g> Tape<'g> {
     /// Orders the dispatches, places the tensors and compiles the kernels.
     ///
     /// # Errors
-    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work does
-    /// not fit the device.
+    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work
+    /// does not fit the device.
     pub fn finish(self) -> Result<Plan> {
         self.finish_with(false)
     }
 
-    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside, for
-    /// tests: see [`Plan::guards_overwritten`].
+    /// Like [`Self::finish`], for tests: every tensor has a buffer of its own, filled with NaN and with a
+    /// guard behind it. See [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)
     }
@@ -386,7 +395,7 @@ impl<'g> Tape<'g> {
         Plan::new(self.sound()?, guarded)
     }
 
-    /// The tape, unless something was recorded on it that does not fit its shader.
+    /// The tape, or the error if something on it does not fit its shader.
     pub(crate) fn sound(mut self) -> Result<Self> {
         self.fault.take().map_or(Ok(self), Err)
     }

@@ -1,5 +1,5 @@
-//! The one place that chooses between variants of an op: what was asked for, else what was measured on this machine, else
-//! what is known of this kind of device.
+//! The one place that chooses between variants of an op: what was asked for, else what was measured on this
+//! machine, else what is known of this kind of device.
 
 mod cache;
 mod measure;
@@ -47,8 +47,8 @@ impl Tuning {
         all.iter().copied().find(|variant| name(*variant) == chosen)
     }
 
-    /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
-    /// fastest there, see `docs/design/kernels.md`; elsewhere the forms made for GPUs.
+    /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was
+    /// measured fastest there, see `docs/design/kernels.md`; elsewhere the forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
         use conv3x3::Variant::{Few, First, Shifted, Uniform, Winograd};
         let software = [Winograd, First, Shifted, Uniform].into_iter().filter(|_| gpu.is_software());

@@ -68,8 +68,8 @@ impl Network {
         all
     }
 
-    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`: N also counts the
-    /// ReLUs and the poolings.
+    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`: N also counts
+    /// the ReLUs and the poolings.
     ///
     /// # Errors
     /// [`Error::Setting`] if the network lacks a tap's convolution, or if there is no tap.
@@ -178,7 +178,8 @@ impl Vgg {
     /// Uploads the weights of `network`, as many convolutions as `weights` has.
     ///
     /// # Errors
-    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for them.
+    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for
+    /// them.
     pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
         network.check(weights)?;
         let upload = |layer: &ConvWeights| {
@@ -236,8 +237,8 @@ impl Vgg {
         Ok(())
     }
 
-    /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as soon as its
-    /// features are there. `line` brings the picture's values to the network's input.
+    /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as
+    /// soon as its features are there. `line` brings the picture's values to the network's input.
     pub fn record(
         &self,
         tape: &mut Tape,

@@ -95,7 +95,8 @@ impl ConvWeights {
 }
 
 impl Weights {
-    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and standard deviation.
+    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and
+    /// standard deviation.
     ///
     /// # Errors
     /// [`Error::Weights`] if a deviation is not above 0, or if a number is not finite.
