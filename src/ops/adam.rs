@@ -1,4 +1,4 @@
-//! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
+//! The optimiser: Adam on the picture, with its step count and learning-rate schedule on the device.
 
 use crate::kernel;
 use crate::kernel::Source;
@@ -8,10 +8,10 @@ use crate::real::Real;
 use crate::tape::{Tape, Tensor, Var};
 use crate::testing::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
 
-/// 32-bit words of the optimiser's counters, `State` in the shader, in either precision.
+/// The number of 32-bit words of the optimiser's counters (`State` in the shader), in either precision.
 pub(crate) const STATE_WORDS: usize = 8;
 
-/// The steps that these counters have counted: the first of them.
+/// The number of steps done, which is the first of the counters.
 pub(crate) fn steps_counted(state: &[f32]) -> usize {
     state[0].to_bits() as usize
 }
@@ -23,39 +23,41 @@ pub struct Schedule {
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
-    /// Iterations between decays; at least 1.
+    /// The number of iterations between decays; at least 1.
     pub decay_every: usize,
 }
 
-/// The log of losses that is kept along with the steps.
+/// The log of losses that is written with each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Log {
     /// The losses of an iteration.
     pub losses: Tensor,
-    /// How many there are.
+    /// The number of losses.
     pub slots: usize,
-    /// Iterations that are remembered.
+    /// The number of iterations that are remembered.
     pub history: usize,
 }
 
 /// The optimiser's tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
-    /// Losses of the last iterations, `history x slots`, the iteration modulo `history` first.
+    /// The losses of the last iterations, `history x slots`; row `t` modulo `history` has those of iteration
+    /// `t`.
     pub log: Tensor,
     /// First moment.
     pub m: Tensor,
     /// Second moment.
     pub v: Tensor,
-    /// Step count and what follows from it.
+    /// Step count and derived values.
     pub state: Tensor,
 }
 
-/// Records, after all gradients, `log[t mod history] = losses` and Adam's step on the picture `x` (Kingma and Ba,
-/// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
-/// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
+/// Records, after all gradients, `log[t mod history] = losses` and Adam's step on the picture `x` (Kingma and
+/// Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
+/// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`,
+/// `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
 ///
-/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
+/// `exact` holds the picture in the precision `real`; `x` becomes its rounded copy.
 pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedule: Schedule) -> Adam {
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape_in(real), x.shape]);
@@ -96,8 +98,8 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedu
     adam
 }
 
-/// One pixel, primes, rows around a workgroup of 64 values; the first step, the second, and one whose learning rate
-/// decays. `tests/adam.rs` follows many steps.
+/// One pixel, primes, rows around a workgroup of 64 values; the first step, the second one, and one at which
+/// the learning rate decays. `tests/adam.rs` follows many steps.
 pub const TABLE: Table = Table {
     op: "adam",
     edges: &[
@@ -106,16 +108,16 @@ pub const TABLE: Table = Table {
         Size::new(3, 2, 21),
         Size::new(4, 3, 16),
         Size::new(5, 2, 13),
-        // Rows of whole 256 bytes can be split into bands.
+        // Rows of a multiple of 256 bytes can be split into bands.
         Size::new(4, 11, 16),
-        // In float64 every second row begins at such a place, in float32 every fourth.
+        // In float64 every second row begins at a multiple of 256 bytes, in float32 every fourth.
         Size::new(3, 9, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| [0, 1, 50].map(|t| case(size, t)).into(),
 };
 
-/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others.
+/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` earlier steps.
 fn case(size: Size, t: u32) -> Case {
     let schedule = Schedule { learning_rate: 0.3, decay: 0.8, decay_every: 50 };
     let shape = size.shape();
@@ -124,7 +126,7 @@ fn case(size: Size, t: u32) -> Case {
         Input::fixed("start", shape),
         Input::fixed("target", shape),
         Input::fixed("m", shape).scaled(moment),
-        // Away from 0, where a step is as long as it likes.
+        // Away from 0, where the length of a step is arbitrary.
         Input::fixed("v", shape).between(moment / 4.0, moment),
     ];
     let (beta1, beta2) = (0.9f64, 0.999f64);
@@ -140,7 +142,7 @@ fn case(size: Size, t: u32) -> Case {
         };
         (0..inputs[0].len()).map(step).collect()
     };
-    // What the steps before have left.
+    // The state that the earlier steps have left.
     let state = move |real: Real| {
         let rate = if t == 0 { 0.0 } else { schedule.learning_rate };
         let reals = [rate, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];

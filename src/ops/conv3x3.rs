@@ -1,4 +1,4 @@
-//! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
+//! 3x3 convolution with zero padding and bias, followed by ReLU and 2x2 max pooling.
 
 mod cases;
 mod first;
@@ -18,48 +18,49 @@ use crate::{Result, kernel};
 pub(crate) use cases::{TABLE, reference};
 use gates::{Band, Gates};
 
-/// Channels of a block of outputs, and of inputs, in the forms that share weights between lanes; and Winograd's tiles of a
-/// subgroup.
+/// The channels of a block of outputs, and of inputs, in the forms that share weights between lanes. It is
+/// also the number of Winograd's tiles for a subgroup.
 const BLOCK: usize = 32;
 
-/// How the convolution is computed; what is computed is always the same. `tune` chooses.
+/// How the convolution is computed; all variants compute the same. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// One output per invocation: the specification.
     Naive,
     /// Register tiles over workgroup memory, for GPUs: a workgroup computes 64 channels of 128 pixels.
     Tiled,
-    /// The same, 64 channels of 64 pixels: more workgroups, for small maps.
+    /// As `Tiled`, with 64 channels of 64 pixels: more workgroups, for small maps.
     TiledSmall,
-    /// The same, 128 channels of 128 pixels: fewer loads, for many channels.
+    /// As `Tiled`, with 128 channels of 128 pixels: fewer loads, for many channels.
     TiledLarge,
-    /// One pixel per invocation, three input channels, for GPUs: conv1_1.
+    /// One pixel per invocation, three input channels, for conv1_1 on GPUs.
     Few,
-    /// Barrier-free with lane-wise weights, a matrix product for each tap, for software drivers: the direct form of Winograd's.
+    /// No barriers, weights shared between lanes, one matrix product per tap: the direct form for software
+    /// drivers.
     Shifted,
-    /// Barrier-free with weights in uniform blocks, for processors whose subgroups the other forms for them cannot use.
+    /// No barriers, weights in uniform blocks, for processors whose subgroups do not suit the other forms.
     Uniform,
-    /// Barrier-free with lane-wise weights, three channels on one side: software drivers, conv1_1.
+    /// No barriers, weights shared between lanes, three input channels, for conv1_1 on software drivers.
     First,
     /// Winograd F(4x4, 3x3), for software drivers.
     Winograd,
-    /// The same with its products in workgroup memory, for GPUs.
+    /// As `Winograd`, with its products in workgroup memory, for GPUs.
     WinogradTiled,
 }
 
-/// What follows a convolution before anybody looks at the map, and is done along with it.
+/// The functions that are applied to the result in the same pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     /// Nothing.
     Nothing,
     /// `max(y, 0)`.
     Relu,
-    /// `max(y, 0)`, then the maximum of each 2x2 window as in [`super::pool`]. Only [`Variant::pools`] can.
+    /// `max(y, 0)`, then the maximum of each 2x2 window as in [`super::pool`]. Requires [`Variant::pools`].
     ReluPool,
 }
 
 impl After {
-    /// The size of what comes out, of a convolution that gives `shape`.
+    /// The shape of the result, if the convolution itself gives `shape`.
     fn shape(self, shape: Shape) -> Shape {
         match self {
             Self::Nothing | Self::Relu => shape,
@@ -69,7 +70,7 @@ impl After {
 }
 
 impl Variant {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 10] = [
         Self::Naive,
         Self::Tiled,
@@ -99,7 +100,7 @@ impl Variant {
         }
     }
 
-    /// Whether it can do the pooling that follows, and spare its memory.
+    /// Whether the variant can apply pooling, which saves the memory of the map.
     pub fn pools(self) -> bool {
         matches!(
             self,
@@ -107,7 +108,7 @@ impl Variant {
         )
     }
 
-    /// Whether it can compute `c_in -> c_out` channels on this device.
+    /// Whether the variant can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
         let blocks = c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK);
         match self {
@@ -122,19 +123,20 @@ impl Variant {
                 let texels = gpu.has_texels_of((9 * c_in * c_out) as u64);
                 blocks && gpu.has_subgroups_of(8) && texels
             }
-            // SwiftShader's compiler takes minutes over so long a kernel.
+            // SwiftShader's compiler takes minutes over a kernel of this length.
             Self::Uniform => blocks && gpu.info().driver != "SwiftShader driver",
             Self::WinogradTiled => blocks,
         }
     }
 }
 
-/// Frozen weights of one convolution, on the device, packed for one variant.
+/// The frozen weights of one convolution on the device, packed for one variant.
 pub struct Filter {
     c_in: usize,
     c_out: usize,
     variant: Variant,
-    /// Whether the weights of [`Variant::Winograd`] and [`Variant::WinogradTiled`] are bytes, each the number of a value.
+    /// Whether the weights of [`Variant::Winograd`] and [`Variant::WinogradTiled`] are bytes, each an index
+    /// into a palette.
     palette: bool,
     weights: Memory,
     bias: wgpu::Buffer,
@@ -178,14 +180,14 @@ impl Filter {
         self.variant.pools()
     }
 
-    /// Device memory in bytes.
+    /// The device memory in bytes.
     pub fn bytes(&self) -> u64 {
         self.weights.bytes() + self.bias.size()
     }
 }
 
-/// `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output,
-/// input.
+/// Reorders `c_out x c_in x 3 x 3` to `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: block of outputs, block of
+/// inputs, tap, four inputs, output, input.
 fn in_blocks(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     let mut packed = Vec::with_capacity(weights.len());
     let blocks = |c: usize| (0..c).step_by(BLOCK);
@@ -199,7 +201,8 @@ fn in_blocks(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     packed
 }
 
-/// `c_out x c_in x 3 x 3` to `3 x 3 x c_in x c_out`: neighbouring output channels stand together.
+/// Reorders `c_out x c_in x 3 x 3` to `3 x 3 x c_in x c_out`, so that output channels are neighbours in
+/// memory.
 fn taps_first(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     let mut packed = Vec::with_capacity(weights.len());
     for tap in 0..9 {
@@ -210,7 +213,7 @@ fn taps_first(weights: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
     packed
 }
 
-/// Per output channel its 27 weights of three input channels, its bias, and nothing up to 32 values.
+/// For each output channel its 27 weights of three input channels, its bias, and padding to 32 values.
 fn one_row_each(weights: &[f32], bias: &[f32]) -> Vec<f32> {
     let row = |(weights, bias): (&[f32], &f32)| {
         let mut row = weights.to_vec();
@@ -231,9 +234,10 @@ struct Conv<'a> {
     after: After,
 }
 
-/// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is what comes out `after` that.
+/// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is `z` with `after`
+/// applied.
 ///
-/// With `dz = dy` where ReLU and pooling let a value through and 0 elsewhere,
+/// With `dz = dy` where ReLU and pooling let a value through, and 0 elsewhere,
 /// `dx[i] = sum over o and t of weights[o][i][t] dz[o] shifted by -t`.
 pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
     assert_eq!(x.shape.channels, filter.c_in, "channels of the map and of the filter");

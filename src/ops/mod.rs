@@ -13,8 +13,8 @@ pub mod tv;
 
 use crate::testing::Table;
 
-/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark and
-/// `impasto check` pick it up.
+/// The tables of cases of all ops. A new op adds its line here. The gradient tests, the microbenchmark and
+/// `impasto check` then run it; its mutants are listed in `tests/mutants.rs`.
 pub(crate) fn tables() -> Vec<Table> {
     vec![
         affine::TABLE,

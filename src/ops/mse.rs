@@ -5,18 +5,18 @@ use crate::kernel;
 use crate::tape::{Tape, Tensor, Var, View};
 use crate::testing::{Candidate, Case, Input, Size, Table, in_both_precisions, sum, vgg19_maps};
 
-/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times [`Tape::gradient_scale`]. The gradient
-/// starts here.
+/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times
+/// [`Tape::gradient_scale`]. The gradient starts here.
 pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape]);
-    // Whole workgroups, and partial sums of a band that begin where a binding may begin.
+    // Whole workgroups. The partial sums of a band begin where a binding may begin.
     let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     let slope = 2.0 * weight / n as f64 * tape.gradient_scale();
-    // On the way back nothing is summed: a GPU takes a value by an invocation, and a processor many, because each workgroup
-    // costs it an allocation.
+    // Backward sums nothing. On a GPU an invocation computes one value, on a processor many, because each
+    // workgroup costs an allocation there.
     let lanes = if tape.gpu().is_software() { shares } else { n.min(1 << 20) };
     for (index, band) in bands.iter().enumerate() {
         let params = |shares: usize| {
@@ -45,7 +45,8 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
     reduce(tape, partial, shares * bands.len(), slot);
 }
 
-/// One value, primes, around the 16 values of a share, the 64 shares of a workgroup and the most shares.
+/// One value, primes, and sizes around the 16 values of a share, the 64 shares of a workgroup and the largest
+/// number of shares.
 pub const TABLE: Table = Table {
     op: "mse",
     edges: &[
@@ -61,7 +62,7 @@ pub const TABLE: Table = Table {
         Size::new(512, 4, 6),
         Size::new(1, 1, 262145),
     ],
-    // The default's content layer and, for the style, the Gram matrices.
+    // The default's content layer, and the Gram matrices of the style.
     network: |height, width| {
         let maps = vgg19_maps(height, width);
         let grams = maps[..4].iter().map(|map| Size::new(1, map.c_in, map.c_in));

@@ -3,16 +3,17 @@
 use crate::kernel;
 use crate::tape::{Tape, Tensor};
 
-/// Where an op writes its loss: one value of the array of all losses.
+/// Where an op writes its loss: one element of the array of all losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
     /// The array of all losses.
     pub losses: Tensor,
-    /// Which of them.
+    /// The index of this loss.
     pub index: usize,
 }
 
-/// Partial sums of a loss over `n` values: enough to fill a device, few enough to add quickly.
+/// The number of partial sums of a loss over `n` values: enough to keep a device busy, few enough to add
+/// quickly.
 pub fn shares(n: usize) -> usize {
     n.div_ceil(16).clamp(1, 16384)
 }

@@ -1,4 +1,5 @@
-//! The whole chain in float64: picture, network, total loss. Put together from the references of the ops.
+//! The whole chain in float64, from the picture through the network to the total loss, composed of the ops'
+//! references.
 
 use super::{sum, widen};
 use crate::ops::affine::Affine;
@@ -10,8 +11,8 @@ use crate::tape::Shape;
 use crate::vgg::{Network, Tap};
 use crate::weights::Weights;
 
-/// The loss of a picture as [`Session`](crate::session::Session) minimises it, in float64, for networks and pictures that
-/// are small enough for it.
+/// The loss that [`Session`](crate::session::Session) minimises, in float64, for networks and pictures that
+/// are small enough.
 pub struct Chain<'a> {
     network: &'a Network,
     settings: &'a Settings,

@@ -1,9 +1,10 @@
-//! The table of all cases: what each op must get right, at which sizes, in which variants. It drives the tests, the
+//! The table of all cases: the sizes and variants of each op that must be right. It drives the tests, the
 //! mutants, the microbenchmark and `impasto check`.
 //!
-//! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`] (a variant
-//! of the op) is compared with the reference, and its gradient with central differences *of that reference*. Every
-//! buffer starts as NaN with a guard behind it, so reading what was never written, or writing beyond a buffer, is found.
+//! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`]
+//! (a variant of the op) is compared with the reference, and its gradient with central differences *of that
+//! reference*. Every buffer starts as NaN with a guard behind it, so reading a value that was never written,
+//! and writing beyond a buffer, are found.
 
 mod chain;
 mod oracle;
@@ -24,7 +25,8 @@ use crate::{Error, Result};
 /// The bound on the relative errors of float32: about a hundred roundings.
 pub const FLOAT32: f64 = 1e-5;
 
-/// The same where maps are stored in half precision: two roundings to 11 bits, of what is added to and of the sum.
+/// The bound where maps are stored in half precision: two roundings to 11 bits, one of a summand and one of
+/// the sum.
 pub const HALF: f64 = 1e-3;
 
 /// The size of a case.
@@ -32,7 +34,7 @@ pub const HALF: f64 = 1e-3;
 pub struct Size {
     /// Channels of the input.
     pub c_in: usize,
-    /// Channels of the output; ops that keep their channels do not look at it.
+    /// Channels of the output; ops that keep their channels ignore this.
     pub c_out: usize,
     /// Rows of the input.
     pub height: usize,
@@ -57,7 +59,7 @@ impl Size {
     }
 }
 
-/// All that is known about testing an op. A new op brings one of these, and everything else follows.
+/// Everything that is needed for testing an op. A new op has one of these, and everything else follows.
 #[derive(Clone, Copy)]
 pub struct Table {
     /// Name of the op.
@@ -66,12 +68,12 @@ pub struct Table {
     pub edges: &'static [Size],
     /// The sizes that the op has inside VGG-19, for a picture of `height` rows and `width` columns.
     pub network: fn(height: usize, width: usize) -> Vec<Size>,
-    /// The cases of one size; none if the op cannot have it.
+    /// The cases of one size; none if the op cannot have that size.
     pub at: fn(Size) -> Vec<Case>,
 }
 
-/// The picture for which tests meet the network's own channel counts: at each pooling stage a side is odd, and the
-/// deepest maps are one pixel.
+/// The picture with which tests use the network's own channel counts. At each pooling a side is odd, and the
+/// deepest maps have one pixel.
 pub const SMALL: (usize, usize) = (31, 23);
 
 impl Table {
@@ -86,17 +88,17 @@ impl Table {
         sizes.into_iter().flat_map(self.at).collect()
     }
 
-    /// The cases of the network for a picture of `height` rows and `width` columns, at those sizes, as a run in `precision`
-    /// has them. An op that no case has in half precision is float32 there, too.
+    /// The cases of the network for a picture of `height` rows and `width` columns, as a run in `precision`
+    /// has them. An op without any case in half precision is float32 there, too.
     pub fn measured(&self, height: usize, width: usize, precision: Precision) -> Vec<Case> {
         let cases = || (self.network)(height, width).into_iter().flat_map(self.at);
-        // Those whose bounds are all wider look at some rounding by itself.
+        // A case whose bounds are all wider tests some rounding by itself.
         let plain = |case: &Case| {
             case.precision == Precision::Single && case.candidates.iter().any(|c| c.bound <= FLOAT32)
         };
         let halves = precision == Precision::Half
             && self.edges.iter().flat_map(|size| (self.at)(*size)).any(|c| c.precision == Precision::Half);
-        // Of one channel is what is no map: Gram matrices.
+        // Inputs of one channel are Gram matrices and not maps.
         let stored = |case: Case| if halves && case.size.c_in > 1 { case.half() } else { case };
         cases().filter(plain).map(stored).collect()
     }
@@ -107,22 +109,22 @@ pub fn tables() -> Vec<Table> {
     crate::ops::tables()
 }
 
-/// Values of an input up to which a case is also run in half precision. Beyond, the few values that 11 bits have would
-/// put too many of them on kinks.
+/// The most values of an input for which a case is also run in half precision. With more values, the few that
+/// 11 bits can represent would put too many of them on kinks.
 const SMALL_ENOUGH: usize = 2048;
 
-/// A case, and where it is small the same in half precision.
+/// A case and, if it is small, the same case in half precision.
 pub fn in_both_precisions(size: Size, case: impl Fn(Size) -> Case) -> Vec<Case> {
     let half = (size.shape().len() <= SMALL_ENOUGH).then(|| case(size).half());
     std::iter::once(case(size)).chain(half).collect()
 }
 
-/// All cases, those of an op behind each other.
+/// All cases, grouped by op.
 pub fn cases() -> Vec<Case> {
     tables().iter().flat_map(Table::cases).collect()
 }
 
-/// The maps that VGG-19 has behind the convolutions of each block, for a picture of this size.
+/// The maps of VGG-19 behind the convolutions of each block, for a picture of this size.
 pub fn vgg19_maps(height: usize, width: usize) -> Vec<Size> {
     let blocks = Network::vgg19().blocks;
     blocks.iter().enumerate().map(|(b, block)| Size::new(block.channels, height >> b, width >> b)).collect()
@@ -140,7 +142,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Values from -1 to 1, by which the result is differentiated.
+    /// Values from -1 to 1, with respect to which the result is differentiated.
     pub fn vary(name: &'static str, shape: Shape) -> Self {
         Self { name, shape, differentiate: true, picture: false, low: -1.0, high: 1.0 }
     }
@@ -150,12 +152,12 @@ impl Input {
         Self { differentiate: false, ..Self::vary(name, shape) }
     }
 
-    /// Says that it is a picture, which is float32 in half precision, too.
+    /// Marks the input as a picture, which is float32 even in half precision.
     pub fn picture(self) -> Self {
         Self { picture: true, ..self }
     }
 
-    /// Whether half precision stores it.
+    /// Whether half precision applies to the input.
     fn is_map(&self) -> bool {
         self.differentiate && !self.picture
     }
@@ -179,11 +181,11 @@ pub struct Leaf {
     pub values: Vec<f32>,
 }
 
-/// What recording a candidate gives.
+/// What recording a candidate returns.
 pub struct Recorded {
     /// The result.
     pub y: Var,
-    /// Tensors that do not start as NaN, and what they start as.
+    /// Tensors that do not start as NaN, and the values they start with.
     pub starts: Vec<(Tensor, Vec<f32>)>,
 }
 
@@ -201,7 +203,7 @@ type Reference = dyn Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync;
 pub struct Candidate {
     /// The variant's name.
     pub name: &'static str,
-    /// What the relative errors of result and gradient may be; [`FLOAT32`] unless stated otherwise.
+    /// The bound on the relative errors of result and gradient; [`FLOAT32`] unless stated otherwise.
     pub bound: f64,
     needs: Box<Needs>,
     record: Box<Record>,
@@ -216,7 +218,7 @@ impl Candidate {
         Self { name, bound: FLOAT32, needs: Box::new(|_| true), record: Box::new(record) }
     }
 
-    /// A variant that ends in a loss: its gradient starts in itself.
+    /// A variant that ends in a loss, at which the gradient starts.
     pub fn loss(
         name: &'static str,
         record: impl Fn(&mut Tape, &[Leaf], Slot) -> Result<()> + Send + Sync + 'static,
@@ -229,12 +231,12 @@ impl Candidate {
         })
     }
 
-    /// What a device must have, for variants made for some devices only.
+    /// The condition on the device, for variants made for some devices only.
     pub fn needs(self, needs: impl Fn(&Gpu) -> bool + Send + Sync + 'static) -> Self {
         Self { needs: Box::new(needs), ..self }
     }
 
-    /// Its own bound, for variants that round more than float32.
+    /// Sets a bound of its own, for variants that round more than float32.
     pub fn bound(self, bound: f64) -> Self {
         Self { bound, ..self }
     }
@@ -249,7 +251,7 @@ impl Candidate {
 pub struct Case {
     /// Name of the op.
     pub op: &'static str,
-    /// The size, and whatever else tells this case from the op's others.
+    /// The size, and whatever else distinguishes this case from the op's others.
     pub name: String,
     /// The size.
     pub size: Size,
@@ -261,7 +263,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case, and the op in float64. It is complete when it has candidates.
+    /// A case with the op in float64. It is complete when it has candidates.
     pub fn new(
         op: &'static str,
         size: Size,
@@ -276,14 +278,14 @@ impl Case {
         Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference) }
     }
 
-    /// Adds to the name what the size does not tell.
+    /// Appends to the name.
     pub fn called(mut self, what: &str) -> Self {
         self.name = format!("{} {what}", self.name);
         self
     }
 
-    /// Stores the inputs that vary and are no picture, and the feature maps that come of them, in half precision. To be called
-    /// last.
+    /// Stores in half precision the inputs that vary and are not pictures, and the feature maps computed from
+    /// them. Must be called last.
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;
@@ -304,7 +306,8 @@ impl Case {
         self
     }
 
-    /// A candidate's bounds on result and gradient. Where only pictures have a gradient, that is float32 in half precision, too.
+    /// A candidate's bounds on result and gradient. If only pictures have a gradient, the gradient is float32
+    /// even in half precision.
     pub fn bounds(&self, candidate: &Candidate) -> [f64; 2] {
         let maps = self.inputs.iter().any(Input::is_map);
         [candidate.bound, if maps { candidate.bound } else { candidate.bound.min(FLOAT32) }]
@@ -315,7 +318,7 @@ impl Case {
         self.candidates.iter().any(|candidate| candidate.runs_on(gpu))
     }
 
-    /// Runs one candidate and turns a bad outcome into an error.
+    /// Runs one candidate and turns a wrong outcome into an error.
     ///
     /// # Errors
     /// [`Error::Shader`] with everything that is wrong; [`Error::Device`] if the device fails.
@@ -328,7 +331,8 @@ impl Case {
     }
 }
 
-/// A sum without the rounding of its steps (Neumaier 1974), for references that are differenced.
+/// A sum that compensates the rounding of its steps (Neumaier 1974), for references of which differences are
+/// taken.
 pub fn sum(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0f64, 0.0);
     for value in values {
@@ -339,12 +343,13 @@ pub fn sum(values: impl Iterator<Item = f64>) -> f64 {
     sum + lost
 }
 
-/// As float64, exactly.
+/// Converts to float64, which is exact.
 pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
-/// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths differ.
+/// `|found - expected| / |expected|` in the Euclidean norm; NaN if any value found is NaN or the lengths
+/// differ.
 pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     outcome::Deviation::of(found, expected).relative
 }

@@ -1,4 +1,4 @@
-//! The device's side of a case: recorded with guards, run, read back, compared.
+//! The device's side of a case: it is recorded with guards, run, read back and compared.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ use crate::tape::{Tape, Tensor, Var};
 enum Form {
     /// As it is recorded.
     Plain,
-    /// After another op has written the gradients, to which this one must add; and in bands of rows, where the widest row has
-    /// so many values.
+    /// After another op has written the gradients, to which this one must add, and in bands of rows. The
+    /// widest row has this many values.
     AddedInBands(usize),
 }
 
-/// What the device gave.
+/// The values that the device returned.
 struct Run {
     y: Vec<f64>,
     gradients: Vec<Vec<f64>>,
@@ -34,10 +34,10 @@ struct Run {
 }
 
 impl Case {
-    /// Runs a candidate: once as it is, and once in bands of few rows where another op has written the gradients first.
+    /// Runs a candidate twice: as it is, and in bands of few rows after another op has written the gradients.
     ///
     /// # Errors
-    /// Whatever keeps the candidate from running; a wrong result is no error here.
+    /// Any reason why the candidate cannot run; a wrong result is not an error here.
     pub fn run(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
         let plain = self.run_once(gpu, candidate, truth, Form::Plain)?;
         let form = Form::AddedInBands(plain.widest_row);
@@ -68,11 +68,11 @@ impl Case {
         Ok(outcome)
     }
 
-    /// The case ready to be run again and again, without guards and with values in it, and its passes: for measuring their
-    /// time. Weights are stored as a run in the case's precision stores them.
+    /// The case without guards and with values in it, ready for any number of runs, and its passes; for
+    /// measuring their time. Weights are stored as a run in the case's precision stores them.
     ///
     /// # Errors
-    /// Whatever keeps the candidate from running.
+    /// Any reason why the candidate cannot run.
     pub(crate) fn plan(&self, gpu: &Gpu, candidate: &Candidate) -> Result<(Plan, Vec<Pass>)> {
         let mut random = fastrand::Rng::with_seed(1);
         let draw = |input: &super::Input| {
@@ -92,10 +92,11 @@ impl Case {
         Ok((plan, passes))
     }
 
-    /// The kernels of a candidate, both where it is the first to write a gradient and where it is not. Nothing is compiled.
+    /// The kernels of a candidate, for being the first to write a gradient and for adding to one. Nothing is
+    /// compiled.
     ///
     /// # Errors
-    /// Whatever keeps the candidate from being recorded.
+    /// Any reason why the candidate cannot be recorded.
     pub fn sources(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Vec<Source>> {
         let values: Vec<Vec<f32>> = self.inputs.iter().map(|input| vec![0.0; input.shape.len()]).collect();
         let mut sources: Vec<Source> = Vec::new();
@@ -111,7 +112,7 @@ impl Case {
         Ok(sources)
     }
 
-    /// Records the inputs and the candidate, and keeps what is read later.
+    /// Records the inputs and the candidate, and keeps the tensors that are read later.
     fn record(
         &self,
         tape: &mut Tape,
@@ -136,7 +137,7 @@ impl Case {
         }
         let recorded = (candidate.record)(tape, &leaves)?;
         tape.keep(recorded.y.value);
-        // An op that is no loss gets the gradient of sum(seed * y).
+        // An op that is not a loss gets the gradient of sum(seed * y).
         recorded.y.grad.into_iter().for_each(|grad| tape.keep(grad));
         Ok((leaves, recorded))
     }
@@ -172,11 +173,12 @@ impl Case {
     }
 }
 
-/// Records another op for each gradient, which writes it first; and what that op's tensors start as.
+/// Records another op for each gradient, which writes it first. Returns the start values of that op's
+/// tensors.
 fn add_others(tape: &mut Tape, leaves: &[Leaf]) -> Vec<(Tensor, Vec<f32>)> {
     let mut starts = Vec::new();
     for leaf in leaves.iter().filter(|leaf| leaf.var.grad.is_some()) {
-        // The gradient of sum x^2 / 2 is x. Recorded later, it comes first on the way back.
+        // The gradient of sum x^2 / 2 is x. The op is recorded later, so it comes first in the backward pass.
         tape.op("other");
         let (losses, len) = (tape.state("losses", 1), leaf.var.shape.len());
         let zero = tape.state("zero", len);
@@ -198,7 +200,7 @@ mod tests {
     use crate::place::GUARD;
     use crate::testing::cases;
 
-    /// What is written a row too far must hit a guard. (`mse` counts in values.)
+    /// A value written one row too far must hit a guard. (`mse` counts in values.)
     #[test]
     fn no_row_leaps_over_a_guard() {
         for case in cases().iter().filter(|case| case.op != "mse") {

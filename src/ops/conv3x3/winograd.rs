@@ -1,13 +1,14 @@
-//! The convolution by Winograd's F(4x4, 3x3): 36 matrix products instead of 144 multiplications per output tile.
+//! The convolution by Winograd's F(4x4, 3x3): 36 matrix products instead of 144 multiplications per output
+//! tile.
 //!
-//! A tile of 4 x 4 outputs depends on 6 x 6 inputs. Both are polynomials evaluated at six points in each direction,
-//! where the convolution is a product (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). The
-//! points 0, +-a, +-b and infinity, with a and b near sqrt(1/2) and sqrt(2), keep the rounding error near that of the
-//! direct sum. Turning a filter by 180 degrees is the same as turning its tiles, so that the backward pass uses the same
-//! transformed weights.
+//! A tile of 4 x 4 outputs depends on 6 x 6 inputs. Both are polynomials evaluated at six points in each
+//! direction, where the convolution becomes a product (Lavin and Gray, "Fast Algorithms for Convolutional
+//! Neural Networks", 2016). The points 0, +-a, +-b and infinity, with a and b near sqrt(1/2) and sqrt(2),
+//! keep the rounding error close to that of the direct sum. Turning a filter by 180 degrees is the same as
+//! turning its tiles, so the backward pass uses the same transformed weights.
 //!
-//! Transformed weights take four times the memory of float32 ones, and sixteen times that of those that ship. Small pictures
-//! keep them; large ones transform those of one layer after the other, in each pass.
+//! Transformed weights take four times the memory of float32 weights, and sixteen times that of the built-in
+//! ones. Small pictures keep them. Large pictures transform those of one layer after the other, in each pass.
 
 use std::collections::HashMap;
 
@@ -18,29 +19,31 @@ use crate::precision::Precision;
 use crate::real::Real;
 use crate::tape::{Phase, Tape, Tensor};
 
-/// Points in both directions together.
+/// The number of points in both directions together.
 const POINTS: usize = 36;
-/// Tiles that go through the three steps together on a processor, of many channels; of fewer, twice as many. Their values
-/// stay in its cache, and share weights and barriers.
+/// The tiles that go through the three steps together on a processor if there are many channels; with fewer
+/// channels there are twice as many tiles. Their values stay in the cache and share weights and barriers.
 const TILES: usize = 128;
-/// Channels, of inputs and outputs together, that are many.
+/// From this number on, input and output channels together are many.
 const MANY: usize = 512;
-/// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
+/// The bytes of the tiles that go through the steps together on a GPU: enough to keep all of it busy, while
+/// much stays in its cache.
 const WORKSPACE: usize = 64 << 20;
-/// Values of a row of texels.
+/// The values in a row of texels.
 const TEXEL_ROW: usize = crate::memory::Texels::ROW as usize;
 
-/// Transformed weights that go through a piece of memory together on their way to texels, unless a block of outputs has
-/// more.
+/// The transformed weights that go through a piece of memory together on their way to texels, unless one
+/// block of outputs has more.
 const PIECE: usize = 1 << 19;
 
-/// How many transformed weights there are.
+/// The number of transformed weights.
 pub(super) fn packed_len(c_in: usize, c_out: usize) -> u64 {
     (POINTS * c_in * c_out) as u64
 }
 
-/// Weights of `c_out x c_in x 3 x 3` as the network has them on the device, and whether they are bytes: where there are at
-/// most 256 different values, as in the network that ships, these come first and a byte each tells which.
+/// Weights of `c_out x c_in x 3 x 3` as the device stores them, and whether they are bytes. If there are at
+/// most 256 different values, as in the built-in network, these values come first, followed by one byte per
+/// weight.
 pub(super) fn compact(weights: &[f32]) -> (Vec<u32>, bool) {
     let mut numbers: HashMap<u32, u8> = HashMap::new();
     let mut bytes = Vec::with_capacity(weights.len());
@@ -63,8 +66,8 @@ pub(super) fn compact(weights: &[f32]) -> (Vec<u32>, bool) {
     (words, true)
 }
 
-/// Records, for `phase`, that the weights are transformed, `c_out/32 x 36 x c_in/4 x 32 x 4`: block of outputs, point, four
-/// inputs, output, input.
+/// Records, for `phase`, the transformation of the weights to `c_out/32 x 36 x c_in/4 x 32 x 4`: block of
+/// outputs, point, four inputs, output, input.
 fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
     let Conv { filter, .. } = conv;
     let (c_in, c_out) = (filter.c_in, filter.c_out);
@@ -79,7 +82,7 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
         Precision::Single => kernel,
         Precision::Half => kernel.constant("HALF", true).constant("U", "f16"),
     };
-    // Some outputs after the other, written to `to`.
+    // Transforms some outputs after the other, writing to `to`.
     let record = |tape: &mut Tape, first: usize, outputs: usize, to: Tensor| {
         tape.record(phase, kernel.clone())
             .params([
@@ -111,7 +114,7 @@ fn transformed(tape: &mut Tape, conv: &Conv, phase: Phase) -> Tensor {
     all
 }
 
-/// Tiles that go through the three steps together.
+/// The number of tiles that go through the three steps together.
 fn tiles_together(filter: &Filter) -> usize {
     match filter.variant {
         Variant::WinogradTiled => {
@@ -122,22 +125,23 @@ fn tiles_together(filter: &Filter) -> usize {
     }
 }
 
-/// What goes through step 2 in one direction: the transformed inputs, as texels where these are read faster, and the products.
+/// The operands of step 2 in one direction: the transformed inputs, as texels where those are read faster,
+/// and the products.
 struct Workspace {
     v: Tensor,
-    /// With how many values are copied.
+    /// The texels, and the number of values that are copied to them.
     texels: Option<(Tensor, usize)>,
     m: Tensor,
-    /// Channels of `m`.
+    /// The number of channels of `m`.
     products: usize,
-    /// Tiles that they have room for.
+    /// The number of tiles that there is room for.
     stride: usize,
 }
 
 impl Workspace {
-    /// For `stride` tiles of inputs and products of so many `channels`.
+    /// A workspace for `stride` tiles, with the given numbers of `channels` for inputs and products.
     fn new(tape: &mut Tape, names: [&str; 3], channels: [usize; 2], stride: usize, as_texels: bool) -> Self {
-        // Texels are copied in whole rows.
+        // Only whole rows are copied to texels.
         let [len, products] = channels.map(|c| (POINTS * c * stride).next_multiple_of(TEXEL_ROW));
         let texels = as_texels.then(|| (tape.scratch_texels(names[1], len), len));
         let (v, m) = (tape.scratch(names[0], len), tape.scratch(names[2], products));
@@ -166,8 +170,8 @@ impl Workspace {
     }
 }
 
-/// The product for software drivers: a workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles, or of 24 or
-/// 16 if that is all.
+/// The product for software drivers. A workgroup is one subgroup of 8 lanes and computes 32 channels of 32
+/// tiles, or of 24 or 16 if that is enough for all tiles.
 fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
     let each = count.div_ceil(8).clamp(2, 4);
     let kernel = match phase {
@@ -182,10 +186,11 @@ fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Sou
     (kernel, [count.div_ceil(BLOCK) * 8, channels / BLOCK, POINTS])
 }
 
-/// The product for GPUs. The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
+/// The product for GPUs. A larger tile of a workgroup needs fewer loads per product, as long as little of it
+/// is empty.
 fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
     let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
-    // Channels and tiles of a workgroup.
+    // The channels and tiles of a workgroup.
     let each = [channels, count].map(|n| if full(n) { 128 } else { 64 });
     let kernel = match phase {
         Phase::Backward => kernel!("winograd_gemm_tiled", "backward"),
@@ -202,7 +207,7 @@ fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize)
 
 /// Records forward x -> v -> m -> y, backward dy -> v -> m -> dx, in bands of rows of tiles.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    // A word of gates is of one channel of a tile.
+    // A word of gates covers one channel of a tile.
     let gates = Gates::new(tape, conv, conv.filter.c_out, 4);
     let kept = tape.spends_memory().then(|| transformed(tape, conv, Phase::Preparation));
     kept.into_iter().for_each(|weights| tape.keep(weights));
@@ -222,13 +227,14 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let (relu, pool) = (*after != After::Nothing, *after == After::ReluPool);
     let total = band.blocks.len() * width.div_ceil(4);
-    // All tiles go through the same workspaces.
+    // All tiles use the same workspaces.
     let stride = total.min(tiles_together(filter)).next_multiple_of(BLOCK);
     // Software drivers read texels faster than buffers.
     let as_texels = filter.variant == Variant::Winograd;
     let there = Workspace::new(tape, ["v", "v.texels", "m"], [c_in, c_out], stride, as_texels);
     let back = Workspace::new(tape, ["dv", "dv.texels", "dm"], [c_out, c_in], stride, as_texels);
-    // Channels of an invocation of the first and the last step. A software driver allocates memory for each workgroup.
+    // The channels of an invocation in the first and last step. A software driver allocates memory for each
+    // workgroup.
     let channels = if as_texels { 16 } else { 1 };
     let edges = |kernel: Source| {
         let kernel = kernel.storing("X", *x).storing("Y", *y);
@@ -241,7 +247,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
             [("w", width.into()), ("c", c.into()), ("first", first.into()), ("stride", stride.into())]
         };
         let last = [("h", band.rows.len().into()), ("tiles", count.into())];
-        // Channels are a multiple of those of a workgroup, which are not checked.
+        // The number of channels is a multiple of a workgroup's, so the kernel does not check it.
         let edge = |c: usize| [count, c / channels, 1];
 
         tape.forward(edges(kernel!("winograd_input", "forward")))
@@ -289,8 +295,8 @@ mod tests {
     use crate::ops::conv3x3::conv3x3;
     use crate::tape::Shape;
 
-    /// Weights that are kept and weights that are transformed in each pass are the same, and so is all that comes of them;
-    /// in both precisions, in more pieces than one, and for a map in bands of rows.
+    /// Weights that are kept and weights that are transformed in each pass give the same results: in both
+    /// precisions, in several pieces, and for a map in bands of rows.
     #[test]
     fn weights_are_the_same_kept_and_streamed() {
         let gpu = Gpu::new(None).unwrap();
@@ -322,7 +328,7 @@ mod tests {
                 let plan = tape.finish().unwrap();
                 plan.write(&gpu, x.value, &x_values);
                 plan.write(&gpu, y.grad.unwrap(), &vec![1.0; y.shape.len()]);
-                // What is kept must last beyond the first run.
+                // Kept weights must last beyond the first run.
                 plan.run(&gpu);
                 plan.run(&gpu);
                 let bits = |tensor| -> Vec<u32> {
