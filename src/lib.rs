@@ -1,8 +1,9 @@
-//! Neural style transfer by optimising the picture itself, in hand-written compute shaders.
+//! Neural style transfer: the picture itself is optimised, by hand-written compute shaders.
 //!
-//! A [`session::Session`] repaints one picture: it is built from a device ([`gpu::Gpu`]), a network ([`vgg::Vgg`]),
-//! pictures ([`picture::Picture`]) and [`settings::Settings`], whose default is the recipe of "Dive into Deep Learning",
-//! and then stepped by whoever owns the loop. The library never prints and never reads the environment.
+//! A [`session::Session`] repaints one picture. It is built from a device ([`gpu::Gpu`]), a network
+//! ([`vgg::Vgg`]), pictures ([`picture::Picture`]) and [`settings::Settings`], whose default is the recipe of
+//! the book "Dive into Deep Learning". The caller owns the loop and steps the session. The library never
+//! prints and never reads the environment.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -39,14 +40,16 @@
 //! ```
 //!
 //! # How it is built
-//! - An op is one page in [`ops`] and its shaders: formula, derivative, both directions recorded side by side, float64
-//!   reference, test cases ([`testing`]).
-//! - Ops are recorded on a [`tape::Tape`], which becomes a [`plan::Plan`]: a flat list of dispatches over buffers shared
-//!   by lifetime, replayed without allocation.
-//! - The WGSL file is the only declaration of a kernel; [`mod@kernel`] reads bindings and parameters from it, and a name that
-//!   does not fit is an error when the op is recorded.
+//! - An op is one page in [`ops`] and its shaders: formula, derivative, forward and backward recorded side by
+//!   side, float64 reference, test cases ([`testing`]).
+//! - Ops are recorded on a [`tape::Tape`], which becomes a [`plan::Plan`]: a flat list of dispatches over
+//!   buffers shared by lifetime. It is replayed without allocation.
+//! - The WGSL file is the only declaration of a kernel. [`mod@kernel`] reads bindings and parameters from it,
+//!   and a name that does not match is an error when the op is recorded.
 //! - [`tune`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
+// The library never prints; its tests may.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod bench;
 mod digest;

@@ -137,6 +137,7 @@ impl File<'_> {
         // SAFETY: on success `output` points at `length` bytes. They are ours until they are freed, which
         // happens once.
         let file = unsafe { std::slice::from_raw_parts(output, length) }.to_vec();
+        // SAFETY: `output` comes from libwebp, is not null, and is not used after this.
         unsafe { libwebp_sys::WebPFree(output.cast()) };
         Ok(file)
     }
