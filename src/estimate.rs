@@ -1,4 +1,4 @@
-//! What a run will take, found out before it: memory by counting, time by a short measurement.
+//! Predicts what a run needs: memory by counting, time by a short measurement.
 
 use std::time::{Duration, Instant};
 
@@ -11,54 +11,55 @@ use crate::settings::Settings;
 use crate::style::Style;
 use crate::vgg::Vgg;
 
-/// Pixels of the first, small measurement.
+/// The pixels of the first, small measurement.
 const SMALL: f64 = 16384.0;
-/// Iterations that a measurement runs at least, the one that warms up included.
+/// The least iterations of a measurement, including the one that warms up.
 const LEAST: f64 = 4.0;
-/// What the first, small measurement may take of the time, and the last one.
+/// The shares of the time for the first, small measurement and for the last one.
 const SHORT: f64 = 0.1;
 const LONG: f64 = 0.6;
 
-/// What a run will take.
+/// The needs of a run.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// Device memory of the iteration in bytes, exactly: what [`Session::bytes`] will say.
+    /// The device memory of the iteration in bytes, exactly: what [`Session::bytes`] will return.
     pub memory_bytes: u64,
-    /// Device memory of the network in bytes.
+    /// The device memory of the network in bytes.
     pub network_bytes: u64,
-    /// Device memory that the adapter has, where its driver tells; see [`device_memory`].
+    /// The device memory of the adapter, if its driver tells; see [`device_memory`].
     pub adapter_bytes: Option<u64>,
     /// The largest content (width, height) of the same proportions that fits.
     pub largest: Option<(usize, usize)>,
-    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
-    /// Drivers keep compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
+    /// The seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
+    /// Drivers keep compiled shaders, so the next run may start much sooner: see [`Self::start_again`].
     pub start_seconds: f64,
-    /// Seconds of an iteration.
+    /// The seconds of an iteration.
     pub iteration_seconds: f64,
-    /// Seconds of a run with all its iterations, the start included.
+    /// The seconds of a run with all its iterations, including the start.
     pub seconds: f64,
     /// The largest content (width, height) that was measured. If it is smaller than the run's, the times are
-    /// extrapolated: a part that every iteration takes, and a part that grows with the pixels.
+    /// extrapolated from two parts: one that every iteration takes, and one that grows with the pixels.
     pub measured: (usize, usize),
-    /// The run that was asked for.
+    /// The run in question.
     #[serde(skip)]
     content: (usize, usize),
     #[serde(skip)]
     iterations: usize,
-    /// Seconds that measuring content and styles takes for each pixel of the content.
+    /// The seconds for measuring content and styles, per pixel of the content.
     #[serde(skip)]
     looking: f64,
 }
 
 impl Estimate {
-    /// Whether the adapter has the memory, as far as its driver tells.
+    /// Whether the adapter has enough memory, as far as its driver tells.
     pub fn fits(&self) -> bool {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
     }
 
-    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
-    /// the next run will find the driver, which has compiled the shaders by now and may have kept them.
+    /// Measures the start again, for the run that was passed to [`estimate`], on a device that was opened
+    /// anew. This is how the next run will find the driver, which has compiled the shaders by now and may
+    /// have kept them.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
@@ -80,12 +81,12 @@ impl Estimate {
     }
 }
 
-/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time
-/// depends on sizes alone. The measurement takes about `patience`, and longer only where few iterations of a
-/// small picture do.
+/// Finds out what a run on pictures of these sizes (width, height) needs. No pictures are needed, because
+/// time depends on sizes alone. The measurement takes about `patience`. It takes longer only if even a few
+/// iterations of a small picture do.
 ///
 /// # Errors
-/// As [`fit::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
+/// Like [`fit::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
 pub fn estimate(
     gpu: &Gpu,
     vgg: &Vgg,
@@ -104,13 +105,13 @@ pub fn estimate(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they
-    // are few.
+    // A picture that is hardly larger is measured as it is, because for few pixels time is not proportional
+    // to their number.
     let first = match alone {
         true => bench.sample(1.0, patience.mul_f64(LONG))?,
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
     };
-    // What is large has to be measured large, but only as far as time and memory allow.
+    // Large pictures must be measured at large sizes, but only as far as time and memory allow.
     let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
     let allowed = pixels * (room as f64 / memory_bytes as f64).min(1.0);
     let wanted = pixels.min(affordable).min(allowed);
@@ -122,18 +123,19 @@ pub fn estimate(
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
-            // An iteration goes through the network forwards and back, which takes three times as long as
-            // forwards.
+            // An iteration goes through the network forward and backward, which takes three times as long as
+            // forward.
             let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
             let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
             (looking, first.start + looking * beyond, iteration, first.size)
         }
         Some(second) => {
             let slope = (second.iteration - first.iteration) / (second.pixels() - first.pixels());
-            // Noise must not turn the part that is there for every size into less than none.
+            // Noise must not make the constant part negative.
             let slope = slope.clamp(0.0, second.iteration / second.pixels());
             let iteration = second.iteration + slope * (pixels - second.pixels());
-            // The shaders were compiled for the first, so that the second shows what the pictures alone take.
+            // The shaders were compiled for the first measurement, so the second one shows the time for the
+            // pictures alone.
             let looking = second.start / second.pixels();
             let compiling = (first.start - looking * first.pixels()).max(0.0);
             (looking, compiling + looking * pixels, iteration, second.size)
@@ -154,7 +156,7 @@ pub fn estimate(
     })
 }
 
-/// The run whose times are wanted.
+/// The run whose times are predicted.
 struct Bench<'a> {
     gpu: &'a Gpu,
     vgg: &'a Vgg,
@@ -163,7 +165,7 @@ struct Bench<'a> {
     styles: &'a [(usize, usize)],
 }
 
-/// What was measured at one size.
+/// The measurements at one size.
 struct Sample {
     size: (usize, usize),
     start: f64,
@@ -177,7 +179,7 @@ impl Sample {
 }
 
 impl Bench<'_> {
-    /// A session on pictures of `share` of the pixels, at most all, and the content's size in it.
+    /// A session on pictures with `share` of the pixels (at most 1), and the size of its content.
     fn start(&self, share: f64) -> Result<(Session<'_>, (usize, usize))> {
         let least = self.vgg.smallest(&self.settings.taps());
         let scale = share.min(1.0).sqrt();
@@ -207,14 +209,14 @@ impl Bench<'_> {
                 break seconds;
             }
         };
-        // What is still on the device must not disturb whoever comes next.
+        // Work that is still on the device must not disturb whoever uses it next.
         session.stop();
         while session.step()?.is_some() {}
         Ok(Sample { size, start, iteration })
     }
 }
 
-/// How fast a session goes. What the first submission took is not counted: it warms up.
+/// The pace of a session. The first submission is not counted, because it warms up.
 #[derive(Default)]
 pub struct Pace {
     first: Option<(usize, Instant)>,
@@ -222,7 +224,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many iterations have landed by now; see [`Session::landed`]. To be called after every step.
+    /// Records that `landed` iterations have landed by now; see [`Session::landed`]. Must be called after
+    /// every step.
     pub fn note(&mut self, landed: usize) {
         if self.last.is_none_or(|(before, _)| landed > before) {
             let now = Some((landed, Instant::now()));
@@ -231,13 +234,13 @@ impl Pace {
         }
     }
 
-    /// Seconds per iteration so far, if any can be told.
+    /// Seconds per iteration so far, if they are known.
     pub fn seconds(&self) -> Option<f64> {
         let ((first, began), (last, now)) = self.first.zip(self.last)?;
         (last > first).then(|| (now - began).as_secs_f64() / (last - first) as f64)
     }
 
-    /// [`Self::seconds`], once they can be relied on: after three iterations and `time`.
+    /// [`Self::seconds`] once they are reliable: after three iterations and `time`.
     pub fn steady(&self, time: Duration) -> Option<f64> {
         let ((first, began), (last, now)) = self.first.zip(self.last)?;
         let enough = last >= first + 3 && now - began >= time;
@@ -245,15 +248,15 @@ impl Pace {
     }
 }
 
-/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is
-/// the machine's memory, as far as the driver would take it. Other programs may be using some of it.
+/// The bytes of the adapter's own memory, if the driver tells, which requires Vulkan. For a software adapter
+/// it is the part of the machine's memory that the driver would use. Other programs may be using some of it.
 pub fn device_memory(gpu: &Gpu) -> Option<u64> {
     largest_heap(gpu)
 }
 
 #[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
 fn largest_heap(gpu: &Gpu) -> Option<u64> {
-    // What Vulkan calls device-local.
+    // Vulkan's bit for device-local heaps.
     const LOCAL: u32 = 1;
     // SAFETY: the device is only asked for a table of its driver's; nothing is changed and nothing is kept.
     let memory = unsafe {

@@ -1,4 +1,4 @@
-//! What made a picture, written into its file, so that it can be made again.
+//! What made a picture, written into its file so that the picture can be made again.
 
 use std::fmt;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::picture::{self, Size};
 use crate::preset::check_scale;
 use crate::settings::Settings;
 
-/// Name of this program in records.
+/// The name of this program in records.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// A file that went into a picture.
+/// A file that was used for a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Input {
@@ -26,12 +26,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// The file called `name` with these bytes.
+    /// The file `name` with these bytes.
     pub fn new(name: impl Into<String>, bytes: &[u8]) -> Self {
         Self { name: name.into(), sha256: digest::bytes(bytes) }
     }
 
-    /// For messages; the name may come from a stranger's file.
+    /// A label for messages. The name may come from a stranger's file.
     fn label(&self) -> String {
         format!("{:?} (SHA-256 {:.8}...)", self.name, self.sha256)
     }
@@ -46,7 +46,7 @@ pub enum Start {
     Content,
     /// At noise.
     Noise {
-        /// Which one.
+        /// The seed of the noise.
         seed: u64,
     },
     /// At another picture.
@@ -63,9 +63,9 @@ impl fmt::Display for Start {
     }
 }
 
-/// All that determines a picture. With the same inputs and adapter it gives the same pixels.
+/// Everything that determines a picture. With the same inputs and adapter it gives the same pixels.
 ///
-/// In files it is one JSON object in ASCII: the text `impasto` of a PNG, EXIF's user comment elsewhere.
+/// In files it is one JSON object in ASCII: in a PNG the text `impasto`, elsewhere EXIF's user comment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
@@ -73,23 +73,23 @@ pub struct Record {
     pub program: String,
     /// Version of the program.
     pub version: String,
-    /// The settings, with the iterations that were really done.
+    /// The settings, with the number of iterations that were actually done.
     pub settings: Settings,
-    /// The size asked for; `None` is the program's default.
+    /// The size asked for; `None` for the program's default.
     #[serde(default)]
     pub size: Option<Size>,
-    /// The size asked for the styles; `None` is the program's default.
+    /// The size asked for the styles; `None` for the program's default.
     #[serde(default)]
     pub style_size: Option<Size>,
-    /// The size of the styles in longest sides of the result, if that was asked for.
+    /// The size of the styles as a multiple of the result's longest side, if that was asked for.
     #[serde(default)]
     pub style_scale: Option<f64>,
-    /// How much each style counts; empty for all the same.
+    /// The weight of each style; empty if all are the same.
     #[serde(default)]
     pub style_weights: Vec<f64>,
     /// Where the run started.
     pub start: Start,
-    /// Which variants of the ops were asked for, if any.
+    /// The variants of the ops that were asked for, if any.
     #[serde(default)]
     pub variant: Option<String>,
     /// Name and driver of the graphics adapter.
@@ -98,13 +98,12 @@ pub struct Record {
     pub content: Input,
     /// The paintings.
     pub styles: Vec<Input>,
-    /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::vgg::Vgg::digest)
-    /// gives.
+    /// The network: `built-in` or the name of its file, and its [`Vgg::digest`](crate::vgg::Vgg::digest).
     pub network: Input,
 }
 
 impl Record {
-    /// Of a run by this version, from the content at default sizes.
+    /// The record of a run by this version that starts at the content and has default sizes.
     pub fn new(
         settings: Settings,
         adapter: String,
@@ -132,16 +131,15 @@ impl Record {
     /// Reads the record in a picture file.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not
-    /// understand.
+    /// [`Error::Picture`] if the file cannot be read, or has no record that this version understands.
     pub fn open(path: &Path) -> Result<Self> {
         picture::read(path).and_then(|bytes| Self::in_file(&bytes)).map_err(|why| Error::picture(path, why))
     }
 
-    /// As [`Record::open`], from the bytes of such a file; `name` is for error texts.
+    /// Like [`Record::open`], from the bytes of such a file; `name` is for error texts.
     ///
     /// # Errors
-    /// As [`Record::open`].
+    /// Like [`Record::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::in_file(bytes).map_err(|why| Error::picture(Path::new(name), why))
     }
@@ -166,7 +164,7 @@ impl Record {
         text.chars().map(escape).collect()
     }
 
-    /// The inverse of [`Record::to_json`], or why there is none.
+    /// The inverse of [`Record::to_json`], or the reason why it is not possible.
     fn from_json(text: &str) -> Result<Self, String> {
         let none = "no settings are in it; use a picture as it was written here, because other programs may drop them";
         let value: serde_json::Value = serde_json::from_str(text).map_err(|_| none)?;
@@ -184,8 +182,8 @@ impl Record {
         Ok(record)
     }
 
-    /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the
-    /// same settings.
+    /// The differences to `other`, in sentences, that keep it from giving this record's picture in spite of
+    /// the same settings.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut notes = Vec::new();
         let mut compare = |what: &str, old: &str, new: &str| {

@@ -21,17 +21,17 @@ use crate::{Error, Result};
 pub struct Network {
     /// Name for messages.
     pub name: &'static str,
-    /// Convolutions and channels of each block.
+    /// The convolutions and channels of each block.
     pub blocks: Vec<Block>,
 }
 
-/// Convolutions of one resolution.
+/// The convolutions at one resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Block {
     /// Number of convolutions.
     pub convolutions: usize,
-    /// Output channels of each.
+    /// The output channels of each.
     pub channels: usize,
 }
 
@@ -68,8 +68,8 @@ impl Network {
         all
     }
 
-    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`: N also counts
-    /// the ReLUs and the poolings.
+    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`, where N counts
+    /// ReLUs and poolings as well.
     ///
     /// # Errors
     /// [`Error::Setting`] if the network lacks a tap's convolution, or if there is no tap.
@@ -98,7 +98,7 @@ impl Network {
         self.convolutions().into_iter().enumerate().map(spec)
     }
 
-    /// Refuses weights that are not those of this network's first convolutions.
+    /// Refuses weights that do not belong to this network's first convolutions.
     fn check(&self, weights: &Weights) -> Result<()> {
         let mut expected = self.all_specs();
         for ConvWeights { name, c_in, c_out, .. } in &weights.layers {
@@ -115,7 +115,7 @@ impl Network {
     }
 }
 
-/// A place in a network where pictures are compared: `relu4_1` behind the ReLU, `conv4_1` before it.
+/// A place in a network at which pictures are compared: `relu4_1` behind the ReLU, `conv4_1` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tap {
@@ -175,10 +175,10 @@ pub struct Vgg {
 }
 
 impl Vgg {
-    /// Uploads the weights of `network`, as many convolutions as `weights` has.
+    /// Uploads the weights of `network`, for as many convolutions as `weights` has.
     ///
     /// # Errors
-    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for
+    /// [`Error::Weights`] if they belong to another network, [`Error::Device`] if the device has no room for
     /// them.
     pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
         network.check(weights)?;
@@ -198,7 +198,7 @@ impl Vgg {
         self.input
     }
 
-    /// How variants are chosen for what is recorded with this network.
+    /// The choice of variants for what is recorded with this network.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
     }
@@ -208,22 +208,22 @@ impl Vgg {
         &self.digest
     }
 
-    /// Device memory of the weights.
+    /// The device memory of the weights.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The most channels that a map of the picture's own size has.
+    /// The largest number of channels of a map of the picture's own size.
     pub(crate) fn widest(&self) -> usize {
         self.network.blocks.first().map_or(1, |block| block.channels)
     }
 
-    /// Smallest height and width of which something is left at `taps`.
+    /// The smallest height and width that leave at least one pixel at `taps`.
     pub fn smallest(&self, taps: &[Tap]) -> usize {
         1 << taps.iter().map(|t| t.block - 1).max().unwrap_or(0).min(31)
     }
 
-    /// Refuses taps that lie behind the last convolution whose weights were loaded.
+    /// Refuses taps behind the last convolution whose weights were loaded.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -237,8 +237,8 @@ impl Vgg {
         Ok(())
     }
 
-    /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as
-    /// soon as its features are there. `line` brings the picture's values to the network's input.
+    /// Records the network on `picture` up to the deepest of `taps`, and calls `visit` at each tap as soon as
+    /// its features are recorded. `line` converts the picture's values to the network's input.
     pub fn record(
         &self,
         tape: &mut Tape,
@@ -262,7 +262,7 @@ impl Vgg {
             tape.op(format!("conv{block}_{i}"));
             let (before, after) = (wanted(block, i, false), wanted(block, i, true));
             let last = deepest == Some((block, i));
-            // ReLU and pooling belong to the convolution unless somebody looks between them.
+            // ReLU and pooling are part of the convolution unless there is a tap between them.
             pooled = filter.pools()
                 && before.or(after).is_none()
                 && i == self.network.blocks[block - 1].convolutions;
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(names(Network::vgg16()), expect(&[0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24]));
     }
 
-    /// VGG-16's would fit by their channels, in the wrong places.
+    /// The weights of VGG-16 would fit by their channels, but in the wrong places.
     #[test]
     fn weights_of_another_network_are_refused() {
         let gpu = Gpu::new(None).unwrap();
@@ -326,7 +326,7 @@ mod tests {
         let two_and_one = load(&small([2, 1]), "conv2_1");
         assert!(upload(small([2, 1]), &two_and_one).is_ok());
         assert!(upload(small([2, 2]), &two_and_one).is_ok());
-        // Another order, and more than there are.
+        // Another order, and more weights than the network has.
         for network in [small([1, 2]), small([2, 0])] {
             let error = upload(network, &two_and_one).err().unwrap().to_string();
             assert!(error.contains("small has no convolution features."), "{error}");

@@ -10,17 +10,17 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, Result};
 
-/// VGG-19 up to conv5_1 as it ships; its origin and licence are told in `weights/README.md`.
+/// VGG-19 up to conv5_1 as it ships; `weights/README.md` has its origin and licence.
 static VGG19: &[u8] = include_bytes!("../weights/vgg19.safetensors");
 
-/// What torchvision's networks expect, and so the default of a file that does not say.
+/// The convention of torchvision's networks, and the default for a file that does not name one.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Entries of a palette: one for every value of a byte, so that no index can be out of range.
+/// The entries of a palette: one for every value of a byte, so that no index can be out of range.
 const PALETTE: usize = 256;
 
-/// More than any network's header needs. It bounds what a hostile file can make the JSON reader build.
+/// More than any network's header needs. It limits what a hostile file can make the JSON reader build.
 const MAX_HEADER: u64 = 16 << 20;
 
 /// One convolution wanted from a weights file.
@@ -35,8 +35,8 @@ pub struct LayerSpec {
     pub c_out: usize,
 }
 
-/// The convolutions of a network, and what its input must look like: `(rgb - input_mean) / input_std`
-/// with `rgb` in 0..1.
+/// The convolutions of a network and the convention of its input, `(rgb - input_mean) / input_std` with `rgb`
+/// in 0..1.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Weights {
@@ -75,7 +75,7 @@ impl ConvWeights {
     /// The convolution `spec` with these values, laid out as the fields say.
     ///
     /// # Errors
-    /// [`Error::Weights`] if there are not as many values as that, or if one is not finite.
+    /// [`Error::Weights`] if the number of values is wrong, or if one is not finite.
     pub fn new(spec: LayerSpec, weight: Vec<f32>, bias: Vec<f32>) -> Result<Self> {
         let LayerSpec { name, c_in, c_out } = spec;
         if (weight.len(), bias.len()) != (9 * c_in * c_out, c_out) {
@@ -95,11 +95,11 @@ impl ConvWeights {
 }
 
 impl Weights {
-    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and
+    /// Convolutions that do not come from a file, in the order of a network, for input of this mean and
     /// standard deviation.
     ///
     /// # Errors
-    /// [`Error::Weights`] if a deviation is not above 0, or if a number is not finite.
+    /// [`Error::Weights`] if a standard deviation is not above 0, or if a number is not finite.
     pub fn new(layers: Vec<ConvWeights>, input_mean: [f32; 3], input_std: [f32; 3]) -> Result<Self> {
         let usable =
             input_mean.iter().all(|v| v.is_finite()) && input_std.iter().all(|v| v.is_finite() && *v > 0.0);
@@ -135,7 +135,8 @@ impl Weights {
     /// missing, of another shape or type, or holds values that are not finite.
     pub fn from_file(path: &Path, specs: &[LayerSpec]) -> Result<Self> {
         let name = path.display().to_string();
-        // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+        // On some systems opening a folder succeeds, and only reading it fails, with a text that helps
+        // nobody.
         if path.is_dir() {
             return Err(Error::weights(name, "it is a folder; name a .safetensors file inside it"));
         }
@@ -143,10 +144,10 @@ impl Weights {
         load(&name, file, specs)
     }
 
-    /// As [`Weights::from_file`], from the bytes of such a file; `name` is for error texts.
+    /// Like [`Weights::from_file`], from the bytes of such a file; `name` is for error texts.
     ///
     /// # Errors
-    /// As [`Weights::from_file`].
+    /// Like [`Weights::from_file`].
     pub fn from_bytes(name: &str, bytes: &[u8], specs: &[LayerSpec]) -> Result<Self> {
         load(name, Cursor::new(bytes), specs)
     }
@@ -163,12 +164,12 @@ fn load(name: &str, input: impl Read + Seek, specs: &[LayerSpec]) -> Result<Weig
     Ok(Weights { layers, input_mean, input_std })
 }
 
-/// A safetensors file whose header has been read and agrees with the file's length.
+/// A safetensors file whose header has been read and checked against the file's length.
 struct TensorFile<'a, R> {
     name: &'a str,
     input: R,
     header: Metadata,
-    /// Where the offsets given in the header count from.
+    /// The position from which the offsets in the header count.
     data_start: u64,
 }
 
@@ -204,12 +205,12 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
                 "it ends inside its header, after {length} bytes; download or copy it again"
             ));
         }
-        // No more than the file's own length, checked just above.
+        // The size is at most the file's own length, as checked above.
         let mut header = vec![0; size as usize];
         input.seek(SeekFrom::Start(8)).map_err(io)?;
         input.read_exact(&mut header).map_err(io)?;
-        // This also makes sure that the tensors follow each other without gaps and that each one's bytes are
-        // those of its shape and type.
+        // This also makes sure that the tensors follow each other without gaps, and that each has as many
+        // bytes as its shape and type need.
         let header: Metadata = match serde_json::from_slice(&header) {
             Ok(header) => header,
             Err(e) => return fail(format!("its header makes no sense ({e}); download or convert it again")),
@@ -229,7 +230,7 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
         Error::weights(self.name, why)
     }
 
-    /// Three finite numbers from the metadata, `None` where `key` is absent.
+    /// Three finite numbers from the metadata; `None` if `key` is missing.
     fn triple(&self, key: &str) -> Result<Option<[f32; 3]>> {
         let Some(text) = self.header.metadata().as_ref().and_then(|m| m.get(key)) else { return Ok(None) };
         match serde_json::from_str::<[f32; 3]>(text) {
@@ -240,7 +241,7 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
         }
     }
 
-    /// Reads one layer, whichever of the two forms the file has it in. `specs` tells what else was wanted.
+    /// Reads one layer in either of its two forms. `specs` are all the layers that were asked for.
     fn convolution(&mut self, spec: &LayerSpec, specs: &[LayerSpec]) -> Result<ConvWeights> {
         let LayerSpec { name, c_in, c_out } = spec;
         let shape = [*c_out, *c_in, 3, 3];
@@ -274,7 +275,8 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
         }
     }
 
-    /// Type and bytes of a tensor that has one of the types `dtypes` and exactly the given shape.
+    /// The type and the bytes of a tensor that must have one of the types `dtypes` and exactly the given
+    /// shape.
     fn bytes(
         &mut self,
         tensor: &str,
@@ -304,7 +306,7 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
                 known.join(" or ")
             )));
         }
-        // `open` has seen that these offsets lie inside the file and fit shape and type.
+        // `open` has checked that these offsets lie inside the file and fit shape and type.
         let (dtype, (begin, end)) = (info.dtype, info.data_offsets);
         let mut bytes = vec![0; end - begin];
         self.input

@@ -1,4 +1,4 @@
-//! Whole iterations: their time as in a run, what it consists of, and their memory.
+//! Whole iterations: their time as in a run, their breakdown, and their memory.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,16 +16,17 @@ use crate::settings::Settings;
 use crate::vgg::Vgg;
 use crate::{Error, Result};
 
-/// Multiplications and additions of one iteration per pixel, with VGG-19 to conv5_1 and convolutions counted in their
-/// direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices, in each direction.
+/// Multiplications and additions of one iteration per pixel, for VGG-19 to conv5_1 with convolutions counted
+/// in their direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices, in each
+/// direction.
 const FLOP_PER_PIXEL: f64 = 4.0 * (361_152.0 + 17_408.0);
-/// How long a block of iterations should take, and how many blocks there are.
+/// The time that a block of iterations should take, and the number of blocks.
 const BLOCK: Duration = Duration::from_millis(250);
 const BLOCKS: usize = 9;
-/// Blocks and timed iterations end after this long, but not before there are three of each.
+/// Blocks and timed iterations end after this time, but not before there are three of each.
 const ENOUGH: Duration = Duration::from_secs(15);
 
-/// What was measured of iterations on pictures of one size.
+/// The measurements of iterations on pictures of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Iteration {
@@ -36,32 +37,34 @@ pub struct Iteration {
     /// How feature maps were stored.
     #[serde(default)]
     pub precision: Precision,
-    /// Milliseconds of one iteration as in a run, median of blocks.
+    /// Milliseconds of one iteration as in a run, the median of blocks.
     pub ms: f64,
-    /// Iterations of a block, and blocks.
+    /// The number of iterations in a block, and of blocks.
     pub block: [usize; 2],
-    /// Processor cores that this process kept busy meanwhile. A software driver computes there; beside a GPU it is what
-    /// recording, submitting and waiting cost.
+    /// The number of processor cores that this process kept busy meanwhile. With a software driver this is
+    /// the computation itself, with a GPU it is the cost of recording, submitting and waiting.
     #[serde(default)]
     pub cores: f64,
-    /// Billions of multiplications and additions per second, convolutions counted in their direct form.
+    /// Billions of multiplications and additions per second, with convolutions counted in their direct form.
     pub gflops: f64,
-    /// What an iteration consists of; `None` if the device cannot time shaders.
+    /// The parts of an iteration; `None` if the device cannot time shaders.
     pub breakdown: Option<Breakdown>,
-    /// What it needs.
+    /// The memory of the run.
     pub memory: Memory,
 }
 
-/// What one iteration consisted of: `ms` is the sum of the kernels and `rest`, and likewise of the layers and `rest`.
+/// The parts of one iteration: `ms` is the sum of the kernels and `rest`, and also the sum of the layers and
+/// `rest`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Breakdown {
-    /// Milliseconds of the iteration, from its submission until the processor knew that it was done. It was alone on the
-    /// device, and each dispatch had a pass of its own, so that it may take longer than those of a run.
+    /// Milliseconds of the iteration, from its submission until the processor knew that it was done. The
+    /// iteration was alone on the device, and each dispatch had a pass of its own, so it may take longer than
+    /// those of a run.
     pub ms: f64,
-    /// By kernel, the most first.
+    /// By kernel, the largest first.
     pub kernels: Vec<Part>,
-    /// By layer or loss, the most first.
+    /// By layer or loss, the largest first.
     pub layers: Vec<Part>,
     /// Milliseconds between dispatches, and before and after them.
     pub rest: f64,
@@ -71,11 +74,11 @@ pub struct Breakdown {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Part {
-    /// What they have in common.
+    /// The kernel, layer or loss.
     pub name: String,
-    /// How many they are.
+    /// The number of dispatches.
     pub dispatches: usize,
-    /// Milliseconds of all of them.
+    /// Milliseconds of all these dispatches.
     pub ms: f64,
 }
 
@@ -85,26 +88,28 @@ pub struct Part {
 pub struct Memory {
     /// The network's weights.
     pub network: u64,
-    /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers; weights that are kept transformed.
+    /// Everything else: maps, gradients, optimiser, targets, parameters, buffers for reading back, and
+    /// transformed weights that are kept.
     pub session: u64,
-    /// Of `session`, the transformed weights that are kept: only small pictures have them, and they grow with the network alone.
+    /// The part of `session` in transformed weights that are kept. Only small pictures keep them, and they
+    /// depend on the network alone.
     #[serde(default)]
     pub transformed: u64,
-    /// Network and session.
+    /// The sum of network and session.
     pub total: u64,
-    /// `session` over the pixels of the picture.
+    /// `session` divided by the pixels of the picture.
     pub session_per_pixel: f64,
-    /// The same without `transformed`.
+    /// As `session_per_pixel`, without `transformed`.
     #[serde(default)]
     pub iteration_per_pixel: f64,
-    /// `total` over the pixels of the picture.
+    /// `total` divided by the pixels of the picture.
     pub total_per_pixel: f64,
-    /// What wgpu's allocator holds for the whole device; `None` where the backend does not tell. Buffers are rounded up
-    /// in it, and the time stamps of the bench are among them.
+    /// The bytes that wgpu's allocator holds for the whole device; `None` if the backend does not tell. They
+    /// include the rounding up of buffers and the time stamps of the bench.
     pub allocated: Option<u64>,
 }
 
-/// A session on pictures of this size (width, height) that nobody has seen before.
+/// A session on random pictures of this size (width, height).
 fn session<'g>(
     gpu: &'g Gpu,
     vgg: &Vgg,
@@ -115,10 +120,11 @@ fn session<'g>(
     Session::builder(gpu, vgg).content(&photo).style(&painting, 1.0).settings(settings.clone()).build()
 }
 
-/// Does one iteration and returns when its losses are there: for measuring how long that takes from the start.
+/// Does one iteration and returns when its losses are there, for measuring the time from the start of the
+/// process.
 ///
 /// # Errors
-/// As [`crate::session::Builder::build`].
+/// Like [`crate::session::Builder::build`].
 pub fn first(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)) -> Result<()> {
     session(gpu, vgg, settings, size)?.step().map(drop)
 }
@@ -126,7 +132,7 @@ pub fn first(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)) ->
 /// Measures iterations on pictures of `size` (width, height).
 ///
 /// # Errors
-/// As [`crate::session::Builder::build`].
+/// Like [`crate::session::Builder::build`].
 pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)) -> Result<Iteration> {
     let mut session = session(gpu, vgg, settings, size)?;
     let mut run = |n: usize| -> Result<Duration> {
@@ -135,7 +141,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
         while session.step()?.is_some() {}
         Ok(start.elapsed())
     };
-    // The first is warming up, the second tells how many to a block.
+    // The first iteration warms up, the second one determines the number in a block.
     run(1)?;
     let one = run(1)?.as_secs_f64();
     let count = (BLOCK.as_secs_f64() / one.max(1e-6)).ceil().clamp(1.0, 256.0) as usize;
@@ -149,7 +155,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     let ms = median(&mut blocks);
 
     let pixels = (size.0 * size.1) as f64;
-    // As in a run, so before there are time stamps.
+    // As in a run, so this comes before time stamps are allocated.
     let network = vgg.bytes();
     let own = session.bytes() + session.readback_bytes();
     let transformed = session.plan().prepared_bytes();
@@ -176,7 +182,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     })
 }
 
-/// Times the dispatches of several iterations and takes the one that is in the middle by its time.
+/// Times the dispatches of several iterations and returns the iteration with the median time.
 fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
     let plan = session.plan();
     let timers = Timers::new(gpu, plan)?;
@@ -216,8 +222,8 @@ mod tests {
     use crate::vgg::Network;
     use crate::weights::Weights;
 
-    /// By as much as the allocator holds more for a larger picture, so much more is counted: where no weights are kept, all
-    /// of it is the maps and whatever else grows with the picture.
+    /// The allocator's growth for a larger picture matches the counted growth. Where no weights are kept,
+    /// this is all maps and other memory that grows with the picture.
     #[test]
     fn what_is_allocated_is_counted() {
         let gpu = Gpu::new(None).unwrap();
@@ -230,7 +236,7 @@ mod tests {
             let content = Picture::noise(512, height, 1);
             let builder = Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0);
             let session = builder.settings(settings.clone()).build().unwrap();
-            // What was only needed to measure the content, and to bring values to the device, is given back.
+            // Memory that was needed only to measure the content and to upload values is released.
             gpu.queue.submit([]);
             gpu.wait().unwrap();
             let allocated = gpu.allocated()?;

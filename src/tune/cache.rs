@@ -1,4 +1,4 @@
-//! What was measured on this machine, on disk: one file per adapter, driver and text of the shaders.
+//! The measurements on this machine, on disk: one file per adapter, driver and text of the shaders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{Result, digest};
 
 static SHADERS: Dir = include_dir!("$CARGO_MANIFEST_DIR/shaders");
 
-/// Which variant was the fastest of each class, by name.
+/// The fastest variant of each class, by name.
 pub(super) type Choices = BTreeMap<String, String>;
 
 /// The content of a file.
@@ -32,7 +32,8 @@ pub(super) struct Cache {
     path: PathBuf,
 }
 
-/// Adapter and driver for people, and the digest of adapter, driver and shaders, to which belongs what is kept on disk.
+/// Adapter and driver for people, and the digest of adapter, driver and shaders, which is the key of files on
+/// disk.
 pub(crate) fn identity(gpu: &Gpu) -> (String, String) {
     let info = gpu.info();
     let device = gpu.description();
@@ -45,21 +46,21 @@ pub(crate) fn identity(gpu: &Gpu) -> (String, String) {
 }
 
 impl Cache {
-    /// In a folder, which need not be there yet.
+    /// A file in a folder that need not exist yet.
     pub(super) fn new(gpu: &Gpu, folder: &Path) -> Self {
         let (device, key) = identity(gpu);
         Self { path: folder.join(format!("variants-{}.json", &key[..16])), device, key }
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is stored; nothing if there is no file.
+    /// The stored choices; none if there is no file.
     ///
     /// # Errors
-    /// Why the file is of no use.
+    /// The reason why the file cannot be used.
     pub(super) fn read(&self) -> std::result::Result<Choices, String> {
         let wrong =
             |why: &str| format!("the measured variants in {} are ignored: {why}", self.path.display());

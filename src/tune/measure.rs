@@ -1,4 +1,4 @@
-//! Measuring the variants of a class of shapes on the device at hand.
+//! Measuring the variants of a class of shapes on the device in use.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,25 +11,26 @@ use crate::testing::{Size, tables};
 use crate::weights::LayerSpec;
 use crate::{Error, Result};
 
-/// What measuring may delay the first iteration by. No variant is begun later: a class that is not complete then takes the
-/// best so far, one that is not begun the default, for good: later runs are to give the same bits.
+/// How long measuring may delay the first iteration. No variant is begun after this time. A class that is
+/// only partly measured then keeps the best variant so far, and a class that has not been begun keeps the
+/// default. This is permanent, because later runs shall give the same bits.
 const BUDGET: Duration = Duration::from_secs(3);
-/// Runs of a variant, after one that does not count; the fastest is taken.
+/// The runs of a variant, after one that does not count; the fastest one is taken.
 const RUNS: usize = 3;
-/// A variant whose first run that counts takes so many times as long as the best so far is not run again.
+/// A variant whose first counted run takes this many times as long as the best so far is not run again.
 const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
-/// Multiply-adds of a convolution that is measured, on a GPU and on the processor.
+/// The multiply-adds of a convolution that is measured, on a GPU and on the processor.
 const WORK: [f64; 2] = [3e9, 1e8];
 
 /// When variants are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
-    /// Never: what is in the cache counts, else the default.
+    /// Never: only the cache and the defaults are used.
     Never,
-    /// Those of which the cache has nothing.
+    /// Those that the cache does not have.
     FirstUse,
     /// All, whatever the cache has.
     Again,
@@ -40,22 +41,23 @@ struct Class {
     name: String,
     op: &'static str,
     size: Size,
-    /// The variant where nothing was measured.
+    /// The variant that is used if nothing was measured.
     default: &'static str,
-    /// How much of an iteration it is, beside the other classes.
+    /// The class's share of an iteration, relative to other classes.
     share: f64,
 }
 
 impl Tuning {
-    /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, and what a user
-    /// might want to know about how they came about.
+    /// The fastest variants on this device for convolutions of `specs` and their Gram matrices, and notes for
+    /// the user about how they were found.
     ///
-    /// Choices are kept in the folder `cache`, so that later runs take the same ones and give the same bits. Without a
-    /// folder they live as long as this value: another run may choose differently where two variants are about as
-    /// fast, and its results then differ by rounding.
+    /// Choices are kept in the folder `cache`, so that later runs use the same ones and give the same bits.
+    /// Without a folder they live as long as this value. Another run may then choose differently between
+    /// variants of about the same speed, and its results differ by rounding.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails. A cache that cannot be read or written is no error, but a note.
+    /// [`Error::Device`] if the device fails. A cache that cannot be read or written is not an error, but a
+    /// note.
     pub fn measured(
         gpu: &Gpu,
         specs: &[LayerSpec],
@@ -82,7 +84,7 @@ impl Tuning {
         for class in &missing {
             let (best, complete) = class.fastest(gpu, start + BUDGET)?;
             left += usize::from(!complete);
-            // What was measured earlier is worth more than what time was not enough for.
+            // An earlier measurement is better than one for which there was not enough time.
             if complete || !chosen.contains_key(&class.name) {
                 chosen.insert(class.name.clone(), best.to_owned());
             }
@@ -108,8 +110,8 @@ impl Tuning {
     }
 }
 
-/// The classes that a network needs, each once, what takes the most time in an iteration first: should the budget not be
-/// enough for all, it goes where it matters.
+/// The classes that a network needs, each once. Those that take the most time in an iteration come first, in
+/// case the budget is not enough for all.
 fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
     let default = Tuning::default();
     let mut classes: Vec<Class> = Vec::new();
@@ -122,7 +124,7 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
         let work = WORK[usize::from(gpu.is_software())];
         let side = (work / (9 * c_in * c_out) as f64).sqrt() as usize;
         let side = side.clamp(16, 512).next_multiple_of(4);
-        // Where the channels double, a pooling has left a quarter of the pixels.
+        // When the number of channels doubles, a pooling has left a quarter of the pixels.
         let pixels = 1.0 / (c_out * c_out) as f64;
         add(Class {
             name: convolution(c_in, c_out),
@@ -144,8 +146,8 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
 }
 
 impl Class {
-    /// The fastest variant, forward and backward together, of those whose turn comes before `end`, and whether they all had
-    /// one.
+    /// The fastest variant, forward and backward together, among those measured before `end`, and whether all
+    /// were.
     fn fastest(&self, gpu: &Gpu, end: Instant) -> Result<(&'static str, bool)> {
         if Instant::now() >= end {
             return Ok((self.default, false));
@@ -154,14 +156,15 @@ impl Class {
         let Some(case) = table.and_then(|table| (table.at)(self.size).into_iter().next()) else {
             return Ok((self.default, true));
         };
-        // The specification is no competitor, and what is made for processors none on a GPU, whose compiler might take long
-        // over it. (Without subgroups of 8 lanes it does not run in the first place; `uniform` always would.)
+        // The specification does not compete. Forms for processors do not compete on a GPU, whose compiler
+        // might take long over them. (Most do not run without subgroups of 8 lanes in the first place, but
+        // `uniform` always would.)
         let competes = |name: &str| {
             name != "naive" && (name != "uniform" || gpu.is_software()) && super::exists(&self.name, name)
         };
         let mut candidates: Vec<_> =
             case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)).collect();
-        // The default first, for the others are compared with it.
+        // The default comes first, because the others are compared with it.
         candidates.sort_by_key(|candidate| candidate.name != self.default);
         let mut times: Vec<(&'static str, f64)> = Vec::new();
         for candidate in candidates {
@@ -171,8 +174,8 @@ impl Class {
             let best = times.iter().map(|(_, time)| *time).fold(f64::MAX, f64::min);
             match case.plan(gpu, candidate).and_then(|(plan, _)| time(gpu, &plan, HOPELESS * best)) {
                 Ok(time) => times.push((candidate.name, time)),
-                // A driver that has no room for a variant, or does not take it, may take the others; if it is gone, the
-                // default fails, too.
+                // If a driver has no room for a variant, or refuses it, others may still work. If the device
+                // is gone, the default fails, too.
                 Err(Error::TooLarge(_)) => {}
                 Err(Error::Device(_)) if candidate.name != self.default && works(gpu) => {}
                 Err(error) => return Err(error),
@@ -182,21 +185,22 @@ impl Class {
     }
 }
 
-/// The variant with the least time; the default unless another is clearly faster.
+/// The variant with the least time, or the default if no other is clearly faster.
 fn fastest(default: &'static str, times: &[(&'static str, f64)]) -> &'static str {
     let limit = times.iter().find(|(name, _)| *name == default).map_or(f64::MAX, |(_, time)| time * BETTER);
     let best = times.iter().min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, time)| *time < limit);
     best.map_or(default, |(name, _)| name)
 }
 
-/// Whether the device still does anything.
+/// Whether the device still works.
 fn works(gpu: &Gpu) -> bool {
     gpu.upload("probe", &[1.0])
         .and_then(|buffer| gpu.download(&buffer, 1))
         .is_ok_and(|values| values == [1.0])
 }
 
-/// Nanoseconds of a plan, at best; of the first run that counts, if that takes as long as `hopeless`.
+/// The least nanoseconds of a plan. If the first counted run takes as long as `hopeless`, its time is
+/// returned.
 fn time(gpu: &Gpu, plan: &Plan, hopeless: f64) -> Result<f64> {
     let timers = if gpu.has_timestamps() { Some(Timers::new(gpu, plan)?) } else { None };
     let once = || match &timers {
@@ -260,7 +264,8 @@ mod tests {
         }
     }
 
-    /// What the device is slow at loses, wherever it stands: on software Vulkan `winograd` takes a tenth of the time of `tiled`.
+    /// A slow form loses whatever its position: on software Vulkan `winograd` takes a tenth of the time of
+    /// `tiled`.
     #[test]
     fn what_is_ten_times_faster_wins() {
         let gpu = Gpu::new(None).unwrap();
@@ -272,7 +277,7 @@ mod tests {
             return;
         }
         class.default = "tiled";
-        // `shifted` may be as fast. Where nothing is cached, most of the time goes into compiling.
+        // `shifted` may be as fast. Without cached shaders, most of the time goes into compiling.
         let (best, complete) = class.fastest(&gpu, Instant::now() + 200 * BUDGET).unwrap();
         assert!(complete && best != "tiled", "{best}");
     }
