@@ -11,7 +11,7 @@ use super::{memory_text, print, time_text};
 /// How long a measurement may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Tell how much memory and time a picture will take, and the largest size that fits
+/// Predict the memory and time that a picture takes, and the largest size that fits
 ///
 /// Takes the options of `impasto stylize` that matter for it. The measurement takes some seconds.
 #[derive(clap::Args)]

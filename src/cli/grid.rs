@@ -42,7 +42,7 @@ pub struct Options {
     /// The photograph; `-` for standard input
     content: PathBuf,
 
-    /// The painting; of several, the mean style is taken
+    /// The painting; if there are several, their mean style is used
     #[arg(required = true)]
     styles: Vec<PathBuf>,
 
@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// An option under Look or Size, and its values; values that have commas are separated by semicolons
+    /// An option under Look or Size, and its values; separate values that contain commas by semicolons
     #[arg(long, value_name = "OPTION=V,..", default_value = "strength=0,0.2,0.4,0.6,0.8,1")]
     vary: Variation,
 

@@ -24,7 +24,7 @@ pub struct Completions {
 /// Print the manual page, or write the pages of all commands into a folder
 #[derive(clap::Args)]
 pub struct Man {
-    /// Made if it is not there; without it, the program's page goes to stdout
+    /// Created if it is missing; without DIR, the program's page goes to stdout
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -24,11 +24,11 @@ use super::{print, talk};
 /// Measure every op and variant on this machine's adapter, or whole iterations
 #[derive(clap::Args)]
 pub struct Options {
-    /// Time whole iterations, and what they consist of, instead of single ops
+    /// Time whole iterations and their parts, instead of single ops
     #[arg(long)]
     iteration: bool,
 
-    /// Only what contains this, as the table names it: `gram`, `conv3x3 tiled`, `winograd 256 48x72`
+    /// Measure only lines of the table that contain this: `gram`, `conv3x3 tiled`, `winograd 256 48x72`
     #[arg(
         long,
         value_name = "FILTER",
@@ -38,7 +38,7 @@ pub struct Options {
     )]
     op: String,
 
-    /// Milliseconds for which each pass of each variant is measured, and at most 50 times
+    /// Milliseconds to spend on each pass of each variant; at most 50 runs
     #[arg(long, value_name = "MS", default_value = "400", conflicts_with = "iteration")]
     time: u64,
 
@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(long, value_name = "N|WxH")]
     size: Option<Size>,
 
-    /// As in a run that stores the network's maps in 32 bits, or in 16
+    /// Store the network's maps in 32 bits or in 16, as in a run
     #[arg(long, value_name = "single|half", default_value = "single",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Precision,
@@ -58,7 +58,7 @@ pub struct Options {
     #[arg(long)]
     json: bool,
 
-    /// Compare with what `--json` printed earlier, as ratios of times: below 1 is faster now
+    /// Compare with an earlier output of `--json`, as ratios of times: below 1 is faster now
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
 

@@ -24,12 +24,12 @@ pub struct Look {
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
-    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight and the learning
+    /// From 0 (hardly anything of the painting) to 1 (all of it); sets the content weight and the learning
     /// rate [default: 0.5]
     #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true)]
     strength: Option<f64>,
 
-    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the
+    /// The weight of each painting, in their order: 2,1 for twice as much of the first [default: all the
     /// same]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     style_weights: Vec<f64>,
@@ -55,7 +55,7 @@ pub struct Look {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tv_weight: Option<f64>,
 
-    /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations [default: 0.3]
+    /// Adam's learning rate; it is multiplied by 0.8 every 50 iterations [default: 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
 

@@ -18,11 +18,11 @@ use super::streams::{check_inputs, is_stream};
 /// The endings of files in a folder that are taken for pictures.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "tif", "tiff", "webp"];
 
-/// What goes into a folder, and how it is shared out.
+/// The options for many pictures, and how they are shared among machines.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Many pictures")]
 pub struct Many {
-    /// A painting, where all other names are photographs; may be given several times
+    /// A painting; all other names are then photographs. May be given several times
     #[arg(long = "style", value_name = "FILE")]
     pub named_styles: Vec<PathBuf>,
 
@@ -30,7 +30,7 @@ pub struct Many {
     #[arg(long, value_name = "FORMAT", value_parser = ["png", "jpg", "tif", "webp"])]
     format: Option<String>,
 
-    /// Paint pictures again whose results are there already
+    /// Paint pictures again even if their results exist
     #[arg(long)]
     pub force: bool,
 

@@ -31,13 +31,13 @@ pub struct Options {
     /// such as "photos/*.jpg"
     pub content: PathBuf,
 
-    /// The painting; of several, the mean style is taken. With `-o DIR` only the last name is one, or what
-    /// --style names
+    /// The painting; if there are several, their mean style is used. With `-o DIR` only the last name is a
+    /// painting, or those given with --style
     #[arg(required_unless_present = "named_styles", value_name = "STYLE")]
     pub styles: Vec<PathBuf>,
 
-    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder,
-    /// results are called as their photographs. `-` is standard output
+    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, each
+    /// result takes its photograph's name. `-` is standard output
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub output: PathBuf,
 
@@ -115,7 +115,8 @@ pub struct Sizes {
     #[arg(long, value_name = "N|WxH")]
     pub style_size: Option<Size>,
 
-    /// The same in longest sides of the result: 2 for strokes twice as broad, 0.5 for finer ones [default: 1]
+    /// The same as a multiple of the result's longest side: 2 for strokes twice as broad, 0.5 for finer ones
+    /// [default: 1]
     #[arg(long, value_name = "X", conflicts_with = "style_size", allow_negative_numbers = true, value_parser = scale)]
     pub style_scale: Option<f64>,
 }
@@ -153,7 +154,7 @@ impl Sizes {
     }
 }
 
-/// What computes.
+/// What computes: network, adapter, variants, cache.
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
@@ -281,7 +282,7 @@ impl Machine {
     }
 }
 
-/// What is written and told beside the result.
+/// What is written and printed besides the result.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct Reporting {
@@ -298,7 +299,7 @@ pub struct Reporting {
     #[arg(long, value_name = "FILE.html|DIR")]
     pub report: Option<PathBuf>,
 
-    /// Also write the picture on its way into this folder, frame-00000.png and so on, for a time-lapse
+    /// Also write intermediate pictures into this folder, frame-00000.png and so on, for a time-lapse
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
 
@@ -336,7 +337,7 @@ pub struct Reporting {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Tell what was resolved: adapter, sizes, memory
+    /// Print adapter, sizes and memory of the run
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -366,12 +367,12 @@ pub struct Keep {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: Option<u64>,
 
-    /// Write here all that is needed to go on later: every minute, along with --save-every, when interrupted,
-    /// and at the end
+    /// Write a checkpoint from which the run can continue: every minute, along with --save-every, when
+    /// interrupted, and at the end
     #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Option<PathBuf>,
 
-    /// Go on from a checkpoint, with the same pictures and settings; --iterations may be more
+    /// Continue from a checkpoint, with the same pictures and settings; --iterations may be larger
     #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
 }
