@@ -13,7 +13,7 @@ use crate::vgg::Vgg;
 
 /// The pixels of the first, small measurement.
 const SMALL: f64 = 16384.0;
-/// The least iterations of a measurement, including the one that warms up.
+/// The fewest iterations of a measurement, including the one that warms up.
 const LEAST: f64 = 4.0;
 /// The shares of the time for the first, small measurement and for the last one.
 const SHORT: f64 = 0.1;
