@@ -15,7 +15,7 @@ pub fn guarded(command: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<u
             usual(info);
         }
     }));
-    // A write beyond the limit on the size of files shall fail, not end the program.
+    // A write beyond the limit on the size of files must fail, not end the program.
     // SAFETY: ignoring a signal installs no handler, so no code runs that would have to be signal-safe.
     #[cfg(unix)]
     unsafe {

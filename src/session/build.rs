@@ -44,14 +44,14 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// A painting whose Gram matrices the result shall have. If there are several, their weighted mean is
+    /// A painting whose Gram matrices the result should have. If there are several, their weighted mean is
     /// used.
     pub fn style(mut self, picture: &'a Picture, weight: f64) -> Self {
         self.styles.push((picture, weight));
         self
     }
 
-    /// A style that was measured before, instead of paintings. Measure a style once if many pictures shall
+    /// A style that was measured before, instead of paintings. Measure a style once if many pictures should
     /// have it.
     pub fn measured(mut self, style: &'a Style) -> Self {
         self.measured = Some(style);

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// How long measuring may delay the first iteration. No variant is begun after this time. A class that is
 /// only partly measured then keeps the best variant so far, and a class that has not been begun keeps the
-/// default. This is permanent, because later runs shall give the same bits.
+/// default. This is permanent, because later runs must give the same bits.
 const BUDGET: Duration = Duration::from_secs(3);
 /// The runs of a variant, after one that does not count; the fastest one is taken.
 const RUNS: usize = 3;

@@ -1,7 +1,7 @@
 //! Makes chosen calls of a program fail: a library that stands between the program and the system.
 //!
 //! It is two things in one file: a Vulkan layer, and a preload for the C library. Tests compile it by itself,
-//! without any crate. The variable `FAULT` says what shall happen, as `KIND:N:WHAT`: WHAT at the N-th call
+//! without any crate. The variable `FAULT` says what should happen, as `KIND:N:WHAT`: WHAT at the N-th call
 //! (from 1) of that kind.
 //!
 //! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of
@@ -56,7 +56,7 @@ fn fault() -> Option<&'static Fault> {
     FAULT.get_or_init(parse).as_ref()
 }
 
-/// Counts a call of this kind. Returns what shall happen, and whether it happens for the first time.
+/// Counts a call of this kind. Returns what should happen, and whether it happens for the first time.
 fn strike(kind: &str) -> Option<(&'static str, bool)> {
     let fault = fault()?;
     if fault.kind != kind {
@@ -93,7 +93,7 @@ unsafe fn send(what: &str) {
     }
 }
 
-/// The same for a Vulkan command: the error that it shall return, if any.
+/// The same for a Vulkan command: the error that it should return, if any.
 unsafe fn sabotage(kind: &str) -> Option<c_int> {
     let (what, _) = strike(kind)?;
     match what {
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, size: usize) -> 
     unsafe { write(fd, bytes, size) }
 }
 
-/// Called before the call `name` on an unfinished file; returns whether it shall fail.
+/// Called before the call `name` on an unfinished file; returns whether it should fail.
 unsafe fn spoils(fd: c_int) -> bool {
     if !fault().is_some_and(|fault| fault.kind == "file") || !unsafe { unfinished(fd) } {
         return false;
