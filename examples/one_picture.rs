@@ -1,4 +1,4 @@
-//! One picture from three lines of arguments: what the program does, with nothing around it.
+//! Repaints one picture: the core of what the program does, with nothing around it.
 //!
 //!     cargo run --release --example one_picture -- photo.jpg painting.jpg result.png [ITERATIONS] [LONGEST SIDE]
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let side: usize = numbers.get(1).map_or(Ok(512), |side| side.parse())?;
 
-    // Device and network serve for any number of pictures.
+    // One device and one network serve any number of pictures.
     let gpu = Gpu::new(None)?;
     let network = Network::vgg19();
     let weights = Weights::embedded(&network.specs(&settings.taps())?)?;

@@ -1,8 +1,9 @@
-//! An own loop: it looks at the picture while it is painted, stops when the losses hardly fall any more, and can go on later.
+//! A loop of your own. It looks at the picture while it is painted, stops when the losses hardly fall any
+//! more, and can be continued later.
 //!
 //!     cargo run --release --example preview -- photo.jpg painting.jpg FOLDER [ITERATIONS] [LONGEST SIDE]
 //!
-//! A second call goes on where the first one stopped.
+//! A second call continues where the first one stopped.
 
 use std::path::Path;
 
@@ -18,7 +19,7 @@ use impasto::picture::{Picture, SaveOptions, Size};
 
 /// Iterations between two previews.
 const EVERY: usize = 10;
-/// Less than this part of the loss in one such stretch is not worth the wait.
+/// If the loss falls by less than this fraction between two previews, it is not worth waiting any longer.
 const WORTH: f64 = 0.002;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut session = builder.build()?;
 
-    // The device works ahead and does not wait for the previews: they come as copies, when it has painted them.
+    // The device works ahead and does not wait for the previews. They arrive as copies when it has painted
+    // them.
     session.copy_every(EVERY);
     let mut last = f64::INFINITY;
     while let Some(losses) = session.step()? {
@@ -59,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if losses.iteration % EVERY == 0 {
             if losses.total > last * (1.0 - WORTH) {
-                // What was submitted is still reported.
+                // Iterations that were submitted already are still reported.
                 session.stop();
             }
             last = losses.total;

@@ -1,23 +1,24 @@
 // Adam (Kingma and Ba 2015) with a step count and a stepwise learning-rate decay that live on the device.
 //
-// Adam's first steps are as long for a tiny gradient as for a large one: neighbouring pixels that were equal end up
-// 1e-8 apart, float32 makes them equal again, and the derivative of |difference| turns from a sign into 0. So the
-// picture and its moments are float64 where the device has it, as in the reference; the network reads the picture
-// rounded to float32.
+// Adam's first steps are as long for a tiny gradient as for a large one. Neighbouring pixels that were equal
+// therefore end up 1e-8 apart. Float32 would round them to the same value again, and the derivative of
+// |difference| would turn from a sign into 0. So the picture and its moments are float64 where the device has
+// it, as in the reference. The network reads the picture rounded to float32.
 //
-// `advance` runs once before `step`: it counts, decays the learning rate and keeps 1 - beta^t. That difference is
-// carried as c += (1 - beta) (1 - c), because computing 1 - beta^t from a rounded power loses four digits at t = 1.
+// `advance` runs once before `step`: it counts the step, decays the learning rate and updates 1 - beta^t.
+// That difference is carried as c += (1 - beta) (1 - c), because computing 1 - beta^t from a rounded power
+// loses four digits at t = 1.
 
 struct Params {
     row: u32,          // values of a row of the picture: 3 * width
     decay_every: u32,  // iterations between decays
     slots: u32,        // loss terms
-    history: u32,      // iterations that the log holds
+    history: u32,      // iterations that the log remembers
 }
 
 alias real = f32;
 
-// Constants rather than parameters, so that they have the precision of `real`.
+// Constants and not parameters, so that they have the precision of `real`.
 const LEARNING_RATE: real = 0.3;
 const DECAY: real = 0.8;
 const BETA1: real = 0.9;    // decay rates and floor as in the paper
@@ -40,7 +41,7 @@ struct State {
 @group(0) @binding(5) var<storage, read_write> exact: array<real>;  // h x 3 x w, the picture
 @group(0) @binding(6) var<storage, read_write> m: array<real>;      // h x 3 x w, mean of gradients
 @group(0) @binding(7) var<storage, read_write> v: array<real>;      // h x 3 x w, mean of their squares
-@group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, the picture as the network sees it
+@group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, as the network reads it
 
 @compute @workgroup_size(1)
 fn advance() {

@@ -4,7 +4,7 @@ struct Params {
     w: u32,
     scale_r: f32, scale_g: f32, scale_b: f32,
     offset_r: f32, offset_g: f32, offset_b: f32,
-    unscale: f32,  // by which the gradient is multiplied, to undo the scale of the network's gradients
+    unscale: f32,  // factor on the gradient that undoes the scale of the network's gradients
 }
 
 const ACCUMULATE: bool = false;

@@ -1,4 +1,4 @@
-// The ceiling of memory: four values per invocation from one buffer to another.
+// Measures the ceiling of memory: copies four values per invocation from one buffer to another.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;

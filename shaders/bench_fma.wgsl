@@ -1,4 +1,5 @@
-// The ceiling of arithmetic: multiply-adds on twelve numbers that do not wait for each other, and hardly any memory.
+// Measures the ceiling of arithmetic: twelve independent chains of multiply-adds, with hardly any memory
+// traffic.
 
 struct Params {
     rounds: u32,

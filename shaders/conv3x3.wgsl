@@ -1,11 +1,11 @@
-// 3x3 convolution with zero padding and stride 1, bias and ReLU; the readable form, one output per invocation.
-// Backward masks dy where the ReLU was shut and applies the taps mirrored.
+// 3x3 convolution with zero padding and stride 1, bias and ReLU. This is the readable form, with one output
+// per invocation. Backward masks dy where the ReLU was closed, and applies the mirrored taps.
 
 struct Params {
     w: u32,
     h: u32,      // output rows of this band
-    h_in: u32,   // rows of the input that this band sees
-    top: u32,    // how many of them stand above the first output row
+    h_in: u32,   // rows of the input that this band reads
+    top: u32,    // how many of them lie above the first output row
     c_in: u32,
     c_out: u32,
 }

@@ -1,19 +1,20 @@
-// 3x3 convolution for processors whose subgroups are missing or of an unforeseen size: no barriers, and weights in a uniform
-// buffer, from which a software driver loads one value for all lanes. A dispatch sums 32 channels for 32 channels of the
-// result, whose weights are one uniform block; an invocation computes 16 of them for 8 pixels of a row. What several
-// dispatches sum is carried in `sums`. Same meaning as `conv3x3`.
+// 3x3 convolution for processors whose drivers have no subgroups, or none of a usable size. It has no
+// barriers, and its weights are in a uniform buffer, from which a software driver loads one value for all
+// lanes. A dispatch sums over 32 channels for 32 channels of the result, whose weights are one uniform block.
+// An invocation computes 16 of them for 8 pixels of a row. Sums that take several dispatches are carried in
+// `sums`. It computes what `conv3x3` does.
 
 struct Params {
     w: u32,
     h: u32,       // output rows of this band
-    h_in: u32,    // rows of the input that this band sees
-    top: u32,     // how many of them stand above the first output row
+    h_in: u32,    // rows of the input that this band reads
+    top: u32,     // how many of them lie above the first output row
     c_in: u32,    // a multiple of 32
     c_out: u32,   // a multiple of 32
     i: u32,       // the first of 32 channels of x or dx
     o: u32,       // the first of 32 channels of y or dy
-    begins: u32,  // whether `sums` has nothing yet
-    ends: u32,    // whether this is the last to add to it
+    begins: u32,  // whether this dispatch is the first to add to `sums`
+    ends: u32,    // whether this dispatch is the last to add to `sums`
 }
 
 alias X = f32;  // how x and dx are stored
@@ -24,33 +25,33 @@ const RELU: bool = true;
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-// 3 x 3 x 8 x 32: (tap, i/4, o) has the weights from channels i .. i+3 to channel o
+// 3 x 3 x 8 x 32: element (tap, i/4, o) holds the weights from channels i .. i+3 to channel o
 @group(0) @binding(1) var<uniform> weights: array<vec4f, 2304>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;        // c_out
 @group(0) @binding(3) var<storage, read> x: array<X>;             // h_in x c_in x w
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;       // h x c_out x w
 @group(0) @binding(5) var<storage, read> dy: array<Y>;            // h_in x c_out x w
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;      // h x c_in x w
-@group(0) @binding(7) var<storage, read> kept: array<Y>;          // h_in x c_out x w, the y that forward wrote
+@group(0) @binding(7) var<storage, read> kept: array<Y>;          // h_in x c_out x w, the y of forward
 @group(0) @binding(8) var<storage, read_write> sums: array<f32>;  // h x c_out (backward c_in) x w
 
 // include: finite
 // include: outer
 
-// Ten neighbouring values of a row: those of eight pixels, with one more on each side.
+// Ten neighbouring values of a row: eight pixels and one more on each side.
 struct Strip {
     a: vec4f,
     b: vec4f,
     c: vec2f,
 }
 
-// The pixels that an invocation computes: row, first column, first of its 16 channels among the 32.
+// Where an invocation's pixels are: row, first column, first of its 16 channels among the 32.
 fn place(id: vec3u) -> vec3u {
     let across = (params.w + 7u) / 8u;
     return vec3u(id.x / across, id.x % across * 8u, 16u * id.y);
 }
 
-// Four pixels of a strip and the four behind them, as tap column t sees them.
+// The near four pixels of a strip and the far four, as tap column t sees them.
 fn near(s: Strip, t: u32) -> vec4f {
     if t == 0u { return s.a; }
     if t == 1u { return vec4f(s.a.yzw, s.b.x); }
@@ -64,7 +65,7 @@ fn far(s: Strip, t: u32) -> vec4f {
 }
 
 fn value(row: u32, column: u32, c: u32) -> f32 {
-    // What stands above or left of the map has wrapped around.
+    // Rows above the map and columns left of it have wrapped around.
     let ok = row < params.h_in && column < params.w;
     return select(0.0, f32(x[select(0u, (row * params.c_in + c) * params.w + column, ok)]), ok);
 }
@@ -77,11 +78,12 @@ fn values(row: u32, p: u32, c: u32) -> Strip {
     );
 }
 
-// Adds the sums of 16 channels from o on, of eight pixels from p on: an element has the near or the far four pixels of four
-// channels.
+// Adds the sums of 16 channels from o on, for eight pixels from p on. Each element holds the near or the far
+// four pixels of four channels.
 fn put_forward(row: u32, p: u32, o: u32, parts: array<mat4x4f, 8>) {
     var all = parts;
-    // Bounds that compilers do not know keep them from unrolling this, which takes them longer than all else.
+    // The compiler must not know the bounds: it would unroll this loop, which takes it longer than everything
+    // else.
     for (var c = 0u; c < min(16u, params.c_out - o); c++) {
         for (var k = 0u; k < min(8u, params.w - p); k++) {
             let at = (row * params.c_out + o + c) * params.w + p + k;
@@ -98,7 +100,7 @@ fn put_forward(row: u32, p: u32, o: u32, parts: array<mat4x4f, 8>) {
     }
 }
 
-// The weights from four channels to four: columns belong to those of the result.
+// The weights from four channels to four. Columns belong to the channels of the result.
 fn four_by_four(tap: u32, quad: u32, o: u32) -> mat4x4f {
     let k = (tap * 8u + quad) * 32u + o;
     return mat4x4f(weights[k], weights[k + 1u], weights[k + 2u], weights[k + 3u]);
@@ -134,7 +136,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     put_forward(at.x, at.y, params.o + at.z, array(near0, near1, near2, near3, far0, far1, far2, far3));
 }
 
-// The gradient of channel o, where the ReLU let the value through.
+// The gradient of channel o where the ReLU was open.
 fn gradient(row: u32, column: u32, o: u32) -> f32 {
     let ok = row < params.h_in && column < params.w;
     let i = select(0u, (row * params.c_out + o) * params.w + column, ok);

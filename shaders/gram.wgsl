@@ -1,12 +1,12 @@
-// Gram matrix of a feature map: g = scale * sum over pixels of x[c] x[d]; its gradient dx[c] = scale * sum over d of
-// (dg[c][d] + dg[d][c]) x[d]. The plain form: one output per invocation.
+// Gram matrix of a feature map: g = scale * sum over pixels of x[c] x[d]. Its gradient is dx[c] = scale * sum
+// over d of (dg[c][d] + dg[d][c]) x[d]. This is the plain form, with one output per invocation.
 
 struct Params {
     c: u32,
     h: u32,       // rows of this band
     w: u32,
     scale: f32,
-    shares: u32,  // partial matrices, each over every shares-th row
+    shares: u32,  // partial matrices, each summed over every shares-th row
     share: u32,   // the first of them in this band
 }
 

@@ -1,14 +1,14 @@
-// Gram matrix of a feature map and its gradient, as gram.wgsl, for subgroups of exactly 8 and c a multiple of 32.
-// A subgroup computes 32 x 32 products of channels (forward), or 32 channels of 32 pixels (backward): 8 matrices of
-// sums in a lane. What all lanes need is loaded by one of them and shared by shuffles, for loads are dear. The map is
-// read as texels, four pixels by a load.
+// Gram matrix of a feature map and its gradient, as in gram.wgsl, for subgroups of exactly 8 lanes and c a
+// multiple of 32. A subgroup computes 32 x 32 products of channels (forward), or 32 channels of 32 pixels
+// (backward); each lane has 8 matrices of sums. Loads are expensive, so a value that all lanes need is loaded
+// by one of them and shared by shuffles. The map is read as texels, four pixels per load.
 
 struct Params {
     c: u32,
     h: u32,       // rows of this band
     w: u32,
     scale: f32,
-    shares: u32,  // partial matrices, each over every shares-th row
+    shares: u32,  // partial matrices, each summed over every shares-th row
     share: u32,   // the first of them in this band
 }
 
@@ -20,13 +20,13 @@ const ACCUMULATE: bool = false;
 const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a channel is whole texels
 
 @group(0) @binding(0) var<uniform> params: Params;
-// x, h x c x w, as texels in rows of 256, and one more
+// x, h x c x w, as texels in rows of 256, with one more texel at the end
 @group(0) @binding(1) var texels: MapTexels;
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;     // c x c, scale * (dg + its transpose)
-@group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same as texels in rows of 256
+@group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same, as texels in rows of 256
 
 // include: finite
 // include: texel_at
@@ -34,7 +34,7 @@ const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a cha
 
 fn texel(i: u32) -> vec4f { return textureLoad(texels, texel_at(i)); }
 
-// Four values from number i on.
+// Four values, starting with number i.
 fn values(i: u32) -> vec4f {
     let a = texel(i / 4u);
     if ALIGNED { return a; }
@@ -45,7 +45,7 @@ fn values(i: u32) -> vec4f {
     return select(near, vec4f(near.yzw, next), (i & 1u) != 0u);
 }
 
-// Four pixels of a row of a channel, zero behind its end.
+// Four pixels of a row of a channel; zero behind the row's end.
 fn pixels(line: u32, column: u32) -> vec4f {
     let v = values(line + column);
     if ALIGNED { return v; }
@@ -56,9 +56,10 @@ fn pixels(line: u32, column: u32) -> vec4f {
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let c = params.c;
     let w = params.w;
-    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later rows have more.
+    // Later rows of tiles have more work. Taking rows from both ends in turn balances drivers that give each
+    // thread a contiguous range of workgroups.
     let down = select(group.y / 2u, c / 32u - 1u - group.y / 2u, group.y % 2u == 1u);
-    // The other tiles are mirror images.
+    // The tiles above the diagonal are mirror images.
     if group.x > down { return; }
     let a = down * 32u;
     let b = group.x * 32u;
@@ -84,15 +85,15 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         }
     }
     let first = (params.share + group.z) * c * c;
-    // Stores are slow to compile, so this is a loop which moves the next sums up; a count known at compile time would
-    // have it unrolled.
+    // Stores are slow to compile, so this loop shifts the next sums up instead of being unrolled. Its bounds
+    // must not be known at compile time, or the compiler would unroll it.
     for (var r = a; r < a + 32u; r += 4u) {
         for (var k = 0u; k < 4u; k++) {
             for (var t = 0u; t < 4u; t++) {
                 let d = params.scale * sum0[k][t];
                 let column = b + lane + 8u * t;
                 partial[first + (r + k) * c + column] = d;
-                // A tile on the diagonal has its own mirror image.
+                // A tile on the diagonal contains its own mirror image.
                 if a != b { partial[first + column * c + r + k] = d; }
             }
         }
@@ -108,7 +109,7 @@ fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
 
 fn weights(i: u32) -> vec4f { return textureLoad(s, texel_at(i)); }
 
-// Four pixels (rows) of four channels (columns), from the first pixel of the first channel on.
+// Four pixels (rows) of four channels (columns), starting with the first pixel of the first channel.
 fn channels(i: u32) -> mat4x4f {
     let w = params.w;
     return mat4x4f(values(i), values(i + w), values(i + 2u * w), values(i + 3u * w));
@@ -117,7 +118,7 @@ fn channels(i: u32) -> mat4x4f {
 @compute @workgroup_size(8)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let first = group.x * 32u;
-    // A lane has four pixels beside each other.
+    // A lane has four adjacent pixels.
     let across = (params.w + 3u) / 4u;
     let row = (group.y * 8u + lane) / across;
     let column = (group.y * 8u + lane) % across * 4u;

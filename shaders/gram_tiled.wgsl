@@ -1,13 +1,14 @@
-// Gram matrix of a feature map and its gradient, as gram.wgsl, for GPUs: operands go through workgroup memory, four channels
-// at a time. Forward, a workgroup computes 64 x 64 products of channels, an invocation 4 x 4 of them, and while it multiplies,
-// its next values are on their way. Backward, a workgroup computes 64 channels of 128 pixels, an invocation 8 of 4.
+// Gram matrix of a feature map and its gradient, as in gram.wgsl, for GPUs. Operands go through workgroup
+// memory, four channels at a time. Forward, a workgroup computes 64 x 64 products of channels, an invocation
+// 4 x 4 of them; while it multiplies, its next values are being loaded. Backward, a workgroup computes 64
+// channels of 128 pixels, an invocation 8 channels of 4 pixels.
 
 struct Params {
     c: u32,
     h: u32,       // rows of this band
     w: u32,
     scale: f32,
-    shares: u32,  // partial matrices, each over every shares-th row
+    shares: u32,  // partial matrices, each summed over every shares-th row
     share: u32,   // the first of them in this band
 }
 
@@ -16,13 +17,13 @@ const HALF: bool = false;  // whether that is f16
 const ACCUMULATE: bool = false;
 
 const TILE: u32 = 64u;     // channels
-// Four channels each, and a row has one more, so that the pixels that are written together lie in different banks.
+// Four channels each. A row has one more, so that pixels that are written together lie in different banks.
 const QUADS: u32 = TILE / 4u + 1u;
 const COLUMNS: u32 = 16u;  // pixels summed between two barriers, forward
-const LINES: u32 = 16u;    // invocations beside and behind each other, forward
+const LINES: u32 = 16u;    // invocations along each side of a workgroup, forward
 const STEP: u32 = 8u;      // channels summed between two barriers, backward
 const PIXELS: u32 = 128u;
-const LANES: u32 = 32u;    // invocations beside each other, backward; each has every 32nd pixel
+const LANES: u32 = 32u;    // invocations along a row, backward; each computes every 32nd pixel
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Map>;              // h x c x w
@@ -36,7 +37,8 @@ var<workgroup> left: array<vec4f, COLUMNS * QUADS>;   // forward COLUMNS x TILE,
 var<workgroup> right: array<vec4f, COLUMNS * QUADS>;  // forward COLUMNS x TILE
 var<workgroup> pixels: array<f32, STEP * PIXELS>;     // backward
 
-// A value of x; zero outside it. Without branches, of which each would be a hundred in what is compiled.
+// A value of x, or zero outside the map. It has no branches, because the compiled code would repeat each of
+// them a hundred times.
 fn value(row: u32, c: u32, column: u32) -> f32 {
     let ok = row < params.h && c < params.c && column < params.w;
     return select(0.0, f32(x[select(0u, (row * params.c + c) * params.w + column, ok)]), ok);
@@ -46,7 +48,7 @@ fn outer(right: vec4f, left: vec4f) -> mat4x4f {
     return mat4x4f(right * left.x, right * left.y, right * left.z, right * left.w);
 }
 
-// This invocation's share of COLUMNS pixels of TILE channels: four channels of a pixel.
+// What this invocation loads of COLUMNS pixels of TILE channels: four channels of one pixel.
 fn load(row: u32, first: u32, column: u32, index: u32) -> vec4f {
     let k = column + index % COLUMNS;
     let c = first + index / COLUMNS * 4u;
@@ -59,7 +61,7 @@ fn forward(
     @builtin(local_invocation_id) local: vec3u,
     @builtin(local_invocation_index) index: u32,
 ) {
-    // The other tiles are mirror images.
+    // The tiles above the diagonal are mirror images.
     if block.x > block.y { return; }
     let a = block.y * TILE;
     let b = block.x * TILE;
@@ -93,20 +95,20 @@ fn forward(
             if i < params.c && j < params.c {
                 let d = params.scale * sums[r][t];
                 partial[first + i * params.c + j] = d;
-                // A tile on the diagonal has its own mirror image.
+                // A tile on the diagonal contains its own mirror image.
                 if a != b { partial[first + j * params.c + i] = d; }
             }
         }
     }
 }
 
-// What channel d adds to channel c.
+// The contribution of channel d to channel c.
 fn weight(c: u32, d: u32) -> f32 {
     let ok = c < params.c && d < params.c;
     return select(0.0, dg[select(0u, c * params.c + d, ok)] + dg[select(0u, d * params.c + c, ok)], ok);
 }
 
-// Four pixels (a row) of each of four channels, from channel c and pixel p on.
+// Four pixels (a row) of each of four channels, starting with channel c and pixel p.
 fn put_dx(c: u32, p: u32, sums: mat4x4f) {
     for (var j = 0u; j < 4u; j++) {
         let pixel = p + j * LANES;

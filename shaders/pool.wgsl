@@ -1,5 +1,5 @@
-// 2x2 max pooling with stride 2. An odd last row or column is dropped and gets no gradient. Among equal values the
-// first of the window, in reading order, is the maximum.
+// 2x2 max pooling with stride 2. An odd last row or column is dropped and gets no gradient. Among equal
+// values the first of the window, in reading order, is the maximum.
 
 struct Params {
     c: u32,
@@ -19,7 +19,7 @@ const ACCUMULATE: bool = false;
 
 // include: finite
 
-// The four values of the window whose first element is (row, column) of channel c.
+// The four values of the window of channel c whose first element is (row, column).
 fn window(row: u32, c: u32, column: u32) -> vec4f {
     let top = (row * params.c + c) * params.w + column;
     let bottom = top + params.c * params.w;
@@ -42,7 +42,8 @@ fn write(row: u32, c: u32, column: u32, value: f32) {
     dx[i] = Map(finite(d));
 }
 
-// One window per invocation, those that the map's edge cuts off included: theirs is the gradient zero.
+// One window per invocation. Windows that the map's edge cuts off are included, because their gradient must
+// be set to zero.
 @compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
     let across = (params.w + 1u) / 2u;
@@ -53,7 +54,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     var d = vec4f();
     if row + 1u < params.h && column + 1u < params.w {
         let v = window(row, c, column);
-        // v[k] is the maximum if no earlier value is as large and no later one larger.
+        // v[k] is the maximum if no earlier value is at least as large and no later one is larger.
         var first = 3u;
         if v.z >= v.w { first = 2u; }
         if v.y >= max(v.z, v.w) { first = 1u; }

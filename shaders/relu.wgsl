@@ -1,5 +1,5 @@
-// Rectified linear unit: y = max(x, 0). Only used where a tap asks for the values before it; otherwise the
-// convolution does it.
+// Rectified linear unit: y = max(x, 0). It is used only where a tap asks for the values before the ReLU;
+// everywhere else the convolution applies it.
 
 struct Params { row: u32 }  // values of a row: channels * width
 

@@ -1,12 +1,11 @@
-// 3x3 convolution as nine matrix products with shifted maps, step 1 of 2: a map with channels innermost and zeros around it, so
-// that what a tap sees of all pixels is the same map, shifted by a constant. Backward it is the gradient where the ReLU let a
-// value through.
-// An invocation has four channels of a pixel.
+// 3x3 convolution as nine matrix products with shifted maps, step 1 of 2: writes the map with channels
+// innermost and zeros around it. What a tap sees of all pixels is then the same map, shifted by a constant.
+// Backward, the map is the gradient where the ReLU was open. An invocation writes four channels of a pixel.
 
 struct Params {
     w: u32,
-    h_in: u32,  // rows of x or dy that this band sees
-    top: u32,   // how many of them stand above the first output row
+    h_in: u32,  // rows of x or dy that this band reads
+    top: u32,   // how many of them lie above the first output row
     c: u32,     // a multiple of 32
     rows: u32,  // of v: the output rows, one above them and one below
 }
@@ -21,11 +20,12 @@ const RELU: bool = true;
 @group(0) @binding(1) var<storage, read> x: array<X>;     // h_in x c x w
 @group(0) @binding(2) var<storage, read> dy: array<Y>;    // h_in x c x w
 @group(0) @binding(3) var<storage, read> kept: array<Y>;  // h_in x c x w, the y that forward wrote
-// pixels/32 x c/4 x 32, four channels of a pixel. A row is a zero and w pixels; the zero of the next row ends it, too.
+// pixels/32 x c/4 x 32, four channels of a pixel. A row is one zero and w pixels; the zero of the next row
+// closes it.
 @group(0) @binding(4) var<storage, read_write> v: array<vec4f>;
 
-// Where the first of four channels of a pixel is, how far it is to the next, and whether the pixel is inside the map. A row
-// above the map or a column left of it has wrapped around and is too large.
+// The position of the first of four channels of a pixel, the distance to the next channel, and whether the
+// pixel is inside the map. Rows above the map and columns left of it have wrapped around and are too large.
 struct Place {
     at: u32,
     next: u32,
@@ -39,7 +39,7 @@ fn place(id: vec3u) -> Place {
     return Place((row * params.c + 4u * id.z) * params.w + column, params.w, true);
 }
 
-// Whether an invocation has a pixel: only the last row has a zero of its own at its end.
+// Whether an invocation has a pixel. Only the last row needs a closing zero of its own.
 fn is_pixel(id: vec3u) -> bool { return id.x <= select(params.w, params.w + 1u, id.y + 1u == params.rows); }
 
 fn put(id: vec3u, four: vec4f) {

@@ -1,11 +1,12 @@
-// Total variation: vertical * sum |x[r+1] - x[r]| + horizontal * sum |x[., k+1] - x[., k]|. |d| has derivative 0 at 0.
+// Total variation: vertical * sum |x[r+1] - x[r]| + horizontal * sum |x[., k+1] - x[., k]|. The derivative of
+// |d| at 0 is taken as 0.
 
 struct Params {
     c: u32,
     h: u32,       // rows of this band
     w: u32,
-    h_in: u32,    // rows of x that this band sees
-    top: u32,     // how many of them stand above the first of the band
+    h_in: u32,    // rows of x that this band reads
+    top: u32,     // how many of them lie above the first of the band
     shares: u32,
     vertical: f32,    // weight / 2 / number of vertical differences
     horizontal: f32,  // weight / 2 / number of horizontal differences

@@ -1,6 +1,6 @@
-// Winograd F(4x4, 3x3), step 2 of 3 for GPUs: the products of `winograd_gemm` by way of workgroup memory.
-// A workgroup of 16 x 16 computes CHANNELS channels of TILES tiles of one frequency f, an invocation 4 or 8 of each.
-// While it multiplies what 8 channels give, its next values are on their way from memory.
+// Winograd F(4x4, 3x3), step 2 of 3 for GPUs: the products of `winograd_gemm`, through workgroup memory. A
+// workgroup of 16 x 16 computes CHANNELS channels of TILES tiles of one frequency f, an invocation 4 or 8 of
+// each. While it multiplies the values of 8 channels, the next ones are being loaded.
 
 struct Params {
     c_in: u32,    // a multiple of 32
@@ -19,16 +19,19 @@ const LANES: u32 = 16u;
 @group(0) @binding(0) var<uniform> params: Params;
 // 36 x stride/32 x c_in/4 (backward c_out/4) x 32, four channels of a tile
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
-// c_out/32 x 36 x c_in/4 x 32: (o/32, f, i/4, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x 36 x c_in/4 x 32: element (o/32, f, i/4, o%32) holds the weights from channels i .. i+3 to
+// channel o
 @group(0) @binding(2) var<storage, read> u: array<Weights>;
 // 36 x c_out/4 (backward c_in/4) x stride, four channels of a tile
 @group(0) @binding(3) var<storage, read_write> m: array<vec4f>;
 
-// STEP/4 x CHANNELS, the weights from four summed channels; backward CHANNELS/4 x STEP, those to four channels.
+// Forward STEP/4 x CHANNELS, the weights from four summed channels; backward CHANNELS/4 x STEP, the weights
+// to four channels.
 var<workgroup> weights: array<vec4f, STEP * CHANNELS / 4u>;
 var<workgroup> values: array<vec4f, STEP / 4u * TILES>;  // STEP/4 x TILES, four summed channels each
 
-// What an invocation sums: four channels (a row) of four tiles (a matrix), and of four more of either or both.
+// The sums of an invocation: four channels (a row) of four tiles (a matrix), then the same for four more
+// channels, tiles, or both.
 struct Sums {
     near: mat4x4f,
     more_tiles: mat4x4f,
@@ -36,7 +39,7 @@ struct Sums {
     more_both: mat4x4f,
 }
 
-// This invocation's share of the values of STEP channels, from channel c of `channels` on.
+// What this invocation loads of the values of STEP channels (of `channels`), starting with channel c.
 fn load_values(channels: u32, c: u32, group: vec3u, index: u32) -> vec4f {
     let tile = group.y * TILES + index % TILES;
     let quad = c / 4u + index / TILES;
@@ -52,13 +55,13 @@ fn load_weights(f: u32, i: u32, o: u32) -> vec4f {
     return select(vec4f(), vec4f(u[select(0u, at, ok)]), ok);
 }
 
-// The values of the tiles that an invocation computes, of the four summed channels that begin at row `row`.
+// The values of an invocation's tiles for the four summed channels that begin at row `row`.
 fn tiles(row: u32, first: u32) -> mat4x4f {
     let i = row * TILES + first;
     return mat4x4f(values[i], values[i + LANES], values[i + 2u * LANES], values[i + 3u * LANES]);
 }
 
-// Adds the products of four summed channels with the weights to the nearer and to the farther four channels.
+// Adds the products of four summed channels with the weights to the near and to the far four channels.
 fn multiply(start: Sums, row: u32, lane: u32, near: mat4x4f, far: mat4x4f) -> Sums {
     var sums = start;
     let v = tiles(row, lane);
@@ -103,7 +106,7 @@ fn load_forward(i: u32, group: vec3u, index: u32) -> vec4f {
     return load_weights(group.z, i + index / CHANNELS * 4u, group.x * CHANNELS + index % CHANNELS);
 }
 
-// The weights of four channels of the result: for each those of four summed channels. A column belongs to a summed one.
+// The weights to four channels of the result from four summed channels. A column belongs to a summed channel.
 fn forward_matrix(row: u32, quad: u32) -> mat4x4f {
     let i = row * CHANNELS + 4u * quad;
     return transpose(mat4x4f(weights[i], weights[i + 1u], weights[i + 2u], weights[i + 3u]));
@@ -134,7 +137,7 @@ fn forward(
     put_all(params.c_out, group, local, sums);
 }
 
-// Backward, it loads weights from four channels of the result.
+// Backward, an invocation loads weights from four channels of the result.
 fn load_backward(o: u32, group: vec3u, index: u32) -> vec4f {
     if index >= STEP * CHANNELS / 4u { return vec4f(); }
     return load_weights(group.z, group.x * CHANNELS + index / STEP * 4u, o + index % STEP);

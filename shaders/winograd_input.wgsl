@@ -1,14 +1,14 @@
 // Winograd F(4x4, 3x3), step 1 of 3: the 6 x 6 values around a tile of 4 x 4 pixels become 36 frequencies.
-// Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the input. The
-// gradient of the ReLU, and of the pooling behind it, is taken on load: of both only one bit per pixel was kept.
-// Some channels of one tile per invocation.
+// Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the
+// input. The gradients of the ReLU, and of the pooling behind it, are applied on load from the one bit per
+// pixel that was kept. An invocation transforms CHANNELS channels of one tile.
 
 struct Params {
     w: u32,
-    h_in: u32,       // rows of x or dy that this band sees
-    top: u32,        // how many of them stand above the first output row, or above the first pooled one
-    gate_rows: u32,  // rows of tiles of gates that this band sees
-    gate_top: u32,   // how many of them stand above the first tile
+    h_in: u32,       // rows of x or dy that this band reads
+    top: u32,        // how many of them lie above the first output row, or above the first pooled one
+    gate_rows: u32,  // rows of tiles of gates that this band reads
+    gate_top: u32,   // how many of them lie above the first tile
     c: u32,          // a multiple of 4 and of CHANNELS
     first: u32,      // the first tile, counted along the rows of tiles of the band
     stride: u32,     // tiles of a row of v
@@ -19,24 +19,24 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const LINES: u32 = 1u;      // invocations of a workgroup along the channels: many on GPUs
-const CHANNELS: u32 = 16u;  // channels of an invocation: many on processors, where each workgroup costs an allocation
+const CHANNELS: u32 = 16u;  // per invocation: many on processors, where each workgroup costs an allocation
 
-const RELU: bool = true;   // whether a ReLU stands behind the convolution
-const POOL: bool = false;  // and 2x2 max pooling behind that
+const RELU: bool = true;   // whether a ReLU follows the convolution
+const POOL: bool = false;  // whether 2x2 max pooling follows the ReLU
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<X>;          // h_in x c x w
 @group(0) @binding(2) var<storage, read> dy: array<Y>;         // h_in x c x w, pooled h_in x c x w/2
-// gate_rows x c x w/4 rounded up: bit 4 r + k is set where pixel (r, k) of the tile let its value through
+// gate_rows x c x w/4 (rounded up): bit 4 r + k is set where pixel (r, k) of the tile was let through
 @group(0) @binding(3) var<storage, read> gates: array<u32>;
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;  // 36 x stride/32 x c/4 x 32 x 4
 
-// The points are 0, A, -A, B, -B and infinity, near sqrt(1/2) and sqrt(2). All products of them that are used are exact
-// in float32: rounded ones would be off by the same in every layer.
+// The points are 0, A, -A, B, -B and infinity, with A and B near sqrt(1/2) and sqrt(2). All products of them
+// that are used are exact in float32. Rounded ones would be off by the same in every layer.
 const A: f32 = 0.703125;
 const B: f32 = 1.40625;
 
-// Six inputs at the points; the factors that belong to the points are in the weights.
+// Six inputs at the points. Factors that belong to the points are in the weights.
 fn transform(d: array<f32, 6>) -> array<f32, 6> {
     let p = d[4] - B * B * d[2];
     let q = A * d[3] - A * B * B * d[1];
@@ -53,12 +53,12 @@ fn place(tile: u32) -> vec2u {
     return vec2u(tile / across, tile % across);
 }
 
-// A row above the map or a column left of it has wrapped around and is too large.
+// Rows above the map and columns left of it have wrapped around and are too large.
 fn inside(row: u32, column: u32, width: u32) -> bool {
     return row < params.h_in && column < width;
 }
 
-// Transforms the columns of rows that are transformed, and writes them, for tile t of this pass.
+// Transforms the columns, whose rows are transformed already, and writes them for tile t of this pass.
 fn finish(t: u32, c: u32, rows: array<array<f32, 6>, 6>) {
     let first = ((t / 32u * params.c / 4u + c / 4u) * 32u + t % 32u) * 4u + c % 4u;
     for (var k = 0u; k < 6u; k++) {
@@ -82,8 +82,8 @@ fn forward_channel(t: u32, c: u32) {
     finish(t, c, rows);
 }
 
-// A workgroup's last tiles may lie beyond the band. They are written, too, because the products take them along: what the
-// memory held before could be subnormal numbers, with which a processor is slow.
+// A workgroup's last tiles may lie beyond the band. They are written as well, because the products read them:
+// whatever the memory held before could be subnormal numbers, which slow a processor down.
 @compute @workgroup_size(8, LINES)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
     for (var c = 0u; c < CHANNELS; c++) { forward_channel(id.x, CHANNELS * id.y + c); }
@@ -95,12 +95,12 @@ fn gate(tile: vec2u, c: u32) -> u32 {
     return select(0u, gates[select(0u, (tile.x * params.c + c) * across + tile.y, ok)], ok);
 }
 
-// The gates of a row of tiles: of a tile all, of its neighbours those that touch it.
+// The gates of a row of tiles: all of a tile's, and those of its neighbours that touch it.
 fn row_of_gates(tile: vec2u, c: u32) -> vec3u {
     return vec3u(gate(tile - vec2u(0u, 1u), c), gate(tile, c), gate(tile + vec2u(0u, 1u), c));
 }
 
-// The six gates of row r of a row of tiles, from the last of the left neighbour on.
+// The six gates of row r in a row of tiles, starting with the last one of the left neighbour.
 fn six(g: vec3u, r: u32) -> u32 {
     return ((g.x >> (4u * r + 3u)) & 1u) | (((g.y >> (4u * r)) & 15u) << 1u) | (((g.z >> (4u * r)) & 1u) << 5u);
 }
@@ -120,7 +120,8 @@ fn upstream(row: u32, column: u32, c: u32, width: u32) -> f32 {
     return select(0.0, f32(dy[select(0u, (row * params.c + c) * width + column, ok)]), ok);
 }
 
-// The 6 x 6 values of the gradient around a tile, before the gates. Pooled, a value stands for a window.
+// The 6 x 6 values of the gradient around a tile, before the gates are applied. With pooling, a value stands
+// for a window.
 fn gradients_around(tile: vec2u, c: u32) -> array<array<f32, 6>, 6> {
     var d: array<array<f32, 6>, 6>;
     if POOL {

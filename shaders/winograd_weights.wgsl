@@ -1,23 +1,23 @@
-// Winograd F(4x4, 3x3), before its three steps: a filter of 3 x 3 weights w becomes 36 numbers, G w G^T.
-// In float64 where the device has it, and rounded once, so that nothing is lost that all layers and iterations would then
-// lack. One filter per invocation.
+// Winograd F(4x4, 3x3), before its three steps: a filter of 3 x 3 weights w becomes 36 numbers, G w G^T. They
+// are computed in float64 where the device has it and rounded once, because an error here would be the same
+// in all layers and iterations. One filter per invocation.
 
 struct Params {
     c_in: u32,     // a multiple of 32
     first: u32,    // the first filter, counted along c_out x c_in
-    filters: u32,  // how many
+    filters: u32,  // number of filters
 }
 
 alias real = f32;
-const DOUBLE: bool = false;  // whether that is f64
+const DOUBLE: bool = false;  // whether `real` is f64
 
 alias U = f32;  // how the result is stored
-const HALF: bool = false;  // whether that is f16
+const HALF: bool = false;  // whether `U` is f16
 
-const PALETTE: bool = false;  // whether weights are bytes, each the number of one of 256 values
+const PALETTE: bool = false;  // whether weights are bytes, each an index into a palette of 256 values
 
 @group(0) @binding(0) var<uniform> params: Params;
-// c_out x c_in x 3 x 3 float32; or 256 float32, and then as many bytes
+// c_out x c_in x 3 x 3 float32; or 256 float32, followed by as many bytes
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
 // filters/c_in/32 x 36 x c_in/4 x 32 x 4: block of outputs, point, four inputs, output, input
 @group(0) @binding(2) var<storage, read_write> u: array<U>;
@@ -33,8 +33,8 @@ const AT_B = 2.0 * B * B * (B * B - A * A);
 
 // include: finite
 
-// A float64 division takes a GPU as long as twenty multiplications, and the inverse of a constant is exact enough. In float32
-// it would be off by the same in every layer.
+// On a GPU a float64 division takes as long as twenty multiplications, and multiplying by the inverse of a
+// constant is exact enough. In float32 it would be off by the same in every layer.
 fn over(value: real, divisor: real, inverse: real) -> real {
     if DOUBLE { return value * inverse; }
     return value / divisor;
@@ -55,7 +55,7 @@ fn value(word: u32) -> real { return real(bitcast<f32>(weights[word])); }
 fn filter_at(index: u32) -> array<real, 9> {
     var w: array<real, 9>;
     if PALETTE {
-        // Nine bytes from byte 9 * index on lie in three words.
+        // The nine bytes starting at byte 9 * index lie in three words.
         let word = 256u + 9u * index / 4u;
         let skipped = 9u * index % 4u * 8u;
         let a = weights[word];

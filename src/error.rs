@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 /// Result of the library's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What failed, why, and what to try. Each text is one sentence; none ends in a full stop.
+/// What failed, why, and what to try. Each text is one sentence without a full stop.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A picture could not be read or is of no use.
+    /// A picture could not be read or cannot be used.
     #[error("cannot use picture {}: {why}", .path.display())]
     Picture {
         /// The file as the caller named it.
@@ -17,7 +17,7 @@ pub enum Error {
         /// Reason and remedy.
         why: String,
     },
-    /// A network could not be read or does not fit its layer table.
+    /// A network could not be read or does not fit its table of layers.
     #[error("cannot use weights {name}: {why}")]
     Weights {
         /// The file as the caller named it, or `built-in`.
@@ -25,7 +25,7 @@ pub enum Error {
         /// Reason and remedy.
         why: String,
     },
-    /// A file could not be written; whatever stood there before is untouched.
+    /// A file could not be written; whatever was there before is untouched.
     #[error("cannot write {}: {why}", .path.display())]
     Write {
         /// The target, not the temporary file beside it.
@@ -33,7 +33,7 @@ pub enum Error {
         /// Reason and remedy.
         why: String,
     },
-    /// A checkpoint could not be read, or a run cannot go on from it.
+    /// A checkpoint could not be read, or this run cannot continue from it.
     #[error("cannot resume from {name}: {why}")]
     Checkpoint {
         /// The file as the caller named it.
@@ -44,7 +44,7 @@ pub enum Error {
     /// A setting or a combination of settings makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// The optimisation has left what numbers can hold.
+    /// The optimisation has left the range of finite numbers.
     #[error("{0}")]
     NotFinite(String),
     /// No usable graphics adapter.
@@ -56,18 +56,18 @@ pub enum Error {
     /// The adapter stopped working or ran out of memory during the run.
     #[error("{0}")]
     Device(String),
-    /// A shader and its caller disagree: a defect of this program, never of its input.
+    /// A shader and its caller disagree. This is a defect of the program, never of its input.
     #[error("internal error in shader {shader}: {why}")]
     Shader {
-        /// The kernel, op or file that it is about.
+        /// The kernel, op or file in question.
         shader: String,
-        /// What does not fit.
+        /// The mismatch.
         why: String,
     },
 }
 
 impl Error {
-    /// The [`Error::Adapter`] of a machine that has none.
+    /// The [`Error::Adapter`] of a machine without an adapter.
     pub fn no_adapter() -> Self {
         Self::Adapter(
             "no graphics adapter found: install a Vulkan driver (on Debian or Ubuntu `apt install \
@@ -76,7 +76,7 @@ impl Error {
         )
     }
 
-    /// The [`Error::Device`] of one that is gone, of which its driver says `text`.
+    /// The [`Error::Device`] for a lost device; `text` is what its driver says.
     pub(crate) fn lost_device(text: &str) -> Self {
         if text.to_lowercase().contains("out of memory") {
             return Self::full_device();
@@ -87,7 +87,7 @@ impl Error {
         ))
     }
 
-    /// The [`Error::Device`] of one whose memory is full.
+    /// The [`Error::Device`] for a device whose memory is full.
     pub(crate) fn full_device() -> Self {
         Self::Device(
             "the graphics device is out of memory; try a smaller --size, or close other programs".into(),

@@ -42,6 +42,7 @@
 //!   does not fit is an error when the op is recorded.
 //! - [`network::tuning`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 mod architecture;
 pub mod cases;

@@ -1,4 +1,4 @@
-//! The command line: parse, run, turn the outcome into an exit code.
+//! The command line: parses the arguments, runs the command, and turns the outcome into an exit code.
 
 mod cli;
 

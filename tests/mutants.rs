@@ -8,15 +8,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use impasto::engine::gpu::Gpu;
 use impasto::cases::{Candidate, Case, Size, Truth};
+use impasto::engine::gpu::Gpu;
 use impasto::ops::{cases, tables};
 
-/// Op, variant that must be noticed, shader, what stands there, the mistake.
+/// Op, form, shader, original text, mistaken text.
 type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 const MUTANTS: &[Mutant] = &[
-    // Each variant of the convolution: a sign.
+    // In each form of the convolution: a sign.
     ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
     ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[(r *", "return -f32(dy[(r *"),
     ("conv3x3", "few", "conv3x3_few", "return f32(dy[", "return -f32(dy["),
@@ -42,7 +42,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     ("conv3x3", "uniform", "conv3x3_uniform", "o < 32u; o++", "o < 31u; o++"),
     ("conv3x3", "uniform", "conv3x3_uniform", "if params.begins == 0u { d += sums[at]; }", ""),
-    // Weights that are transposed, taps that are not mirrored.
+    // Transposed weights, taps that are not mirrored.
     (
         "conv3x3",
         "naive",
@@ -96,7 +96,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     ("conv3x3", "shifted", "shifted_gemm", "8u - tap(n)", "tap(n)"),
     ("conv3x3", "shifted", "shifted_gemm", "columns(sum2, v0, a2, 0u)", "rows(sum2, v0, a2, 0u)"),
-    // A filter at the wrong point, the byte of another weight.
+    // A filter at the wrong point, a byte of another weight.
     ("conv3x3", "winograd", "winograd_weights", "over(A * w[1]", "over(B * w[1]"),
     ("conv3x3", "winograd", "winograd_weights", "(b >> skipped) |", "(a >> skipped) |"),
     // A halo that is off by one, in bands and at the edge.
@@ -141,7 +141,7 @@ const MUTANTS: &[Mutant] = &[
         "select(params.w, params.w, id.y",
     ),
     ("conv3x3", "shifted", "shifted_gemm", "(params.first + row) *", "row *"),
-    // A mask that lets all through.
+    // A mask that lets everything through.
     ("conv3x3", "shifted", "shifted_input", "f32(kept[at]) > 0.0", "f32(kept[at]) >= 0.0"),
     ("conv3x3", "naive", "conv3x3", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
     ("conv3x3", "tiled", "conv3x3_tiled", "vec4u(v > vec4f())", "vec4u(v >= vec4f())"),
@@ -149,7 +149,7 @@ const MUTANTS: &[Mutant] = &[
     ("conv3x3", "first", "conv3x3_first", "sum > vec4f()", "sum >= vec4f()"),
     ("conv3x3", "winograd", "winograd_output", "select(0u, 1u, d > 0.0)", "1u"),
     ("conv3x3", "uniform", "conv3x3_uniform", "f32(kept[i]) > 0.0", "f32(kept[i]) >= 0.0"),
-    // The gate of another channel, of another word, of another row, beside the map.
+    // The gate of another channel, of another word, of another row, of a pixel outside the map.
     ("conv3x3", "few", "conv3x3_few", "(open >> (o % 32u))", "(open >> (o % 16u))"),
     ("conv3x3", "first", "conv3x3_first", "31u - o % 32u", "31u - o % 16u"),
     ("conv3x3", "few", "conv3x3_few", " + first / 32u) * params.w", ") * params.w"),
@@ -186,7 +186,7 @@ const MUTANTS: &[Mutant] = &[
         "tile + 3u * LANES, sum[3]",
         "tile + 3u * LANES, sum[2]",
     ),
-    // A band's surroundings, taken for the band.
+    // The halo of a band, mistaken for the band.
     ("tv", "f64", "tv", "params.top + id.y", "id.y"),
     ("tv", "f32", "tv", "params.top * row + k", "k"),
     // A sign, a factor.
@@ -205,7 +205,7 @@ const MUTANTS: &[Mutant] = &[
     ("adam", "f32", "adam", "t % params.decay_every == 0u", "t % params.decay_every == 1u"),
     ("adam", "f32", "adam", "state.correction2 += (1 - BETA2)", "state.correction2 += (1 - BETA1)"),
     ("adam", "f64", "adam", "(1 - BETA2) * g * g", "(1 - BETA2) * g"),
-    // One side of a symmetric gradient, a neighbouring channel.
+    // One side of a symmetric gradient only, a neighbouring channel.
     ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),
     ("gram", "subgroup", "gram_subgroup", "vec4f(a.zw, b.xy)", "vec4f(a.zw, a.xy)"),
@@ -216,7 +216,8 @@ const MUTANTS: &[Mutant] = &[
     // The wrong element of a pooling window; the dropped row gets a gradient.
     ("pool", "plain", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
     ("pool", "plain", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
-    // Erasing what another op added to the gradient, adding to what nobody wrote, adding twice at the end.
+    // Erasing what another op added to the gradient, adding to values that nobody wrote, adding twice at the
+    // end.
     ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
@@ -262,7 +263,8 @@ fn guards_notice_a_write_beyond_the_end() {
     // Rows of 576 values.
     let size = Size::new(64, 2, 9);
     let case = cases().into_iter().find(|case| case.op == "relu" && case.size == size).unwrap();
-    // By a value; by a row and at its end only, so that nothing is written right behind the tensor.
+    // Beyond by one value; and beyond by a row, at its end only, so that nothing is written directly behind
+    // the tensor.
     for beyond in ["y[i + 1u] = max", "y[i + select(0u, params.row, id.x + 1u == params.row)] = max"] {
         let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", beyond);
         let outcome = case.run(&gpu, &case.candidates[0], &case.truth(1)).unwrap();
@@ -270,11 +272,11 @@ fn guards_notice_a_write_beyond_the_end() {
     }
 }
 
-/// Several at once, for most of the time goes into compiling them, each on one core.
+/// Runs several at once: most of the time goes into compiling, and a mutant compiles on one core.
 #[test]
 fn every_mistake_is_noticed() {
     let cases = cases();
-    // What is true does not depend on who computes it.
+    // The truth does not depend on the form that is tested.
     let truths: Vec<OnceLock<Truth>> = cases.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -304,7 +306,7 @@ fn notice(mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
         })
     });
     if touched == 0 {
-        // Some variants are for some devices only; those of the other tiers are always there.
+        // Some forms are for some devices only. The forms that every device can run must have run.
         assert!(
             ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant),
             "{variant} did not run"

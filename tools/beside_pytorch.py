@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """An iteration of impasto beside one of PyTorch, in turn on the same processor threads.
 
-The same network, pictures and losses (those of reference.py) in float32, with as many threads: one for each processor. Needs torch, numpy, pillow and safetensors, and the program built.
+Both run the same network, pictures and losses (those of reference.py) in float32, with one thread per processor. Needs torch,
+numpy, pillow and safetensors, and the program, built.
 
     tools/beside_pytorch.py --size 288x192 --turns 8
 
-prints the seconds of both, turn by turn, and the median of their ratios. Of PyTorch it is the median of ten iterations after one;
-of impasto the difference of two runs over that of their iterations, so that what comes before the first one drops out.
+prints the seconds of both, turn by turn, and the median of their ratios. PyTorch's time is the median of ten iterations after a
+first one that is not counted. The time of impasto is the difference of two runs over the difference of their iterations, so that
+the start of the program drops out.
 """
 
 import argparse
@@ -47,7 +49,7 @@ def pytorch(net, content, style):
 
 
 def impasto(program, size, threads, folder):
-    """Seconds of an iteration, on lavapipe with so many threads."""
+    """Seconds of an iteration on lavapipe with `threads` threads."""
     environment = {**os.environ, "LP_NUM_THREADS": str(threads)}
 
     def run(iterations):

@@ -3,7 +3,7 @@
 
     tools/licences.py TARGET
 
-TARGET is a name such as x86_64-unknown-linux-gnu: other systems need other libraries. Reads `cargo metadata` only.
+TARGET is a name such as x86_64-unknown-linux-gnu; each system links different libraries. Everything is read from `cargo metadata`.
 """
 
 import json
@@ -15,7 +15,7 @@ NAMES = ("licen", "copying", "notice", "unlicense", "copyright")
 
 
 def linked(metadata):
-    """The packages that the program is linked with: no tests, no build scripts."""
+    """The packages that the program is linked with, without those for tests and build scripts only."""
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root, found = metadata["resolve"]["root"], set()
     waiting = [root]
@@ -32,7 +32,7 @@ def linked(metadata):
 
 
 def texts(package):
-    """The licence files of a package, and those of C sources that it brings along."""
+    """The licence files of a package, and those of C sources inside it."""
     folder = pathlib.Path(package["manifest_path"]).parent
     folders = [f for f in (folder, folder / "vendor") if f.is_dir()]
     files = [f for one in folders for f in one.iterdir() if f.is_file() and f.name.lower().startswith(NAMES)]
@@ -45,7 +45,7 @@ def texts(package):
 
 
 def standard(package):
-    """The text of the licence that a package names without having its text."""
+    """The standard text of the licence that a package names but does not contain."""
     names = package["license"] or ""
     if "Apache-2.0" in names:
         return pathlib.Path("LICENSE-APACHE").read_text().strip()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The recipe once more, in PyTorch and double precision: the figures the tests compare with.
+"""Computes the book's recipe in PyTorch and double precision: the figures that the tests compare with.
 
-Independent of the Rust code on purpose. Needs torch, numpy, pillow and safetensors; runs on the CPU.
+It is independent of the Rust code on purpose. Needs torch, numpy, pillow and safetensors; runs on the CPU.
 
     tools/reference.py --content a.png --style b.png --iterations 30 --out PREFIX
 
@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 CONVS = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28]
 POOLED_BEFORE = {5, 10, 19, 28}
 # torchvision's ReLU overwrites what it reads, so the recipe's "layers 0 5 10 19 28" and "layer 25"
-# are the values after the ReLU, except 28, which nothing follows.
+# are the values after the ReLU. Layer 28 is the exception: no ReLU follows it.
 STYLE_TAPS = [0, 5, 10, 19, 28]
 CONTENT_TAP = 25
 IMAGENET_MEAN = [0.485, 0.456, 0.406]

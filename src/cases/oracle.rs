@@ -1,4 +1,4 @@
-//! The float64 side of a case: values, the reference's result, and its derivatives by differences.
+//! The float64 side of a case: input values, the reference's result, and its derivatives by differences.
 
 use std::sync::mpsc;
 use std::thread;
@@ -7,44 +7,45 @@ use super::Case;
 use super::outcome::Deviation;
 use crate::engine::gpu::Gpu;
 
-/// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are.
+/// Up to this many values, each coordinate of the gradient is compared; beyond, random directions are used.
 const ELEMENTWISE: usize = 2500;
-/// They are, too, where looking at each coordinate would touch more numbers than this, as with hundreds of channels.
+/// Random directions are also used if comparing each coordinate would touch more numbers than this, as with
+/// hundreds of channels.
 const DEAR: usize = 1 << 25;
-/// Directions compared where there are too many coordinates. A gradient that is wrong anywhere differs in almost every
-/// direction.
+/// The number of directions that are compared if there are too many coordinates. A gradient that is wrong
+/// anywhere differs in almost every direction.
 const DIRECTIONS: usize = 8;
-/// Half the distance of a central difference. Float64 leaves about 1e-9 of relative error at this step.
+/// Half the step of a central difference. In float64 it leaves a relative error of about 1e-9.
 const STEP: f64 = 1e-7;
-/// How far around the values kinks are looked for, and in how many directions. What float32 computes is off by less (1e-6 of
-/// sums about as large as 1), so that it comes out on the same side of every kink.
+/// The distance around the values within which kinks are searched, and the number of directions. The errors
+/// of float32 are smaller (1e-6 for sums of about 1), so its results lie on the same side of every kink.
 const FAR: f64 = 4e-6;
 const FAR_DIRECTIONS: usize = 3;
 /// How often values are drawn at most.
 const DRAWS: usize = 8;
 
-/// Truths that wait for the device, at most.
+/// The most truths that are computed ahead and wait for the device.
 const AHEAD: usize = 8;
 
-/// What is true of a case for some values of its inputs, whoever computes it.
+/// The true result and derivatives of a case for some values of its inputs.
 pub struct Truth {
-    /// Of each input.
+    /// The values of each input.
     pub(super) values: Vec<Vec<f32>>,
     /// The reference's result.
     pub(super) expected: Vec<f64>,
-    /// The gradient of the result: the derivatives are those of `sum(seeds * result)`.
+    /// The gradient of the result: derivatives are those of `sum(seeds * result)`.
     pub(super) seeds: Vec<f32>,
-    /// Per input, its derivatives; none of inputs that are constants.
+    /// For each input, its derivatives; none for constant inputs.
     pub(super) probes: Vec<Vec<Probe>>,
-    /// Whether a kink is so near that float32 may see it from its other side.
+    /// Whether a kink is so close that float32 may be on its other side.
     near_kink: bool,
 }
 
-/// Gives `each` of the cases that run on a device, with what is true of it. Another thread computes that ahead: it takes about as
-/// long as what the device does.
+/// Calls `each` with the cases that run on a device and their truths. Another thread computes the truths
+/// ahead, because that takes about as long as the work of the device.
 ///
 /// # Errors
-/// The first of `each`.
+/// The first error of `each`.
 pub fn with_truths<E>(
     gpu: &Gpu,
     cases: &[Case],
@@ -54,7 +55,7 @@ pub fn with_truths<E>(
         let (ahead, ready) = mpsc::sync_channel(AHEAD);
         scope.spawn(move || {
             let mut here = cases.iter().enumerate().filter(|(_, case)| case.runs_on(gpu));
-            // Nobody receives any more after an error.
+            // After an error nobody receives any more.
             here.all(|(seed, case)| ahead.send((case, case.truth(seed as u64))).is_ok());
         });
         ready.into_iter().try_for_each(|(case, truth)| each(case, &truth))
@@ -62,8 +63,9 @@ pub fn with_truths<E>(
 }
 
 impl Case {
-    /// Draws values and computes what is true of them. Values among which one is nearer to a kink than float32 can tell
-    /// are drawn again, at most a few times: a ReLU whose sum is 1e-8 is open or shut by rounding, and its gradient there or not, all of it.
+    /// Draws values and computes their truth. If a value is closer to a kink than float32 can resolve, all
+    /// are drawn again, at most a few times. An example is a ReLU whose sum is 1e-8: rounding decides whether
+    /// it is open, and so whether its whole gradient is there or not.
     pub fn truth(&self, seed: u64) -> Truth {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut draw = || {
@@ -83,11 +85,11 @@ impl Case {
         draw()
     }
 
-    /// What is true of given values; whatever else is random is drawn from `random`.
+    /// The truth for given values; anything else that is random is drawn from `random`.
     pub fn truth_of(&self, values: Vec<Vec<f32>>, random: &mut fastrand::Rng) -> Truth {
         let inputs: Vec<Vec<f64>> = values.iter().map(|v| super::widen(v)).collect();
         let expected = (self.reference)(&inputs);
-        // A loss starts its own gradient, which is 1.
+        // The gradient of a loss starts at the loss itself, with 1.
         let seeds: Vec<f32> = match expected.len() {
             1 => vec![1.0],
             n => self.stored((0..n).map(|_| random.f32() * 2.0 - 1.0).collect()),
@@ -105,13 +107,13 @@ impl Case {
         Truth { values, expected, seeds, probes, near_kink }
     }
 
-    /// Values as maps hold them.
+    /// The values as maps store them.
     fn stored(&self, values: Vec<f32>) -> Vec<f32> {
         self.precision.decode(&self.precision.encode(&values), values.len())
     }
 
-    /// One-sided differences of the reference by input `index`: by each of its values, or in random directions. And whether
-    /// a kink is near.
+    /// One-sided differences of the reference with respect to input `index`, by each of its values or in
+    /// random directions; and whether a kink is near.
     fn probe(
         &self,
         inputs: &[Vec<f64>],
@@ -120,7 +122,8 @@ impl Case {
         seeds: &[f32],
         random: &mut fastrand::Rng,
     ) -> (Vec<Probe>, bool) {
-        // Differences are taken value by value and then added, so that values that do not change leave no rounding.
+        // Differences are taken value by value and then added, so that values that do not change contribute
+        // no rounding.
         let slope = |moved: &[Vec<f64>], step: f64| -> f64 {
             let results = (self.reference)(moved);
             let changes = results.iter().zip(expected).zip(seeds);
@@ -162,7 +165,8 @@ impl Case {
     }
 }
 
-/// Whether one-sided differences near and far, left and right, are those of no parabola: then there is a kink between them.
+/// Whether one-sided differences at both distances and on both sides fit no parabola: then there is a kink
+/// between them.
 fn is_bent(near: [f64; 2], far: [f64; 2]) -> bool {
     let size = near.iter().chain(&far).fold(0.0f64, |size, slope| size.max(slope.abs()));
     let slopes = near[0] + near[1] - far[0] - far[1];
@@ -170,17 +174,17 @@ fn is_bent(near: [f64; 2], far: [f64; 2]) -> bool {
     slopes.abs().max(curvatures.abs()) > 1e-5 * size
 }
 
-/// The reference's derivative by one value, or in one direction of signs.
+/// The reference's derivative with respect to one value, or in one direction of signs.
 pub(super) struct Probe {
     at: usize,
     signs: Option<Vec<bool>>,
     left: f64,
     right: f64,
-    /// Whether both sides disagree, so that there is no derivative to compare with.
+    /// Whether the two sides disagree, so that there is no derivative to compare with.
     pub(super) kink: bool,
 }
 
-/// Finds the kinks: where left and right disagree by more than curvature and rounding explain.
+/// Marks the kinks: derivatives whose two sides differ by more than curvature and rounding explain.
 fn marked(mut probes: Vec<Probe>) -> Vec<Probe> {
     let squares = probes.iter().map(|p| p.left * p.left + p.right * p.right).sum::<f64>();
     let typical = (squares / (2 * probes.len().max(1)) as f64).sqrt();
@@ -201,7 +205,7 @@ impl Probe {
     }
 }
 
-/// Compares a gradient from the device with the reference's, to which another op may have added.
+/// Compares a gradient from the device with the reference's, to which another op may have added its own.
 pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) -> Deviation {
     Deviation::among(probes.iter().filter(|probe| !probe.kink).map(|probe| {
         let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
@@ -209,7 +213,7 @@ pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) ->
     }))
 }
 
-/// `work(0), work(1), ...` on all cores, each with its own `scratch`.
+/// Computes `work(0), work(1), ...` on all cores, each with its own `scratch`.
 fn in_parallel<S, T: Send>(
     n: usize,
     scratch: impl Fn() -> S + Sync,

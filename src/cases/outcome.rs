@@ -1,18 +1,18 @@
-//! What running a case found, and whether it is good.
+//! The outcome of running a case, and whether it is right.
 
 use std::time::Duration;
 
-/// How far values from the device are from those of the reference.
+/// The deviation of values from the device from those of the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Deviation {
-    /// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN.
+    /// `|found - expected| / |expected|` in the Euclidean norm; NaN if any value found is NaN.
     pub relative: f64,
-    /// Where the difference is largest: index, value from the device, value from the reference.
+    /// The largest difference: index, value from the device, value from the reference.
     pub worst: Option<(usize, f64, f64)>,
 }
 
 impl Deviation {
-    /// Of lists of values; NaN if their lengths differ.
+    /// The deviation of lists of values; NaN if their lengths differ.
     pub fn of(found: &[f64], expected: &[f64]) -> Self {
         if found.len() != expected.len() {
             return Self { relative: f64::NAN, worst: None };
@@ -20,7 +20,7 @@ impl Deviation {
         Self::among(found.iter().zip(expected).enumerate().map(|(i, (f, e))| (i, *f, *e)))
     }
 
-    /// Of index, value found and value expected.
+    /// The deviation of triples of index, value found and value expected.
     pub(super) fn among(values: impl Iterator<Item = (usize, f64, f64)>) -> Self {
         let (mut squares, mut errors) = (0.0, 0.0);
         let mut worst: Option<(usize, f64, f64)> = None;
@@ -28,7 +28,7 @@ impl Deviation {
             squares += expected * expected;
             errors += (found - expected) * (found - expected);
             let larger = |(_, f, e): (usize, f64, f64)| (found - expected).abs() > (f - e).abs();
-            // The first value that is no number stays the worst.
+            // The first value that is not finite stays the worst.
             if worst.is_none_or(|w| w.1.is_finite() && (!found.is_finite() || larger(w))) {
                 worst = Some((at, found, expected));
             }
@@ -37,12 +37,12 @@ impl Deviation {
         Self { relative, worst }
     }
 
-    /// The larger of both; NaN does not get lost.
+    /// The larger of both; NaN counts as largest.
     pub(super) fn or_worse(self, other: Self) -> Self {
         if self.relative.is_nan() || self.relative >= other.relative { self } else { other }
     }
 
-    /// Whether the bound is passed, as it is by NaN.
+    /// Whether the bound is exceeded; NaN exceeds every bound.
     fn is_beyond(&self, bound: f64) -> bool {
         self.relative.is_nan() || self.relative > bound
     }
@@ -55,25 +55,26 @@ impl Deviation {
     }
 }
 
-/// What running a candidate found, in the worst of its runs.
+/// The outcome of running a candidate, in the worst of its runs.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Of the result.
+    /// The deviation of the result.
     pub forward: Deviation,
-    /// Of the gradient; `None` if there is none. Where there are too many coordinates, the index is that of a direction.
+    /// The deviation of the gradient; `None` if there is none. If directions were compared, the index is that
+    /// of a direction.
     pub backward: Option<Deviation>,
-    /// Values of the gradient that were compared in each run.
+    /// The number of values of the gradient that were compared in each run.
     pub compared: usize,
-    /// Those left out because the reference has a kink there.
+    /// The number of values left out because the reference has a kink there.
     pub kinks: usize,
-    /// Tensors beyond whose end something was written.
+    /// Tensors behind whose end something was written.
     pub overrun: Vec<String>,
-    /// Time of one run on the device, with its submission.
+    /// The time of one run on the device, including its submission.
     pub time: Duration,
 }
 
 impl Outcome {
-    /// What is wrong; `None` if nothing is.
+    /// The description of what is wrong; `None` if nothing is.
     pub fn verdict(&self, [bound, of_gradient]: [f64; 2]) -> Option<String> {
         let mut faults = Vec::new();
         if self.forward.is_beyond(bound) {
@@ -85,7 +86,7 @@ impl Outcome {
         if self.backward.is_some() && self.compared == 0 {
             faults.push("no value of the gradient was compared".to_owned());
         }
-        // Random values hardly ever hit a kink; more would hide a mistake.
+        // Random values hardly ever hit a kink, so a larger number of kinks would hide a mistake.
         let all = self.compared + self.kinks;
         if self.kinks > 2 && self.kinks * 50 > all {
             faults.push(format!("{} of {all} values sit on kinks", self.kinks));

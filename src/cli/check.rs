@@ -21,7 +21,7 @@ pub struct Options {
     json: bool,
 }
 
-/// What was found of one variant of an op, in the cases in which it is held to the same bounds.
+/// The findings for one variant of an op, over the cases that have the same bounds.
 #[derive(serde::Serialize)]
 struct Line {
     op: &'static str,
@@ -31,14 +31,14 @@ struct Line {
     /// The largest relative errors of all cases.
     result_error: f64,
     gradient_error: Option<f64>,
-    /// What these may be.
+    /// The bound on each of them.
     bound: f64,
     gradient_bound: f64,
     gradients_compared: usize,
     kinks_left_out: usize,
     microseconds: u64,
     faults: Vec<String>,
-    /// Whether the device refused it.
+    /// Whether the device refused the variant.
     #[serde(skip)]
     refused: bool,
 }
@@ -62,7 +62,7 @@ impl Line {
         }
     }
 
-    /// The device did not take the variant, so that its other cases are left out.
+    /// The device refused the variant, so its other cases are left out.
     fn refuse(&mut self, case: &Case, error: &impasto::Error) {
         self.cases += 1;
         self.faults.push(format!("{}: {error}", case.name));
@@ -74,7 +74,7 @@ impl Line {
     }
 
     fn add(&mut self, case: &Case, outcome: &Outcome) {
-        // NaN must not get lost in a maximum.
+        // NaN must not be lost when the maximum is taken.
         let worse = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
         self.cases += 1;
         self.result_error = worse(self.result_error, outcome.forward.relative);
@@ -114,7 +114,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     run_on(&Gpu::new(options.adapter.as_deref())?, &tables(), options.json, print)
 }
 
-/// Checks the ops of `tables` and gives the lines to `print`; the result is the exit code.
+/// Checks the ops of `tables` and passes the lines to `print`; the result is the exit code.
 fn run_on(
     gpu: &Gpu,
     tables: &[Table],
@@ -146,7 +146,7 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
     let mut lines: Vec<Line> = Vec::new();
     with_truths(gpu, cases, |case, truth| {
         for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(gpu)) {
-            // Half precision has a line of its own, and so has whatever is held to other bounds.
+            // Half precision has a line of its own, and so has every other pair of bounds.
             let bounds = case.bounds(candidate);
             let variant = match case.precision() {
                 Precision::Single => candidate.name.to_owned(),
@@ -157,7 +157,7 @@ fn check(gpu: &Gpu, cases: &[Case]) -> impasto::Result<Vec<Line>> {
                 lines.push(Line::new(case.op, variant, bounds));
                 lines.len() - 1
             });
-            // A variant that the driver does not take is a failure, and no reason not to look at the others.
+            // A variant that the driver refuses is a failure, but the others are still checked.
             if lines[at].refused {
                 continue;
             }
@@ -237,7 +237,7 @@ mod tests {
         assert!(last["ok"] == false && last["failed"].as_u64() > Some(0), "{last}");
     }
 
-    /// No number is not a good number.
+    /// NaN is not a good result.
     #[test]
     fn a_result_that_is_nan_fails() {
         let wrong =

@@ -1,4 +1,4 @@
-//! `impasto devices`: what this program could run on.
+//! `impasto devices`: the adapters that this program could run on.
 
 use impasto::Error;
 use impasto::engine::gpu::{Adapter, Gpu};

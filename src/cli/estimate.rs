@@ -1,4 +1,4 @@
-//! `impasto estimate`: memory and time of a run before it.
+//! `impasto estimate`: predicts memory and time of a run.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::{memory_text, print, time_text};
 /// How long a measurement may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// Tell how much memory and time a picture will take, and the largest size that fits
+/// Predict the memory and time that a picture takes, and the largest size that fits
 ///
 /// Takes the options of `impasto stylize` that matter for it. The measurement takes some seconds.
 #[derive(clap::Args)]
@@ -48,13 +48,13 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         let style = read(path)?;
         styles.push(style_size.of(style.width, style.height, true));
     }
-    // What was read so far has to be read in the run, too.
+    // The run will have to read the same files.
     let reading = began.elapsed();
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
         estimate(&gpu, &vgg, &settings, size, &styles, PATIENCE)?
     };
-    // The run will find a driver that has seen these shaders.
+    // The run will meet a driver that has compiled these shaders before.
     let began = Instant::now();
     let (gpu, vgg) = options.machine.again().open(&settings)?;
     let opened = (reading + began.elapsed()).as_secs_f64();

@@ -1,6 +1,6 @@
-//! What `--help` shows below the options: examples by purpose, the environment, exit codes.
+//! The texts of `--help` below the options: examples by purpose, environment, exit codes.
 
-/// Below `impasto --help`.
+/// The text below `impasto --help`.
 pub const PROGRAM: &str = "\
 Examples:
   impasto stylize photo.jpg painting.jpg -o result.png
@@ -11,7 +11,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";
 
-/// Below `impasto stylize --help`.
+/// The text below `impasto stylize --help`.
 pub const STYLIZE: &str = "\
 Examples:
   One picture, and a small preview first:
@@ -24,13 +24,13 @@ Examples:
     impasto stylize photo.jpg one.jpg two.jpg -o result.png --style-weights 2,1 --init noise --seed 3
   Seen while it is painted, and a page about the run:
     impasto stylize photo.jpg painting.jpg -o result.png --preview --report result.html
-  The settings of a result again, and for print:
+  The settings of a result again, and 16 bits for print:
     impasto stylize other.jpg painting.jpg -o other.png --settings-from result.png
     impasto stylize photo.jpg painting.jpg -o result.tif --depth 16
-  Many pictures, also shared among machines:
+  Many pictures, and sharing them among machines:
     impasto stylize photos/ painting.jpg -o painted/
     impasto stylize photos/ painting.jpg -o painted/ --shard 2/8
-  A long run, and how it goes on:
+  A long run, and how to continue it:
     impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --save-every 50 --checkpoint run.checkpoint
     impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --resume run.checkpoint
   For other programs:
@@ -39,7 +39,7 @@ Examples:
 
 Environment:
   IMPASTO_ADAPTER, IMPASTO_WEIGHTS, IMPASTO_CACHE
-            what --adapter, --weights and --cache are where they are not given
+            used for --adapter, --weights and --cache if those are not given
   NO_COLOR  if set, help and messages have no colours
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far is saved).";

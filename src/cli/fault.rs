@@ -1,13 +1,13 @@
-//! Faults nobody has foreseen end in one sentence, too.
+//! Unforeseen faults end in one sentence, too.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use anyhow::anyhow;
 
-/// Runs a command. A panic in it becomes an error that says what to do about it.
+/// Runs a command and turns a panic into an error that says what to do about it.
 pub fn guarded(command: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<u8> {
-    // Who asks for the way to the fault gets it, except where the library expects one and tells what it means.
+    // A user who asks for a backtrace gets it, unless the library expects the panic and explains it.
     let wanted = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -15,14 +15,14 @@ pub fn guarded(command: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<u
             usual(info);
         }
     }));
-    // A write that meets the limit on the size of files shall fail, not end the program.
+    // A write beyond the limit on the size of files must fail, not end the program.
+    // SAFETY: ignoring a signal installs no handler, so no code runs that would have to be signal-safe.
     #[cfg(unix)]
     unsafe {
         use nix::sys::signal::{SigHandler, Signal, signal};
-        // Ignoring installs no handler, so nothing runs that would have to be safe inside one.
         let _ = signal(Signal::SIGXFSZ, SigHandler::SigIgn);
     }
-    // What the command leaves behind is looked at by nobody.
+    // Nobody looks at the state that the command leaves behind.
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
         Err(anyhow!(
             "internal error ({}); please report it with the command and what `impasto devices` prints",
@@ -35,7 +35,7 @@ fn inside_wgpu(info: &PanicHookInfo) -> bool {
     info.location().is_some_and(|location| location.file().contains("wgpu"))
 }
 
-/// What a panic says, in one line.
+/// The message of a panic, in one line.
 fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no text");

@@ -19,11 +19,11 @@ use super::sheet::{fitted, sheet};
 use super::stylize::{Look, Machine, Sizes, check_inputs, is_stream, read, resolve};
 use super::{Cli, Command, INTERRUPTED, interrupt, print, rescue, talk};
 
-/// Longest side of a cell where no size is asked for.
+/// The longest side of a cell if no size is given.
 const SIDE: usize = 192;
-/// Iterations of a cell where none are asked for.
+/// The iterations of a cell if none are given.
 const ITERATIONS: usize = 100;
-/// More cells than anybody compares.
+/// More cells than anybody would compare.
 const MOST: usize = 64;
 
 const EXAMPLES: &str = "\
@@ -42,7 +42,7 @@ pub struct Options {
     /// The photograph; `-` for standard input
     content: PathBuf,
 
-    /// The painting; of several, the mean style is taken
+    /// The painting; if there are several, their mean style is used
     #[arg(required = true)]
     styles: Vec<PathBuf>,
 
@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// An option under Look or Size, and its values; values that have commas are separated by semicolons
+    /// An option under Look or Size, and its values; separate values that contain commas by semicolons
     #[arg(long, value_name = "OPTION=V,..", default_value = "strength=0,0.2,0.4,0.6,0.8,1")]
     vary: Variation,
 
@@ -66,7 +66,7 @@ pub struct Options {
     quiet: bool,
 }
 
-/// An option without its dashes, and the values it shall have.
+/// An option without its dashes, and the values to try.
 #[derive(Clone, Debug)]
 struct Variation {
     option: String,
@@ -96,11 +96,11 @@ struct Cell {
     start: Option<Picture>,
 }
 
-/// What came of the cells.
+/// The results of the cells.
 struct Painted {
     cells: Vec<(String, Picture)>,
     interrupted: bool,
-    /// Whether there are cells that came to nothing.
+    /// Whether any cell has failed.
     failed: bool,
 }
 
@@ -118,7 +118,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         let notes = picture.notes.iter().filter(|_| !options.quiet);
         notes.for_each(|note| talk(&format!("note: {}: {note}", path.display())));
     }
-    // The network is opened once, as deep as any of the cells looks.
+    // The network is opened once, as deep as the deepest cell needs it.
     let settings =
         variants.iter().map(|(_, variant)| variant.look.settings()).collect::<Result<Vec<_>, _>>()?;
     let starts = variants.iter().map(|(_, variant)| variant.look.read_start());
@@ -130,7 +130,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             talk(note);
         }
     };
-    // All cells have the same machine, which `--settings-from` may have named.
+    // All cells have the same machine, which may come from `--settings-from`.
     let (gpu, vgg) = variants[0].1.machine.open_telling(&deepest, tell)?;
     let cells = variants
         .iter()
@@ -156,7 +156,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     Ok(if painted.interrupted { INTERRUPTED } else { u8::from(painted.failed) })
 }
 
-/// Refuses what cannot be written and what would destroy an input.
+/// Refuses outputs that cannot be written or that would destroy an input.
 fn check(options: &Options, variants: &[(String, Options)]) -> anyhow::Result<()> {
     if is_stream(&options.output) {
         return Err(Error::Setting("a sheet cannot go to standard output; name a file".into()).into());
@@ -176,7 +176,7 @@ fn check(options: &Options, variants: &[(String, Options)]) -> anyhow::Result<()
     Ok(())
 }
 
-/// Refuses pipes where a file is read once for each value.
+/// Refuses pipes if a file would be read once for each value.
 fn check_pipes(options: &Options) -> anyhow::Result<()> {
     let is_pipe = |file: &&Path| file.exists() && !file.is_file() && !file.is_dir();
     if let Some(file) = options.look.files().find(is_pipe) {
@@ -189,7 +189,7 @@ fn check_pipes(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command line once for each value, parsed as if the option had been given with it.
+/// Parses the command line once for each value, as if the option had been given with that value.
 fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
     let Variation { option, values } = &options.vary;
     let command = Cli::command();
@@ -210,7 +210,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
         let mut arguments = arguments.clone();
         arguments.insert(at, format!("--{option}={value}").into());
         let cli = Cli::try_parse_from(arguments).map_err(|error| {
-            // Its first line says it all; the others show how this command is called.
+            // The first line has the error; the others show how this command is called.
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             Error::Setting(format!("--{option} cannot be {value}: {line}"))
@@ -225,7 +225,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
 }
 
 impl Options {
-    /// Brings in preset and recorded settings, and hurries where no iterations are asked for.
+    /// Applies preset and recorded settings, and shortens the run if no iterations are given.
     fn resolve(&mut self) -> anyhow::Result<()> {
         resolve(&mut self.sizes, &mut self.look, &mut self.machine)?;
         self.sizes.size = self.sizes.size.or(Some(Size::Longest(SIDE)));
@@ -254,7 +254,8 @@ impl Options {
     }
 }
 
-/// All cells, one after the other; if the user interrupts, those that were begun. One that fails takes none along.
+/// Paints all cells, one after the other; after an interrupt, those that were begun. A failure does not
+/// affect other cells.
 fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
     let total = cells.iter().map(|cell| cell.settings.iterations).sum();
     let mut progress = Progress::new(String::new(), 0, total, quiet);
@@ -279,7 +280,7 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
                     session.stop();
                 }
             }
-            // The device works ahead, and may have been given all iterations already.
+            // The device works ahead and may have all iterations already.
             painted.interrupted = session.submitted() < cell.settings.iterations;
             session.picture()
         };

@@ -1,4 +1,4 @@
-//! Commands, exit codes, and the two streams: data goes to stdout, talk to stderr.
+//! Commands, exit codes, and the two streams: data goes to stdout, messages to stderr.
 
 mod bench;
 mod check;
@@ -50,13 +50,13 @@ enum Command {
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     for name in ["IMPASTO_ADAPTER", "IMPASTO_WEIGHTS", "IMPASTO_CACHE"] {
-        // Set to nothing, as job scripts do, a variable says nothing.
+        // An empty variable counts as unset, because job scripts set variables to nothing.
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
-            // SAFETY: no other thread has been started yet that could read the environment.
+            // SAFETY: no other thread that could read the environment has been started yet.
             unsafe { std::env::remove_var(name) };
         }
     }
-    // Asked for help or wrong usage: clap prints it to the right stream and knows the exit code.
+    // Help or wrong usage: clap prints to the right stream and knows the exit code.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -85,18 +85,18 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// A line to stderr. That nobody reads it is no reason to stop.
+/// Writes a line to stderr. If nobody reads it, the program goes on.
 pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Bytes as people read them.
+/// Bytes in a readable unit.
 fn memory_text(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{:.0} MiB", mib.ceil()) } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
-/// Seconds as people read them.
+/// Seconds in readable units.
 fn time_text(seconds: f64) -> String {
     if seconds == 0.0 {
         return "0 s".to_owned();
@@ -112,12 +112,12 @@ fn time_text(seconds: f64) -> String {
     if hours == 0 { format!("{minutes} min {seconds} s") } else { format!("{hours} h {minutes} min") }
 }
 
-/// A line to stdout, see [`write`].
+/// Writes a line to stdout, see [`write`].
 pub fn print(line: &str) -> anyhow::Result<()> {
     write(format!("{line}\n").as_bytes())
 }
 
-/// Data to stdout. Whoever reads them may have seen enough, as `head` does; that is no failure.
+/// Writes data to stdout. A reader that closes the pipe, such as `head`, has seen enough; that is no failure.
 pub fn write(data: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(data).and_then(|()| stdout.flush()) {

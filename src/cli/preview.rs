@@ -1,4 +1,4 @@
-//! Pictures in the terminal, where it can show any.
+//! Pictures in the terminal, if it can show them.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
@@ -9,12 +9,12 @@ use impasto::picture::{Format, Picture, SaveOptions, Size, contact_sheet};
 
 use super::sheet::fitted;
 
-/// Room for a picture, in letters.
+/// The largest size of a picture, in characters.
 const COLUMNS: usize = 80;
 const ROWS: usize = 20;
-/// Pixels of a letter at most, which bounds what is sent for a picture.
+/// The most pixels per character, which bounds the size of what is sent.
 const LETTER: (usize, usize) = (10, 20);
-/// Letters of one of kitty's commands at most.
+/// The most characters in one of kitty's commands.
 const CHUNK: usize = 4096;
 
 /// How a terminal is told to show a picture.
@@ -30,16 +30,17 @@ pub enum Way {
     Blocks,
 }
 
-/// A terminal that shows one picture, each in the place of the one before.
+/// A terminal that shows one picture at a time, each in the place of the one before.
 pub struct Screen {
     way: Way,
     columns: usize,
-    /// Rows of the picture that is there.
+    /// Rows of the picture on the screen.
     rows: usize,
 }
 
 impl Screen {
-    /// The screen behind stderr, or why there is none. What is asked for by name is taken at its word.
+    /// The screen behind stderr, or the reason why there is none. A protocol that is asked for by name is not
+    /// questioned.
     pub fn open(way: Way) -> Result<Self, String> {
         let way = match way {
             Way::Auto if !std::io::stderr().is_terminal() => {
@@ -55,7 +56,7 @@ impl Screen {
         Ok(Self { way, columns, rows: 0 })
     }
 
-    /// Shows a picture. That nobody sees it is no reason to stop.
+    /// Shows a picture. If it cannot be shown, the run goes on.
     pub fn show(&mut self, picture: &Picture) {
         if let Ok(text) = self.draw(picture) {
             let mut stderr = std::io::stderr().lock();
@@ -63,7 +64,7 @@ impl Screen {
         }
     }
 
-    /// What is to be written for a picture; the cursor ends below it.
+    /// The text that draws a picture; the cursor ends below it.
     fn draw(&mut self, picture: &Picture) -> impasto::Result<String> {
         let (columns, rows) = extent(picture, self.columns);
         let mut text = String::new();
@@ -71,7 +72,7 @@ impl Screen {
             let _ = write!(text, "\x1b[{}A\r", self.rows);
         }
         self.rows = rows;
-        // A sheet of one, without a gap, is the picture on white.
+        // A sheet of one picture without a gap is that picture on white.
         let opaque = contact_sheet(&[picture], 0);
         match self.way {
             Way::Kitty => text += &kitty(&bytes(&opaque, columns, rows)?, columns, rows),
@@ -90,7 +91,7 @@ impl Screen {
     }
 }
 
-/// What the environment says of the terminal. A multiplexer passes on colours, but no pictures.
+/// The protocol according to the environment. A multiplexer passes on colours, but not pictures.
 fn detect(variable: impl Fn(&str) -> String) -> Option<Way> {
     let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
     let multiplexed = !variable("TMUX").is_empty() || term.starts_with("screen") || term.starts_with("tmux");
@@ -104,7 +105,7 @@ fn detect(variable: impl Fn(&str) -> String) -> Option<Way> {
     }
 }
 
-/// Columns and rows of a picture. A letter is about twice as high as wide.
+/// Columns and rows of a picture. A character is about twice as high as wide.
 fn extent(picture: &Picture, columns: usize) -> (usize, usize) {
     let aspect = picture.width as f64 / picture.height as f64;
     let rows = (columns as f64 / aspect / 2.0).round().max(1.0);
@@ -114,7 +115,7 @@ fn extent(picture: &Picture, columns: usize) -> (usize, usize) {
     (((ROWS * 2) as f64 * aspect).round().clamp(1.0, columns as f64) as usize, ROWS)
 }
 
-/// The picture as a PNG of no more pixels than its place has.
+/// The picture as a PNG with no more pixels than its place on the screen.
 fn bytes(picture: &Picture, columns: usize, rows: usize) -> impasto::Result<Vec<u8>> {
     let (width, height) = (columns * LETTER.0, rows * LETTER.1);
     let small = picture.width <= width && picture.height <= height;
@@ -130,7 +131,7 @@ fn kitty(png: &[u8], columns: usize, rows: usize) -> String {
     for (index, chunk) in chunks.iter().enumerate() {
         let more = u8::from(index + 1 < chunks.len());
         let _ = match index {
-            // Show at once, a PNG, quietly, always the same image and place.
+            // Display at once; PNG; no answers; always the same image and placement.
             0 => write!(text, "\x1b_Ga=T,f=100,q=2,i=1,p=1,c={columns},r={rows},m={more};{chunk}\x1b\\"),
             _ => write!(text, "\x1b_Gm={more};{chunk}\x1b\\"),
         };
@@ -138,7 +139,7 @@ fn kitty(png: &[u8], columns: usize, rows: usize) -> String {
     text + "\n"
 }
 
-/// Two pixels in every letter, one above the other.
+/// Two pixels in every character, one above the other.
 fn blocks(picture: &Picture, columns: usize, rows: usize) -> String {
     let (width, height) = (columns, 2 * rows);
     let small = picture.resized(Size::Exact { width, height }, true);
@@ -196,7 +197,7 @@ mod tests {
         let red = Picture::new(4, 2, [vec![1.0; 8], vec![0.0; 8], vec![0.5; 8]].concat());
         let first = screen.draw(&red).unwrap();
         assert_eq!(first, "\x1b[38;2;255;0;128;48;2;255;0;128m\u{2580}".repeat(4) + "\x1b[0m\n");
-        // The second takes the place of the first.
+        // The second picture takes the place of the first.
         assert_eq!(screen.draw(&red).unwrap(), format!("\x1b[1A\r{first}"));
     }
 

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar on a terminal, now and then a line elsewhere.
+//! Progress on stderr: a bar on a terminal, occasional lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::{talk, time_text};
 
-/// Lines of a run whose stderr is no terminal come at least this far apart.
+/// The least time between two lines if stderr is not a terminal.
 const QUIET_TIME: Duration = Duration::from_secs(10);
 
-/// Between two pictures of what turns while nothing can be counted.
+/// The time between two pictures of the spinner, which turns while nothing can be counted.
 const TICK: Duration = Duration::from_millis(120);
 
 /// How far a run has come.
@@ -21,8 +21,8 @@ pub enum Progress {
     Lines { label: String, first: usize, total: usize, start: Instant, last: Instant },
 }
 
-/// Shows on a terminal that something goes on before the first iteration, until it is dropped: a driver that meets the shaders
-/// for the first time takes ten seconds and more to compile them.
+/// Shows on a terminal, until it is dropped, that the run is being prepared. A driver that sees the shaders
+/// for the first time takes ten seconds or more to compile them.
 pub fn preparing(label: &str, quiet: bool) -> Option<ProgressBar> {
     if quiet || !std::io::stderr().is_terminal() {
         return None;
@@ -36,7 +36,8 @@ pub fn preparing(label: &str, quiet: bool) -> Option<ProgressBar> {
 }
 
 impl Progress {
-    /// For a run of `total` iterations, of which the first are done already, starting now. `label` comes first.
+    /// For a run of `total` iterations that starts now, with the `first` ones done already. `label` is put
+    /// first.
     pub fn new(label: String, first: usize, total: usize, quiet: bool) -> Self {
         if quiet {
             return Self::Silent;
@@ -54,7 +55,7 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    /// An iteration is done.
+    /// Reports that an iteration is done.
     pub fn report(&mut self, losses: &Losses) {
         let Losses { iteration, content, style, tv, .. } = losses;
         let text = format!("content {content:.3}  style {style:.3}  tv {tv:.3}");
@@ -76,7 +77,7 @@ impl Progress {
         }
     }
 
-    /// Lets `f` write to stderr without the bar in its way.
+    /// Lets `f` write to stderr without the bar in the way.
     pub fn aside(&self, f: impl FnOnce()) {
         match self {
             Self::Bar(bar) => bar.suspend(f),
@@ -84,7 +85,7 @@ impl Progress {
         }
     }
 
-    /// Says something while it goes on.
+    /// Prints a message while the run goes on.
     pub fn say(&self, line: &str) {
         match self {
             Self::Silent => {}

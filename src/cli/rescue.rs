@@ -1,14 +1,14 @@
-//! A result that cannot go where it was asked to be goes somewhere else: hours may be in it.
+//! A result that cannot be saved where it should go is saved elsewhere, because hours of work may be in it.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-/// Passes on that a result was saved. If it was not, `write` is given other places for it, and the error says which one
-/// took it: a file called as `name`, in a new folder that only this user can read.
+/// Returns the outcome of saving a result. If it failed, `write` is called with other places until one works,
+/// and the error names that place: a file called `name` in a new folder that only this user can read.
 ///
 /// # Errors
-/// Whatever kept the result from where it should be, even if it is saved elsewhere.
+/// The reason why the result is not where it should be, even if it was saved elsewhere.
 pub fn or_elsewhere(
     saved: anyhow::Result<()>,
     name: &Path,
@@ -17,7 +17,7 @@ pub fn or_elsewhere(
     let Err(error) = saved else { return Ok(()) };
     let name = name.file_name().unwrap_or_default();
     for place in places() {
-        // What is not kept is removed again.
+        // A folder that is not kept is removed again.
         let Ok(folder) = tempfile::Builder::new().prefix("impasto-").tempdir_in(place) else { continue };
         let path = folder.path().join(name);
         if write(&path).is_ok() {
@@ -28,7 +28,7 @@ pub fn or_elsewhere(
     Err(error)
 }
 
-/// Folders for what cannot go where it should, the best first; they are mostly not all on one disk.
+/// Folders for such results, the best one first. They are usually not all on one disk.
 fn places() -> impl Iterator<Item = PathBuf> {
     let elsewhere = [Some(std::env::temp_dir()), etcetera::home_dir().ok(), std::env::current_dir().ok()];
     elsewhere.into_iter().flatten()

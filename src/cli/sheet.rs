@@ -16,13 +16,14 @@ const LETTER: (usize, usize) = (8, 13);
 const GAP: usize = 12;
 /// Gray of the letters.
 const INK: f32 = 0.1;
-/// Up to this width of a cell, letters have their own size; beyond it they are enlarged with the cell.
+/// Up to this width of a cell, letters have their own size. In wider cells they are enlarged with the cell.
 const SMALL: usize = 320;
-/// How much wider than high a page should be.
+/// The ratio of width to height that a page should have.
 const ASPECT: f64 = 1.5;
 
-/// The pictures in rows, in their order, each with its text below it. All cells are as large as the largest picture;
-/// smaller ones stand at the bottom of theirs. A text that is too long for its cell ends in two dots.
+/// The pictures in rows, in their order, each with its text below it. All cells have the size of the largest
+/// picture; smaller ones are placed at the bottom of theirs. A text that is too long for its cell ends in two
+/// dots.
 ///
 /// # Panics
 /// If there is no picture.
@@ -43,11 +44,12 @@ pub fn sheet(cells: &[(String, Picture)]) -> Picture {
     Picture::new(page.width, page.height, page.rgb)
 }
 
-/// How many of `count` cells stand in a row: the page is then nearest to its aspect, without a row that is left empty.
+/// The number of columns for `count` cells that comes closest to the page's ratio without leaving a row
+/// empty.
 fn columns(count: usize, width: usize, height: usize) -> usize {
     let off = |columns: &usize| {
         let page = (columns * width) as f64 / (count.div_ceil(*columns) * height) as f64;
-        // An empty place costs a little, so that 6 cells stand as 3 x 2 rather than 4 and 2.
+        // An empty place costs a little, so that 6 cells are arranged as 3 and 3 rather than 4 and 2.
         let empty = count.div_ceil(*columns) * columns - count;
         ((page / ASPECT).ln().abs() + 0.25 * empty as f64, *columns)
     };
@@ -73,7 +75,7 @@ impl Page {
     }
 
     fn paste(&mut self, picture: &Picture, left: usize, top: usize) {
-        // A sheet of one, without a gap, is the picture on white.
+        // A sheet of one picture without a gap is that picture on white.
         let opaque = contact_sheet(&[picture], 0);
         for (i, line) in opaque.rgb.chunks_exact(opaque.width).enumerate() {
             let (plane, y) = (i / opaque.height, i % opaque.height);
@@ -123,7 +125,7 @@ impl DrawTarget for Ink<'_> {
     }
 }
 
-/// A picture no larger than `width x height`, with its proportions.
+/// The picture scaled to fit into `width x height`, with its proportions.
 pub fn fitted(picture: &Picture, width: usize, height: usize) -> Picture {
     let scale = (width as f64 / picture.width as f64).min(height as f64 / picture.height as f64);
     let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).max(1);

@@ -1,4 +1,4 @@
-//! `impasto completions` and `impasto man`: what shells and `man` know about the program, made from its own options.
+//! `impasto completions` and `impasto man`: generated from the program's own options.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct Completions {
 /// Print the manual page, or write the pages of all commands into a folder
 #[derive(clap::Args)]
 pub struct Man {
-    /// Made if it is not there; without it, the program's page goes to stdout
+    /// Created if it is missing; without DIR, the program's page goes to stdout
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `impasto weights`: what a network file holds, and whether this program can use it.
+//! `impasto weights`: the contents of a network file, and whether this program can use it.
 
 use std::path::PathBuf;
 

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use super::unfinished::{Part, folder, sweep};
 use crate::error::{Error, Result};
 
-/// Symbolic links followed before they are taken for a circle, as Linux does.
+/// How many symbolic links are followed before they are taken for a circle; the number is Linux's.
 const MAX_LINKS: usize = 40;
 
-/// Writes `bytes` beside `path` and renames: a reader sees the old file or the new one, never a part.
+/// Writes `bytes` to a file beside `path` and renames it: a reader sees the old file or the new one, never a
+/// part.
 ///
-/// A symbolic link stays and what it points at is replaced. A file that is replaced keeps its permissions; a
-/// new one gets those of any new file.
+/// If `path` is a symbolic link, the link stays, and the file it points at is replaced. A replaced file keeps
+/// its permissions; a new one gets the usual ones.
 ///
 /// # Errors
-/// [`Error::Write`]; whatever was at `path` is then untouched and nothing is left beside it.
+/// [`Error::Write`]; whatever was at `path` is untouched then, and nothing is left beside it.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |why| Error::write(path, why);
     let target = target(path).map_err(fail)?;
@@ -31,8 +32,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     part.persist(&target).map_err(|e| fail(explain(&e)))
 }
 
-/// Finds out whether [`replace_file`] would have a chance, by creating and removing a file beside the target. What
-/// processes that were killed left there is removed.
+/// Finds out whether [`replace_file`] could work, by creating and removing a file beside the target. Files
+/// that killed processes left there are removed.
 ///
 /// # Errors
 /// [`Error::Write`] says what stands in the way.
@@ -46,7 +47,7 @@ pub fn check_replaceable(path: &Path) -> Result<()> {
     check().map_err(|why: String| Error::write(path, why))
 }
 
-/// Whether two paths lead to one file, be it there or only meant.
+/// Whether two paths lead to the same file, whether or not it exists.
 pub fn same_file(a: &Path, b: &Path) -> bool {
     let resolve = |path: &Path| {
         let meant = || Some(fs::canonicalize(folder(path)).ok()?.join(path.file_name()?));
@@ -55,7 +56,7 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
     matches!((resolve(a), resolve(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// The file to replace: `path` itself or what it links to, if it can be replaced at all.
+/// The file to replace, if it can be replaced: `path` itself or the file it links to.
 fn target(path: &Path) -> Result<PathBuf, String> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err("its name ends as that of a folder; give a file name".into());
@@ -80,7 +81,7 @@ fn target(path: &Path) -> Result<PathBuf, String> {
     Err("its symbolic links go round in a circle; choose another name".into())
 }
 
-/// An empty file in the folder of `target`, where renaming it to `target` is possible; removed when dropped.
+/// An empty file in the folder of `target`, from which it can be renamed to `target`; removed when dropped.
 fn beside(target: &Path) -> Result<Part, String> {
     let folder = folder(target);
     if !folder.is_dir() {

@@ -1,4 +1,4 @@
-//! Device memory beside plain buffers: textures as linear memory, and buffers the processor reads.
+//! Device memory besides plain buffers: textures as linear memory, and buffers that the processor reads.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,8 +6,8 @@ use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
 
-/// A texture used as linear memory of `vec4f`: texel `i` is at `(i % 256, i / 256)`. Software drivers read textures
-/// four times faster than buffers, because their buffer reads are checked and gathered lane by lane.
+/// A texture used as linear memory of `vec4f`: texel `i` is at `(i % 256, i / 256)`. Software drivers read
+/// textures four times faster than buffers, because they check and gather reads of buffers lane by lane.
 #[derive(Clone)]
 pub(crate) struct Texels {
     pub(crate) texture: wgpu::Texture,
@@ -16,16 +16,16 @@ pub(crate) struct Texels {
 }
 
 impl Texels {
-    /// Texels of a row.
+    /// Texels in a row.
     pub(crate) const WIDTH: u32 = 256;
-    /// Values of a row.
+    /// Values in a row.
     pub(crate) const ROW: u64 = Self::WIDTH as u64 * 4;
 
     pub(crate) fn bytes(&self) -> u64 {
         u64::from(self.texture.height()) * Self::ROW * self.precision.bytes()
     }
 
-    /// What shaders call `rgba32float` or `rgba16float`.
+    /// The format that shaders call `rgba32float` or `rgba16float`.
     pub(crate) fn format(precision: Precision) -> wgpu::TextureFormat {
         match precision {
             Precision::Single => wgpu::TextureFormat::Rgba32Float,
@@ -34,7 +34,7 @@ impl Texels {
     }
 }
 
-/// A buffer the processor reads once the device has written it.
+/// A buffer that the processor reads after the device has written it.
 pub(crate) struct Readback {
     pub(crate) buffer: wgpu::Buffer,
     mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
@@ -51,7 +51,7 @@ impl Readback {
         Self { buffer, mapped: Arc::default() }
     }
 
-    /// Asks for the content, which [`Self::take`] gives once the copy submitted before has run.
+    /// Requests the content. [`Self::take`] returns it after the copy that was submitted before has run.
     pub(crate) fn request(&self) {
         let mapped = self.mapped.clone();
         self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -59,13 +59,13 @@ impl Readback {
         });
     }
 
-    /// Whether it has run, without waiting for it.
+    /// Whether the copy has run, without waiting for it.
     pub(crate) fn is_there(&self, gpu: &Gpu) -> Result<bool> {
         gpu.look()?;
         Ok(self.mapped.lock().expect("no panic holds this lock").is_some())
     }
 
-    /// The content; the buffer can be written again afterwards.
+    /// Returns the content. The buffer can be written again afterwards.
     pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
         let unread = || Error::Device("a result could not be read back from the graphics device".into());
         let mapped = self.mapped.lock().expect("no panic holds this lock").take();

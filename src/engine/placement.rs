@@ -1,4 +1,4 @@
-//! The order of the steps, and which tensor lives in which buffer.
+//! The order of the steps, and the place of each tensor in a buffer.
 
 use std::collections::BTreeSet;
 
@@ -13,28 +13,28 @@ pub(crate) struct Place {
     pub(crate) buffer: usize,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
-    /// Whether there is a guard behind it.
+    /// Whether there is a guard behind the tensor.
     pub(crate) fenced: bool,
 }
 
-/// Bytes behind a guarded tensor: more than a row of any case whose kernels count in rows, so that what is written a row too
-/// far does not leap over it. (`mse` counts in values.) There are none before it, because an index that is too small has wrapped
-/// around and is beyond every binding.
+/// Bytes behind a guarded tensor: more than a row of any case whose kernels count in rows, so that a value
+/// written one row too far cannot skip the guard. (`mse` counts in values.) There is no guard before a
+/// tensor, because an index that is too small has wrapped around and lies beyond every binding.
 pub(crate) const GUARD: u64 = 160 << 10;
-/// Where a tensor may begin in a buffer: every device can bind from there.
+/// Tensors begin at multiples of this in a buffer, where every device can bind them.
 const ALIGN: u64 = 256;
 
-/// Why something called `what` finds no room on the device.
+/// The error for something called `what` that does not fit on the device.
 pub(crate) fn too_large(gpu: &Gpu, what: &str) -> Error {
     Error::TooLarge(format!("{what} is too large for {}; try a smaller --size", gpu.info().name))
 }
 
-/// Forward in order, backward with the ops in reverse, then the updates. The first op that writes a gradient does
-/// not accumulate.
+/// The forward steps in order, the backward steps with the ops in reverse, then the updates. The first op
+/// that writes a gradient does not accumulate.
 ///
 /// # Errors
-/// [`Error::Shader`] if two kinds of ops that write the same gradient were recorded without a [`Tape::op`] between them:
-/// neither would add to the other.
+/// [`Error::Shader`] if ops of two kinds that write the same gradient were recorded without a [`Tape::op`]
+/// between them: neither would add to the other.
 pub(crate) fn ordered(tape: &Tape) -> Result<Vec<Step>> {
     let mut written = vec![None; tape.tensors.len()];
     let mut all: Vec<Step> = tape.groups.iter().flat_map(|g| &g.forward).cloned().collect();
@@ -60,14 +60,14 @@ pub(crate) fn ordered(tape: &Tape) -> Result<Vec<Step>> {
     Ok(all)
 }
 
-/// What runs once, and after it [`ordered`].
+/// The steps that run once, followed by [`ordered`].
 pub(crate) fn prepared(tape: &Tape) -> Result<Vec<Step>> {
     let mut all = tape.preparation.clone();
     all.extend(ordered(tape)?);
     Ok(all)
 }
 
-/// Bytes of the kept tensors that the preparation uses; given ones are not counted.
+/// The bytes of the kept tensors that the preparation uses, without given ones.
 pub(crate) fn prepared_bytes(tape: &Tape) -> u64 {
     let touched = tape.preparation.iter().flat_map(|step| match step {
         Step::Dispatch(dispatch) => dispatch.bound.iter().map(|(_, view)| view.tensor.0).collect(),
@@ -85,16 +85,17 @@ pub(crate) fn dispatch(step: &Step) -> Option<&Dispatch> {
     }
 }
 
-/// What a tensor's use forbids.
+/// The constraints on a tensor's place.
 #[derive(Clone, Default)]
 struct Use {
-    /// When it is alive; `None` if no step touches it.
+    /// When the tensor is alive; `None` if no step uses it.
     life: Option<Life>,
-    /// Tensors that some dispatch reads while it writes this one, or the reverse: wgpu refuses that within a buffer.
+    /// Tensors that some dispatch reads while it writes this one, or the reverse: wgpu refuses that within
+    /// one buffer.
     apart: Vec<usize>,
 }
 
-/// First and last step that touch a tensor.
+/// The first and the last step that use a tensor.
 #[derive(Clone, Copy)]
 struct Life {
     first: usize,
@@ -107,7 +108,7 @@ impl Life {
     }
 }
 
-/// How each tensor is used; a tensor that is read before anything wrote it is an error of the recording.
+/// How each tensor is used. Reading a tensor that nothing has written before is an error in the recording.
 fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
     let mut uses = vec![Use::default(); tape.tensors.len()];
     for (index, step) in steps.iter().enumerate() {
@@ -148,12 +149,12 @@ fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
     Ok(uses)
 }
 
-/// A buffer to be allocated, or one that is given.
+/// A buffer that is to be allocated, or a given one.
 pub(crate) struct Room {
-    /// Index of the tensor it was made for, the largest of its tenants.
+    /// The tensor that the buffer was made for, the largest of those in it.
     pub(crate) owner: usize,
     pub(crate) bytes: u64,
-    /// Who lives there, when and where; `None` if it is not shared.
+    /// The tensors in it, with their lives and places; `None` if it is not shared.
     tenants: Option<Vec<Tenant>>,
 }
 
@@ -165,7 +166,7 @@ struct Tenant {
 }
 
 impl Room {
-    /// The first place that is free during all of a life.
+    /// The first place that is free during an entire life.
     fn place(&self, life: Life, bytes: u64, used: &Use) -> Option<u64> {
         let tenants = self.tenants.as_ref()?;
         if tenants.iter().any(|t| used.apart.binary_search(&t.tensor).is_ok()) {
@@ -185,16 +186,16 @@ impl Room {
     }
 }
 
-/// Which tensor lives where.
+/// The place of every tensor.
 pub(crate) struct Placement {
     pub(crate) places: Vec<Option<Place>>,
     pub(crate) buffers: Vec<Room>,
 }
 
 impl Placement {
-    /// Gives every tensor that is used its place. Large tensors choose first; a tensor moves into the first buffer that
-    /// has room for it as long as it lives and whose other tenants it never has to be bound against. There are several
-    /// buffers rather than one arena because wgpu tracks whole buffers.
+    /// Places every tensor that is used. Large tensors choose first. A tensor goes into the first buffer that
+    /// has room for it during its life, and in which no tensor must be kept apart from it. There are several
+    /// buffers and not one arena, because wgpu tracks whole buffers.
     pub(crate) fn new(tape: &Tape, steps: &[Step], guarded: bool) -> Result<Self> {
         let uses = uses(tape, steps)?;
         let mut order: Vec<usize> = (0..tape.tensors.len()).collect();
@@ -236,7 +237,7 @@ impl Placement {
         Ok(placement)
     }
 
-    /// What is to be allocated.
+    /// Bytes to be allocated.
     pub(crate) fn bytes(&self, tape: &Tape) -> u64 {
         let own = |room: &&Room| !matches!(tape.tensors[room.owner].home, Home::Given(_));
         self.buffers.iter().filter(own).map(|room| room.bytes).sum()
@@ -255,10 +256,10 @@ pub(crate) fn window(tape: &Tape, places: &[Option<Place>], View { tensor, range
     let offset = place.offset + range.start as u64 * value;
     let mut bytes = (range.len() as u64 * value).next_multiple_of(4).max(4);
     if place.fenced {
-        // A driver drops what is written beyond a binding, so the guard must be inside it to be hit.
+        // A driver drops writes beyond a binding, so the guard must be inside the binding to be hit.
         bytes += GUARD;
     }
-    // This driver may be content with less, but what it takes every other one should take.
+    // This driver may allow smaller alignments, but the places must be valid on every driver.
     let aligned = offset.is_multiple_of(ALIGN);
     if bytes > tape.gpu.max_binding() || !aligned {
         return Err(too_large(tape.gpu, &tape.tensors[tensor.0].label));

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use crate::engine::gpu::Gpu;
 use crate::{Error, Result};
 
-/// How feature maps and their gradients are stored, and the weights that Winograd transforms. All sums are float32 either way,
-/// and so are Gram matrices, losses, all other weights, and the picture as the network sees it. (The picture as the optimiser
-/// moves it is float64 beside single precision, where the device has it.)
+/// How feature maps and their gradients are stored, and the weights that Winograd transforms. Everything else
+/// is float32 in both cases: sums, Gram matrices, losses, all other weights, and the picture as the network
+/// reads it. (The picture that the optimiser moves is float64 with single precision, if the device has it.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -16,7 +16,7 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     Single,
-    /// 16 bits: half the memory, and values rounded to 11 bits. Devices need `SHADER_F16`.
+    /// 16 bits: half the memory, and values rounded to 11 bits. The device needs `SHADER_F16`.
     Half,
 }
 
@@ -32,7 +32,7 @@ impl Precision {
         }
     }
 
-    /// Refuses what a device cannot store.
+    /// Refuses a precision that the device cannot store.
     ///
     /// # Errors
     /// [`Error::Setting`].
@@ -54,7 +54,7 @@ impl Precision {
         }
     }
 
-    /// The bytes of `values`, up to a multiple of four.
+    /// The bytes of `values`, padded to a multiple of four.
     pub(crate) fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::Single => bytemuck::cast_slice(values).to_vec(),

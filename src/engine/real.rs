@@ -2,7 +2,7 @@
 
 use crate::engine::gpu::Gpu;
 
-/// What shaders call `real`. Why it matters is told in `shaders/adam.wgsl`.
+/// The type that shaders call `real`. `shaders/adam.wgsl` explains why it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Real {
     /// 32 bits.
@@ -12,7 +12,7 @@ pub enum Real {
 }
 
 impl Real {
-    /// The best that a device has.
+    /// The best precision of a device.
     pub fn of(gpu: &Gpu) -> Self {
         if gpu.has_float64() { Self::F64 } else { Self::F32 }
     }
@@ -25,7 +25,7 @@ impl Real {
         }
     }
 
-    /// Length, in 32-bit values, of `n` reals.
+    /// The length of `n` reals, in 32-bit values.
     pub fn len(self, n: usize) -> usize {
         match self {
             Self::F32 => n,

@@ -1,15 +1,15 @@
 //! The size of a feature map, and the order of its values.
 //!
 //! A feature map is stored row by row, and within a row channel by channel: element `(y, c, x)` stands at
-//! `(y * channels + c) * width + x`. Any band of rows is therefore one contiguous range, which can be bound, sent
-//! or computed by itself.
+//! `(y * channels + c) * width + x`. Any band of rows is therefore one contiguous range, which can be bound,
+//! sent or computed by itself.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::engine::precision::Precision;
 
-/// Size of a feature map; see the module's text for the order of its elements.
+/// The size of a feature map; the module's text has the order of its elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Feature channels; 3 for a picture.
@@ -31,7 +31,7 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// Whether there is no value at all.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -41,21 +41,21 @@ impl Shape {
         self.height * self.width
     }
 
-    /// Bands of rows must begin at a multiple of this, so that what is bound begins where every device allows it.
+    /// Bands of rows must begin at a multiple of this, so that bindings begin where every device allows it.
     pub(crate) fn row_alignment(&self, precision: Precision) -> usize {
-        // 256 bytes, a power of two, divided by what a row already has of it.
+        // 256 bytes, a power of two, divided by the powers of two that the size of a row already contains.
         let row = self.channels * self.width * precision.bytes() as usize;
         256 >> row.trailing_zeros().min(8)
     }
 
-    /// The rows that a band of rows reads of a map: one more on each side, as far as the map goes, and begun where a binding may
-    /// begin.
+    /// The rows that a band of rows reads of a map: one more on each side, within the map, beginning where a
+    /// binding may begin.
     pub(crate) fn halo(&self, rows: &Range<usize>, precision: Precision) -> Range<usize> {
         let align = self.row_alignment(precision);
         rows.start.saturating_sub(1) / align * align..(rows.end + 1).min(self.height)
     }
 
-    /// Where the values of some rows stand.
+    /// The range of the values of some rows.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Range<usize> {
         let row = self.channels * self.width;
         rows.start * row..rows.end * row

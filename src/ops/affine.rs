@@ -1,15 +1,15 @@
-//! Picture to network input, and any other change of a three-channel convention.
+//! Converts the picture to the network's input, or between any other conventions of three channels.
 
 use crate::cases::{Candidate, Case, Input, Size, Table};
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Shape, Tape, Var};
 
-/// A line per channel, `y = scale x + offset`.
+/// A linear function for each channel, `y = scale x + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
     /// Factors of red, green and blue.
     pub scale: [f64; 3],
-    /// What is added.
+    /// Summands of red, green and blue.
     pub offset: [f64; 3],
 }
 
@@ -32,7 +32,7 @@ impl Affine {
         }
     }
 
-    /// Applies the line of channel `c`.
+    /// Applies the function of channel `c`.
     pub fn apply(&self, c: usize, x: f64) -> f64 {
         self.scale[c] * x + self.offset[c]
     }
@@ -86,9 +86,9 @@ pub const TABLE: Table = Table {
         Size::new(3, 5, 22),
         Size::new(3, 3, 67),
         Size::new(3, 1, 43),
-        // Rows of whole 256 bytes can be split into bands.
+        // Rows of a multiple of 256 bytes can be split into bands.
         Size::new(3, 9, 64),
-        // More rows than a grid has in one dimension.
+        // More rows than a grid may have in one dimension.
         Size::new(3, 65_540, 1),
     ],
     network: |height, width| vec![Size::new(3, height, width)],

@@ -32,7 +32,7 @@ impl Variant {
         }
     }
 
-    /// Whether it can compute the matrix of `c` channels on this device.
+    /// Whether the variant can compute the matrix of `c` channels on this device.
     pub fn supports(self, gpu: &Gpu, c: usize) -> bool {
         match self {
             Self::Naive | Self::Tiled => true,
@@ -41,7 +41,8 @@ impl Variant {
     }
 }
 
-/// Rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in a cache.
+/// The rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in
+/// the cache.
 fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
     let c = x.shape.channels;
     let bands = tape.bands_of(&[x.shape], band_pixels(c * c));
@@ -52,25 +53,27 @@ fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
     bands.iter().flat_map(|band| Tape::pieces(band, &[x], values)).collect()
 }
 
-/// Channels of a workgroup of [`Variant::Tiled`].
+/// The channels of a workgroup of [`Variant::Tiled`].
 const TILE: usize = 64;
 
-/// Values of a piece at most, unless one row has more or the map is large: 2 MiB.
+/// The most values of a piece, unless one row has more or the map is large: 2 MiB.
 const PIECE: usize = 1 << 19;
 
-/// Pieces of a map, about: each has a partial matrix, and all of these have to fit into one binding.
+/// The approximate limit on the pieces of a map. Each has a partial matrix, and all of these must fit into
+/// one binding.
 const MOST_PIECES: usize = 64;
 
-/// Partial matrices of a piece: enough to keep a device busy, few enough to be small beside the map.
+/// The number of partial matrices of a piece: enough to keep a device busy, few enough to be small compared
+/// with the map.
 fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
     let c = shape.channels;
-    // Tiles of which one triangle is computed.
+    // Only the tiles of one triangle are computed.
     let tiles = |size: usize| c.div_ceil(size) * (c.div_ceil(size) + 1) / 2;
     let wanted = match variant {
         Variant::Naive => (2048 / c).min(32),
         // A few workgroups for each processor of the largest GPU.
         Variant::Tiled => (512 / tiles(TILE)).div_ceil(pieces.len()),
-        // What each writes costs as much as many pixels.
+        // The values that each one writes cost as much as many pixels.
         Variant::Subgroup => (128 / tiles(32)).div_ceil(pieces.len()).min(32),
     };
     wanted.clamp(1, pieces[0].len())
@@ -78,7 +81,7 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
 ///
-/// The sum over pixels is split into shares of rows, which are added in a fixed order.
+/// The sum over pixels is split into shares of rows. They are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     let pieces = pieces(tape, x, variant);
     let g = tape.output("g", Shape::new(1, x.shape.channels, x.shape.channels), x);
@@ -99,7 +102,7 @@ struct Gram {
 }
 
 impl Gram {
-    /// For a piece of so many rows, whose first partial matrix is `share`.
+    /// The parameters for a piece with this number of rows, whose first partial matrix is `share`.
     fn params(&self, rows: usize, share: usize) -> [(&'static str, Value); 6] {
         let Shape { channels: c, width: w, .. } = self.x.shape;
         [
@@ -112,15 +115,15 @@ impl Gram {
         ]
     }
 
-    /// What the variant reads a piece of the map from, if not from the map itself.
+    /// The texels of a piece of the map, if the variant reads those instead of the map.
     fn workspace(&self, tape: &mut Tape, pieces: &[Range<usize>]) -> Option<Tensor> {
         let Shape { channels: c, width: w, .. } = self.x.shape;
         let most = pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0);
-        // One texel more, which is read but not used.
+        // One more texel, which is read but not used.
         (self.variant == Variant::Subgroup).then(|| tape.map_texels("x.texels", self.x, most + 4))
     }
 
-    /// A kernel with the constants of its variant.
+    /// A kernel with the constants of this variant.
     fn set_up(&self, kernel: Source) -> Source {
         match self.variant {
             Variant::Naive => kernel,
@@ -142,12 +145,12 @@ impl Gram {
         for (index, piece) in pieces.iter().enumerate() {
             let (kernel, grid) = match self.variant {
                 Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
-                // An invocation has 4 x 4 sums.
+                // An invocation computes 4 x 4 sums.
                 Variant::Tiled => {
                     let kernel = kernel!("gram_tiled", "forward").storing("Map", x);
                     (kernel, [tiles * TILE / 4, tiles * TILE / 4, shares])
                 }
-                // A workgroup of 8 lanes has a tile of 32 x 32.
+                // A workgroup of 8 lanes computes a tile of 32 x 32.
                 Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
             };
             let rows = x.rows(piece.clone());
@@ -181,12 +184,12 @@ impl Gram {
             let rows = tape.backward_rows(x, piece.clone());
             let (kernel, grid) = match self.variant {
                 Variant::Naive => (kernel!("gram", "backward"), [c * w, piece.len(), 1]),
-                // An invocation has four pixels of eight channels.
+                // An invocation computes four pixels of eight channels.
                 Variant::Tiled => {
                     let pixels = piece.len() * w;
                     (kernel!("gram_tiled", "backward"), [pixels.div_ceil(4), c.div_ceil(TILE) * TILE / 8, 1])
                 }
-                // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
+                // A workgroup of 8 lanes computes 32 channels, a lane four pixels of a row.
                 Variant::Subgroup => {
                     let fours = piece.len() * w.div_ceil(4);
                     (kernel!("gram_subgroup", "backward"), [c / 32 * 8, fours.div_ceil(8), 1])
@@ -204,7 +207,7 @@ impl Gram {
         }
     }
 
-    /// The texels of `(dg + dg^T) / (c n)`, which the gradient of [`Variant::Subgroup`] multiplies by.
+    /// The texels of `(dg + dg^T) / (c n)`, by which the gradient of [`Variant::Subgroup`] multiplies.
     fn symmetrize(&self, tape: &mut Tape) -> Tensor {
         let (c, n) = (self.x.shape.channels, self.g.shape.len());
         let (sums, texels) = (tape.scratch("sums", n), tape.scratch_texels("sums.texels", n));
@@ -232,8 +235,8 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
     g
 }
 
-/// One value, primes, many channels; around tiles of 32 and 64 channels, columns of 4 and 16, blocks of 32 and 128
-/// pixels, a workgroup of 64 and the 32 shares.
+/// One value, primes, many channels; around tiles of 32 and 64 channels, columns of 4 and 16, blocks of 32
+/// and 128 pixels, a workgroup of 64 and the 32 shares.
 pub const TABLE: Table = Table {
     op: "gram",
     edges: &[

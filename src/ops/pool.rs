@@ -4,14 +4,15 @@ use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg1
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Shape, Tape, Var};
 
-/// `y = max of each 2x2 window of x`, sizes rounded down; `dx` of a window's first maximum is `dy`, all else is 0.
+/// `y` is the maximum of each 2x2 window of `x`, sizes rounded down. `dx` is `dy` at a window's first maximum
+/// and 0 elsewhere.
 pub fn pool(tape: &mut Tape, x: Var) -> Var {
     let Shape { channels, height, width } = x.shape;
     assert!(height > 1, "a map of at least two rows");
     let shape = Shape::new(channels, height / 2, width / 2);
     let y = tape.feature_map("y", shape, x);
     for rows in tape.bands(&[shape, x.shape]) {
-        // The last band takes an odd last row along, which gets a zero gradient.
+        // The last band includes an odd last row, which gets a zero gradient.
         let end = if rows.end == shape.height { height } else { 2 * rows.end };
         let rows_in = 2 * rows.start..end;
         let params = [("c", channels.into()), ("h", rows_in.len().into()), ("w", width.into())];
@@ -44,7 +45,8 @@ pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
     y
 }
 
-/// The smallest window, odd sizes on either side and both, rows around a workgroup of 64 windows, many channels.
+/// The smallest window, odd sizes on either side and both, rows around a workgroup of 64 windows, many
+/// channels.
 pub const TABLE: Table = Table {
     op: "pool",
     edges: &[

@@ -1,4 +1,4 @@
-//! Rectified linear unit by itself, for taps that want the values before it.
+//! The rectified linear unit by itself, for taps that want the values before it.
 
 use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
 use crate::engine::kernel::kernel;
@@ -38,7 +38,7 @@ pub const TABLE: Table = Table {
         Size::new(64, 2, 9),
         Size::new(512, 1, 1),
     ],
-    // Where a layer is looked at before its ReLU: the default's deepest block.
+    // The block in which a layer is tapped before its ReLU: the deepest one of the defaults.
     network: |height, width| vgg19_maps(height, width).split_off(4),
     at: |size| in_both_precisions(size, case),
 };

@@ -7,16 +7,16 @@ use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var, View};
 
-/// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum of the
-/// signs of the differences, each over its mean's count. A picture of one row has no vertical differences; their
-/// mean counts as 0, and likewise for one column.
+/// `losses[slot] = weight / 2 (mean |vertical difference| + mean |horizontal difference|)`; `dx` is the sum
+/// of the signs of the differences, each divided by the number of differences in its mean. A picture of one
+/// row has no vertical differences, and their mean counts as 0; likewise for one column.
 ///
-/// `exact` holds the values of `x` in the precision `real`, in which differences are taken.
+/// `exact` holds the values of `x` in the precision `real`, from which differences are computed.
 pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot: Slot) {
     let Shape { channels, height, width } = x.shape;
     let mean = |count: usize| if count == 0 { 0.0 } else { weight / 2.0 / count as f64 };
     let bands = tape.bands(&[x.shape_in(real), x.shape]);
-    // Partial sums of a band begin where a binding may begin.
+    // The partial sums of a band begin where a binding may begin.
     let shares = shares(x.shape.len() / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     for (index, rows) in bands.iter().enumerate() {
@@ -56,8 +56,8 @@ pub(crate) fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
     weight / 2.0 * (vertical + mean(beside, channels * height * (width - 1)))
 }
 
-/// One pixel, one row, one column, primes, around a workgroup's 64 values and the values of a share; one channel and
-/// many, though pictures have three. Both precisions.
+/// One pixel, one row, one column, primes, and sizes around the 64 values of a workgroup and the values of a
+/// share; one channel and many, although pictures have three. Both precisions.
 pub const TABLE: Table = Table {
     op: "tv",
     edges: &[
@@ -71,9 +71,9 @@ pub const TABLE: Table = Table {
         Size::new(3, 4, 21),
         Size::new(3, 19, 67),
         Size::new(64, 3, 5),
-        // Rows of whole 256 bytes can be split into bands.
+        // Rows of a multiple of 256 bytes can be split into bands.
         Size::new(4, 11, 16),
-        // In float64 every second row begins at such a place, in float32 every fourth.
+        // In float64 every second row begins at a multiple of 256 bytes, in float32 every fourth.
         Size::new(3, 9, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],

@@ -1,4 +1,4 @@
-//! What fits a device, found out before anything is allocated.
+//! What fits on a device, found out before anything is allocated.
 
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
@@ -9,10 +9,12 @@ use crate::painting::session::HISTORY;
 use crate::painting::settings::Settings;
 use crate::{Error, Result};
 
-/// Refuses what [`Builder::build`] would refuse about the sizes (width, height) of the pictures, without needing them.
+/// Refuses the sizes (width, height) of pictures that [`Builder::build`] would refuse, without needing the
+/// pictures.
 ///
 /// # Errors
-/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for the device.
+/// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for
+/// the device.
 ///
 /// [`Builder::build`]: crate::painting::session::Builder::build
 pub fn check_sizes(
@@ -28,11 +30,11 @@ pub fn check_sizes(
     recipe.fits_styles(&styles)
 }
 
-/// Device memory in bytes that a session on a content of this size (width, height) will have: what [`Session::bytes`]
-/// then says.
+/// The device memory in bytes of a session on a content of this size (width, height), which
+/// [`Session::bytes`] will return.
 ///
 /// # Errors
-/// As [`check_sizes`].
+/// Like [`check_sizes`].
 ///
 /// [`Session::bytes`]: crate::painting::session::Session::bytes
 pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
@@ -40,8 +42,8 @@ pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)
     recipe.fits_content(shape(content))
 }
 
-/// The largest size (width, height) in the proportions of `content` that the device's limits allow, and whose session has
-/// at most `bytes` of device memory; `None` if there is none.
+/// The largest size (width, height) in the proportions of `content` that the device's limits allow and whose
+/// session needs at most `bytes` of device memory; `None` if there is none.
 ///
 /// # Errors
 /// [`Error::Setting`] if the settings name layers that the network does not have.
@@ -57,7 +59,7 @@ pub fn largest(
     Ok(recipe.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
 }
 
-/// The longest side that [`largest`] looks at.
+/// The longest side that [`largest`] considers.
 const LONGEST: usize = 65536;
 
 fn shape((width, height): (usize, usize)) -> Shape {
@@ -65,18 +67,18 @@ fn shape((width, height): (usize, usize)) -> Shape {
 }
 
 impl Recipe<'_> {
-    /// Device memory of a session.
+    /// The device memory of a session.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         Plan::measure(self.record(content, None, HISTORY).tape)
     }
 
-    /// Refuses what neither the network nor the device has.
+    /// Refuses taps that the network lacks and a precision that the device lacks.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
         self.settings.precision.check(self.gpu)
     }
 
-    /// Whether one map is too large for a buffer. Recording it all to find out would take long.
+    /// Whether a single map is too large for a buffer. Recording everything to find out would take long.
     fn huge(&self, shape: Shape) -> bool {
         let pixel = self.settings.precision.bytes() * self.vgg.widest() as u64;
         shape.pixels() as u64 > self.gpu.limits().max_buffer_size / pixel
@@ -93,10 +95,10 @@ impl Recipe<'_> {
         )))
     }
 
-    /// Refuses a content that is too small for the network or that the device's limits forbid, naming the largest of the
-    /// same shape that they allow. Of others it tells the bytes of device memory.
+    /// Refuses a content that is too small for the network or too large for the device's limits, naming the
+    /// largest of the same shape that they allow. Otherwise returns the bytes of device memory.
     ///
-    /// This needs no picture, so that it can come before one is enlarged.
+    /// This needs no picture, so it can be called before one is enlarged.
     pub(crate) fn fits_content(&self, shape: Shape) -> Result<u64> {
         self.check()?;
         self.check_smallest("content", shape)?;
@@ -119,7 +121,7 @@ impl Recipe<'_> {
         )))
     }
 
-    /// The largest content of this shape that the limits allow and that needs no more than `bytes`.
+    /// The largest content of this shape that the limits allow and that needs at most `bytes`.
     fn largest(&self, shape: Shape, bytes: u64) -> Option<Shape> {
         let longest = shape.width.max(shape.height);
         let scaled = |side: usize| {
@@ -132,7 +134,7 @@ impl Recipe<'_> {
                 && !self.huge(shape)
                 && self.memory(shape).is_ok_and(|needed| needed <= bytes)
         };
-        // Too small at one end, too large at the other.
+        // Binary search; callers make sure that `high` does not fit.
         let search = |mut low: usize, mut high: usize| {
             if low >= high || !fits(scaled(low)) {
                 return None;
@@ -145,12 +147,12 @@ impl Recipe<'_> {
         };
         let first = |enough: &dyn Fn(Shape) -> bool| (smallest..=LONGEST).find(|side| enough(scaled(*side)));
         let least = first(&|shape| shape.width.min(shape.height) >= smallest)?;
-        // From where memory is spared, a picture that is larger may need less.
+        // Above the size from which memory is saved, a larger picture may need less.
         let spared = first(&|shape| shape.pixels() >= SPARE_FROM).map_or(LONGEST + 1, |side| side.max(least));
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
-    /// Refuses styles that are too small for the network or that the device's limits forbid.
+    /// Refuses styles that are too small for the network or too large for the device's limits.
     pub(crate) fn fits_styles(&self, styles: &[Shape]) -> Result<()> {
         self.check()?;
         for shape in styles {

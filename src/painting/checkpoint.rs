@@ -1,4 +1,4 @@
-//! A run in the middle, as a file: all that is needed to go on as if it had never stopped.
+//! A run in the middle, as a file: everything that is needed to continue as if it had never stopped.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,16 +15,16 @@ use crate::ops::adam::{STATE_WORDS, steps_counted};
 use crate::painting::settings::Settings;
 use crate::{Error, Result};
 
-/// What the metadata call this kind of file. Another number: another layout.
+/// The name of this kind of file in its metadata. Another layout gets another number.
 const FORMAT: &str = "impasto checkpoint 2";
-/// The program that writes, as the metadata name it.
+/// The version of the program that writes, as the metadata name it.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
-/// More than the header of a checkpoint needs. It bounds what a hostile file can make the JSON reader build.
+/// More than the header of a checkpoint needs. It limits what a hostile file can make the JSON reader build.
 const MAX_HEADER: u64 = 1 << 20;
 /// More pixels than any picture that is read.
 const MAX_PIXELS: usize = 1 << 28;
 
-/// What a run is made of, as far as its bits depend on it. Pictures and network are known by their SHA-256.
+/// Everything that the bits of a run depend on. Pictures and network are identified by their SHA-256.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Origin {
@@ -33,26 +33,26 @@ pub(crate) struct Origin {
     pub(crate) height: usize,
     pub(crate) content: String,
     pub(crate) start: String,
-    /// Digest and share of each painting.
+    /// The digest and the share of each painting.
     pub(crate) styles: Vec<(String, f64)>,
     pub(crate) network: String,
-    /// Of picture, moments and counters.
+    /// The precision of picture, moments and counters.
     #[serde(rename = "precision")]
     pub(crate) real: Real,
     pub(crate) adapter: String,
-    /// Digest of the names of all shader variants in their order.
+    /// The digest of the names of all shader variants in their order.
     pub(crate) shaders: String,
 }
 
 impl Origin {
-    /// Values of the picture.
+    /// The number of values of the picture.
     fn len(&self) -> usize {
         3 * self.width * self.height
     }
 }
 
-/// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses so far, and
-/// what tells whether another run can go on from here.
+/// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses
+/// so far, and the data that decide whether another run can continue from here.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The file it was read from, for error texts.
@@ -69,28 +69,29 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Iterations that are done.
+    /// The number of iterations that are done.
     pub fn iteration(&self) -> usize {
         self.iteration
     }
 
-    /// What the run was to do.
+    /// The settings of the run.
     pub fn settings(&self) -> &Settings {
         &self.origin.settings
     }
 
-    /// Width and height of the picture.
+    /// The width and height of the picture.
     pub fn size(&self) -> (usize, usize) {
         (self.origin.width, self.origin.height)
     }
 
-    /// The device that computed it. On another one, a resumed run differs by rounding from one that was never interrupted.
+    /// The device that computed the run. On another device, a resumed run differs by rounding from an
+    /// uninterrupted one.
     pub fn adapter(&self) -> &str {
         &self.origin.adapter
     }
 
-    /// Why a run of `origin` cannot go on from here: the first difference, or none. That there are other iterations to come
-    /// is no reason, nor is another device.
+    /// The reason why a run of `origin` cannot continue from here: the first difference, if any. Neither the
+    /// number of iterations nor the device counts as a difference.
     pub(crate) fn refusal(&self, origin: &Origin) -> Option<String> {
         let was = &self.origin;
         let size = |o: &Origin| format!("{} x {}", o.width, o.height);
@@ -118,15 +119,16 @@ impl Snapshot {
         })
     }
 
-    /// Whether a run of `origin` computes with the same shaders on the same device, so that it gives the same bits.
+    /// Whether a run of `origin` computes with the same shaders on the same device, so that it gives the same
+    /// bits.
     pub(crate) fn same_arithmetic(&self, origin: &Origin) -> bool {
         (&self.origin.adapter, &self.origin.shaders) == (&origin.adapter, &origin.shaders)
     }
 
-    /// Writes the checkpoint, a safetensors file, whole or not at all.
+    /// Writes the checkpoint, a safetensors file, completely or not at all.
     ///
     /// # Errors
-    /// [`Error::Write`]; whatever was at `path` is then untouched.
+    /// [`Error::Write`]; whatever was at `path` is untouched then.
     pub fn save(&self, path: &Path) -> Result<()> {
         let failed = |e: &dyn std::fmt::Display| {
             Error::write(path, format!("the checkpoint cannot be encoded ({e}); report this"))
@@ -164,7 +166,7 @@ impl Snapshot {
         replace_file(path, &bytes)
     }
 
-    /// Of all values, which a disk may have changed unnoticed.
+    /// The digest of all values, because a disk may change them unnoticed.
     fn digest(&self) -> String {
         sha256::arrays([&self.picture, &self.m, &self.v, &self.state, &self.losses].map(Vec::as_slice))
     }
@@ -172,8 +174,8 @@ impl Snapshot {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it cannot be read, was written by another version of this program, contradicts itself, has
-    /// changed since, or holds values that are not finite.
+    /// [`Error::Checkpoint`] if the file cannot be read, was written by another version of this program,
+    /// contradicts itself, was changed, or holds values that are not finite.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let read = || {
@@ -186,16 +188,16 @@ impl Snapshot {
         read().map_err(|why| Error::checkpoint(&name, why))
     }
 
-    /// As [`Snapshot::open`], from the bytes of such a file; `name` is for error texts.
+    /// Like [`Snapshot::open`], from the bytes of such a file; `name` is for error texts.
     ///
     /// # Errors
-    /// As [`Snapshot::open`].
+    /// Like [`Snapshot::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }
 }
 
-/// The first setting in which two runs differ, iterations aside: name and both values.
+/// The first setting in which two runs differ, except for the iterations: its name and both values.
 fn first_difference(a: &Settings, b: &Settings) -> Option<(String, String, String)> {
     let table = |settings: &Settings| match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(table)) => table,
@@ -218,7 +220,8 @@ fn unreadable(e: std::io::Error) -> String {
 
 const DAMAGED: &str = "use another checkpoint, or start anew";
 
-/// Reads and checks; the error says why not. The header is held against the file's length before the rest is read.
+/// Reads and checks a file; the error says why it is refused. The header is checked against the file's length
+/// before the rest is read.
 fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();
@@ -264,7 +267,7 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     Ok(snapshot)
 }
 
-/// The header of a safetensors file of `length` bytes; it fits that length.
+/// The header of a safetensors file of `length` bytes, checked against that length.
 fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
     let foreign = || format!("it is not a checkpoint of this program; {DAMAGED}");
     let mut size = [0; 8];
@@ -282,7 +285,7 @@ fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
     Ok(header)
 }
 
-/// What the metadata tell of the run, once they are known to be this program's.
+/// The description of the run in the metadata, after checking that they are this program's.
 fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, usize), String> {
     let get = |key: &str| metadata.and_then(|m| m.get(key)).map(String::as_str);
     let format = get("format").unwrap_or_default();

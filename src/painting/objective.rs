@@ -1,4 +1,4 @@
-//! The loss as it is recorded from settings: what is measured on the pictures, and what an iteration does.
+//! The loss, recorded from settings: what is measured on the pictures, and what an iteration does.
 
 use crate::Result;
 use crate::architecture::Tap;
@@ -16,13 +16,14 @@ use crate::ops::tv::tv;
 use crate::painting::settings::Settings;
 use crate::picture::Picture;
 
-/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own input
-/// convention: step size and total variation are measured in these units.
+/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own
+/// input convention is. Step size and total variation are measured in these units.
 pub(crate) const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 pub(crate) const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
-/// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
+/// From this number of pixels on, memory is saved: weights are transformed in every pass, and the map of
+/// conv1_1 is computed again. For smaller pictures both would save little and take time: see
+/// `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// Features of the photograph and Gram matrices of the painting, on the device.
@@ -34,9 +35,9 @@ pub(crate) struct Targets {
 /// One iteration on a tape.
 pub(crate) struct Recorded<'a> {
     pub(crate) tape: Tape<'a>,
-    /// The picture as the network sees it, and its gradient.
+    /// The picture as the network reads it, and its gradient.
     pub(crate) picture: Var,
-    /// The picture as the optimiser moves it.
+    /// The picture that the optimiser moves.
     pub(crate) exact: Tensor,
     pub(crate) real: Real,
     /// The optimiser's moments and counters, and the losses of the last iterations.
@@ -56,7 +57,7 @@ impl<'a> Recipe<'a> {
         Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
     }
 
-    /// A tape that stores maps and transformed weights as the settings say.
+    /// Makes a tape store maps and transformed weights as the settings say.
     fn in_precision(&self, mut tape: Tape<'a>) -> Tape<'a> {
         tape.set_map_precision(self.settings.precision);
         tape.set_weight_precision(self.settings.precision);
@@ -68,7 +69,8 @@ impl<'a> Recipe<'a> {
         gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
     }
 
-    /// Records what `look` sees of a picture at `taps`; the tensors are in the order of `taps`.
+    /// Records a picture's features at `taps`, each passed through `look`. The tensors are in the order of
+    /// `taps`.
     pub(crate) fn record_look(
         &self,
         shape: Shape,
@@ -87,7 +89,7 @@ impl<'a> Recipe<'a> {
         (tape, leaf, seen)
     }
 
-    /// What `look` sees of a picture at `taps`, in the order of `taps`.
+    /// The values of a picture's features at `taps`, each passed through `look`, in the order of `taps`.
     pub(crate) fn measure(
         &self,
         picture: &Picture,
@@ -105,7 +107,7 @@ impl<'a> Recipe<'a> {
     }
 
     /// Records an iteration on a picture of `shape`, and a log of the losses of `history` iterations. Without
-    /// targets the tape serves only to be measured.
+    /// targets the tape is only for measuring its memory.
     pub(crate) fn record(&self, shape: Shape, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
         let settings = self.settings;
         let (contents, styles) = (&settings.content_layers, &settings.style_layers);
@@ -115,11 +117,11 @@ impl<'a> Recipe<'a> {
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        // Float64 would be lost on what maps in half precision say.
+        // With maps in half precision, float64 would gain nothing.
         let real = if settings.precision == Precision::Half { Real::F32 } else { Real::of(self.gpu) };
         let exact = tape.state("exact", real.len(shape.len()));
         let losses = tape.state("losses", slots);
-        // Recorded first, so it adds its gradient last, when the network's has arrived.
+        // Recorded first, so it adds its gradient last, when that of the network has arrived.
         tape.op("tv");
         tv(&mut tape, picture, exact, real, settings.tv_weight, Slot { losses, index: slots - 1 });
         let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
@@ -148,7 +150,7 @@ impl<'a> Recipe<'a> {
     }
 }
 
-/// The optimised variable of a picture: from planes of 0..1 to `height x 3 x width`, normalised.
+/// The optimised variable of a picture: planes of 0..1 become `height x 3 x width`, normalised.
 pub(crate) fn normalize(picture: &Picture) -> Vec<f64> {
     let line = Affine::normalize(IMAGENET_MEAN, IMAGENET_STD);
     let (width, plane) = (picture.width, picture.width * picture.height);
@@ -162,7 +164,7 @@ pub(crate) fn normalize(picture: &Picture) -> Vec<f64> {
     values
 }
 
-/// The inverse of [`normalize`], clamped to what a picture can show.
+/// The inverse of [`normalize`], clamped to 0..1.
 pub(crate) fn denormalize(shape: Shape, values: &[f64]) -> Picture {
     let line = Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD);
     let (width, plane) = (shape.width, shape.pixels());

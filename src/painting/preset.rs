@@ -1,4 +1,4 @@
-//! Looks with a name: settings in a TOML file that people write, keep and pass on.
+//! Named looks: settings in a TOML file that people write, keep and pass on.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::painting::provenance::Start;
 use crate::painting::settings::{self, Settings};
 use crate::{Error, Result};
 
-/// Name and text of every preset that comes with the program.
+/// The name and text of every bundled preset.
 const BUNDLED: [(&str, &str); 6] = [
     ("balanced", include_str!("../../presets/balanced.toml")),
     ("bold", include_str!("../../presets/bold.toml")),
@@ -18,26 +18,28 @@ const BUNDLED: [(&str, &str); 6] = [
     ("subtle", include_str!("../../presets/subtle.toml")),
 ];
 
-/// What a preset has beside [`Settings`].
+/// The keys of a preset that are not fields of [`Settings`].
 const BESIDE_SETTINGS: [&str; 5] = ["description", "strength", "style_scale", "init", "seed"];
 
-/// The largest that the painting may be beside the result, as a factor on its longest side, and 1 over the smallest.
+/// The largest factor between the longest sides of painting and result; the smallest is 1 divided by it.
 const MAX_SCALE: f64 = 16.0;
 
-/// A look: settings, and what belongs to it beside them. Sizes do not, so that it can be used at every size.
+/// A look: settings and what else belongs to it. Sizes are not part of it, so that it can be used at every
+/// size.
 ///
 /// In TOML it has a `description`, the fields of [`Settings`], `strength` (in place of `content_weight`; see
-/// [`Settings::set_strength`]), `style_scale`, and `init` (`content` or `noise`) with `seed`. All may be missing.
+/// [`Settings::set_strength`]), `style_scale`, and `init` (`content` or `noise`) with `seed`. All of them are
+/// optional.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Preset {
-    /// One sentence for people.
+    /// A sentence for people.
     pub description: String,
     /// The settings of the run.
     pub settings: Settings,
-    /// The painting's longest side in longest sides of the result: above 1 for broader strokes. `None` is 1.
+    /// The painting's longest side as a multiple of the result's: above 1 for broader strokes. `None` is 1.
     pub style_scale: Option<f64>,
-    /// Where the run starts, if the preset says so; never a picture file.
+    /// Where the run starts, if the preset says so. It is never a picture file.
     pub start: Option<Start>,
 }
 
@@ -53,10 +55,10 @@ impl Preset {
         Some(Self::parse(name, text).expect("bundled presets are tested"))
     }
 
-    /// The bundled preset `name`, or else the preset in the file of that path.
+    /// The bundled preset `name`, or otherwise the preset in the file at that path.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is neither, or if the file holds anything but a preset.
+    /// [`Error::Setting`] if there is neither, or if the file is not a preset.
     pub fn open(name: &Path) -> Result<Self> {
         if let Some(preset) = name.to_str().and_then(Self::bundled) {
             return Ok(preset);
@@ -75,13 +77,13 @@ impl Preset {
         Self::parse(&name.display().to_string(), &text)
     }
 
-    /// Reads the TOML text of the preset `name`, which is for messages.
+    /// Reads the TOML text of the preset `name`; the name is used in messages.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is not TOML, has a key that is no setting, or a value that makes no sense.
+    /// [`Error::Setting`] if the text is not TOML, has an unknown key, or a value that makes no sense.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         Self::from_toml(text).map_err(|why| {
-            // One sentence: the parser's own report quotes lines.
+            // The parser's own report quotes lines; it is reduced to one sentence.
             let why = why.trim().split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
             Error::Setting(format!(
                 "cannot use preset {name}: {why}; correct that line or start from --write-preset"
@@ -116,7 +118,7 @@ impl Preset {
         let mut settings: Settings = table.try_into().map_err(|e: toml::de::Error| e.to_string())?;
         let rate = settings.learning_rate;
         strength.map_or(Ok(()), |s| settings.set_strength(s)).map_err(|e| e.to_string())?;
-        // As on the command line, a rate that is given wins over the one that belongs to a strength.
+        // As on the command line, a learning rate takes precedence over the one that a strength sets.
         if has_rate {
             settings.learning_rate = rate;
         }
@@ -193,7 +195,7 @@ fn start(table: &mut Table) -> Result<Option<Start>, String> {
     }
 }
 
-/// Refuses factors between painting and result that nobody can mean.
+/// Refuses factors between painting and result that make no sense.
 ///
 /// # Errors
 /// [`Error::Setting`].
@@ -258,7 +260,7 @@ mod tests {
         }
     }
 
-    /// As on the command line, where `--learning-rate` wins over what `--strength` would set.
+    /// As on the command line, where `--learning-rate` takes precedence over what `--strength` would set.
     #[test]
     fn a_learning_rate_wins_over_that_of_a_strength() {
         let preset = Preset::parse("it", "strength = 0.2\nlearning_rate = 0.05").unwrap();

@@ -1,16 +1,18 @@
-//! What a run does, with the seed's recipe as the default.
+//! The settings of a run. The default is the recipe of the book "Dive into Deep Learning".
 
 use crate::architecture::Tap;
 use crate::engine::precision::Precision;
 use crate::ops::adam::Schedule;
 use crate::{Error, Result};
 
-/// Powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They were chosen with the
-/// eyes: with more of them the ends of the scale all look the same, the photograph below and the painting above.
+/// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They
+/// were chosen by eye: with more, the ends of the scale all look the same, like the photograph below and like
+/// the painting above.
 const DECADES_BELOW: f64 = 1.5;
 const DECADES_ABOVE: f64 = 1.0;
 
-/// Settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style Transfer".
+/// The settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style
+/// Transfer".
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -23,20 +25,21 @@ pub struct Settings {
     pub style_weight: f64,
     /// Factor on the total variation loss.
     pub tv_weight: f64,
-    /// Adam's first learning rate, in units of the normalised picture (a standard deviation of ImageNet's pixels).
+    /// Adam's first learning rate, in units of the normalised picture (a standard deviation of ImageNet's
+    /// pixels).
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
     /// Iterations between decays.
     pub decay_every: usize,
-    /// Where content is compared.
+    /// The layers at which content is compared.
     pub content_layers: Vec<Tap>,
-    /// Where style is compared.
+    /// The layers at which style is compared.
     pub style_layers: Vec<Tap>,
     /// How feature maps are stored.
     pub precision: Precision,
-    /// Factor on each style layer's part of the style loss; empty for 1 each. The first layers hold colours and fine
-    /// strokes, the last ones large shapes.
+    /// Factors on the style layers' parts of the style loss; empty for 1 each. The first layers hold colours
+    /// and fine strokes, the last ones large shapes.
     pub style_layer_weights: Vec<f64>,
 }
 
@@ -51,8 +54,8 @@ impl Default for Settings {
             learning_rate: 0.3,
             decay: 0.8,
             decay_every: 50,
-            // torchvision's ReLU works in place, so the recipe's "layers 0, 5, 10, 19" are seen after the ReLU that
-            // follows them; only layer 28, the last, stays raw.
+            // torchvision's ReLU works in place. So the recipe's "layers 0, 5, 10, 19" are the values after
+            // the ReLU that follows them. Only layer 28, the last one, is taken before its ReLU.
             content_layers: taps(&["relu4_4"]),
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
@@ -61,16 +64,16 @@ impl Default for Settings {
     }
 }
 
-/// A number as people write it: 1e300 rather than three hundred zeros.
+/// A number in readable form: 1e300 rather than three hundred zeros.
 pub(crate) fn written(x: f64) -> String {
     if x == 0.0 || (1e-4..1e7).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
 }
 
 impl Settings {
-    /// Refuses what cannot lead to a picture.
+    /// Refuses settings that cannot lead to a picture.
     ///
     /// # Errors
-    /// [`Error::Setting`], naming the setting, its value and what it may be.
+    /// [`Error::Setting`], naming the setting, its value and the allowed values.
     pub fn validate(&self) -> Result<()> {
         let weights =
             [("content", self.content_weight), ("style", self.style_weight), ("tv", self.tv_weight)];
@@ -130,7 +133,7 @@ impl Settings {
                 names.join(", ")
             )));
         }
-        // Together with the style weight they stay inside float32 as that does alone.
+        // Multiplied by the style weight, they must stay inside float32 as the style weight alone does.
         if let Some(weight) = weights.iter().find(|w| !(0.0..=1e15).contains(&(*w * self.style_weight))) {
             return Err(Error::Setting(format!(
                 "a layer weight is {}; it must be 0 or more, and at most 1e15 when multiplied by the style weight",
@@ -140,12 +143,13 @@ impl Settings {
         Ok(())
     }
 
-    /// One knob instead of numbers that nobody can guess: 0 is hardly the painting, 0.5 the balance of the default, and 1
-    /// wholly the painting.
+    /// One number instead of several that are hard to guess: 0 is hardly anything of the painting, 0.5 the
+    /// balance of the default, and 1 all of the painting.
     ///
-    /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps its proportion
-    /// to the style. It also sets [`Self::learning_rate`], to the default from 0.5 on and down to a tenth of it below: Adam's steps
-    /// are as large whatever the weights, and large ones would leave marks where the photograph should stay.
+    /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps
+    /// its proportion to the style. It also sets [`Self::learning_rate`]: to the default from 0.5 on, and
+    /// down to a tenth of it below. Adam's steps have the same size whatever the weights are, and large ones
+    /// would leave marks where the photograph should stay.
     ///
     /// # Errors
     /// [`Error::Setting`] if `strength` is not from 0 to 1.
@@ -169,19 +173,19 @@ impl Settings {
         self.style_weight * self.style_layer_weights.get(index).copied().unwrap_or(1.0)
     }
 
-    /// Losses of an iteration: one for each layer that is looked at, and total variation.
+    /// The number of losses of an iteration: one for each tapped layer, and total variation.
     pub(crate) fn losses(&self) -> usize {
         self.content_layers.len() + self.style_layers.len() + 1
     }
 
-    /// All layers that are looked at.
+    /// All tapped layers.
     pub fn taps(&self) -> Vec<Tap> {
         self.content_layers.iter().chain(&self.style_layers).copied().collect()
     }
 
-    /// By which the network's gradients are multiplied, for a picture of so many pixels: in half precision, values from
-    /// 6e-8 to 65504 are all there are. A power of two that brings the gradients of the heaviest loss, which are as much
-    /// smaller as the picture is larger, to about 1.
+    /// Loss scale: keeps gradients inside float16's range (6e-8 to 65504) for a picture of `pixels` pixels.
+    /// It is a power of two that brings the gradients of the heaviest loss to about 1. Gradients are
+    /// inversely proportional to the number of pixels.
     pub(crate) fn gradient_scale(&self, pixels: usize) -> f64 {
         match self.precision {
             Precision::Single => 1.0,

@@ -1,4 +1,4 @@
-//! The style of one or several paintings, measured once for as many pictures as shall have it.
+//! The style of one or several paintings, measured once for any number of pictures.
 
 use crate::architecture::Tap;
 use crate::engine::gpu::Gpu;
@@ -9,14 +9,14 @@ use crate::painting::settings::Settings;
 use crate::picture::Picture;
 use crate::{Error, Result};
 
-/// Gram matrices on the device: the weighted mean of those of some paintings, at the sizes these had.
+/// Gram matrices on the device: the weighted mean of those of some paintings, at the paintings' sizes.
 pub struct Style {
-    /// One per layer of `taps`.
+    /// One matrix per layer of `taps`.
     pub(crate) grams: Vec<wgpu::Buffer>,
     pub(crate) taps: Vec<Tap>,
-    /// Digest and share of each painting; the shares add up to 1.
+    /// The digest and the share of each painting; the shares add up to 1.
     pub(crate) paintings: Vec<(String, f64)>,
-    /// Digest of the network that measured.
+    /// The digest of the network that measured them.
     pub(crate) network: String,
 }
 
@@ -24,8 +24,8 @@ impl Style {
     /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
-    /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
+    /// [`Error::Setting`] if there is no painting, none with a weight above 0, or one too small for the
+    /// network; [`Error::TooLarge`] if the device has no room; [`Error::Device`] if it fails.
     pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
         let sum: f64 = paintings.iter().map(|(_, weight)| weight).sum();
         if paintings.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0)

@@ -15,7 +15,7 @@ use super::{Format, Picture, icc, jpeg};
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
 const MAX_PIXELS: u64 = 200_000_000;
 
-/// Bytes a decoder may hold: [`MAX_PIXELS`] of four 16-bit channels and its own buffers.
+/// The most bytes that a decoder may hold: [`MAX_PIXELS`] of four 16-bit channels, and its own buffers.
 const MAX_DECODER: u64 = 2 << 30;
 
 const DAMAGED: &str = "download, copy or export it again";
@@ -63,8 +63,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let orientation = decoder.orientation().ok();
     let profile = decoder.icc_profile().unwrap_or_default();
     let exif = exif(format, bytes, decoder.as_mut());
-    // Only now: the TIFF decoder takes the size of the pixels as the limit of a profile's size too, and a small
-    // picture would lose its own.
+    // The limits are set only now. The TIFF decoder applies the limit for pixels to the profile as well, and
+    // a small picture would lose its profile.
     decoder.set_limits(limits).map_err(explain)?;
 
     let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
@@ -77,7 +77,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (mut colour, alpha) = planes(image)?;
 
-    // The decoder has already turned inks into RGB, which their profile no longer describes.
+    // The decoder has already converted the inks to RGB, which their profile does not describe.
     let profile = if inks { None } else { profile };
     if inks {
         notes.push(INKS_NOTE.to_owned());
@@ -95,13 +95,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     Ok(Picture { width, height, rgb: colour, alpha, exif: exif.exif, source: None, notes })
 }
 
-/// Whether this JPEG, which was accepted before in another form, gives other samples.
+/// Whether this version of a JPEG has other samples than `image`, which was decoded before.
 fn differs(image: &DynamicImage, jpeg: &[u8]) -> bool {
     let again = JpegDecoder::new(Cursor::new(jpeg)).and_then(DynamicImage::from_decoder);
     again.map_or(true, |again| again.as_bytes() != image.as_bytes())
 }
 
-/// The comment that the file carries, where [`Picture::save`] puts records.
+/// The comment in the file, where [`Picture::save`] stores records.
 ///
 /// # Errors
 /// Says what is wrong with the file and what to try.
@@ -114,10 +114,10 @@ pub(crate) fn comment(bytes: &[u8]) -> Result<Option<String>, String> {
     Ok(exif(format, bytes, decoder.as_mut()).comment)
 }
 
-/// The text of a PNG that is called as this program is.
+/// The text of a PNG whose keyword is this program's name.
 fn png_text(bytes: &[u8]) -> Result<Option<String>, png::DecodingError> {
     let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
-    // Other programs may move it behind the pixels.
+    // Other programs may move the text behind the pixels.
     reader.finish()?;
     let mut texts = reader.info().utf8_text.iter().filter(|text| text.keyword == TEXT_KEY);
     Ok(texts.next().and_then(|text| text.get_text().ok()))
@@ -130,13 +130,13 @@ fn exif(format: Format, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Found {
     }
     match decoder.exif_metadata() {
         Ok(None) => Found::default(),
-        // Some programs put JPEG's marker before it in other formats, too.
+        // Some programs put JPEG's marker before the block in other formats, too.
         Ok(Some(block)) => exif::read(block.strip_prefix(b"Exif\0\0").unwrap_or(&block)),
         Err(_) => Found { damaged: true, ..Found::default() },
     }
 }
 
-/// The format by content; names lie.
+/// The format by content, because names can be wrong.
 fn recognise(bytes: &[u8]) -> Result<Format, String> {
     if bytes.is_empty() {
         return Err("the file is empty; download or copy it again".into());
@@ -147,7 +147,7 @@ fn recognise(bytes: &[u8]) -> Result<Format, String> {
         Ok(ImageFormat::Tiff) => Ok(Format::Tiff),
         Ok(ImageFormat::WebP) => Ok(Format::WebP),
         Ok(other) => Err(format!("{other:?} pictures are not read; {CONVERT}")),
-        // What phones make; the brand after it tells HEIC from AVIF and video.
+        // The files of phones; the brand that follows distinguishes HEIC from AVIF and video.
         Err(_) if bytes.get(4..8) == Some(b"ftyp") => {
             Err(format!("it is a HEIC or other MPEG-family file, which is not read; {CONVERT}"))
         }
@@ -155,7 +155,8 @@ fn recognise(bytes: &[u8]) -> Result<Format, String> {
     }
 }
 
-/// Reads the header. PNG decompresses parts of it and must know the limits before; the others are told later.
+/// Reads the header. PNG decompresses parts of it, so it must know the limits before; the others get them
+/// later.
 fn decoder(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn ImageDecoder + '_>> {
     let bytes = Cursor::new(bytes);
     Ok(match format {
@@ -166,7 +167,7 @@ fn decoder(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn 
     })
 }
 
-/// One (gray) or three (RGB) planes of colour in 0..1, and alpha where the file has it.
+/// One (gray) or three (RGB) planes of colour in 0..1, and alpha if the file has it.
 fn planes(image: DynamicImage) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
     Ok(match image {
         DynamicImage::ImageLuma8(i) => split(i.as_raw(), 1, u8::MAX),
@@ -185,7 +186,7 @@ fn planes(image: DynamicImage) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
     })
 }
 
-/// `samples` are pixel by pixel; an even number of `channels` ends with alpha.
+/// `samples` are stored pixel by pixel; if the number of `channels` is even, the last one is alpha.
 fn split<T: Copy + Into<f32>>(samples: &[T], channels: usize, max: T) -> (Vec<f32>, Option<Vec<f32>>) {
     let max = max.into();
     let plane = |c: usize| samples.iter().skip(c).step_by(channels).map(move |&s| s.into() / max);
@@ -195,7 +196,7 @@ fn split<T: Copy + Into<f32>>(samples: &[T], channels: usize, max: T) -> (Vec<f3
     (colour, (colours < channels).then(|| plane(colours).collect()))
 }
 
-/// Gives fully transparent pixels the mean colour of the others, weighted by how visible those are.
+/// Gives fully transparent pixels the mean colour of the others, weighted by their visibility.
 fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
     let visible: f64 = alpha.iter().map(|&a| f64::from(a)).sum();
     if visible == 0.0 {
@@ -209,7 +210,7 @@ fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
-/// The library's own words are for programmers, and stay inside.
+/// The library's own texts are for programmers and are not shown.
 fn explain(e: ImageError) -> String {
     match e {
         ImageError::Limits(_) => {

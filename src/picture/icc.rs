@@ -1,4 +1,4 @@
-//! Colour profiles: what they mean in sRGB, and the profile that marks a file as sRGB.
+//! Colour profiles: converting colours to sRGB, and the profile that marks a file as sRGB.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ const BLOCK: usize = 4096;
 /// Steps per channel of the lattice on which a profile is compared with sRGB.
 const PROBES: usize = 9;
 
-/// Brings planes of one (gray) or three (RGB) channels of `n` values each to three planes in sRGB.
+/// Converts planes of one (gray) or three (RGB) channels of `n` values each to three planes in sRGB.
 ///
-/// Gray becomes three equal planes. Colours outside of sRGB are clipped by channel.
+/// Gray becomes three equal planes. Colours outside sRGB are clipped by channel.
 ///
 /// # Errors
-/// Says why the profile cannot be used; `planes` are then what they would be without one.
+/// Says why the profile cannot be used; `planes` are then as without a profile.
 pub(super) fn to_srgb(planes: &mut Vec<f32>, n: usize, profile: Option<&[u8]>) -> Result<(), String> {
     let channels = planes.len() / n;
     if channels == 1 {
@@ -59,8 +59,8 @@ fn transform(profile: &[u8], channels: usize) -> Result<Option<Arc<TransformF32E
 
 /// Whether no probe moves by as much as one 8-bit step.
 ///
-/// Profiles called sRGB come in dozens of versions that differ in the last digits. By its effect one knows them
-/// all, and such pictures keep their values bit for bit.
+/// Profiles called sRGB come in dozens of versions that differ in the last digits. This test recognises all
+/// of them by their effect, and such pictures keep their values bit for bit.
 fn is_identity(transform: &TransformF32Executor, channels: usize) -> Result<bool, CmsError> {
     let step = |i: usize| i as f32 / (PROBES - 1) as f32;
     let source: Vec<f32> = (0..PROBES.pow(channels as u32))
@@ -68,7 +68,7 @@ fn is_identity(transform: &TransformF32Executor, channels: usize) -> Result<bool
         .collect();
     let mut target = vec![0.0; source.len() / channels * 3];
     transform.transform(&source, &mut target)?;
-    // A gray probe is to be compared with each of the three channels it becomes.
+    // A gray probe is compared with each of the three channels it becomes.
     let probe = |i: usize| source[if channels == 1 { i / 3 } else { i }];
     Ok(target.iter().enumerate().all(|(i, v)| (v - probe(i)).abs() < 1.0 / 255.0))
 }
@@ -77,13 +77,13 @@ fn reason(e: &CmsError) -> String {
     e.to_string().trim_end_matches('.').to_owned()
 }
 
-/// The profile that marks what this program writes as sRGB; the same bytes at any time.
+/// The profile that marks this program's files as sRGB. Its bytes are always the same.
 pub(super) fn srgb() -> Result<Vec<u8>, CmsError> {
     let mut profile = ColorProfile::new_srgb();
-    // Otherwise the clock: the same picture has to be the same file.
+    // The default is the current time, but the same picture has to give the same file.
     profile.creation_date_time =
         ColorDateTime { year: 2026, month: 1, day_of_the_month: 1, hours: 0, minutes: 0, seconds: 0 };
-    // A second description of the same colours, which says "limited range" and might be believed.
+    // A second description of the same colours. It says "limited range", and programs might believe it.
     profile.cicp = None;
     profile.encode()
 }

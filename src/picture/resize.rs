@@ -1,4 +1,4 @@
-//! Sizes as users write them, and bringing pictures to them.
+//! Sizes as users write them, and resizing pictures to them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use super::Picture;
 use crate::error::Error;
 
-/// The longest side that can be asked for; whether an adapter can do it is another question.
+/// The longest side that can be asked for. Whether an adapter can handle it is another question.
 const MAX_SIDE: usize = 65536;
 
-/// The size a picture is to be brought to, in pixels.
+/// The size that a picture is to have, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Size {
-    /// The longer side gets this length and the aspect ratio is kept.
+    /// The longer side gets this length, and the aspect ratio is kept.
     Longest(usize),
-    /// Exactly this, whatever the aspect ratio was.
+    /// Exactly this size, whatever the aspect ratio was.
     Exact {
         /// Columns.
         width: usize,
@@ -28,9 +28,9 @@ pub enum Size {
 }
 
 impl Size {
-    /// Width and height that a picture of `width x height` gets: rounded to nearest, at least 1.
+    /// The width and height that a picture of `width x height` gets, rounded to nearest and at least 1.
     ///
-    /// [`Size::Longest`] makes nothing larger unless `enlarge` says so.
+    /// [`Size::Longest`] enlarges nothing unless `enlarge` is set.
     pub fn of(self, width: usize, height: usize, enlarge: bool) -> (usize, usize) {
         match self {
             Self::Exact { width, height } => (width.max(1), height.max(1)),
@@ -49,10 +49,10 @@ impl Size {
 impl FromStr for Size {
     type Err = Error;
 
-    /// `512` is a longest side, `450x300` (or `450X300`, `450×300`) an exact width and height.
+    /// `512` is the longest side, `450x300` (or `450X300`, `450×300`) an exact width and height.
     fn from_str(text: &str) -> Result<Self, Error> {
         let side = |s: &str| match s.parse() {
-            // `parse` takes a leading plus sign.
+            // `parse` would accept a leading plus sign.
             _ if s.is_empty() || !s.bytes().all(|b| b.is_ascii_digit()) => Err("is not a size in pixels"),
             Ok(0) => Err("has no pixels"),
             Ok(side @ 1..=MAX_SIDE) => Ok(side),
@@ -94,12 +94,13 @@ impl TryFrom<String> for Size {
 }
 
 impl Picture {
-    /// The picture brought to `size` by [`Size::of`]; the same bits if it has that size already.
+    /// The picture resized to `size` as [`Size::of`] says. It keeps its bits if it has that size already.
     ///
-    /// Bilinear with antialiasing (a triangle as wide as the reduction asks for) in float, on the sRGB-encoded
-    /// values: Pillow's and torchvision's arithmetic, which the recipe this program reproduces was tuned
-    /// with. Linear light would darken or lighten fine detail differently from that reference. Colours are
-    /// weighted by alpha, so that transparent pixels do not bleed into visible ones.
+    /// Resampling is bilinear with antialiasing (a triangle filter that widens with the reduction), in float,
+    /// on the sRGB-encoded values. This is the arithmetic of Pillow and torchvision, with which the recipe
+    /// that this program reproduces was tuned. Linear light would darken or lighten fine detail differently
+    /// from that reference. Colours are weighted by alpha, so that transparent pixels do not bleed into
+    /// visible ones.
     pub fn resized(&self, size: Size, enlarge: bool) -> Self {
         let (width, height) = size.of(self.width, self.height, enlarge);
         if (width, height) == (self.width, self.height) {
@@ -126,8 +127,8 @@ impl Picture {
         for values in planes {
             let weighted: Vec<_> = values.iter().zip(alpha).map(|(v, a)| v * a).collect();
             let (seen, all) = (plane(&weighted), plane(values));
-            // Where nothing is visible the colour is what `Picture` promises for hidden pixels, give or take
-            // what lies around them; there it counts for nothing.
+            // Where nothing is visible, the colour is what `Picture` promises for hidden pixels, give or take
+            // its surroundings. It has no effect there.
             let colour =
                 |i: usize| if small[i] > 1e-4 { (seen[i] / small[i]).clamp(0.0, 1.0) } else { all[i] };
             rgb.extend((0..width * height).map(colour));
@@ -136,7 +137,7 @@ impl Picture {
     }
 }
 
-/// One plane from size `from` to size `to`, both width and height.
+/// Resamples one plane from size `from` to size `to`, each a width and a height.
 fn resample(resizer: &mut Resizer, values: &[f32], from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     let mut resized = vec![0.0f32; to.0 * to.1];
@@ -149,21 +150,22 @@ fn resample(resizer: &mut Resizer, values: &[f32], from: (usize, usize), to: (us
     resized
 }
 
-/// Columns and rows of the [`contact_sheet`] of pictures that have so many columns and rows.
+/// Width and height of the [`contact_sheet`] of pictures with these widths and heights.
 pub fn contact_sheet_size(pictures: &[(usize, usize)], gap: usize) -> (usize, usize) {
     let row = pictures.iter().map(|(_, height)| *height).min().unwrap_or(1);
     let widths = pictures.iter().map(|size| width_at(row, *size) + gap);
     ((gap + widths.sum::<usize>()).max(1), row + 2 * gap)
 }
 
-/// Columns of a picture of this size that is brought to `row` rows.
+/// The width of a picture of this size when it is resized to `row` rows.
 fn width_at(row: usize, (width, height): (usize, usize)) -> usize {
     ((width * row + height / 2) / height).max(1)
 }
 
 /// Pictures side by side on a white ground, `gap` pixels apart and from the edges.
 ///
-/// All get the height of the lowest, so that none is enlarged. Without pictures it is an empty ground.
+/// All get the height of the lowest one, so that none is enlarged. Without pictures the sheet is an empty
+/// ground.
 pub fn contact_sheet(pictures: &[&Picture], gap: usize) -> Picture {
     let sizes: Vec<_> = pictures.iter().map(|p| (p.width, p.height)).collect();
     let (width, height) = contact_sheet_size(&sizes, gap);

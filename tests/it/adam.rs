@@ -1,4 +1,5 @@
-//! Adam on the device against Adam in float64, across a learning-rate decay, with the losses that are logged.
+//! Adam on the device against Adam in float64, across a decay of the learning rate, and the losses in its
+//! log.
 
 use impasto::cases::{relative_error, widen};
 use impasto::engine::gpu::Gpu;
@@ -48,7 +49,7 @@ fn steps_follow_float64() {
             }
             plan.run(&gpu);
         }
-        // The gradient is float32 in both cases, and 120 steps forget nothing of its rounding.
+        // The gradient is float32 in both cases, and over 120 steps its rounding adds up.
         let error = relative_error(&real.decode(&plan.read(&gpu, exact).unwrap()), &picture);
         assert!(error <= 1e-5, "{real:?}: picture off by {error:.1e}");
         let found = widen(&plan.read(&gpu, x.value).unwrap());
@@ -56,7 +57,7 @@ fn steps_follow_float64() {
         // Iterations 112 to 119 are in the log, each at its number modulo 8.
         let found = widen(&plan.read(&gpu, tensors.log).unwrap());
         let error = relative_error(&found, &expected_losses[112..]);
-        // A loss is the mean square of differences that have become small, of values that are off by up to 1e-5.
+        // The loss is a mean square of differences that have become small, and the values may be off by 1e-5.
         assert!(
             error <= 1e-3,
             "{real:?}: losses off by {error:.1e}: {found:?} {:?}",

@@ -1,11 +1,12 @@
-//! Many pictures in one run: which are painted, what they share, and that one that fails costs no other.
+//! Many pictures in one run: which ones are painted, what they share, and that a failure costs no other
+//! picture.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::studio::Studio;
 
-/// Two pictures of one size, one of another, one that is none, and a file that is nobody's picture.
+/// Two pictures of one size, one of another size, a damaged picture, and a file that is not a picture.
 fn album() -> Studio {
     let studio = Studio::new();
     fs::create_dir(studio.path("photos")).unwrap();
@@ -22,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs what must end with exit code `code`.
+/// Runs a command that must end with exit code `code`.
 fn ends(studio: &Studio, code: i32, arguments: &str) -> Output {
     let output = studio.run(arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments}: {}", text(&output.stderr));
@@ -50,7 +51,8 @@ fn a_folder_is_painted_and_one_bad_file_stops_nothing() {
     assert!(text(&output.stdout).contains("c.png"));
     assert!(talk.contains("error: cannot use picture photos/bad.jpg"), "{talk}");
     assert!(talk.contains("4 pictures: 3 painted, 1 failed"), "{talk}");
-    // All that pictures have in common is done once: a.png and b.jpg have one longest side, c.png another.
+    // Whatever pictures have in common is done once: a.png and b.jpg have the same longest side, c.png has
+    // another.
     assert_eq!(talk.matches("style measured").count(), 2, "{talk}");
     let compiled: Vec<&str> = talk.lines().filter(|line| line.starts_with("shaders")).collect();
     assert_eq!(compiled.len(), 3, "{talk}");
@@ -100,7 +102,7 @@ fn what_is_there_is_skipped_unless_forced() {
     assert_eq!((summary["painted"].as_u64(), summary["skipped"].as_u64()), (Some(1), Some(2)));
     assert!(text(&output.stderr).contains("1 painted, 2 skipped"), "{}", text(&output.stderr));
     assert_eq!(fs::read(studio.path("out/a.png")).unwrap(), b"mine");
-    // Where there is nothing to do, nothing is needed for it.
+    // If there is nothing to do, nothing is set up for it.
     ends(&studio, 0, &format!("{run} --adapter voodoo"));
     ends(&studio, 0, &format!("{run} -q --force"));
     image::open(studio.path("out/a.png")).unwrap();
@@ -114,12 +116,12 @@ fn names_patterns_and_styles_are_told_apart() {
         fs::remove_dir_all(studio.path("out")).unwrap();
         text(&output.stdout).lines().map(str::to_owned).collect()
     };
-    // As a shell would hand over photos/*.png and a painting.
+    // As a shell would expand photos/*.png and a painting.
     assert_eq!(painted("photos/a.png photos/c.png painting.png"), ["out/a.png", "out/c.png"]);
     assert_eq!(painted("photos/[ac].* painting.png --format jpg"), ["out/a.jpg", "out/c.jpg"]);
     assert_eq!(painted("**/a.png photos/c.png --style painting.png"), ["out/a.png", "out/c.png"]);
     assert_eq!(painted("photo.png --style painting.png --style photos/a.png"), ["out/photo.png"]);
-    // The painting lies among the photographs, and one is named twice.
+    // The painting is among the photographs, and one photograph is named twice.
     assert_eq!(painted("*.png photo.png painting.png"), ["out/photo.png"]);
 }
 
@@ -151,7 +153,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (2, "would both become", "photos painting.png -o out/"),
         (2, "itself", "photos painting.png -o photos"),
         (2, "replaced by what is written about photo.png", "photo.png painting.png -o ."),
-        // Another photograph, as a sheet; and a folder that the next run would find sheets in.
+        // Another photograph as a sheet, and a folder in which the next run would find sheets.
         (
             2,
             "replaced by what is written about photo.png",
@@ -181,7 +183,7 @@ fn what_makes_no_sense_is_refused_before_any_work() {
     assert!(!studio.path("out").exists());
 }
 
-/// The current picture is saved, but not as a result: the same command takes it up again.
+/// The current picture is saved, but not as a result, so the same command continues with it.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_run_and_the_same_command_goes_on() {

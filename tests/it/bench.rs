@@ -1,10 +1,11 @@
-//! `impasto bench`: that what it reports belongs together. How fast anything is depends on the machine and is not tested.
+//! `impasto bench`: its numbers are consistent with each other. How fast anything is depends on the machine
+//! and is not tested.
 
 use crate::support::studio::Studio;
 use impasto::engine::gpu::Gpu;
 use serde_json::Value;
 
-/// Whether the adapter in use stores half precision.
+/// Whether the adapter in use can store half precision.
 fn has_half() -> bool {
     Gpu::new(None).unwrap().has_half()
 }
@@ -30,7 +31,7 @@ fn the_parts_of_an_iteration_add_up() {
         let sum: f64 = parts.iter().map(|part| number(&part["ms"])).sum();
         assert!((sum + number(&breakdown["rest"]) - whole).abs() < 1e-6 * whole, "{list}: {breakdown}");
         assert!(parts.iter().all(|part| number(&part["ms"]) >= 0.0 && number(&part["dispatches"]) >= 1.0));
-        // The greater part of the time must have a name; on a GPU, so small a picture is mostly waiting.
+        // Most of the time must be attributed to a kernel. On a GPU, so small a picture is mostly waiting.
         let least = if Gpu::new(None).unwrap().is_software() { 0.5 } else { 0.1 };
         assert!(sum > least * whole, "{list}: {breakdown}");
     }
@@ -46,10 +47,10 @@ fn the_parts_of_an_iteration_add_up() {
     assert!((number(&memory["session_per_pixel"]) * 48.0 * 32.0 - session).abs() < 1.0);
     let transformed = number(&memory["transformed"]);
     assert!((number(&memory["iteration_per_pixel"]) * 48.0 * 32.0 + transformed - session).abs() < 1.0);
-    // 36 values of each filter but the first layer's, where the form is Winograd's.
+    // 36 values for each filter except the first layer's, if the form is Winograd's.
     let winograd = names("kernels").iter().any(|name| name.starts_with("winograd"));
     assert_eq!(transformed, if winograd { 36.0 * 4.0 * 1_437_696.0 } else { 0.0 }, "{memory}");
-    // What the allocator holds is at least what was counted, or something was not counted that is there.
+    // The allocator holds at least what was counted, unless something was counted that was never allocated.
     let allocated = number(&memory["allocated"]);
     assert!(allocated >= total && allocated - total < 16e6, "{memory}");
     assert!(number(&report["startup"]["cold_ms"]) > 0.0 && number(&report["startup"]["warm_ms"]) > 0.0);
@@ -65,9 +66,9 @@ fn the_parts_of_an_iteration_add_up() {
     let half: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!([&iteration["precision"], &half["iteration"]["precision"]], ["single", "half"]);
     let own = number(&half["iteration"]["memory"]["session"]);
-    // Of such small pictures the maps are the lesser part.
+    // For such small pictures the maps are the smaller part.
     assert!(own < session, "{own} bytes in half precision, {session} in single");
-    // Against itself, everything is compared.
+    // Compared with itself, every line has a counterpart.
     std::fs::write(studio.path("half.json"), half.to_string()).unwrap();
     let output = studio.run("bench --iteration --size 48x32 --precision half --compare half.json");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -77,7 +78,7 @@ fn the_parts_of_an_iteration_add_up() {
             table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
         assert!(line.split_whitespace().last().unwrap().parse::<f64>().unwrap() > 0.0, "{line}");
     }
-    // The processes whose start is timed do the same work.
+    // The processes whose start is timed must do the same work.
     let first = studio.run("bench --iteration --size 48x32 --precision half --first caches");
     assert_eq!(String::from_utf8(first.stdout).unwrap(), "first in half precision\n");
     let compared = "bench --iteration --size 48x32 --precision half --compare single.json";
@@ -108,7 +109,7 @@ fn every_variant_of_an_op_is_measured_and_compared() {
         let nearer = (gflops / ceilings[0]).max(gbps / ceilings[1]);
         assert!(us > 0.0 && number(&op["runs"]) >= 1.0 && (share - nearer).abs() <= 1e-9 * nearer, "{op}");
     }
-    // The first block's map has 64 channels of 16 rows and 32 columns; its matrix 64 x 64 values.
+    // The first block's map has 64 channels of 16 rows and 32 columns; its Gram matrix has 64 x 64 values.
     let first = ops.iter().find(|op| op["variant"] == "naive" && op["pass"] == "forward").unwrap();
     let moved = number(&first["gbps"]) * number(&first["us"]) * 1e3;
     assert!((moved - 4.0 * (64.0 * 16.0 * 32.0 + 64.0 * 64.0)).abs() < 1.0, "{moved} bytes");
@@ -139,10 +140,10 @@ fn half_precision_is_measured_at_the_same_sizes() {
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
         std::mem::take(report["ops"].as_array_mut().unwrap())
     };
-    // Maps that are too large to be proven in it, and a convolution with its weights.
+    // Maps that are too large to be proven in half precision, and a convolution with its weights.
     let (mut single, mut half) = (Vec::new(), Vec::new());
     for ops in ["gram tiled", "conv3x3 tiled 64 64x96"] {
-        // The filter has a blank.
+        // The filter contains a space.
         let run = |precision: &str| -> Value {
             let mut command = studio.command("bench --size 96x64 --time 1 --json --precision");
             let output = command.args([precision, "--op", ops]).output().unwrap();
@@ -164,7 +165,7 @@ fn half_precision_is_measured_at_the_same_sizes() {
         let bytes = |op: &Value| number(&op["gbps"]) * number(&op["us"]);
         assert!(bytes(half) < bytes(single), "{single} {half}");
     }
-    // What a run in half precision computes in float32 all the same is there as it is.
+    // What a run in half precision computes in float32 anyway is listed unchanged.
     let adam = run("--op adam --precision half");
     assert!(!adam.is_empty() && adam.iter().all(|op| op["precision"] == "single"), "{adam:?}");
     let again = run("--op adam --precision half --compare report.json");
@@ -182,7 +183,7 @@ fn useless_requests_are_refused() {
     studio.refuses(2, "--variant goes with --iteration", "bench --op gram --variant conv3x3=tiled");
     studio.refuses(2, "--retune goes with --iteration", "bench --op gram --retune");
     studio.refuses(2, "no op", "bench --op sculpture");
-    // Before so large a picture, or a map of it, is made up.
+    // The refusal comes before so large a picture, or one of its maps, is made.
     studio.refuses(1, "largest", "bench --iteration --size 65536");
     studio.refuses(1, "use a smaller --size", "bench --op adam --size 65536");
     studio.refuses(2, "--cache goes with --iteration", "bench --op gram --cache here");

@@ -1,4 +1,5 @@
-//! Picture to total loss to gradient, through VGG-19 at two sizes and through a tiny network, against float64.
+//! From the picture to the total loss and its gradient, through VGG-19 at two sizes and through a tiny
+//! network, against float64.
 
 use impasto::Network;
 use impasto::cases::{relative_error, widen};
@@ -11,8 +12,8 @@ use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
 
-/// Half the distance of a central difference: large beside float64's rounding in a network, small beside the distance
-/// of most values from a kink.
+/// Half the step of a central difference. It is large compared with float64's rounding in a network, and
+/// small compared with the distance of most values from a kink.
 const STEP: f64 = 1e-7;
 
 fn noise(width: usize, height: usize, seed: u64) -> Picture {
@@ -20,7 +21,8 @@ fn noise(width: usize, height: usize, seed: u64) -> Picture {
     Picture::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
 }
 
-/// Compares the total, and the gradient's slopes along random directions, or by each coordinate where `directions` is 0.
+/// Compares the total loss and the gradient: its slopes along random directions, or every coordinate if
+/// `directions` is 0.
 fn compare(
     network: Network,
     weights: &Weights,
@@ -35,7 +37,7 @@ fn compare(
     let start = noise(width, height, 3);
     let vgg = Vgg::new(&gpu, network.clone(), weights, tuning).unwrap();
     let builder = Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0).start(&start);
-    // One iteration, so that the gradient is the one of the start.
+    // One iteration only, so that the gradient is the one at the start.
     settings.iterations = 1;
     let mut session = builder.settings(settings.clone()).build().unwrap();
     let variable = session.variable().unwrap();
@@ -46,7 +48,7 @@ fn compare(
     let here = chain.total(&variable);
     let error = (losses.total - here).abs() / here;
     println!("{} {width}x{height}: total {here}, off by {error:.1e}", network.name);
-    // Each of some twenty ops may be off by as much; measured: 1.8e-6.
+    // Each of some twenty ops may be off by this much; measured: 1.8e-6.
     assert!(error <= 1e-5, "{} {width}x{height}: total {} instead of {here}", network.name, losses.total);
 
     let mut random = fastrand::Rng::with_seed(4);
@@ -76,7 +78,7 @@ fn compare(
     let largest = slopes.iter().map(|(left, right)| left.abs().max(right.abs())).fold(0.0, f64::max);
     let (mut found, mut expected) = (Vec::new(), Vec::new());
     for (probe, (left, right)) in probes.iter().zip(&slopes) {
-        // At a kink both sides differ as a whole, elsewhere by what float64 loses over such a step.
+        // At a kink the two sides differ completely; elsewhere by what float64 loses over such a step.
         if (left - right).abs() <= 1e-5 * largest {
             found.push(gradient.iter().zip(probe).map(|(g, p)| g * p).sum());
             expected.push((left + right) / 2.0);
@@ -95,17 +97,17 @@ fn vgg19_at_two_sizes() {
     let settings = Settings::default();
     let network = Network::vgg19();
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
-    // Odd sides at every pooling, and the smallest height there is.
+    // Sides that are odd at every pooling, and the smallest possible height.
     for (width, height) in [(31, 23), (37, 16)] {
         compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 6);
     }
-    // What a GPU might choose.
+    // Forms that a GPU might choose.
     for forms in ["conv3x3=winograd_tiled", "conv3x3=tiled", "conv3x3=few"] {
         compare(network.clone(), &weights, &forms.parse().unwrap(), settings.clone(), 31, 23, 6);
     }
 }
 
-/// Each coordinate, through layers that are looked at before the ReLU, behind it, and on both sides.
+/// Every coordinate, through layers that are tapped before the ReLU, behind it, and on both sides.
 #[test]
 fn a_tiny_network_by_each_coordinate() {
     let network = Network::new("tiny", [2, 1, 2], [5, 4, 7]);

@@ -1,4 +1,4 @@
-//! The binary as users meet it: what it writes, what it refuses, and how it says so.
+//! The program as users meet it: what it writes, what it refuses, and what it says.
 
 use std::fs;
 use std::path::Path;
@@ -137,7 +137,7 @@ fn useless_outputs_are_refused_before_the_run() {
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o ./painting.png");
     studio.refuses(2, "is an input", "stylize photo.png painting.png -o out.png --losses photo.png");
     studio.refuses(2, "twice", "stylize photo.png painting.png -o out.png --contact-sheet out.png");
-    // Before the run, not after it: content and result are wider side by side than the format can be.
+    // The refusal comes before the run: content and result side by side are wider than the format allows.
     studio.paint("wide.png", 8300, 16);
     let sheet =
         "stylize wide.png painting.png -o out.png --size 8300x16 --style-size 32 --contact-sheet s.webp";
@@ -245,7 +245,7 @@ fn an_interrupt_saves_the_picture_so_far() {
     assert_eq!(losses.lines().count() as u64, done["iterations"].as_u64().unwrap());
 }
 
-/// What a full disk or a vanished reader does to one output must not cost the others.
+/// A full disk or a vanished reader may cost one output, but not the others.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_stdout_costs_no_picture() {
@@ -278,7 +278,7 @@ fn names_need_not_be_unicode() {
 fn before_the_run_one_interrupt_is_enough() {
     let studio = Studio::new();
     assert!(Command::new("mkfifo").arg(studio.path("fifo")).status().unwrap().success());
-    // Nobody writes to the pipe, so that the program waits for its content.
+    // Nobody writes to the pipe, so the program waits for its content.
     let mut child =
         studio.command("stylize fifo painting.png -o out.png").stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -294,7 +294,7 @@ fn closed_pipes_are_no_failure() {
     let mut child = studio.command(&format!("{RUN} --json")).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let status = child.wait().unwrap();
-    // Nobody reads the data any more, but the picture was asked for.
+    // Nobody reads the events any more, but the picture is still wanted.
     assert!(status.success(), "{status}");
     image::open(studio.path("out.png")).unwrap();
 }

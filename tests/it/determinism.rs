@@ -1,5 +1,6 @@
-//! The same bits: across runs and processes, with and without the progress display, in submits of any length, and after
-//! interrupts. (`resume.rs` interrupts and kills processes and goes on from their checkpoints.)
+//! The same bits across runs and processes, with and without the progress display, in submissions of any
+//! length, and after interrupts. (`resume.rs` interrupts and kills processes and continues from their
+//! checkpoints.)
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png --iterations 9 --size 32";
 
-/// Picture and losses of a run.
+/// The picture and the losses of a run.
 fn outputs(studio: &Studio, name: &str, options: &str) -> (Vec<u8>, Vec<u8>) {
     let run = format!("{RUN} -o {name}.png --losses {name}.jsonl {options}");
     let output = studio.run(&run);
@@ -20,14 +21,14 @@ fn outputs(studio: &Studio, name: &str, options: &str) -> (Vec<u8>, Vec<u8>) {
 fn what_is_displayed_changes_nothing() {
     let studio = Studio::new();
     let quiet = outputs(&studio, "quiet", "-q");
-    // Also the same settings in another process.
+    // The same settings in another process, too.
     for (name, options) in [("again", "-q"), ("lines", ""), ("verbose", "-v"), ("json", "--json")] {
         let other = outputs(&studio, name, options);
         assert!(quiet == other, "{name} differs from a quiet run");
     }
 }
 
-/// With a progress bar, which only a terminal gets.
+/// With a progress bar, which is shown only on a terminal.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_progress_bar_changes_nothing() {
@@ -53,7 +54,8 @@ fn a_progress_bar_changes_nothing() {
     assert!(quiet == (read("bar.png"), read("bar.jsonl")), "a run with a progress bar differs");
 }
 
-/// Copies on the way end submits early, so that these runs submit 1, 2, 4 and as many iterations as they like.
+/// Copies on the way cut submissions short, so these runs submit 1, 2, 4 and any number of iterations at a
+/// time.
 #[test]
 fn the_length_of_submits_changes_nothing() {
     let studio = Studio::new();
@@ -61,7 +63,7 @@ fn the_length_of_submits_changes_nothing() {
     for every in [1, 2, 4] {
         let other = outputs(&studio, &format!("every{every}"), &format!("-q --save-every {every}"));
         assert!(free.1 == other.1, "losses differ with --save-every {every}");
-        // The record in the picture names no options that change nothing, so that the files are equal, too.
+        // The provenance in the picture leaves out options that change nothing, so the files are equal, too.
         assert!(free.0 == other.0, "the picture differs with --save-every {every}");
     }
 }

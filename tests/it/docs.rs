@@ -1,4 +1,5 @@
-//! The documentation against the program: links lead somewhere, and messages that are explained exist.
+//! Checks the documentation against the program: links lead somewhere, and every message that is explained
+//! exists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ fn links_lead_somewhere() {
     assert!(links > 10, "{links}");
 }
 
-/// All of the program's text, with the lines of a message joined as Rust joins them.
+/// All source text of the program, with the lines of a message joined as Rust joins them.
 fn source(folder: &Path, text: &mut String) {
     for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
         if file.is_dir() {
@@ -57,7 +58,7 @@ fn messages_that_are_explained_exist() {
         .collect();
     assert!(messages.len() > 20);
     for message in messages {
-        // Dots and single capital letters stand for what differs from case to case.
+        // Dots and single capital letters stand for the parts of a message that vary.
         for part in message.split("...").flat_map(|part| part.split(" N ")).flat_map(|part| part.split(" M "))
         {
             let part = part.trim_matches([' ', ';', ':']).trim_end_matches(" N").trim_start_matches("N ");

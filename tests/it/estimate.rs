@@ -1,5 +1,5 @@
-//! What `impasto estimate` says beside what then happens. Memory is compared exactly; times are not, since other programs
-//! may be running.
+//! Compares what `impasto estimate` says with what then happens. Memory is compared exactly. Times are not,
+//! because other programs may be running.
 
 use crate::support::studio::Studio;
 use serde_json::Value;
@@ -55,7 +55,7 @@ fn people_read_size_memory_time_and_the_largest_that_fits() {
     for word in ["size      20 x 17", "memory ", "largest ", "--size ", "time ", "500 iterations"] {
         assert!(text.contains(word), "{word:?} is not in {text}");
     }
-    // A run says it as well, once, as soon as it knows.
+    // A run says the same once, as soon as it knows.
     let output = studio.run("stylize photo.png painting.png --size 20 --iterations 3 -o out.png");
     let talk = String::from_utf8(output.stderr).unwrap();
     assert_eq!(talk.matches("estimate ").count(), 1, "{talk}");

@@ -1,4 +1,5 @@
-//! Every case of every op in every variant: forward against float64, backward against central differences of it.
+//! Every case of every op in every variant: forward against float64, backward against central differences of
+//! the float64 reference.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! The controls of a look: strength, presets, weights of paintings and layers, and what of them is kept.
+//! The controls of a look: strength, presets, weights of paintings and layers, and how they are recorded.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn succeeds(studio: &Studio, arguments: &str) {
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The pixels of a result, whatever is told beside them.
+/// The pixels of a result, whatever is stored beside them.
 fn pixels(studio: &Studio, arguments: &str) -> Vec<u8> {
     succeeds(studio, &format!("{RUN} out.png {arguments}"));
     image::open(studio.path("out.png")).unwrap().into_rgb8().into_raw()
@@ -34,7 +34,7 @@ fn strength_is_one_name_for_weights() {
     studio.refuses(2, "--content-weight", &format!("{RUN} new.png --strength 0.5 --content-weight 2"));
 }
 
-/// More strength is nearer to the painting and further from the photograph, by the program's own measure.
+/// More strength is closer to the painting and farther from the photograph, by the program's own measure.
 #[test]
 fn strength_goes_from_the_photograph_to_the_painting() {
     let studio = Studio::new();
@@ -67,7 +67,7 @@ fn several_paintings_have_weights_that_are_kept() {
         );
         image::open(studio.path("two.png")).unwrap().into_rgb8().into_raw()
     };
-    // Only proportions count, and a painting of weight 0 is as good as none.
+    // Only proportions count, and a painting of weight 0 has no influence.
     assert!(two("--style-weights 1,1") == two(""));
     assert!(two("--style-weights 4,1") == two("--style-weights 8,2"));
     assert!(two("--style-weights 1,0") == pixels(&studio, ""));
@@ -115,7 +115,7 @@ fn presets_are_written_and_taken() {
     fs::rename(studio.path("out.png"), studio.path("made.png")).unwrap();
     assert!(made == pixels(&studio, "--preset my.toml"));
     assert!(made == pixels(&studio, "--settings-from made.png"));
-    // What is given beside it counts more.
+    // An option on the command line takes precedence.
     let other = options.replace("--seed 4", "--seed 5");
     assert!(pixels(&studio, &other) == pixels(&studio, "--preset my.toml --seed 5"));
     assert!(
@@ -123,13 +123,13 @@ fn presets_are_written_and_taken() {
             == pixels(&studio, "--preset balanced")
     );
     for name in Preset::names() {
-        // Half the size of the result is still one of the network's.
+        // Half the size of the result is still large enough for the network.
         succeeds(&studio, &format!("{} out.png --preset {name}", RUN.replace("24", "40")));
     }
-    // The built-in network does not reach to every layer of VGG-19.
+    // The built-in network does not contain every layer of VGG-19.
     fs::write(studio.path("deep.toml"), "content_layers = [\"relu5_4\"]\n").unwrap();
     studio.refuses(2, "ends at conv5_1", &format!("{RUN} new.png --preset deep.toml"));
-    // A file by hand, with one line.
+    // A file written by hand, with one line.
     fs::write(studio.path("hand.toml"), "strength = 0.9\n").unwrap();
     assert!(pixels(&studio, "--preset hand.toml") == pixels(&studio, "--strength 0.9"));
 }
@@ -166,8 +166,8 @@ fn the_help_names_every_bundled_preset() {
     }
 }
 
-/// Twice as wide and high, with the same pixels four times: what is a mean stays, and what is a sum becomes four times as
-/// much. The network's borders count for more in the small picture.
+/// A picture twice as wide and high, with every pixel four times. A mean stays as it is; a sum would become
+/// four times as large. The network's borders count for more in the small picture.
 #[test]
 fn weights_mean_the_same_at_every_size() {
     let studio = Studio::new();

@@ -1,4 +1,4 @@
-//! What goes through a run beside the colours: settings, metadata, transparency and depth.
+//! What a run does besides painting: settings, metadata, transparency and depth.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,13 +37,13 @@ impl Studio {
         command
     }
 
-    /// Runs `impasto stylize`, which must succeed, and returns what it said.
+    /// Runs `impasto stylize`, which must succeed, and returns its messages.
     #[track_caller]
     fn stylize(&self, arguments: &str) -> String {
         told(self.command(&format!("stylize {arguments}")).output().unwrap(), 0)
     }
 
-    /// Runs what must be refused with exit code `code`.
+    /// Runs a command that must be refused with exit code `code`.
     #[track_caller]
     fn refuses(&self, code: i32, arguments: &str) -> String {
         let text = told(self.command(&format!("stylize {arguments}")).output().unwrap(), code);
@@ -55,7 +55,7 @@ impl Studio {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// Every entry of a file's EXIF.
+    /// Every entry in a file's EXIF.
     fn exif(&self, name: &str) -> Vec<String> {
         let file = fs::File::open(self.path(name)).unwrap();
         let exif = exif::Reader::new().read_from_container(&mut std::io::BufReader::new(file));
@@ -90,13 +90,13 @@ fn settings_from_a_result_give_the_same_pixels_through_every_format() {
     }
     assert!(studio.bytes("first.png") == studio.bytes("again.png"));
 
-    // What is given beside them counts more, and the rest stays.
+    // Options on the command line take precedence; the rest stays.
     studio.stylize(&format!("{inputs} --settings-from first.png -o other.png --seed 8"));
     assert!(studio.bytes("first.png") != studio.bytes("other.png"));
     studio.stylize(&format!("{inputs} --settings-from other.png -o back.png --seed 7"));
     assert!(studio.bytes("first.png") == studio.bytes("back.png"));
 
-    // Another picture in the place of the photograph is said.
+    // A note says that another picture takes the photograph's place.
     let text = studio.stylize("painting.png painting.png --settings-from first.png -o new.png");
     assert!(text.contains("note: first.png: another content: \"photo.png\" (SHA-256 "), "{text}");
     let text = studio.stylize("painting.png painting.png --settings-from first.png -o new.png -q");
@@ -124,7 +124,7 @@ fn an_interrupted_or_shorter_run_is_recorded_as_it_ended() {
     studio.stylize("photo.png painting.png -o out.png --iterations 2");
     let record = impasto::painting::provenance::Record::open(&studio.path("out.png")).unwrap();
     assert_eq!((record.settings.iterations, record.content.name.as_str()), (2, "photo.png"));
-    // As any other program computes it.
+    // The digest as any other program computes it.
     let sum = Command::new("sha256sum").arg(studio.path("photo.png")).output();
     if let Ok(sum) = sum {
         assert!(String::from_utf8(sum.stdout).unwrap().starts_with(&record.content.sha256));
@@ -142,7 +142,7 @@ fn sixteen_bits_come_from_the_computed_picture() {
         let DynamicImage::ImageRgb16(sixteen) = image::open(studio.path(name)).unwrap() else {
             panic!("{name} has other samples");
         };
-        // Both are the nearest to one value, and most of what 16 bits can say lies between what 8 bits can.
+        // Both are nearest to the same value, and most values of 16 bits lie between those of 8 bits.
         let pairs = || sixteen.as_raw().iter().zip(eight.as_raw());
         let apart = |(&fine, &coarse): (&u16, &u8)| (f64::from(fine) / 257.0 - f64::from(coarse)).abs();
         assert!(pairs().map(apart).fold(0.0, f64::max) <= 0.5 + 0.5 / 257.0, "{name}");
@@ -179,7 +179,8 @@ fn quality_makes_files_smaller() {
 #[test]
 fn alpha_is_kept_and_hidden_colours_change_nothing() {
     let studio = Studio::new();
-    // Transparent, half visible and opaque thirds; what is hidden in the first differs from file to file.
+    // Transparent, half visible and opaque thirds. The colours hidden in the first third differ from file to
+    // file.
     let alpha = |i: usize| [0, 128, 255][i % SIDE as usize / 8];
     for (name, hidden) in [("green.png", [0, 255, 0]), ("black.png", [0, 0, 0])] {
         let pixel = |(i, p): (usize, &[u8])| {
@@ -202,11 +203,11 @@ fn alpha_is_kept_and_hidden_colours_change_nothing() {
     }
     studio.stylize("green.png painting.png --iterations 1 -o a.jpg");
     let ground = image::open(studio.path("a.jpg")).unwrap().to_rgb8();
-    // The first third is white; JPEG blurs by a block of eight.
+    // The first third is white; JPEG blurs across a block of eight.
     assert!(ground.get_pixel(2, 12).0.iter().all(|v| *v > 240), "{:?}", ground.get_pixel(2, 12));
 }
 
-/// A photograph lying on its side, as cameras write it.
+/// A photograph lying on its side, as cameras store it.
 fn camera(studio: &Studio) {
     use exif::experimental::Writer;
     use exif::{Field, In, Rational, Tag, Value};
@@ -243,7 +244,7 @@ fn exif_goes_into_the_result_unless_it_is_not_wanted() {
         assert!(!has("Orientation"), "{name}: {lines:?}");
         let picture = image::open(studio.path(name)).unwrap();
         assert_eq!((picture.width(), picture.height()), (20, 24), "{name}");
-        // Nothing of it decides what is painted.
+        // None of this decides what is painted.
         studio.stylize(&format!("camera.jpg painting.png --iterations 1 --no-metadata -o bare-{name}"));
         assert_eq!(image::open(studio.path(&format!("bare-{name}"))).unwrap(), picture, "{name}");
         let lines = studio.exif(&format!("bare-{name}"));
@@ -258,7 +259,7 @@ fn exif_goes_into_the_result_unless_it_is_not_wanted() {
     }
 }
 
-/// A page is made to be shown: the pictures in it do not tell where they were taken.
+/// A report is made to be shown, so the pictures inside it do not tell where they were taken.
 #[test]
 fn a_report_has_no_exif() {
     let studio = Studio::new();
@@ -268,7 +269,7 @@ fn a_report_has_no_exif() {
     studio.stylize("camera.jpg camera.jpg --iterations 1 -o out.jpg --report page.html");
     let page = String::from_utf8(studio.bytes("page.html")).unwrap();
     assert!(page.matches("data:image/jpeg;base64,").count() >= 3);
-    // "Exif" as base64 has it, wherever in a group of three bytes it begins.
+    // "Exif" in base64, at each of the three positions within a group of three bytes.
     for word in ["RXhpZ", "FeGlm", "V4aWY"] {
         assert!(!page.contains(word), "{word}");
     }
@@ -304,7 +305,7 @@ fn a_start_picture_need_not_have_a_name_in_unicode() {
 fn help_tells_the_defaults() {
     let studio = Studio::new();
     let output = studio.command("stylize --help").output().unwrap();
-    // Lines are wrapped where the terminal ends.
+    // Lines are wrapped at the terminal's width.
     let help = String::from_utf8(output.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =

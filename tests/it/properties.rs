@@ -1,4 +1,4 @@
-//! Every op at sizes and values drawn at random. What fails is shrunk to the smallest case that fails, and kept in
+//! Every op at sizes and values drawn at random. A failure is shrunk to the smallest failing case and kept in
 //! `properties.proptest-regressions`, whose cases run first from then on.
 
 use std::cell::OnceCell;
@@ -13,7 +13,8 @@ thread_local! {
     static GPU: OnceCell<Gpu> = const { OnceCell::new() };
 }
 
-/// Channel counts that variants treat differently, and any others. Small ones come first when a failure is shrunk.
+/// Channel counts that the forms treat differently, and any others. Small ones come first when a failure is
+/// shrunk.
 fn channels() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..12, Just(3), Just(8), Just(32), Just(64), 13usize..70]
 }
@@ -56,7 +57,7 @@ proptest! {
     fn all_other_ops_hold(size in sizes(), seed in any::<u64>()) {
         for table in tables().iter().filter(|table| table.op != "conv3x3") {
             holds(table, size, seed)?;
-            // Pictures have three channels, and one op knows it.
+            // Pictures have three channels, and one op relies on it.
             holds(table, Size { c_in: 3, c_out: 3, ..size }, seed)?;
         }
     }

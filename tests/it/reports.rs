@@ -1,4 +1,4 @@
-//! What a run shows beside its result: grid, report, frames, and the picture in the terminal.
+//! What a run shows besides its result: grid, report, frames, and the picture in the terminal.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn a_grid_has_the_pictures_that_single_runs_give() {
         succeeds(&studio, &format!("{RUN} one.png --iterations 2 --strength {strength}"));
         assert!(contains(&sheet, &pixels(&studio, "one.png")), "{strength}");
     }
-    // Any option of the look and of the sizes, also those whose values have commas.
+    // Any option of the look and of the sizes, including those whose values contain commas.
     for vary in
         ["preset=subtle,bold", "init=content,noise", "style-size=20;24", "layer-weights=1,1,1,1,1;1,0,0,0,0"]
     {
@@ -64,7 +64,7 @@ fn useless_grids_are_refused() {
     studio.refuses(2, "multiple times", &format!("{run} -o s.png --vary strength=0.1 --strength 0.2"));
     studio.refuses(2, "no bundled preset", &format!("{run} -o s.png --vary preset=bold,nothing"));
     studio.refuses(2, "is an input", &format!("{run} -o photo.png"));
-    // Only one of the values reads it.
+    // Only one of the values reads the photograph as a start, and it is protected all the same.
     studio.refuses(
         2,
         "is an input",
@@ -94,7 +94,7 @@ fn frames_are_the_way_to_the_result() {
             "{frame}"
         );
     }
-    // Another run's frames are not mixed in; the same run goes on.
+    // Frames of another run are not mixed in; the same run continues.
     let more = format!("{RUN} out.png --iterations 9 --frames way --frames-every 3");
     studio.refuses(2, "already holds frames of another run", &more);
     let before = pixels(&studio, "way/frame-00000.png");
@@ -130,7 +130,8 @@ fn a_report_is_one_page_with_everything() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // One curve for each loss and one for their sum, each with a point per iteration that has a logarithm.
+    // One curve for each loss and one for their sum, with a point for each iteration whose value has a
+    // logarithm.
     let curves: Vec<&str> = page.split("class=\"series\"").skip(1).collect();
     assert_eq!(curves.len(), 8);
     let points = |curve: &str| {
@@ -138,7 +139,7 @@ fn a_report_is_one_page_with_everything() {
     };
     // The content loss is 0 at the start.
     assert_eq!(curves.iter().map(|c| points(c)).collect::<Vec<_>>(), [3, 2, 3, 3, 3, 3, 3, 3]);
-    // The result is in it.
+    // The result is embedded.
     let data = page
         .split("alt=\"the result\" src=\"data:image/jpeg;base64,")
         .nth(1)
@@ -177,7 +178,7 @@ fn many_pictures_have_many_reports_and_frames() {
     {
         assert!(studio.path(file).exists(), "{file}");
     }
-    // A picture whose result is not there is begun anew, and so are its frames.
+    // A picture whose result is not there starts again, and so do its frames.
     fs::remove_file(studio.path("done/other.png")).unwrap();
     fs::write(studio.path("ways/other/frame-00007.png"), "of an earlier try").unwrap();
     succeeds(&studio, run);
@@ -193,7 +194,7 @@ fn the_terminal_shows_the_picture_where_it_can() {
     assert!(talk.contains("\u{1b}[38;2;") && talk.contains('\u{2580}'), "{talk:?}");
     assert!(succeeds(&studio, &format!("{run} --preview=kitty")).contains("\u{1b}_Ga=T,f=100"));
     assert!(succeeds(&studio, &format!("{run} --preview=iterm")).contains("\u{1b}]1337;File=inline=1"));
-    // Nothing is sent to what is no terminal, and the run is none the worse for it.
+    // Nothing is sent to an output that is not a terminal, and the run is not affected.
     let talk = succeeds(&studio, &format!("{run} --preview"));
     assert!(talk.contains("no preview") && !talk.contains('\u{1b}'), "{talk:?}");
     assert_eq!(succeeds(&studio, &format!("{run} -q --preview")), "");

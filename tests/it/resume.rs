@@ -1,4 +1,4 @@
-//! Runs that are interrupted and go on: the bits are those of a run that never stopped.
+//! Runs that are interrupted and continued: they have the bits of a run that never stopped.
 
 use std::fs;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 
 use crate::support::studio::Studio;
 use impasto::Error;
-use impasto::engine::gpu::Gpu;
-use impasto::picture::Picture;
-use impasto::painting::session::Session;
-use impasto::painting::settings::Settings;
-use impasto::painting::checkpoint::Snapshot;
-use impasto::painting::style::Style;
-use impasto::network::tuning::Tuning;
 use impasto::Network;
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::Tuning;
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
+use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
+use impasto::painting::style::Style;
+use impasto::picture::Picture;
 
 const RUN: &str = "stylize photo.png painting.png -q -o";
 
@@ -35,18 +35,18 @@ fn a_resumed_run_gives_the_same_bytes() {
     succeeds(&studio, &format!("{RUN} out.png --iterations 5 --checkpoint c"));
     succeeds(&studio, &format!("{RUN} out.png --iterations 12 --losses out.jsonl --resume c --checkpoint c"));
     same(&studio, "whole.png", "out.png");
-    // The log is that of the whole run, too, and so is the checkpoint.
+    // The log covers the whole run, and so does the checkpoint.
     same(&studio, "whole.jsonl", "out.jsonl");
     assert_eq!(fs::read_to_string(studio.path("out.jsonl")).unwrap().lines().count(), 12);
     let open = |name: &str| Snapshot::open(&studio.path(name)).unwrap();
     assert_eq!((open("c").iteration(), open("c").size()), (12, (40, 33)));
-    // Nothing is left to do, and the picture is written all the same.
+    // Nothing is left to do, and the picture is written anyway.
     fs::remove_file(studio.path("out.png")).unwrap();
     succeeds(&studio, &format!("{RUN} out.png --iterations 12 --resume c"));
     same(&studio, "whole.png", "out.png");
 }
 
-/// What the run was interrupted by makes no difference, nor does when.
+/// Neither the kind of interruption nor its moment makes a difference.
 #[cfg(unix)]
 #[test]
 fn interrupts_and_kills_lose_nothing() {
@@ -56,7 +56,7 @@ fn interrupts_and_kills_lose_nothing() {
         let mut child = studio.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
         let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let mut lines = lines.map_while(Result::ok);
-        // A copy was saved when its successor is on the way.
+        // By now the second copy is due, so the first one has been saved.
         let late = |line: &String| line.contains("\"iteration\":7,") || line.contains("\"iteration\":7}");
         assert!(lines.any(|line| late(&line)));
         let rest = std::thread::spawn(move || lines.count());
@@ -99,7 +99,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     studio.refuses(2, "twice", "stylize photo.png painting.png -o c.png --checkpoint c.png");
 }
 
-/// The checkpoint with one text in its header replaced by another as long.
+/// The checkpoint with one text in its header replaced by another of the same length.
 fn altered(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).expect(from);
@@ -146,7 +146,7 @@ fn damaged_and_malformed_checkpoints_are_refused() {
         let error = Snapshot::open(&studio.path("bad")).unwrap_err().to_string();
         assert!(error.contains(text), "expected {text:?} in: {error}");
     }
-    // Whatever byte is wrong, there is an answer.
+    // Whichever byte is wrong, the program answers.
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..300 {
         let mut bytes = whole.clone();
@@ -159,7 +159,7 @@ fn damaged_and_malformed_checkpoints_are_refused() {
     }
 }
 
-/// The pictures that are kept on the way are those that shorter runs end with.
+/// The pictures that are kept on the way are those that shorter runs would end with.
 #[test]
 fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     let gpu = Gpu::new(None).unwrap();
@@ -191,14 +191,15 @@ fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
         while short.step().unwrap().is_some() {}
         assert!(short.picture().unwrap() == copy, "after {iterations} iterations");
     }
-    // A style that was measured before is the same as one measured for the session.
+    // A style measured beforehand equals one measured for the session.
     let mut settings = Settings::default();
     settings.iterations = 7;
     let builder = Session::builder(&gpu, &vgg).content(&content).settings(settings);
     let mut own = builder.style(&painting, 3.0).build().unwrap();
     while own.step().unwrap().is_some() {}
     assert!(own.picture().unwrap() == long.picture().unwrap());
-    // What has left the finite numbers is a failure of its own, and neither a picture nor a checkpoint.
+    // Numbers that are no longer finite are a failure of their own, and yield neither a picture nor a
+    // checkpoint.
     let mut lost = content.clone();
     lost.rgb[100] = f32::NAN;
     let builder = Session::builder(&gpu, &vgg).content(&content).start(&lost);

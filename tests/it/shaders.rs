@@ -1,40 +1,42 @@
-//! Every shader in every form that the program can create: valid under the capabilities of its tier and no others,
-//! translatable to every backend, inside the limits of its tier; variants share their interface.
+//! Every shader in every form that the program can create is valid under the capabilities of its tier and no
+//! others, can be translated to every backend, and stays inside the limits of its tier. All variants of an op
+//! share their interface.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, iter};
 
+use impasto::Network;
 use impasto::engine::gpu::Gpu;
 use impasto::engine::kernel::Source;
-use impasto::ops::conv3x3::Variant;
-use impasto::picture::Picture;
 use impasto::engine::precision::Precision;
-use impasto::painting::session::Session;
-use impasto::painting::settings::Settings;
-use impasto::ops::tables;
 use impasto::network::tuning::Tuning;
-use impasto::Network;
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
+use impasto::ops::conv3x3::Variant;
+use impasto::ops::tables;
+use impasto::painting::session::Session;
+use impasto::painting::settings::Settings;
+use impasto::picture::Picture;
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
-/// Op, variant, and a kernel of it.
+/// Op, variant, and one of its kernels.
 struct Form {
     op: &'static str,
     variant: &'static str,
     source: Source,
 }
 
-/// Every kernel of every variant that some case records, each once for an op and variant. The adapter must have what the
-/// variants need; on others, those variants are missing here and nowhere created.
+/// Every kernel of every variant that some case records, once for each op and variant. The adapter must have
+/// what the variants need. On other adapters those variants are missing here, and the program never creates
+/// them there.
 fn forms() -> Vec<Form> {
     let gpu = Gpu::new(None).expect("an adapter");
     let mut seen = BTreeSet::new();
     let mut forms = Vec::new();
     for table in tables() {
-        // A case of each size at most: what is large has no further kernels.
+        // At most one case of each size; large sizes add no further kernels.
         let cases = table.edges.iter().flat_map(|size| (table.at)(*size));
         for case in cases.filter(|case| case.size.c_in * case.size.c_out <= 4096) {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
@@ -51,7 +53,7 @@ fn forms() -> Vec<Form> {
     forms
 }
 
-/// What `impasto bench` measures a device's ceilings with, as it stands in the files.
+/// The shaders with which `impasto bench` measures a device's ceilings, as they stand in the files.
 fn rulers() -> Vec<Form> {
     let mut forms = Vec::new();
     for path in files() {
@@ -76,7 +78,7 @@ fn files() -> Vec<PathBuf> {
     paths.filter(|path| path.is_file()).collect()
 }
 
-/// What a shader needs beyond WebGPU, by its own text.
+/// What a shader needs beyond WebGPU, according to its own text.
 fn capabilities(text: &str) -> Capabilities {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, text.contains("subgroup"));
@@ -135,7 +137,7 @@ fn every_form_translates_to_every_backend() {
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
         if capabilities(&text).contains(Capabilities::FLOAT64) {
-            // Neither Metal nor this path of DirectX has float64; there `real` stays float32.
+            // Neither Metal nor this path of DirectX has float64; `real` stays float32 there.
             continue;
         }
         let options = naga::back::msl::Options {
@@ -157,7 +159,7 @@ fn every_form_translates_to_every_backend() {
     }
 }
 
-/// Every file is in the program, and what sessions run is among the forms that the other tests look at.
+/// Every file is in the program, and every kernel that sessions run is among those the other tests look at.
 #[test]
 fn the_cases_meet_every_kernel() {
     let forms = forms();
@@ -169,7 +171,7 @@ fn the_cases_meet_every_kernel() {
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
     let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
-    // How many dispatches an iteration has, of which each ends in a kernel's label, behind the op's.
+    // The number of dispatches of an iteration. Each line ends in a kernel's label, behind the op's.
     let meet = |session: Session| -> usize {
         let text = session.describe();
         let dispatches = text.lines().filter(|line| line.contains(" workgroups  "));
@@ -192,7 +194,8 @@ fn the_cases_meet_every_kernel() {
         let builder = Session::builder(gpu, &vgg).content(&picture).style(&picture, 1.0);
         count += meet(builder.settings(settings.clone()).build().unwrap());
     }
-    // From 512 x 512 on weights are transformed in each pass and conv1_1 is computed again; here in bands of rows, too.
+    // From 512 x 512 on, weights are transformed in each pass and conv1_1 is computed again; here in bands of
+    // rows as well.
     let limited = Gpu::new(None).expect("an adapter").with_binding_limit(32 << 20);
     settings.precision = Precision::Single;
     let vgg = Vgg::new(&limited, network, &weights, &Tuning::default()).unwrap();
@@ -205,14 +208,15 @@ fn the_cases_meet_every_kernel() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
         let met = forms.iter().any(|form| form.source.file == stem);
-        // Some variants are for subgroups of a size that this adapter may not have.
+        // Some variants need subgroups of a size that this adapter may not have.
         let with_subgroups = ["winograd", "shifted"].iter().any(|name| stem.starts_with(name));
         let special = !gpu_has_all && (text.contains("subgroup") || with_subgroups);
         assert!(met || special, "no case meets {}", path.display());
     }
 }
 
-/// What a device of the base tier is given compiles there, needs no capability, and keeps WebGPU's default limits.
+/// The shaders that a device of the base tier is given compile there, need no capability, and keep WebGPU's
+/// default limits.
 #[test]
 fn the_base_tier_needs_nothing() {
     let gpu = base();
@@ -234,7 +238,7 @@ fn the_base_tier_needs_nothing() {
                     let (module, info) = validate(source, Capabilities::empty());
                     inside(source, &module, &info, &limits);
                 }
-                // wgpu holds the pipelines against the device's limits itself.
+                // wgpu checks the pipelines against the device's limits itself.
                 let proved = case.prove(&gpu, candidate, &case.truth(1));
                 proved.unwrap_or_else(|fault| panic!("{fault}"));
             }
@@ -293,8 +297,8 @@ fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wg
     assert!(uniforms <= limits.max_uniform_buffers_per_shader_stage, "{name}: {uniforms} uniform blocks");
 }
 
-/// Name and declaration, without its number, of what a kernel binds; aliases are what they stand for as long as nothing
-/// replaces them.
+/// Name and declaration, without its number, of each of a kernel's bindings. Aliases are resolved unless
+/// something replaces them.
 fn declarations(source: &Source) -> Vec<(String, String)> {
     let lines = || source.text.lines();
     let alias = |line: &str| -> Option<(String, String)> {
@@ -322,7 +326,7 @@ fn variants_share_their_interface() {
         ops.entry(op).or_default().entry(variant).or_default().extend(declarations(source));
     }
     for (op, variants) in &ops {
-        // What the op's neighbours see of it.
+        // The part of the interface that the op's neighbours use.
         let outer = ["x", "y", "dx", "dy", "kept", "bias", "dg", "reference", "losses"];
         for name in outer {
             let kinds: BTreeSet<&String> = variants.values().filter_map(|names| names.get(name)).collect();
@@ -334,7 +338,8 @@ fn variants_share_their_interface() {
             assert!(complete.iter().all(|entry| found.contains(entry)), "{op} {variant} has {found:?}");
         }
     }
-    // The tiles made for GPUs are called as the specification is, but that a bit per pixel is kept instead of the map.
+    // The tiles made for GPUs have the specification's interface, except that one bit per pixel is kept
+    // instead of the map.
     for (op, [naive, tiled], own) in [
         (
             "conv3x3",

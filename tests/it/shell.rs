@@ -1,10 +1,10 @@
-//! The program among others: completions, manual pages, colours, variables of the environment.
+//! The program among others: completions, manual pages, colours, environment variables.
 
 use std::fs;
 
 use crate::support::studio::Studio;
 
-/// What a command that must succeed prints.
+/// The output of a command that must succeed.
 #[track_caller]
 fn printed(studio: &Studio, arguments: &str) -> String {
     let output = studio.run(arguments);
@@ -23,7 +23,7 @@ fn completions_know_commands_and_options() {
         }
     }
     studio.refuses(2, "invalid value 'tcsh'", "completions tcsh");
-    // The script is one that its shell accepts and that completes.
+    // The shell accepts the script, and it completes.
     fs::write(studio.path("script"), printed(&studio, "completions bash")).unwrap();
     let line = ". ./script && COMP_WORDS=(impasto sty) COMP_CWORD=1 && _impasto impasto sty impasto && echo ${COMPREPLY[*]}";
     if let Ok(output) =
@@ -63,7 +63,7 @@ fn colours_are_for_those_who_want_them() {
         let output = command.envs(variables.iter().copied()).output().unwrap();
         String::from_utf8(output.stdout).unwrap().contains('\u{1b}')
     };
-    // A pipe gets none unless it is forced to, and then NO_COLOR counts more.
+    // A pipe gets no colours unless they are forced, and NO_COLOR takes precedence even then.
     assert!(!help(&[]));
     assert!(help(&[("CLICOLOR_FORCE", "1")]));
     assert!(!help(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
@@ -81,7 +81,7 @@ fn variables_stand_in_for_options() {
     assert!(code == Some(1) && text.contains("no adapter is called \"voodoo\""), "{text}");
     let (code, text) = refusal("IMPASTO_WEIGHTS", "missing", run);
     assert!(code == Some(1) && text.contains("cannot use weights missing"), "{text}");
-    // What is given counts more.
+    // An option on the command line takes precedence.
     let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/vgg19.safetensors");
     let (code, text) = refusal("IMPASTO_WEIGHTS", "missing", &format!("{run} --weights {weights} -v"));
     assert_eq!(code, Some(0), "{text}");

@@ -24,7 +24,7 @@ fn a_pipeline_gives_the_bytes_of_files() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(output.stdout == fs::read(studio.path(&format!("out.{format}"))).unwrap(), "{format}");
     }
-    // The painting may come from there, too; without an option the result is a PNG.
+    // The painting may come from standard input, too. Without an option the result is a PNG.
     let output = pipe(&studio, "painting.png", &format!("stylize photo.png - {RUN} -q -o -"));
     assert!(output.stdout == fs::read(studio.path("out.png")).unwrap());
     assert!(output.stderr.is_empty());
@@ -55,7 +55,7 @@ fn streams_that_make_no_sense_are_refused() {
     }
 }
 
-/// Its cells are of one photograph, which is read once.
+/// All cells of a grid show the same photograph, which is read once.
 #[test]
 fn a_grid_takes_its_photograph_from_a_pipe() {
     let studio = Studio::new();
@@ -64,7 +64,7 @@ fn a_grid_takes_its_photograph_from_a_pipe() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = pipe(&studio, "photo.png", &format!("grid - {grid} -o pipe.png"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // Only the label of the photograph, which stands first, is another.
+    // Only the label of the photograph, which comes first, differs.
     let behind = |name: &str| {
         let sheet = image::open(studio.path(name)).unwrap();
         sheet.crop_imm(sheet.width() / 3, 0, sheet.width(), sheet.height())

@@ -1,18 +1,18 @@
-//! Which variants are taken: what is measured once is kept and used, and what is kept is not trusted blindly.
+//! Which variants are chosen: measurements are kept and used, but a kept file is not trusted blindly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::studio::Studio;
+use impasto::LayerSpec;
 use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::{Tuning, When};
-use impasto::LayerSpec;
 
 fn specs() -> Vec<LayerSpec> {
     vec![LayerSpec::new("features.2", 64, 64)]
 }
 
-/// The only file with measured variants in a cache; compiled shaders may be beside it.
+/// The only file in a cache that has measured variants; compiled shaders may be beside it.
 fn file(folder: &Path) -> PathBuf {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -32,7 +32,7 @@ fn choices_are_kept_and_used() {
         assert_eq!((again, notes), (measured.clone(), vec![]));
     }
 
-    // Whatever won, another one is used if the cache says so, but only for its class.
+    // Whichever variant won, the cache can name another one, and it is used for its class only.
     let path = file(&cache);
     let mut stored: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     stored["choices"]["conv3x3 64->64"] = "naive".into();
@@ -46,7 +46,8 @@ fn choices_are_kept_and_used() {
     assert_eq!(edited.conv3x3(&gpu, 64, 128), default.conv3x3(&gpu, 64, 128));
     assert_eq!(edited.gram(&gpu, 128), default.gram(&gpu, 128));
 
-    // Measured again, the specification does not win; where time is not enough for all forms, what was chosen stays.
+    // Even when measured again, the specification does not win. If time is too short for all forms, the
+    // earlier choice stays.
     let (again, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), When::Again).unwrap();
     let names = [again.conv3x3(&gpu, 64, 64).name(), again.gram(&gpu, 64).name()];
     let kept = names.iter().filter(|name| **name == "naive").count();
@@ -82,13 +83,13 @@ fn a_useless_cache_is_ignored_with_a_note() {
         assert!(notes.len() == 1 && notes[0].contains(why), "{why}: {notes:?}");
         assert_eq!(tuning, Tuning::default());
     }
-    // Measuring repairs it.
+    // Measuring again repairs the file.
     let (_, notes) = Tuning::measured(&gpu, &specs(), Some(cache), When::FirstUse).unwrap();
     assert_eq!(notes.len(), 2, "{notes:?}");
     let (_, notes) = Tuning::measured(&gpu, &specs(), Some(cache), When::FirstUse).unwrap();
     assert_eq!(notes, [] as [String; 0]);
 
-    // A folder that cannot be made is no reason to fail.
+    // A folder that cannot be created is not a reason to fail.
     let (_, notes) = Tuning::measured(&gpu, &specs(), Some(&path.join("below")), When::FirstUse).unwrap();
     assert!(notes.iter().any(|note| note.contains("measures again")), "{notes:?}");
 }

@@ -1,4 +1,4 @@
-//! An earlier report of `impasto bench --json`, to which measurements are compared.
+//! An earlier report of `impasto bench --json`, with which measurements are compared.
 
 use std::path::{Path, PathBuf};
 
@@ -11,22 +11,22 @@ use serde_json::Value;
 use super::startup::Startup;
 use crate::cli::talk;
 
-/// What was measured earlier.
+/// The earlier measurements.
 pub struct Earlier {
     path: PathBuf,
     report: Value,
 }
 
-/// Times of an iteration over those of the earlier report; below 1 is faster now.
+/// The times of an iteration divided by those of the earlier report; below 1 is faster now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ratios {
-    /// Of the iteration as in a run.
+    /// The iteration as in a run.
     pub ms: f64,
-    /// Of kernels that both reports have, in the order of the table.
+    /// Kernels that both reports have, in the order of the table.
     pub kernels: Vec<(String, f64)>,
-    /// Likewise of layers and losses.
+    /// Layers and losses that both reports have.
     pub layers: Vec<(String, f64)>,
-    /// Of all memory.
+    /// All memory.
     pub memory: f64,
     /// From the start of a process to its first iteration, cold and warm.
     pub startup: [f64; 2],
@@ -44,14 +44,14 @@ impl Earlier {
         Ok(Self { path: path.to_owned(), report })
     }
 
-    /// A part of the report, which other calls of the bench do not have.
+    /// A part of the report. Reports of other calls of the bench do not have it.
     fn part<T: for<'de> Deserialize<'de>>(&self, key: &str, call: &str) -> anyhow::Result<T> {
         T::deserialize(&self.report[key]).with_context(|| {
             format!("cannot compare with {}: it is no report of `{call} --json`", self.path.display())
         })
     }
 
-    /// Refuses another size or precision, and says so if it was another device.
+    /// Refuses another size or precision, and adds a note if the device was another one.
     fn check(
         &self,
         device: &Value,
@@ -80,7 +80,7 @@ impl Earlier {
         Ok(())
     }
 
-    /// Refuses numbers that nobody has measured.
+    /// Refuses numbers that cannot have been measured.
     fn plausible(&self, mut times: impl Iterator<Item = f64>) -> anyhow::Result<()> {
         if times.any(|time| !(1e-9..1e15).contains(&time)) {
             bail!("cannot compare with {}: it has numbers that nobody has measured", self.path.display());
@@ -96,7 +96,7 @@ impl Earlier {
         precision: Precision,
     ) -> anyhow::Result<Vec<Measured>> {
         let call = "impasto bench";
-        // Reports of version 0.1 have none: they are float32.
+        // Reports of version 0.1 do not name a precision: they are float32.
         let earlier = self.report.get("precision").map(|_| self.part("precision", call)).transpose()?;
         let then = (self.part("size", call)?, earlier.unwrap_or_default());
         self.check(device, ([width, height], precision), then)?;
@@ -105,7 +105,8 @@ impl Earlier {
         Ok(ops)
     }
 
-    /// The iteration of the earlier report, and how long a process took to its first one.
+    /// The iteration of the earlier report, and the time from the start of its process to the first
+    /// iteration.
     pub fn iteration(
         &self,
         device: &Value,
@@ -122,7 +123,7 @@ impl Earlier {
 }
 
 impl Ratios {
-    /// What was measured now over what was measured earlier.
+    /// Divides what was measured now by what was measured earlier.
     pub fn new(now: (&Iteration, &Startup), then: (&Iteration, &Startup)) -> Self {
         let ratio = |now: f64, then: f64| now / then.max(1e-9);
         let parts = |of: fn(&Breakdown) -> &[Part]| -> Vec<(String, f64)> {
@@ -142,7 +143,7 @@ impl Ratios {
     }
 }
 
-/// The time of a measurement over that of the same one earlier, if there was one.
+/// The time of a measurement divided by the earlier time of the same one, if there is one.
 pub fn ratio(now: &Measured, earlier: &[Measured]) -> Option<f64> {
     let key = |m: &Measured| [&m.op, &m.case, &m.variant, &m.pass].map(Clone::clone);
     let then = earlier.iter().find(|then| key(then) == key(now))?;

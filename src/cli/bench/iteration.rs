@@ -1,4 +1,4 @@
-//! What was measured of iterations, as a table.
+//! The measurements of iterations, as a table.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::compare::Ratios;
 use super::startup::Startup;
 use super::title;
 
-/// Layers that take less than this share are left to `--json`.
+/// Layers with less than this share of the time appear only in `--json`.
 const SMALL: f64 = 0.005;
 
 pub fn table(

@@ -1,9 +1,9 @@
-//! What was measured of the ops, line by line as it comes.
+//! The measurements of the ops, printed line by line as they come.
 
 use impasto::engine::precision::Precision;
 use impasto::measuring::bench::{Ceilings, Measured};
 
-/// The heads of the columns of [`line`].
+/// The headings of the columns of [`line`].
 pub fn head(
     ceilings: &Ceilings,
     (width, height): (usize, usize),
@@ -28,7 +28,7 @@ pub fn head(
     )
 }
 
-/// One measurement; `ratio` is its time over the earlier one.
+/// One measurement; `ratio` is its time divided by the earlier one.
 pub fn line(measured: &Measured, ratio: Option<f64>) -> String {
     let Measured { op, case, variant, pass, us, runs, gflops, gbps, share, .. } = measured;
     let gflops = gflops.map_or("-".into(), |gflops| format!("{gflops:.1}"));

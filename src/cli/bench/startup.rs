@@ -1,4 +1,4 @@
-//! From the start of a process to its first iteration: with nothing cached, and again.
+//! The time from the start of a process to its first iteration, with nothing cached and with caches.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds from the start of a process until the losses of its first iteration are there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Startup {
-    /// Where neither this program nor the driver has cached anything. Drivers that take no other folder for their
-    /// caches may have.
+    /// With empty caches of this program and of the driver. Drivers that keep their caches elsewhere may find
+    /// something there.
     pub cold_ms: f64,
-    /// Once more.
+    /// The same once more, with the caches that the first process left.
     pub warm_ms: f64,
 }
 
-/// Where drivers look for the folder of their caches: all, Mesa's, NVIDIA's.
+/// The variables that name the folder of drivers' caches: for all drivers, Mesa's, NVIDIA's.
 const CACHES: [&str; 4] =
     ["IMPASTO_CACHE", "XDG_CACHE_HOME", "MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"];
 
@@ -27,7 +27,7 @@ pub fn told(precision: Precision) -> String {
     format!("first in {precision} precision")
 }
 
-/// Runs this program twice more, as it was called, with an empty folder for caches.
+/// Runs this program twice more with the same arguments, with a folder for caches that is empty at first.
 pub fn measure((width, height): (usize, usize), precision: Precision) -> anyhow::Result<Startup> {
     let caches = tempfile::tempdir().context("cannot make a folder for caches")?;
     let once = || -> anyhow::Result<f64> {

@@ -1,4 +1,5 @@
-//! Many pictures, one after the other on one device: what is there is skipped, what fails does not stop the others.
+//! Many pictures, one after the other on one device. Existing results are skipped, and a failure does not
+//! stop the others.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::cli::{INTERRUPTED, interrupt, print, talk, time_text};
 struct Summary {
     painted: usize,
     skipped: usize,
-    /// Why, naming the files.
+    /// The errors, naming the files.
     failed: Vec<String>,
     interrupted: bool,
 }
@@ -38,7 +39,7 @@ pub fn run(
     let began = Instant::now();
     let items = options.many(names, folder)?;
     let made = std::iter::once(folder).chain(options.beside()).map(Folder::make);
-    // They go again if nothing is put into them.
+    // Folders that stay empty are removed again.
     let _made: Vec<Folder> = made.collect::<anyhow::Result<_>>()?;
     if let Some(item) = items.first() {
         item.outputs.save.check(&item.outputs.result)?;
@@ -51,7 +52,7 @@ pub fn run(
     let took = Duration::ZERO;
     let mut batch = Batch { options, settings, repeated, shared: None, summary, of, left, took, told };
     for (index, item) in items.iter().enumerate() {
-        // Asked again: another machine may have painted it in the meantime.
+        // Checked again: another machine may have painted it in the meantime.
         if skipped(item) {
             batch.skip(index + 1, item);
             continue;
@@ -80,7 +81,7 @@ pub fn run(
     batch.end(began)
 }
 
-/// Whether the other pictures still can be painted.
+/// Whether the other pictures can still be painted.
 enum Failure {
     OfOne(anyhow::Error),
     OfAll(anyhow::Error),
@@ -90,15 +91,15 @@ struct Batch<'a> {
     options: &'a Options,
     settings: &'a Settings,
     repeated: Option<Record>,
-    /// Not before it is needed, and anew after the device has failed.
+    /// Opened when it is first needed, and again after the device has failed.
     shared: Option<Shared>,
     summary: Summary,
-    /// How many pictures there are.
+    /// Number of pictures.
     of: usize,
-    /// How many of them were neither skipped nor tried yet, and what those took that were painted.
+    /// The number of pictures that are still to be painted, and the times of those that were.
     left: usize,
     took: Duration,
-    /// Whether all could be said on stdout that was to be said.
+    /// Whether everything for stdout could be written.
     told: anyhow::Result<()>,
 }
 
@@ -114,7 +115,7 @@ impl Batch<'_> {
         let painted = (|| {
             let content = Picture::open(&item.content)?;
             let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
-            // That the photograph is another one is what many pictures are about.
+            // With many pictures it is no news that the photograph is another one.
             let repeated = repeated.map(|mut record| {
                 record.content = content.source.clone().unwrap_or(record.content);
                 record
@@ -149,14 +150,14 @@ impl Batch<'_> {
         self.summary.failed.push(why);
     }
 
-    /// A line of JSON. That it cannot be written is told at the end: the pictures can.
+    /// Writes a line of JSON. A failure is reported at the end, because the pictures can still be painted.
     fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.options.reporting.json && self.told.is_ok() {
             self.told = print(&line());
         }
     }
 
-    /// Says how it all ended, and turns that into the exit code.
+    /// Reports how everything ended, and turns that into the exit code.
     fn end(mut self, began: Instant) -> anyhow::Result<u8> {
         let Summary { painted, skipped, failed, interrupted } = std::mem::take(&mut self.summary);
         let left = self.of - painted - skipped - failed.len();
@@ -177,7 +178,7 @@ impl Batch<'_> {
                 }
             }
             talk(&format!("{line}, in {}", time_text(began.elapsed().as_secs_f64())));
-            // The first was told long ago.
+            // The first error was printed long ago.
             failed.iter().for_each(|why| talk(&format!("  failed: {why}")));
         }
         self.told?;

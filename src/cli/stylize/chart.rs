@@ -2,23 +2,24 @@
 
 use std::fmt::Write;
 
-/// Width and height of the drawing, and what is left free around the curves for numbers and names.
+/// Width and height of the drawing, and the margins around the curves for numbers and names.
 const SIZE: (f64, f64) = (960.0, 420.0);
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 150.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
-/// Decades that are shown at most, below the largest value.
+/// The most decades that are shown, below the largest value.
 const DECADES: f64 = 6.0;
-/// Points of a curve at most: more are not seen.
+/// The most points of a curve. More could not be seen.
 const POINTS: usize = 480;
-/// Colours that people with any kind of colour vision can tell apart, after Okabe and Ito, and that of the text.
+/// The colour of the text, and colours that people with any kind of colour vision can tell apart, after Okabe
+/// and Ito.
 const COLOURS: [&str; 8] =
     ["currentColor", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7d5ba6"];
 /// Height of a name beside its curve.
 const NAME: f64 = 17.0;
 
-/// A curve: its name and a value for every iteration from the first on.
+/// A curve: its name and a value for every iteration, starting with the first.
 pub struct Series {
     pub name: String,
     pub values: Vec<f64>,
@@ -65,7 +66,7 @@ fn spread(mut names: Vec<(f64, usize)>) -> Vec<(f64, usize)> {
         *y = y.max(free);
         free = *y + NAME;
     }
-    // What was pushed out at the bottom pushes back.
+    // Names that were pushed out at the bottom push the others back up.
     let mut free = SIZE.1 - BOTTOM;
     for (y, _) in names.iter_mut().rev() {
         *y = y.min(free);
@@ -89,7 +90,7 @@ impl Scale {
         TOP + (SIZE.1 - TOP - BOTTOM) * (self.high - logarithm) / (self.high - self.low)
     }
 
-    /// Lines and numbers.
+    /// The axes with their lines and numbers.
     fn frame(&self, svg: &mut String) {
         let (left, right, bottom) = (LEFT, SIZE.0 - RIGHT, SIZE.1 - BOTTOM);
         for decade in self.low as i32..=self.high as i32 {
@@ -135,7 +136,7 @@ impl Scale {
     }
 }
 
-/// A power of ten as people write it.
+/// A power of ten in readable form.
 fn number(decade: i32) -> String {
     match decade {
         0..=4 => 10f64.powi(decade).to_string(),
@@ -144,13 +145,13 @@ fn number(decade: i32) -> String {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, not less than `step` nor 1.
+/// 1, 2 or 5 times a power of ten, at least `step` and at least 1.
 fn nice(step: f64) -> f64 {
     let power = 10f64.powf(step.max(1.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * power).find(|s| *s >= step).unwrap_or(power)
 }
 
-/// Text as HTML and SVG can hold it.
+/// Escapes text for HTML and SVG.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -19,7 +19,7 @@ use super::shared::{Measured, Shared};
 use crate::cli::progress::{Progress, preparing};
 use crate::cli::{interrupt, talk, write};
 
-/// How long its pace is watched before it is told what a run will take.
+/// How long the pace is watched before the run says how long it will take.
 const STEADY: Duration = Duration::from_secs(1);
 
 /// One content picture to be painted. Many jobs may share the device, the network and the styles.
@@ -29,18 +29,18 @@ pub struct Job<'a> {
     pub shared: &'a Shared,
     /// The content's file, for messages.
     pub name: &'a Path,
-    /// As it was read.
+    /// The picture as it was read.
     pub content: Picture,
-    /// Where the run goes on, if it was interrupted.
+    /// Where the run continues, if it was interrupted.
     pub snapshot: Option<Snapshot>,
-    /// What made the picture whose settings are taken.
+    /// The record of the picture whose settings are used.
     pub repeated: Option<Record>,
     pub outputs: &'a Outputs,
     /// The file of `snapshot`.
     pub resume: Option<&'a Path>,
-    /// Which picture it is, counted from 1, and of how many.
+    /// The number of the picture, counted from 1, and the number of all pictures.
     pub place: (usize, usize),
-    /// What this and all other pictures that are left will take, as far as that is known.
+    /// The time that this and all remaining pictures will take, if known.
     pub left: Option<Duration>,
 }
 
@@ -49,13 +49,13 @@ pub struct Job<'a> {
 pub enum Ending {
     /// All iterations are done.
     Finished,
-    /// The user stopped it, and what was there is saved.
+    /// The user stopped it, and the picture so far is saved.
     Interrupted,
-    /// The user had stopped it before its first iteration, so that there was nothing to save.
+    /// The user stopped it before its first iteration, so there was nothing to save.
     NotBegun,
 }
 
-/// The pictures of a job at the sizes they are worked on.
+/// The pictures of a job at the sizes at which they are used.
 pub struct Sized {
     pub content: Picture,
     pub styles: Rc<Measured>,
@@ -63,19 +63,19 @@ pub struct Sized {
     pub start: Option<Picture>,
     /// What determines the result.
     pub record: Option<Record>,
-    /// Whether outputs have pixels only.
+    /// Whether outputs contain pixels only.
     bare: bool,
 }
 
 impl Sized {
-    /// What an output shows: the session's picture, as transparent as the content, and what the content's file tells.
+    /// The picture of an output: the session's picture with the content's alpha and metadata.
     pub fn dress(&self, mut picture: Picture) -> Picture {
         picture.alpha = self.content.alpha.clone();
         picture.exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
         picture
     }
 
-    /// What an output tells about itself after `iterations`.
+    /// The record of an output after `iterations`.
     pub fn record(&self, iterations: usize) -> Option<Record> {
         let mut record = self.record.clone().filter(|_| !self.bare)?;
         record.settings.iterations = iterations;
@@ -83,15 +83,15 @@ impl Sized {
     }
 }
 
-/// What the iterations left behind.
+/// The state after the iterations.
 pub struct Painted<'a> {
     pub log: Vec<Losses>,
     pub interrupted: bool,
     /// Iterations that were done before this run.
     pub first: usize,
-    /// What it took until the first iteration, and from there to the last.
+    /// The time until the first iteration, and from there to the last.
     pub times: [Duration; 2],
-    /// Whether all could be said on stdout that was to be said.
+    /// Whether everything for stdout could be written.
     told: anyhow::Result<()>,
     keeper: Keeper<'a>,
 }
@@ -108,7 +108,7 @@ impl Job<'_> {
         let compiled = self.shared.gpu.pipelines();
         let mut session = self.session(&pictures)?;
         drop(preparing);
-        // Only between pictures: before the first, an interrupt ends the program.
+        // Only between pictures. Before the first picture, an interrupt ends the program.
         if interrupt::requested() {
             return Ok(Ending::NotBegun);
         }
@@ -119,8 +119,8 @@ impl Job<'_> {
         self.save(&pictures, &mut session, painted, began)
     }
 
-    /// Brings the pictures to their sizes. What is too large for the adapter may be too large for memory, too, so the check
-    /// comes before anything is enlarged.
+    /// Resizes the pictures. A size that is too large for the adapter may be too large for memory, too, so
+    /// the check comes before anything is enlarged.
     fn size(&self) -> anyhow::Result<Sized> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
@@ -216,12 +216,12 @@ impl Job<'_> {
             return Err(self.failed(error, &log));
         }
         let times = [started - began, started.elapsed()];
-        // The device works ahead, and may have been given all iterations already.
+        // The device works ahead and may have all iterations already.
         let interrupted = stopped && session.submitted() < self.settings.iterations;
         Ok(Painted { log, interrupted, first, times, told, keeper })
     }
 
-    /// What ended the run. What led there may show in the losses.
+    /// The error that ended the run. The losses are saved, because they may show its cause.
     fn failed(&self, error: impasto::Error, log: &[Losses]) -> anyhow::Error {
         if let Err(other) = self.outputs.save_losses(log) {
             talk(&format!("error: {other:#}"));
@@ -229,7 +229,7 @@ impl Job<'_> {
         self.outputs.with_way_on(error).into()
     }
 
-    /// Writes all outputs: one that cannot be written takes none of the others along.
+    /// Writes all outputs. If one cannot be written, the others still are.
     fn save(
         &self,
         pictures: &Sized,
@@ -270,7 +270,7 @@ impl Job<'_> {
             });
             outcomes.push(self.tell("done", done));
         } else if there && self.outputs.stream.is_none() {
-            // As the system has it, for scripts, even if that is no text.
+            // The path in the system's own encoding, for scripts, even if it is not valid text.
             outcomes.push(write(&[output.as_os_str().as_encoded_bytes(), b"\n"].concat()));
         }
         let mut errors = outcomes.into_iter().filter_map(Result::err);
@@ -282,7 +282,7 @@ impl Job<'_> {
         }
     }
 
-    /// What determines the result; `start` as it is in [`Sized`].
+    /// What determines the result; `start` is that of [`Sized`].
     fn record(&self, start: Option<&Picture>) -> Option<Record> {
         let Options { sizes, look, machine, .. } = self.options;
         let styles = self.shared.styles.iter().filter_map(|style| style.source.clone()).collect();

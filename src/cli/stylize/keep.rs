@@ -1,4 +1,4 @@
-//! What is kept of a run before it ends: its picture, its frames and its checkpoint, on schedule.
+//! What is saved of a run before it ends, on schedule: its picture, its frames and its checkpoint.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::cli::preview::Screen;
 use crate::cli::progress::Progress;
 use crate::cli::talk;
 
-/// Time between two checkpoints. Writing one takes far less.
+/// The time between two checkpoints. Writing one takes far less.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Iterations between two previews, and the time between them at least.
+/// The number of iterations between two previews, and the least time between them.
 const PREVIEW_EVERY: usize = 10;
 const PREVIEW_PAUSE: Duration = Duration::from_millis(500);
 
@@ -25,7 +25,7 @@ pub struct Keeper<'a> {
     outputs: &'a Outputs,
     pictures: &'a Sized,
     last: Instant,
-    /// Iterations between two results, and between two frames.
+    /// The number of iterations between two results, and between two frames.
     save_every: Option<usize>,
     frames_every: usize,
     screen: Option<Screen>,
@@ -33,7 +33,7 @@ pub struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// From now on.
+    /// Starts the schedule now.
     pub fn new(
         outputs: &'a Outputs,
         pictures: &'a Sized,
@@ -46,7 +46,7 @@ impl<'a> Keeper<'a> {
         let save_every = options.keep.save_every.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let frames_every = options.reporting.frames_every as usize;
         let frames = outputs.frames.as_ref().map(|_| frames_every);
-        // The session keeps copies at one distance: the largest that meets all.
+        // The session makes copies at one interval: the largest that divides all of these.
         let every = [save_every, frames, screen.as_ref().map(|_| PREVIEW_EVERY)];
         if let Some(every) = every.into_iter().flatten().reduce(common) {
             session.copy_every(every);
@@ -61,7 +61,8 @@ impl<'a> Keeper<'a> {
         Self { outputs, pictures, last: Instant::now(), save_every, frames_every, screen, shown: None }
     }
 
-    /// Writes what is due after an iteration. What cannot be written now is told and tried again when it is due again.
+    /// Writes what is due after an iteration. A failure is reported, and the next attempt is made when it is
+    /// due again.
     ///
     /// # Errors
     /// Those of the session.
@@ -78,7 +79,8 @@ impl<'a> Keeper<'a> {
                 self.shown = Some(Instant::now());
             }
             if self.save_every.is_some_and(|every| iterations.is_multiple_of(every)) {
-                // The checkpoint first: where one lies beside a picture, the picture is not finished.
+                // The checkpoint comes first: a checkpoint beside a picture says that the picture is not
+                // finished.
                 self.checkpoint(session, progress)?;
                 warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
             }
@@ -89,7 +91,7 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// The last frame, and the last picture on the screen.
+    /// Writes the last frame and shows the last picture.
     ///
     /// # Errors
     /// If the frame cannot be written.
@@ -106,12 +108,12 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// The largest number that divides both.
+/// The greatest common divisor.
 fn common(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common(b, a % b) }
 }
 
-/// Says what went wrong, even where the progress is not wanted.
+/// Reports a failure, even if no progress is wanted.
 fn warn(progress: &Progress, outcome: anyhow::Result<()>) {
     if let Err(error) = outcome {
         progress.aside(|| talk(&format!("warning: {error:#}; the run goes on")));

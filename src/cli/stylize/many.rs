@@ -1,4 +1,4 @@
-//! Which photographs are meant, and what their results are called.
+//! Which photographs are meant, and the names of their results.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -16,14 +16,14 @@ use super::options::{Options, Reporting};
 use super::outputs::Outputs;
 use super::streams::{check_inputs, is_stream};
 
-/// Endings of the files in a folder that are taken for pictures.
+/// The endings of files in a folder that are taken for pictures.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "tif", "tiff", "webp"];
 
-/// What goes into a folder, and how it is shared out.
+/// The options for many pictures, and how they are shared among machines.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Many pictures")]
 pub struct Many {
-    /// A painting, where all other names are photographs; may be given several times
+    /// A painting; all other names are then photographs. May be given several times
     #[arg(long = "style", value_name = "FILE")]
     pub named_styles: Vec<PathBuf>,
 
@@ -31,7 +31,7 @@ pub struct Many {
     #[arg(long, value_name = "FORMAT", value_parser = ["png", "jpg", "tif", "webp"])]
     format: Option<String>,
 
-    /// Paint pictures again whose results are there already
+    /// Paint pictures again even if their results exist
     #[arg(long)]
     pub force: bool,
 
@@ -60,8 +60,8 @@ impl FromStr for Shard {
 }
 
 impl Shard {
-    /// Whether a file belongs to this part. Only its own name decides, so that neither other files nor the place where a
-    /// machine has the folder can move it to another part.
+    /// Whether a file belongs to this part. That depends on its own name only. Neither other files nor the
+    /// location of the folder on a machine can change it.
     fn has(self, content: &Path) -> bool {
         let name = content.file_name().unwrap_or_default().as_encoded_bytes();
         let sum = Sha256::digest(name);
@@ -76,20 +76,20 @@ pub enum Target {
     Stream(Format),
     /// The one result.
     File(PathBuf),
-    /// Results that are called as their photographs.
+    /// Results that take their photographs' names.
     Folder(PathBuf),
 }
 
-/// A photograph and all that is written about it.
+/// A photograph and all outputs about it.
 pub struct Item {
     pub content: PathBuf,
     pub outputs: Outputs,
-    /// Where the run goes on, if that file is there.
+    /// Where the run continues, if that file exists.
     pub resume: Option<PathBuf>,
 }
 
 impl Options {
-    /// Whether there may be many pictures.
+    /// Where results go, and with that whether there may be many pictures.
     pub fn target(&self) -> anyhow::Result<Target> {
         let output = &self.output;
         let refuse = |why: String| Err(Error::Setting(why).into());
@@ -139,7 +139,7 @@ impl Options {
         Ok(Target::Stream(Format::of(&Path::new("-").with_extension(self.ending()))?))
     }
 
-    /// Takes the photographs from the names that were given; what is left are the styles.
+    /// Removes the photographs from the given names and returns them; the names that are left are the styles.
     pub fn take_contents(&mut self, target: &Target) -> Vec<PathBuf> {
         let mut contents = vec![self.content.clone()];
         if !self.many.named_styles.is_empty() {
@@ -153,12 +153,12 @@ impl Options {
         contents
     }
 
-    /// Ending of results whose name is not given.
+    /// The ending of results without a name of their own.
     fn ending(&self) -> &str {
         self.many.format.as_deref().unwrap_or("png")
     }
 
-    /// The one picture whose result has a name, or goes to standard output.
+    /// The single picture whose result has a name or goes to standard output.
     pub fn one(&self, content: PathBuf, result: PathBuf, stream: Option<Format>) -> Item {
         let outputs = Outputs {
             result,
@@ -174,10 +174,10 @@ impl Options {
         Item { content, outputs, resume: self.keep.resume.clone() }
     }
 
-    /// The pictures that `names` stand for, in this run's part, with results in `folder`.
+    /// The pictures that `names` stand for and that belong to this run's part, with results in `folder`.
     ///
     /// # Errors
-    /// If there are none, or if two results would have one name, or if a result would replace a photograph.
+    /// If there are none, if two results would have the same name, or if a result would replace a photograph.
     pub fn many(&self, names: &[PathBuf], folder: &Path) -> anyhow::Result<Vec<Item>> {
         let (mut contents, mut seen) = (Vec::new(), HashSet::new());
         for name in names {
@@ -247,7 +247,7 @@ impl Options {
         Item { content, outputs, resume }
     }
 
-    /// Where something is left besides the results: of one picture in files, of many in folders.
+    /// The locations of outputs besides the results: files for one picture, folders for many.
     pub fn beside(&self) -> impl Iterator<Item = &Path> {
         let Reporting { losses, contact_sheet, report, frames, .. } = &self.reporting;
         let folders = [losses, contact_sheet, report, frames, &self.keep.checkpoint];
@@ -255,14 +255,14 @@ impl Options {
     }
 }
 
-/// A folder that was made for results, and goes again if it stays empty.
+/// A folder that was created for results, and is removed again if it stays empty.
 pub struct Folder<'a> {
     path: &'a Path,
     made: bool,
 }
 
 impl<'a> Folder<'a> {
-    /// The folder at `path`, made if it is not there.
+    /// The folder at `path`, which is created if it is missing.
     pub fn make(path: &'a Path) -> anyhow::Result<Self> {
         if path.is_dir() {
             return Ok(Self { path, made: false });
@@ -276,14 +276,15 @@ impl<'a> Folder<'a> {
 impl Drop for Folder<'_> {
     fn drop(&mut self) {
         if self.made {
-            // Refused where something is in it, which is as it shall be.
+            // This fails if the folder is not empty, as intended.
             let _ = fs::remove_dir(self.path);
         }
     }
 }
 
-/// The pictures that one name stands for: those of a folder, those that a pattern finds, or one file. A folder cannot be one
-/// that pictures are written into: `results`, and that of the contact sheets.
+/// The pictures that one name stands for: those of a folder, those that a pattern finds, or a single file.
+/// The folder must not be one that pictures are written to, which are `results` and that of the contact
+/// sheets.
 fn expand(name: &Path, results: &Path, sheets: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = Vec::new();
     if name.is_dir() {
@@ -329,7 +330,7 @@ fn expand(name: &Path, results: &Path, sheets: Option<&Path>) -> anyhow::Result<
     Ok(found)
 }
 
-/// The text of a name that is a pattern, and not the name of a file that is there.
+/// The text of a name that is a pattern and not the name of an existing file.
 fn pattern(name: &Path) -> Option<&str> {
     let special = |text: &&str| text.contains(['*', '?', '[']);
     name.to_str().filter(special).filter(|_| !name.exists())
@@ -342,7 +343,7 @@ fn is_picture(path: &Path) -> bool {
     known && !hidden && path.is_file()
 }
 
-/// Names that are one to the system.
+/// The form in which the file system compares names.
 fn as_the_system_sees(path: &Path) -> OsString {
     let name = path.as_os_str();
     if cfg!(any(windows, target_os = "macos")) { name.to_ascii_lowercase() } else { name.to_owned() }
@@ -366,7 +367,7 @@ mod tests {
             let least = shards.iter().map(|s| pictures.iter().filter(|p| s.has(p)).count()).min();
             assert!(least > Some(200 / parts / 2), "{parts} parts, {least:?} in the smallest");
         }
-        // Machines of different versions must agree.
+        // The parts must be the same in all versions, because machines may have different ones.
         let first: Vec<u64> = pictures[..8]
             .iter()
             .map(|p| (1..=4).find(|part| Shard { part: *part, parts: 4 }.has(p)).unwrap())

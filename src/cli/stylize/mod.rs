@@ -1,7 +1,7 @@
 //! `impasto stylize`: one command repaints a photograph, or many.
 //!
-//! A reader who follows one picture goes from [`run`] here to [`Job::run`], with [`options`] for what the user can ask for
-//! and [`outputs`] for what is written. Many pictures are many jobs ([`batch`]).
+//! To follow one picture through the code, go from [`run`] here to [`Job::run`]. The user's options are in
+//! [`options`], the outputs in [`outputs`]. Many pictures are many jobs ([`batch`]).
 
 mod batch;
 mod chart;
@@ -34,7 +34,7 @@ use super::{INTERRUPTED, interrupt, print, talk};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     interrupt::listen(options.reporting.quiet)?;
-    // Everything that can be refused is refused before the first second of work.
+    // Everything that can be refused is refused before the work begins.
     let repeated = resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
     let settings = options.look.settings()?;
     let target = options.target()?;
@@ -77,7 +77,7 @@ fn one(
     })
 }
 
-/// What of a picture was read before.
+/// What has been read for a picture.
 struct Work {
     content: Picture,
     snapshot: Option<Snapshot>,

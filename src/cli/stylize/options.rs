@@ -1,4 +1,4 @@
-//! The options, grouped by purpose; each group turns itself into what the run needs.
+//! The options, grouped by purpose. Each group turns itself into what the run needs.
 
 use std::path::{Path, PathBuf};
 
@@ -24,22 +24,23 @@ use super::streams::is_stream;
 use crate::cli::preview::Way;
 use crate::cli::talk;
 
-/// Longest side where none is asked for.
+/// The longest side if no size is given.
 const DEFAULT_SIDE: usize = 512;
 
 /// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
 pub struct Options {
-    /// The photograph; `-` for standard input. With `-o DIR` also many: files, a folder, or a quoted pattern such as
-    /// "photos/*.jpg"
+    /// The photograph; `-` for standard input. With `-o DIR` also many: files, a folder, or a quoted pattern
+    /// such as "photos/*.jpg"
     pub content: PathBuf,
 
-    /// The painting; of several, the mean style is taken. With `-o DIR` only the last name is one, or what --style names
+    /// The painting; if there are several, their mean style is used. With `-o DIR` only the last name is a
+    /// painting, or those given with --style
     #[arg(required_unless_present = "named_styles", value_name = "STYLE")]
     pub styles: Vec<PathBuf>,
 
-    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, results are called
-    /// as their photographs. `-` is standard output
+    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, each
+    /// result takes its photograph's name. `-` is standard output
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub output: PathBuf,
 
@@ -58,7 +59,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every file that the run reads, but the photographs.
+    /// Every file that the run reads, except the photographs.
     pub fn inputs(&self) -> Vec<&Path> {
         let styles = self.styles.iter().map(PathBuf::as_path);
         let machine = self.machine.weights.as_deref();
@@ -66,10 +67,10 @@ impl Options {
         styles.chain(machine).chain(look).filter(|file| !is_stream(file)).collect()
     }
 
-    /// Writes the preset that the run follows, if it is asked for, but over none of the `contents`.
+    /// Writes the run's settings as a preset, if asked for; never over one of the `contents`.
     ///
     /// # Errors
-    /// If it cannot be written, or if it cannot hold what was asked for.
+    /// If it cannot be written, or if a preset cannot hold the given options.
     pub fn write_preset(&self, contents: &[PathBuf]) -> impasto::Result<()> {
         let Some(path) = &self.reporting.write_preset else { return Ok(()) };
         let mut inputs = self.inputs();
@@ -87,8 +88,8 @@ impl Options {
     }
 }
 
-/// Takes over, where nothing else is asked for, what made the picture of `--settings-from`, whose record it gives, and then
-/// what the preset says.
+/// Applies the record in the picture of `--settings-from`, and then the preset, where no options are given.
+/// Returns the record.
 ///
 /// # Errors
 /// If one of them cannot be read, or if that picture was started from a file that is not named now.
@@ -117,7 +118,8 @@ pub struct Sizes {
     #[arg(long, value_name = "N|WxH")]
     pub style_size: Option<Size>,
 
-    /// The same in longest sides of the result: 2 for strokes twice as broad, 0.5 for finer ones [default: 1]
+    /// The same as a multiple of the result's longest side: 2 for strokes twice as broad, 0.5 for finer ones
+    /// [default: 1]
     #[arg(long, value_name = "X", conflicts_with = "style_size", allow_negative_numbers = true, value_parser = scale)]
     pub style_scale: Option<f64>,
 }
@@ -127,19 +129,19 @@ fn scale(text: &str) -> anyhow::Result<f64> {
 }
 
 impl Sizes {
-    /// Width and height that the content gets.
+    /// The width and height of the content.
     pub fn of_content(&self, content: &Picture) -> (usize, usize) {
         let size = self.size.unwrap_or(Size::Longest(DEFAULT_SIDE));
         size.of(content.width, content.height, self.size.is_some())
     }
 
-    /// What the styles are brought to beside a content of `width x height`.
+    /// The size of the styles for a content of `width x height`.
     pub fn of_styles(&self, (width, height): (usize, usize)) -> Size {
         let scaled = (width.max(height) as f64 * self.style_scale.unwrap_or(1.0)).round() as usize;
         self.style_size.unwrap_or(Size::Longest(scaled.max(1)))
     }
 
-    /// Takes over the sizes of another picture, where none are asked for.
+    /// Applies the sizes of another picture, where none are given.
     pub fn adopt(&mut self, record: &Record) {
         self.size = self.size.or(record.size);
         if (self.style_size, self.style_scale) == (None, None) {
@@ -147,7 +149,7 @@ impl Sizes {
         }
     }
 
-    /// Takes over what a preset says of sizes, where nothing else is asked for.
+    /// Applies the sizes of a preset, where none are given.
     pub fn take_preset(&mut self, preset: &Preset) {
         if self.style_size.is_none() {
             self.style_scale = self.style_scale.or(preset.style_scale);
@@ -155,7 +157,7 @@ impl Sizes {
     }
 }
 
-/// What computes.
+/// What computes: network, adapter, variants, cache.
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
@@ -167,16 +169,18 @@ pub struct Machine {
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 
-    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small, tiled_large, few,
-    /// shifted, uniform, first, winograd or winograd_tiled
+    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
+    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 
-    /// Measure again which variants are fastest here; without it a GPU is measured once, software drivers not at all
+    /// Measure again which variants are fastest here; without it a GPU is measured once, software drivers not
+    /// at all
     #[arg(long, conflicts_with = "variant")]
     retune: bool,
 
-    /// Folder in which measured variants and compiled shaders are kept [default: impasto in the user's cache folder]
+    /// Folder in which measured variants and compiled shaders are kept [default: impasto in the user's cache
+    /// folder]
     #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
     cache: Option<PathBuf>,
 }
@@ -187,7 +191,7 @@ impl Machine {
         Self { retune: false, ..self.clone() }
     }
 
-    /// Takes over the variants that made another picture, where nothing else is asked for, nor that they be measured.
+    /// Applies the variants that made another picture, unless variants or measuring are asked for.
     pub fn adopt(&mut self, record: &Record) -> anyhow::Result<()> {
         if let (None, false, Some(variant)) = (&self.variant, self.retune, &record.variant) {
             self.variant = Some(variant.parse()?);
@@ -195,17 +199,17 @@ impl Machine {
         Ok(())
     }
 
-    /// Opens the adapter and uploads the network, as far as `settings` look at it.
+    /// Opens the adapter and uploads the network, as deep as `settings` need it.
     pub fn open(&self, settings: &Settings) -> anyhow::Result<(Gpu, Vgg)> {
         self.open_telling(settings, talk)
     }
 
-    /// The same machine, with its caches elsewhere.
+    /// The same machine with its caches in another folder.
     pub fn caching_in(&self, folder: &Path) -> Self {
         Self { cache: Some(folder.to_owned()), ..self.again() }
     }
 
-    /// As [`Self::open`]; what a user might want to know goes to `tell`.
+    /// Like [`Self::open`]; notes for the user go to `tell`.
     pub fn open_telling(&self, settings: &Settings, tell: impl Fn(&str)) -> anyhow::Result<(Gpu, Vgg)> {
         let network = Network::vgg19();
         let specs = network.specs(&settings.taps())?;
@@ -226,14 +230,14 @@ impl Machine {
         Ok((gpu, vgg))
     }
 
-    /// Opens the adapter only.
+    /// Opens only the adapter.
     pub fn open_adapter(&self) -> impasto::Result<Gpu> {
         Gpu::new(self.adapter.as_deref())
     }
 
-    /// An option that was given and says something of the network or of how it is computed.
+    /// A given option that is about the network or about how it is computed.
     pub fn about_the_network(&self) -> Option<&'static str> {
-        // From the environment, they are for whatever runs.
+        // Values from the environment are for any command.
         let given = |value: &Option<PathBuf>, variable: &str| {
             value.is_some() && value.as_deref() != std::env::var_os(variable).as_deref().map(Path::new)
         };
@@ -246,7 +250,7 @@ impl Machine {
         given.into_iter().find_map(|(option, is)| is.then_some(option))
     }
 
-    /// Where measured variants and compiled shaders are kept.
+    /// The folder for measured variants and compiled shaders.
     fn folder(&self) -> Option<PathBuf> {
         let users = || choose_native_strategy().ok().map(|folders| folders.cache_dir().join("impasto"));
         self.cache.clone().or_else(users)
@@ -262,7 +266,8 @@ impl Machine {
     ) -> anyhow::Result<Tuning> {
         let when = match self.retune {
             true => When::Again,
-            // What is fastest on software drivers is known, and measuring there takes as long as several iterations.
+            // The fastest forms on software drivers are known, and measuring there takes as long as several
+            // iterations.
             false if gpu.is_software() => When::Never,
             false => When::FirstUse,
         };
@@ -280,7 +285,7 @@ impl Machine {
     }
 }
 
-/// What is written and told beside the result.
+/// What is written and printed besides the result.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct Reporting {
@@ -292,11 +297,12 @@ pub struct Reporting {
     #[arg(long, value_name = "FILE|DIR")]
     pub contact_sheet: Option<PathBuf>,
 
-    /// Also write a page with the pictures, a slider between before and after, curves of the losses, and settings
+    /// Also write a page with the pictures, a slider between before and after, curves of the losses, and
+    /// settings
     #[arg(long, value_name = "FILE.html|DIR")]
     pub report: Option<PathBuf>,
 
-    /// Also write the picture on its way into this folder, frame-00000.png and so on, for a time-lapse
+    /// Also write intermediate pictures into this folder, frame-00000.png and so on, for a time-lapse
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
 
@@ -334,13 +340,13 @@ pub struct Reporting {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Tell what was resolved: adapter, sizes, memory
+    /// Print adapter, sizes and memory of the run
     #[arg(short, long)]
     pub verbose: bool,
 }
 
 impl Reporting {
-    /// How the result is written, as far as it is known before the run.
+    /// How the result is written, as far as that is known before the run.
     pub fn save_options(&self) -> SaveOptions {
         let mut options = SaveOptions::default();
         options.depth16 = self.depth16;
@@ -348,7 +354,7 @@ impl Reporting {
         options
     }
 
-    /// Says what the user should know about a file.
+    /// Prints a note about a file.
     pub fn note(&self, file: &Path, text: &str) {
         if !self.quiet {
             talk(&format!("note: {}: {text}", file.display()));
@@ -364,11 +370,12 @@ pub struct Keep {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: Option<u64>,
 
-    /// Write here all that is needed to go on later: every minute, along with --save-every, when interrupted, and at the end
+    /// Write a checkpoint from which the run can continue: every minute, along with --save-every, when
+    /// interrupted, and at the end
     #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Option<PathBuf>,
 
-    /// Go on from a checkpoint, with the same pictures and settings; --iterations may be more
+    /// Continue from a checkpoint, with the same pictures and settings; --iterations may be larger
     #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
 }

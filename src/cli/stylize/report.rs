@@ -11,23 +11,23 @@ use impasto::picture::{Format, Picture, SaveOptions, name_of};
 use super::chart::{Series, chart, escape};
 use super::job::{Job, Painted, Sized};
 
-/// The page; names in double braces stand for what [`page`] puts there.
+/// The page. [`page`] replaces the names in double braces.
 const TEMPLATE: &str = include_str!("report.html");
-/// Of the pictures inside the page.
+/// The JPEG quality of pictures inside the page.
 const QUALITY: u8 = 92;
 
-/// What the page tells.
+/// The contents of the page.
 struct Report<'a> {
     /// The content, at the result's size, and the name of its file.
     content: (&'a Picture, String),
     styles: Vec<(&'a Picture, String)>,
     result: &'a Picture,
     settings: &'a Settings,
-    /// Of all iterations from the first one on.
+    /// The losses of all iterations, starting with the first.
     log: &'a [Losses],
     /// Further rows of the table of settings: name and value.
     sizes: Vec<(&'static str, String)>,
-    /// Rows of the table about the run.
+    /// The rows of the table about the run.
     run: Vec<(&'static str, String)>,
 }
 
@@ -107,8 +107,8 @@ fn figure(uri: &str, what: &str, name: &str) -> String {
     )
 }
 
-/// A picture as a part of the page: PNG where it is transparent, JPEG elsewhere. Pixels only: a page is made to be shown, and
-/// who shows it may not want to tell where a photograph was taken.
+/// A picture as a data URI: PNG if it is transparent, otherwise JPEG. It contains only pixels. A page is made
+/// to be shown, and its owner may not want to tell where a photograph was taken.
 fn uri(picture: &Picture) -> impasto::Result<String> {
     let mut options = SaveOptions::default();
     let (format, kind) = match &picture.alpha {
@@ -169,7 +169,7 @@ impl Job<'_> {
     }
 }
 
-/// Time as people read it.
+/// A time in readable form.
 fn seconds(time: Duration) -> String {
     match time.as_secs_f64() {
         s if s < 0.1 => format!("{:.1} ms", s * 1000.0),
@@ -178,7 +178,7 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-/// The template with its names replaced, in one pass: what is put in is never looked at again.
+/// The template with its names replaced, in one pass: inserted text is never searched again.
 fn filled(template: &str, values: &[(&str, String)]) -> String {
     let mut parts = template.split("{{");
     let mut page = parts.next().unwrap_or_default().to_owned();

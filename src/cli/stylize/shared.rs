@@ -1,4 +1,4 @@
-//! What all pictures of a run share: the device with its compiled shaders, the network, the styles as they were measured.
+//! What all pictures of a run share: the device with its compiled shaders, the network, the measured styles.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,21 +13,21 @@ use super::options::Options;
 use super::streams::read;
 use crate::cli::talk;
 
-/// Measured styles that are kept. Photographs of many sizes ask for many, and each holds some device memory.
+/// The most measured styles that are kept. Photographs of many sizes need many, and each holds device memory.
 const MOST_KEPT: usize = 8;
 
-/// Opened once for as many pictures as there are.
+/// Opened once for all pictures.
 pub struct Shared {
     pub gpu: Gpu,
     pub vgg: Vgg,
-    /// As they were read.
+    /// The pictures as they were read.
     pub styles: Vec<Picture>,
-    /// How much each of them counts.
+    /// The weight of each style.
     pub weights: Vec<f64>,
-    /// The file to start from, as it was read, if there is one.
+    /// The picture to start from, as it was read, if there is one.
     pub start: Option<Picture>,
     measured: RefCell<Vec<Rc<Measured>>>,
-    /// Whether it was said what a picture takes.
+    /// Whether the needs of a picture have been printed.
     pub estimated: Cell<bool>,
     verbose: bool,
 }
@@ -58,7 +58,7 @@ impl Shared {
         Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, verbose })
     }
 
-    /// The styles at `size`, measured when that is asked for the first time.
+    /// The styles at `size`. They are measured on the first call with that size.
     pub fn measured(&self, size: Size, settings: &Settings) -> anyhow::Result<Rc<Measured>> {
         let mut kept = self.measured.borrow_mut();
         let known = match kept.iter().position(|measured| measured.size == size) {
@@ -73,7 +73,7 @@ impl Shared {
                 Rc::new(Measured { size, pictures, style })
             }
         };
-        // The one that was not asked for the longest makes room.
+        // The least recently used style makes room.
         if kept.len() == MOST_KEPT {
             kept.remove(0);
         }

@@ -1,4 +1,4 @@
-//! Pictures from standard input and to standard output, which are both called `-`.
+//! Pictures from standard input and to standard output, both of which are named `-`.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -7,15 +7,15 @@ use anyhow::Context;
 use impasto::Error;
 use impasto::picture::Picture;
 
-/// What a picture from standard input is called.
+/// The name of a picture from standard input.
 const INPUT: &str = "standard input";
 
-/// Whether a name means a stream and not a file. A file of that name is `./-`.
+/// Whether a name means a stream and not a file. A file with this name is `./-`.
 pub fn is_stream(name: &Path) -> bool {
     name.as_os_str() == "-"
 }
 
-/// Reads the picture in a file or from standard input.
+/// Reads a picture from a file or from standard input.
 pub fn read(name: &Path) -> anyhow::Result<Picture> {
     if !is_stream(name) {
         return Ok(Picture::open(name)?);
@@ -28,7 +28,7 @@ pub fn read(name: &Path) -> anyhow::Result<Picture> {
     Ok(Picture::from_reader(INPUT, stdin.lock())?)
 }
 
-/// Refuses standard input for more than one picture: it has only one.
+/// Refuses standard input for more than one picture.
 pub fn check_inputs<'a>(names: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
     if names.filter(|name| is_stream(name)).count() > 1 {
         let why = "standard input has only one picture, but - is named twice; name a file";

@@ -1,4 +1,4 @@
-//! What is said about one picture while it is painted: to people on stderr, to programs on stdout.
+//! Messages about one picture while it is painted: to people on stderr, to programs on stdout.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use crate::cli::progress::Progress;
 use crate::cli::{memory_text, print, talk, time_text};
 
 impl Job<'_> {
-    /// Says before the work that the adapter has too little memory for it, as far as its driver tells. It may work all the
-    /// same, for drivers can use the machine's memory, too, but slowly.
+    /// Warns, before the work begins, if the adapter has too little memory according to its driver. The run
+    /// may still work, because drivers can use the machine's memory, but slowly.
     pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
         let Shared { gpu, vgg, .. } = self.shared;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
@@ -38,7 +38,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Says what the run will take, now that its pace is known: to people of the first of many pictures only.
+    /// Prints the expected time and memory when the pace is known. People get this for the first of many
+    /// pictures only.
     pub(super) fn estimate(
         &self,
         session: &Session,
@@ -68,12 +69,12 @@ impl Job<'_> {
         self.tell("estimate", estimate)
     }
 
-    /// A line of JSON about this picture.
+    /// Prints a line of JSON about this picture.
     pub(super) fn tell(&self, kind: &str, value: serde_json::Value) -> anyhow::Result<()> {
         print(&event(kind, Some(self.place.0), value))
     }
 
-    /// What progress begins with.
+    /// The beginning of the progress line.
     pub(super) fn label(&self) -> String {
         match self.place {
             (_, 1) => String::new(),
@@ -117,12 +118,12 @@ impl Job<'_> {
     }
 }
 
-/// The JSON line that says why a picture could not be painted.
+/// The JSON line with the reason why a picture could not be painted.
 pub fn failed(picture: usize, content: &Path, why: &str) -> String {
     event("failed", Some(picture), serde_json::json!({ "content": content.to_string_lossy(), "error": why }))
 }
 
-/// A JSON line that says what it is about: an event, and which picture's, counted from 1.
+/// A JSON line with its event and the number of the picture, counted from 1.
 pub fn event(kind: &str, picture: Option<usize>, mut value: serde_json::Value) -> String {
     value["event"] = kind.into();
     if let Some(picture) = picture {

@@ -1,13 +1,13 @@
-//! The adapters of this machine: what there is, choosing one, opening it.
+//! The adapters of this machine: listing them, choosing one, opening it.
 
 use super::Gpu;
 use crate::{Error, Result};
 
-/// What `impasto devices` tells of one adapter.
+/// What `impasto devices` prints about one adapter.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Adapter {
-    /// Name as the driver gives it.
+    /// The name that the driver gives.
     pub name: String,
     /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
     pub kind: &'static str,
@@ -19,23 +19,24 @@ pub struct Adapter {
     pub max_binding_bytes: u64,
     /// Largest buffer, in bytes.
     pub max_buffer_bytes: u64,
-    /// Invocations that run in lockstep, smallest and largest; `None` without subgroup operations.
+    /// The number of invocations that run in lockstep, smallest and largest; `None` without subgroup
+    /// operations.
     pub subgroup: Option<(u32, u32)>,
     /// Half-precision arithmetic in shaders.
     pub shader_f16: bool,
     /// Whether shaders can be timed.
     pub timestamps: bool,
-    /// Whether a run without `--adapter` uses this one.
+    /// Whether a run without `--adapter` uses this adapter.
     pub default: bool,
 }
 
-/// Smaller is better: what is usually the fastest first.
+/// Smaller is better: the kind that is usually the fastest comes first.
 fn rank(kind: wgpu::DeviceType) -> usize {
     use wgpu::DeviceType::*;
     [DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu, Other].iter().position(|k| *k == kind).unwrap_or(usize::MAX)
 }
 
-/// All adapters, the default one first. Vulkan, Metal and DX12 are looked for.
+/// All adapters, the default one first. Searches Vulkan, Metal and DX12.
 fn enumerate() -> Vec<wgpu::Adapter> {
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
     description.backends = wgpu::Backends::PRIMARY;

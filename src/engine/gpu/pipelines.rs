@@ -1,4 +1,5 @@
-//! Compiled pipelines on disk, for drivers that hand them out: one file per adapter, driver and text of the shaders.
+//! Compiled pipelines on disk, for drivers that hand them out. There is one file per adapter, driver and text
+//! of the shaders.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,33 +10,33 @@ use super::Gpu;
 use crate::disk::replace_file;
 use crate::disk::sha256;
 
-/// What a file begins with.
+/// The beginning of a file.
 const MAGIC: &str = "impasto pipelines 1";
-/// The magic and two digests in hexadecimal digits, each on a line.
+/// The length of the magic and of two digests in hexadecimal digits, each on a line.
 const HEAD: usize = MAGIC.len() + 1 + 2 * 65;
-/// Larger files are not read. All pipelines of a run are a few megabytes.
+/// Larger files are not read. All pipelines of a run take a few megabytes.
 const MOST: u64 = 256 << 20;
 
-/// A cache that pipelines are compiled with, and its file.
+/// A cache for compiling pipelines, and its file.
 pub(super) struct Pipelines {
     cache: wgpu::PipelineCache,
     path: PathBuf,
     key: String,
-    /// What the cache held when it was last compared with the file.
+    /// The data of the cache when it was last compared with the file.
     held: Mutex<Option<Vec<u8>>>,
 }
 
 impl Gpu {
-    /// Takes compiled pipelines from `folder`, which need not be there yet, and keeps there what is compiled from now on, if
-    /// the backend has pipeline caches. Gives a note if a file is of no use.
+    /// Uses compiled pipelines from `folder`, which need not exist yet, and stores there what is compiled
+    /// from now on, if the backend has pipeline caches. Returns a note if a file cannot be used.
     ///
-    /// This only saves time, so nothing of it is an error: what cannot be read is compiled, and what cannot be written will be
-    /// compiled again by the next run.
+    /// This only saves time, so nothing about it is an error. Pipelines that cannot be read are compiled, and
+    /// those that cannot be written will be compiled again by the next run.
     pub fn keep_pipelines(&mut self, folder: &Path) -> Option<String> {
         if !self.device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        // Only Vulkan has a name for its caches.
+        // Only Vulkan has a key for its caches.
         wgpu::util::pipeline_cache_key(&self.info)?;
         let (_, key) = self.identity();
         let path = folder.join(format!("pipelines-{}.bin", &key[..16]));
@@ -54,14 +55,14 @@ impl Gpu {
         note
     }
 
-    /// A cache with `data`, and whether it had to be made without.
+    /// A cache with `data`, and whether it had to be made without them.
     fn pipeline_cache(&self, data: Option<&[u8]>) -> (Option<wgpu::PipelineCache>, bool) {
         let create = |data| {
             let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             let description =
                 wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
-            // SAFETY: the data is what a cache of this adapter and driver gave: both are part of the key it was stored
-            // with, and its digest says that nothing of it has changed since.
+            // SAFETY: the data come from a cache of this adapter and driver, both of which are part of the
+            // key they were stored with. Their digest says that they have not changed since.
             let cache = unsafe { self.device.create_pipeline_cache(&description) };
             pollster::block_on(scope.pop()).is_none().then_some(cache)
         };
@@ -77,7 +78,7 @@ impl Pipelines {
         &self.cache
     }
 
-    /// Replaces the file if anything has come into the cache. Some drivers never put anything there.
+    /// Replaces the file if anything was added to the cache. Some drivers never add anything.
     pub(super) fn keep(&self) {
         let mut held = self.held.lock().expect("no panic holds this lock");
         let now = self.cache.get_data();
@@ -85,7 +86,7 @@ impl Pipelines {
             return;
         }
         if let (Some(data), Some(folder)) = (&now, self.path.parent()) {
-            // The next run compiles again if this fails.
+            // If this fails, the next run compiles again.
             let _ = fs::create_dir_all(folder)
                 .is_ok_and(|()| replace_file(&self.path, &pack(&self.key, data)).is_ok());
         }
@@ -104,14 +105,14 @@ fn read(path: &Path, key: &str) -> Result<Option<Vec<u8>>, String> {
     unpack(key, &bytes).map(|data| Some(data.to_vec())).map_err(str::to_owned)
 }
 
-/// The content of a file: what it is, whose it is, the digest of its data, the data.
+/// The content of a file: format, key, digest of the data, data.
 fn pack(key: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{MAGIC}\n{key}\n{}\n", sha256::bytes(data)).into_bytes();
     bytes.extend(data);
     bytes
 }
 
-/// The inverse of [`pack`]; drivers trust what they are given, so it must be what was written.
+/// The inverse of [`pack`]. Drivers trust the data, so they must be exactly what was written.
 fn unpack<'b>(key: &str, bytes: &'b [u8]) -> Result<&'b [u8], &'static str> {
     let damaged = "the file is damaged";
     let (head, data) = bytes.split_at_checked(HEAD).ok_or(damaged)?;
@@ -135,10 +136,10 @@ mod tests {
     use crate::engine::kernel::kernel;
     use crate::engine::tape::Tape;
 
-    /// Bytes that wgpu puts before what the driver gives.
+    /// Bytes that wgpu puts before the driver's data.
     const HEADER: usize = 64;
 
-    /// Opens a device that keeps pipelines in `folder`, compiles one, and gives the device and the note.
+    /// Opens a device that keeps pipelines in `folder`, compiles one, and returns the device and the note.
     fn compile(folder: &Path) -> (Gpu, Option<String>) {
         let mut gpu = Gpu::new(None).unwrap();
         let note = gpu.keep_pipelines(folder);
@@ -149,7 +150,7 @@ mod tests {
         (gpu, note)
     }
 
-    /// Where this device keeps its pipelines; `None` if its backend has no caches.
+    /// The file in which this device keeps its pipelines; `None` if its backend has no caches.
     fn file(folder: &Path) -> Option<(PathBuf, String)> {
         compile(folder).0.pipelines.map(|pipelines| (pipelines.path, pipelines.key))
     }
@@ -191,7 +192,7 @@ mod tests {
             let note = compile(folder.path()).1.expect("a note");
             assert!(note.contains(why) && note.contains("ignored"), "{note}");
         }
-        // Data that is nobody's: whether the driver takes it as empty or refuses it, shaders are compiled.
+        // Meaningless data: whether the driver takes them as empty or refuses them, shaders are compiled.
         fs::write(&path, pack(&key, b"no driver ever said this")).unwrap();
         compile(folder.path());
         fs::remove_file(&path).unwrap();
@@ -205,13 +206,13 @@ mod tests {
             println!("this backend has no pipeline caches");
             return;
         };
-        // Also of drivers that put nothing but a header there.
+        // This holds for drivers that store nothing but a header, too.
         let data = cache.cache.get_data().unwrap();
         println!("{} bytes of compiled shaders", data.len());
         fs::write(&cache.path, pack(&cache.key, &data)).unwrap();
         let (gpu, note) = compile(folder.path());
         assert_eq!(note, None);
-        // It is all there; SwiftShader puts one more header before it.
+        // Everything is there; SwiftShader puts one more header in front.
         let now = gpu.pipelines.unwrap().cache.get_data().unwrap();
         assert!(
             now == data || now.len() > data.len() && now.ends_with(&data[HEADER..]),
@@ -226,7 +227,7 @@ mod tests {
         fs::write(&blocked, "in the way").unwrap();
         for place in [blocked.clone(), blocked.join("below")] {
             let (gpu, _) = compile(&place);
-            // As if something had come into it.
+            // As if something had been added to the cache.
             if let Some(pipelines) = gpu.pipelines {
                 *pipelines.held.lock().unwrap() = None;
                 pipelines.keep();

@@ -1,4 +1,5 @@
-//! The plan: a flat list of dispatches over placed buffers, replayed without allocation or decision.
+//! The plan: a flat list of dispatches over placed buffers, which is replayed without allocations or
+//! decisions.
 
 mod timing;
 mod traffic;
@@ -22,13 +23,13 @@ pub(crate) use traffic::Pass;
 enum Ready {
     Dispatch {
         label: String,
-        /// The label of the op alone, and the entry point alone.
+        /// The label of the op, and the entry point.
         names: [String; 2],
         kernel: Arc<Kernel>,
         bindings: wgpu::BindGroup,
         workgroups: [u32; 3],
     },
-    /// Whole rows of texels, and the texels of the last one if it is not whole.
+    /// Whole rows of texels, and the rest of the last row if it is not whole.
     Copy { from: wgpu::Buffer, offset: u64, to: Texels, first: u32, rows: u32, rest: u32 },
 }
 
@@ -63,7 +64,7 @@ impl Ready {
     }
 }
 
-/// Dispatches that are ready to be replayed, and the buffers they work on.
+/// Dispatches that are ready to be replayed, and their buffers.
 pub struct Plan {
     steps: Vec<Ready>,
     buffers: Vec<Memory>,
@@ -75,7 +76,7 @@ pub struct Plan {
     prepared_bytes: u64,
 }
 
-/// A NaN whose payload no computation produces; two of them as float16.
+/// A NaN whose payload no computation produces; as float16 it is two of them.
 const SENTINEL: u32 = 0x7fc0_7e5a;
 
 impl Plan {
@@ -115,7 +116,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Device memory that the plan of `tape` would allocate, without allocating any.
+    /// The device memory that the plan of `tape` would allocate. Nothing is allocated.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the device's limits forbid it.
@@ -142,7 +143,7 @@ impl Plan {
         Ok(placement.bytes(tape) + params.next_multiple_of(align).max(align) as u64)
     }
 
-    /// Compiles the kernels, fills one buffer with all parameters, makes the bind groups.
+    /// Compiles the kernels, fills one buffer with all parameters, and makes the bind groups.
     fn ready(&mut self, tape: &Tape, steps: &[Step]) -> Result<()> {
         let gpu = tape.gpu;
         let sources: Vec<_> = steps.iter().filter_map(dispatch).map(|d| d.source.clone()).collect();
@@ -234,12 +235,13 @@ impl Plan {
         Ok(Ready::Dispatch { label, names, kernel, bindings, workgroups })
     }
 
-    /// Encodes one run of the plan: one compute pass, unless a step copies to a texture, which passes cannot do.
+    /// Encodes one run of the plan. It is one compute pass, unless a step copies to a texture, which passes
+    /// cannot do.
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.encode_steps(encoder, self.all());
     }
 
-    /// Encodes some steps of it.
+    /// Encodes some of the steps.
     fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
         let mut steps = self.steps[range].iter().peekable();
         while let Some(step) = steps.next() {
@@ -257,14 +259,14 @@ impl Plan {
         }
     }
 
-    /// Runs the plan once, without waiting for it. Nobody knows yet how long a step takes, so on a GPU each of them is a
-    /// submission of its own: a desktop's driver resets a device on which one takes a second or two.
+    /// Runs the plan once without waiting for it. The first run is untimed, so on a GPU each step is
+    /// submitted separately: a desktop's driver resets a device when one submission takes a second or two.
     pub fn run(&self, gpu: &Gpu) {
         self.submit(gpu, gpu.unknown_pieces(), |_| ());
     }
 
-    /// Submits one run of the plan in `pieces` submissions of about as many steps; `last` adds to the last of them. The
-    /// results are those of one.
+    /// Submits one run of the plan in `pieces` submissions with about the same number of steps; `last` adds
+    /// to the last of them. The number of pieces does not change the results.
     pub(crate) fn submit(
         &self,
         gpu: &Gpu,
@@ -286,10 +288,10 @@ impl Plan {
         }
     }
 
-    /// Sets the values of a tensor, before or between runs. A tensor that no step uses is passed over.
+    /// Sets the values of a tensor, before or between runs. Tensors that no step uses are ignored.
     ///
     /// # Panics
-    /// If there are not as many values as the tensor has.
+    /// If the number of values is not that of the tensor.
     pub fn write(&self, gpu: &Gpu, tensor: Tensor, values: &[f32]) {
         let Some((buffer, place)) = self.find(tensor) else { return };
         let bytes = self.stored[tensor.0].0.encode(values);
@@ -305,8 +307,8 @@ impl Plan {
         }
     }
 
-    /// Reads the values of a tensor that was kept or is a state, after all runs. Nothing, if no step uses it. (The place of any
-    /// other tensor belongs to whatever was computed there last.)
+    /// Reads the values of a tensor that was kept or is a state, after all runs; returns no values if no step
+    /// uses it. (The place of any other tensor may hold another tensor by now.)
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
@@ -322,17 +324,17 @@ impl Plan {
         self.find(tensor).expect("a kept tensor has a buffer").0
     }
 
-    /// Device memory that this plan allocated, in bytes; weights and other given buffers are not counted.
+    /// Device memory that this plan allocated, in bytes, without weights and other given buffers.
     pub fn bytes(&self) -> u64 {
         self.own_bytes
     }
 
-    /// Of [`Self::bytes`], what the preparation left for all runs: transformed weights.
+    /// The part of [`Self::bytes`] that the preparation filled for all runs: transformed weights.
     pub(crate) fn prepared_bytes(&self) -> u64 {
         self.prepared_bytes
     }
 
-    /// Labels of the tensors whose guards were overwritten. Only for plans from [`Tape::finish_guarded`].
+    /// The labels of the tensors whose guards were overwritten. Only for plans from [`Tape::finish_guarded`].
     pub fn guards_overwritten(&self, gpu: &Gpu) -> Result<Vec<&str>> {
         let mut hit = Vec::new();
         for (index, label) in self.labels.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A plan with a clock: every dispatch in a pass of its own, with time stamps around it. Runs of a session have none of
-//! this.
+//! A plan with a clock: every dispatch has a pass of its own, with time stamps around it. Sessions do not run
+//! plans in this way.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -14,15 +14,15 @@ pub(crate) struct Timers {
     sets: Vec<wgpu::QuerySet>,
     resolved: wgpu::Buffer,
     readback: Readback,
-    /// Nanoseconds of one tick.
+    /// The nanoseconds of one tick.
     period: f64,
 }
 
-/// Stamps of one query set, two to a dispatch.
+/// The time stamps of one query set, two per dispatch.
 const SET: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl Timers {
-    /// For `plan`.
+    /// Timers for `plan`.
     ///
     /// # Errors
     /// [`Error::Adapter`] if the device cannot time shaders.
@@ -55,16 +55,16 @@ impl Timers {
     }
 }
 
-/// How long one run of some steps took, in nanoseconds.
+/// The times of one run of some steps, in nanoseconds.
 pub(crate) struct Timeline {
-    /// From the submission until the processor knew that it was done.
+    /// The time from the submission until the processor knew that it was done.
     pub(crate) whole: f64,
-    /// Of each step that was timed: its index in the plan, and its time on the device.
+    /// For each step that was timed, its index in the plan and its time on the device.
     pub(crate) steps: Vec<(usize, f64)>,
 }
 
 impl Timeline {
-    /// All timed steps together.
+    /// The sum of all timed steps.
     pub(crate) fn sum(&self) -> f64 {
         self.steps.iter().map(|(_, time)| time).sum()
     }
@@ -76,7 +76,7 @@ impl Plan {
         0..self.steps.len()
     }
 
-    /// What a step belongs to, and what it runs.
+    /// The op that a step belongs to, and its kernel.
     pub(crate) fn names(&self, step: usize) -> [&str; 2] {
         match &self.steps[step] {
             Ready::Dispatch { names: [op, kernel], .. } => [op, kernel],
@@ -84,8 +84,8 @@ impl Plan {
         }
     }
 
-    /// Runs some steps in `pieces` submissions, alone on the device, and times each of them. A copy between two dispatches
-    /// takes as long as is between the end of the one and the beginning of the other.
+    /// Runs some steps in `pieces` submissions, alone on the device, and times each of them. The time of a
+    /// copy is the time between the end of the dispatch before it and the beginning of the next one.
     pub(crate) fn time(
         &self,
         gpu: &Gpu,
@@ -149,7 +149,7 @@ impl Plan {
                     steps.push((index, between(next, next + 1)));
                     next += 2;
                 }
-                // The first of several copies stands for all.
+                // Of several copies in a row, the first one gets the time of all.
                 Ready::Copy { .. } if next > 0 && next < stamped => {
                     if steps.last().is_some_and(|(last, _)| *last + 1 == index)
                         && matches!(self.steps[index - 1], Ready::Dispatch { .. })
@@ -170,7 +170,8 @@ mod tests {
     use crate::engine::kernel::kernel;
     use crate::engine::tape::Tape;
 
-    /// Two ops, run in every number of pieces and with the clock: what comes out is the same, and every step has a time.
+    /// Two ops, run in every number of pieces and with the clock: the results are the same, and every step
+    /// has a time.
     #[test]
     fn pieces_and_clocks_change_nothing() {
         let gpu = Gpu::new(None).unwrap();

@@ -1,4 +1,4 @@
-//! How many bytes a pass has to move at least: what it is given and what it leaves behind, each once.
+//! The least number of bytes that a pass has to move: its inputs and its outputs, each counted once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,30 +8,30 @@ use crate::engine::kernel::Access;
 use crate::engine::placement::ordered;
 use crate::engine::tape::{Step, Tape, Tensor};
 
-/// The steps of a pass, and the bytes it has to move.
+/// The steps of a pass, and the bytes that it has to move.
 #[derive(Clone, Debug)]
 pub(crate) struct Pass {
     /// `forward`, `backward` or `update`.
     pub(crate) name: &'static str,
     /// Its steps in the plan.
     pub(crate) steps: Range<usize>,
-    /// What enters and what leaves.
+    /// The bytes of inputs and outputs.
     pub(crate) bytes: u64,
 }
 
-/// What a pass does to a tensor.
+/// What a pass does with a tensor.
 struct Use {
-    /// It held something before.
+    /// The tensor held values before the pass.
     enters: bool,
-    /// It was written last, so somebody will read it later.
+    /// The tensor is last written in the pass, so somebody will read it later.
     leaves: bool,
-    /// How many of its values are seen; those in several bands count once.
+    /// The number of its values that are used; values in several bands count once.
     values: usize,
 }
 
 impl Tape<'_> {
-    /// The passes that have steps, in their order. What is written and read again within a pass may stay in a cache and is
-    /// not counted.
+    /// The passes that have steps, in their order. Values that are written and read again within a pass may
+    /// stay in a cache and are not counted.
     pub(crate) fn passes(&self) -> Result<Vec<Pass>> {
         let steps = ordered(self)?;
         let forward = self.groups.iter().map(|group| group.forward.len()).sum();

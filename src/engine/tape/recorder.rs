@@ -1,4 +1,4 @@
-//! One dispatch while it is being recorded, and its check against the shader's declaration.
+//! Recording one dispatch, and checking it against the shader's declaration.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub struct Recorder<'t, 'g> {
     tape: &'t mut Tape<'g>,
     phase: Phase,
     dispatch: Dispatch,
-    /// Set when the dispatch would only serve a gradient nobody asked for.
+    /// Set if the dispatch would serve only a gradient that is not needed.
     skip: bool,
 }
 
@@ -31,19 +31,19 @@ impl<'t, 'g> Recorder<'t, 'g> {
         self
     }
 
-    /// Binds the shader's `name`.
+    /// Binds the shader's variable `name`.
     pub fn bind(mut self, name: &'static str, view: impl Into<View>) -> Self {
         self.dispatch.bound.push((name, view.into()));
         self
     }
 
-    /// Binds the gradient of `var` for reading. Without one, the dispatch is not recorded.
+    /// Binds the gradient of `var` for reading. If there is none, the dispatch is not recorded.
     pub fn upstream(self, name: &'static str, var: Var) -> Self {
         let rows = 0..var.shape.height;
         self.upstream_rows(name, var, rows)
     }
 
-    /// As [`Self::upstream`], for some rows.
+    /// Like [`Self::upstream`], for some rows.
     pub fn upstream_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
         match var.grad {
             Some(tensor) => self.bind(name, View { tensor, range: Some(var.shape.rows(rows)) }),
@@ -54,9 +54,9 @@ impl<'t, 'g> Recorder<'t, 'g> {
         }
     }
 
-    /// Binds some rows of the gradient of `var`, to which several ops may add: the shader's `ACCUMULATE` becomes false for
-    /// the first of them, so that nothing needs to be cleared. The bands that one op writes must not overlap. Without a
-    /// gradient, the dispatch is not recorded.
+    /// Binds some rows of the gradient of `var`, to which several ops may add. For the first of these ops,
+    /// the shader's `ACCUMULATE` becomes false, so that nothing needs to be cleared. The bands that one op
+    /// writes must not overlap. If there is no gradient, the dispatch is not recorded.
     pub fn grad_rows(mut self, name: &'static str, var: Var, rows: Range<usize>) -> Self {
         self.dispatch.grad = var.grad;
         self.upstream_rows(name, var, rows)
@@ -77,7 +77,7 @@ impl<'t, 'g> Recorder<'t, 'g> {
     }
 }
 
-/// Holds a dispatch against its shader's declaration.
+/// Checks a dispatch against its shader's declaration.
 fn check(gpu: &Gpu, dispatch: &Dispatch) -> Result<()> {
     let layout = gpu.layout(&dispatch.source)?;
     let wrong = |why: String| Err(Error::shader(dispatch.source.label(), why));

@@ -1,4 +1,4 @@
-//! What a tape holds: tensors as they were declared, steps as they were recorded.
+//! The contents of a tape: tensors as declared, steps as recorded.
 
 use super::{Tensor, View};
 use crate::engine::kernel::{Source, Value};
@@ -11,7 +11,7 @@ pub(crate) enum Home {
     Shared,
     /// In a buffer of its own, which starts as zeros (unless guarded) and lasts as long as the plan.
     Own,
-    /// In memory of the caller's.
+    /// In memory of the caller.
     Given(Memory),
 }
 
@@ -36,12 +36,12 @@ pub(crate) struct Declared {
     pub(crate) len: usize,
     pub(crate) precision: Precision,
     pub(crate) home: Home,
-    /// Whether it is a texture, see [`Texels`].
+    /// Whether the tensor is a texture, see [`Texels`].
     pub(crate) texels: bool,
 }
 
 impl Declared {
-    /// A multiple of four, as bindings are.
+    /// The size in bytes, a multiple of four as bindings need it.
     pub(crate) fn bytes(&self) -> u64 {
         (self.len as u64 * self.precision.bytes()).next_multiple_of(4).max(4)
     }
@@ -51,7 +51,8 @@ impl Declared {
 #[derive(Clone)]
 pub(crate) enum Step {
     Dispatch(Dispatch),
-    /// The first `len` values of a view of a buffer go to a texture, whose value number `at` is the first of a row.
+    /// Copies the first `len` values of a view of a buffer to a texture, beginning with its value number
+    /// `at`, the first of a row.
     Copy {
         from: View,
         to: Tensor,
@@ -67,9 +68,9 @@ pub(crate) struct Dispatch {
     pub(crate) source: Source,
     pub(crate) params: Vec<(&'static str, Value)>,
     pub(crate) bound: Vec<(&'static str, View)>,
-    /// The gradient that is written, whose first writer must not accumulate.
+    /// The gradient that is written. Its first writer must not accumulate.
     pub(crate) grad: Option<Tensor>,
-    /// Invocations wanted in each dimension.
+    /// The number of invocations in each dimension.
     pub(crate) grid: [usize; 3],
 }
 

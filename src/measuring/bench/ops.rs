@@ -1,4 +1,4 @@
-//! Every op in every variant at the sizes it has inside VGG-19, beside the device's own ceilings.
+//! Every op in every variant at the sizes it has inside VGG-19, compared with the device's own ceilings.
 
 use std::time::{Duration, Instant};
 
@@ -14,24 +14,24 @@ use crate::engine::tape::Tape;
 use crate::ops::tables;
 use crate::{Error, Result};
 
-/// Runs of one pass at most.
+/// The most runs of one pass.
 const RUNS: usize = 50;
-/// Bytes of the buffers that runs take turns with: more than a cache holds.
+/// The bytes of the buffers that runs take turns with: more than a cache holds.
 const ROTATED: u64 = 64 << 20;
-/// Sets of buffers at most.
+/// The most sets of buffers.
 const SETS: u64 = 32;
 
-/// What this device can do at best, as plain shaders reach it.
+/// The best that plain shaders reach on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ceilings {
-    /// Billions of multiplications and additions per second of a loop of float32 multiply-adds.
+    /// Billions of multiplications and additions per second in a loop of float32 multiply-adds.
     pub gflops: f64,
-    /// Billions of bytes read or written per second of a copy between buffers.
+    /// Billions of bytes per second, read and written, in a copy between buffers.
     pub gbps: f64,
 }
 
-/// How one variant of an op ran in one direction.
+/// The measurement of one variant of an op in one direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measured {
@@ -46,16 +46,16 @@ pub struct Measured {
     pub precision: Precision,
     /// `forward`, `backward` or `update`.
     pub pass: String,
-    /// Microseconds on the device, median of `runs`.
+    /// Microseconds on the device, the median of `runs`.
     pub us: f64,
-    /// Runs that were measured, after one that was not.
+    /// The number of runs that were measured, after one that was not.
     pub runs: usize,
-    /// Billions of multiplications and additions per second, convolutions counted in their direct form; `None` of ops that
-    /// hardly compute.
+    /// Billions of multiplications and additions per second, with convolutions counted in their direct form;
+    /// `None` for ops that hardly compute.
     pub gflops: Option<f64>,
-    /// Billions of bytes per second, what enters and what leaves counted once.
+    /// Billions of bytes per second; inputs and outputs are counted once.
     pub gbps: f64,
-    /// Share of the ceiling that is nearer, that of arithmetic or that of memory.
+    /// The share of the nearer ceiling, that of arithmetic or that of memory.
     pub share: f64,
 }
 
@@ -64,7 +64,7 @@ pub struct Measured {
 /// # Errors
 /// [`Error::Adapter`] if the device cannot time shaders, [`Error::Device`] if it fails.
 pub fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
-    // Enough to keep a device busy for about a millisecond or, on the processor, a few dozen of them.
+    // Enough work to keep a device busy for about a millisecond or, on the processor, for a few dozen.
     let (invocations, rounds) = if gpu.is_software() { (1 << 15, 256) } else { (1 << 20, 512) };
     let mut tape = Tape::new(gpu);
     let y = tape.state("y", invocations);
@@ -84,7 +84,7 @@ pub fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
     Ok(Ceilings { gflops: flop / compute, gbps: (2 * 4 * values) as f64 / memory })
 }
 
-/// Nanoseconds of a plan at best: a ceiling is what nothing disturbed.
+/// The least nanoseconds of a plan: a ceiling is what is reached when nothing disturbs.
 fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
     let timers = Timers::new(gpu, &plan)?;
     let mut best = f64::INFINITY;
@@ -94,11 +94,12 @@ fn fastest(gpu: &Gpu, plan: Plan) -> Result<f64> {
     Ok(best)
 }
 
-/// Refuses what [`ops`] cannot measure, before anything is measured.
+/// Refuses arguments that [`ops`] cannot measure, before anything is measured.
 ///
 /// # Errors
-/// [`Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixel, if the device cannot store
-/// that precision, or if no op is called so; [`Error::TooLarge`] if a map fits into no buffer.
+/// [`Error::Setting`] if the deepest maps of pictures of `size` (width, height) would have no pixels, if the
+/// device cannot store that precision, or if no op has that name; [`Error::TooLarge`] if a map fits into no
+/// buffer.
 pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str) -> Result<()> {
     let (width, height) = size;
     let maps = vgg19_maps(height, width);
@@ -108,7 +109,7 @@ pub fn check(gpu: &Gpu, size: (usize, usize), precision: Precision, filter: &str
         )));
     }
     precision.check(gpu)?;
-    // Of cases nothing is allocated yet.
+    // Cases have not allocated anything yet.
     let cases: Vec<Case> = tables().iter().flat_map(|t| t.measured(height, width, precision)).collect();
     let named = |case: &&Case| measurable(gpu, case).any(|candidate| name(case, candidate).contains(filter));
     let bytes = |case: &Case| {
@@ -137,17 +138,17 @@ fn measurable<'a>(gpu: &'a Gpu, case: &'a Case) -> impl Iterator<Item = &'a Cand
     case.candidates.iter().filter(|candidate| candidate.runs_on(gpu))
 }
 
-/// What filters look at.
+/// The name that filters are compared with.
 fn name(case: &Case, candidate: &Candidate) -> String {
     format!("{} {} {}", case.op, candidate.name, case.name)
 }
 
-/// Measures all variants of all ops whose `op variant case` contains `filter`, at the sizes they have for a picture of
-/// `size` (width, height) in a run in `precision`, each pass for about as long as `enough`, and tells each as soon as it is
-/// known. `told` may end it by an error.
+/// Measures all variants of all ops whose `op variant case` contains `filter`. Sizes are those of a picture
+/// of `size` (width, height) in a run in `precision`. Each pass is measured for about as long as `enough`,
+/// and reported at once; `told` may end the measurement by an error.
 ///
 /// # Errors
-/// As [`check`] and [`ceilings`], and [`Error::TooLarge`] if the device has no room for a size.
+/// Like [`check`] and [`ceilings`], and [`Error::TooLarge`] if the device has no room for a size.
 pub fn ops<E: From<crate::Error>>(
     gpu: &Gpu,
     size: (usize, usize),
@@ -185,9 +186,9 @@ fn measure<E: From<crate::Error>>(
         plans.push(case.plan(gpu, candidate)?.0);
     }
     let timers = Timers::new(gpu, &plans[0])?;
-    // What prepares an update is no part of the op.
+    // The steps that prepare an update are not part of the op.
     let only = passes.iter().any(|pass| pass.name == "update");
-    // All forward first: backward reads what forward has left.
+    // All forward passes come first, because backward reads their results.
     for plan in &plans {
         plan.run(gpu);
         gpu.wait()?;
@@ -219,7 +220,7 @@ fn measure<E: From<crate::Error>>(
     Ok(())
 }
 
-/// Multiplications and additions of one direction, in the plain form of the op.
+/// The multiplications and additions of one direction, in the plain form of the op.
 fn flop(op: &str, Size { c_in, c_out, height, width }: Size) -> Option<f64> {
     let pixels = (height * width) as f64;
     match op {

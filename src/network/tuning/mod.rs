@@ -1,5 +1,5 @@
-//! The one place that chooses between variants of an op: what was asked for, else what was measured on this machine, else
-//! what is known of this kind of device.
+//! The one place that chooses between variants of an op: the one asked for, or else the one measured to be
+//! fastest on this machine, or else the one known to be fastest on this kind of device.
 
 mod cache;
 mod measure;
@@ -12,11 +12,11 @@ use crate::ops::{conv3x3, gram};
 use crate::{Error, Result};
 pub use measure::When;
 
-/// How variants are chosen. The default takes what is known to be fastest on the kind of device at hand.
+/// How variants are chosen. The default uses what is known about the kind of device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     conv3x3: Option<conv3x3::Variant>,
-    /// What was measured, by class.
+    /// The fastest measured variant of each class.
     chosen: cache::Choices,
 }
 
@@ -30,7 +30,7 @@ fn matrix(c: usize) -> String {
     format!("gram {c}")
 }
 
-/// Whether there is such a variant for a class.
+/// Whether a class has a variant of this name.
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
         Some("conv3x3") => conv3x3::Variant::named(name).is_some(),
@@ -48,14 +48,15 @@ fn competes(gpu: &Gpu, class: &str, name: &str) -> bool {
 }
 
 impl Tuning {
-    /// The variant that was measured fastest for a class.
+    /// The variant of a class that was measured to be the fastest.
     fn chosen<V: Copy>(&self, class: &str, all: &[V], name: fn(V) -> &'static str) -> Option<V> {
         let chosen = self.chosen.get(class)?;
         all.iter().copied().find(|variant| name(*variant) == chosen)
     }
 
-    /// The convolution for `c_in -> c_out` channels: the one asked for, where it can; on processors what was measured
-    /// fastest there, see `docs/design/kernels.md`; elsewhere the forms made for GPUs.
+    /// The convolution for `c_in -> c_out` channels: the variant asked for, if it can compute that; on
+    /// processors the one measured to be the fastest there (see `docs/design/kernels.md`); elsewhere the
+    /// forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
         let measured = self.chosen(&convolution(c_in, c_out), &conv3x3::Variant::ALL, conv3x3::Variant::name);
         let mut wanted = self.conv3x3.into_iter().chain(measured).chain(conv3x3::Variant::defaults(gpu));
@@ -63,7 +64,7 @@ impl Tuning {
         wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Naive)
     }
 
-    /// The Gram matrix of `c` channels.
+    /// The variant for the Gram matrix of `c` channels.
     pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
         let measured = self.chosen(&matrix(c), &gram::Variant::ALL, gram::Variant::name);
         if let Some(variant) = measured.filter(|variant| variant.supports(gpu, c)) {
@@ -75,7 +76,7 @@ impl Tuning {
 }
 
 impl fmt::Display for Tuning {
-    /// As [`Tuning::from_str`] reads it; empty if nothing is asked for.
+    /// In the form that [`Tuning::from_str`] reads; empty if nothing is asked for.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.conv3x3.map_or(Ok(()), |variant| write!(f, "conv3x3={}", variant.name()))
     }

@@ -1,4 +1,4 @@
-//! Tests of reading weights: both forms of a layer, and every way a file can be wrong.
+//! Tests of reading weights: both forms of a layer, and every way in which a file can be wrong.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use safetensors::tensor::TensorView;
 
 use super::*;
 
-/// A tensor to be written: name, type, shape, bytes.
+/// A tensor that is to be written: name, type, shape, bytes.
 type Tensor = (&'static str, Dtype, Vec<usize>, Vec<u8>);
 
 fn f32s(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
     values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
-/// Two layers, one of each form, the way a user's file might mix them with others.
+/// Two layers, one in each form, as a user's file might mix them with others.
 fn tensors() -> Vec<Tensor> {
     vec![
         ("features.0.weight", Dtype::F32, vec![2, 3, 3, 3], f32s((0..54).map(|i| i as f32 / 8.0))),
@@ -158,7 +158,7 @@ fn truncated_anywhere_is_an_error() {
 #[test]
 fn headers_that_lie() {
     let lie = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-    // Exabytes are promised and none are there: no allocation may follow the promise.
+    // The header promises exabytes that do not exist. Nothing may be allocated for the promise.
     assert_message(b"\xff\xff\xff\xff\xff\xff\xff\x7f{", &["header claims"]);
     let huge =
         r#"{"features.0.weight":{"dtype":"F32","shape":[2,3,3,3],"data_offsets":[0,9007199254740992]}}"#;
@@ -228,7 +228,8 @@ fn values_that_are_not_finite() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file holds, reading it gives finite weights of the right shape or an error, and no panic.
+    /// Whatever a file contains, reading it gives finite weights of the right shape or an error, and never a
+    /// panic.
     #[test]
     fn damage_never_panics(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),

@@ -1,4 +1,4 @@
-//! What the convolution must get right: the float64 reference and the cases.
+//! The cases of the convolution and its float64 reference.
 
 use super::{After, Filter, Variant, conv3x3};
 use crate::cases::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps, widen};
@@ -20,7 +20,7 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
                     let Some(r) = (row + tap / 3).checked_sub(1).filter(|r| *r < height) else { continue };
                     let weight = weights[(o * c_in + i) * 9 + tap];
                     let line = &x[(r * c_in + i) * width..][..width];
-                    // Columns whose neighbour under this tap is inside the map.
+                    // The columns whose neighbour under this tap is inside the map.
                     let (from, to) = (usize::from(tap % 3 == 0), width - usize::from(tap % 3 == 2));
                     for column in from..to.max(from) {
                         out[column] += weight * line[column + tap % 3 - 1];
@@ -35,11 +35,12 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
     y
 }
 
-/// One pixel, one row, one column, primes, few and many channels; around the naive kernel's 64 pixels, the tiles of 64 and
-/// 128 channels and pixels and their steps of 8 channels, the 4 x 4 pixels and 8 lanes of `first`, the 32 channels that share a
-/// word of gates there and in `few`, the 8 pixels and 32 channels of `uniform`, the 32 channels of 32 pixels of `shifted`, whose
-/// rows have one pixel more, and the rows that it computes at once, and Winograd's 4 x 4 pixels, 32, 64 and 128 channels, 16, 24,
-/// 32, 64, 128 and 256 tiles. With ReLU and, at the smaller sizes, without.
+/// One pixel, one row, one column, primes, few and many channels, and sizes around the units of each form.
+/// `naive` has 64 pixels. The tiles have 64 and 128 channels and pixels, and steps of 8 channels. `first` has
+/// 4 x 4 pixels and 8 lanes; 32 channels share a word of gates there and in `few`. `uniform` has 8 pixels and
+/// 32 channels. `shifted` has 32 channels of 32 pixels, rows with one additional pixel, and a number of rows
+/// that it computes at once. Winograd has 4 x 4 pixels, 32, 64 and 128 channels, and 16, 24, 32, 64, 128 and
+/// 256 tiles. The sizes are tested with ReLU; the smaller ones also without.
 pub const TABLE: Table = Table {
     op: "conv3x3",
     edges: &[
@@ -61,7 +62,7 @@ pub const TABLE: Table = Table {
         Size::between(3, 8, 5, 5),
         Size::between(3, 8, 7, 4),
         Size::between(3, 8, 9, 35),
-        // Rows of whole 256 bytes can be split into bands.
+        // Rows of a multiple of 256 bytes can be split into bands.
         Size::between(3, 8, 9, 64),
         Size::between(3, 64, 9, 64),
         Size::between(64, 3, 4, 5),
@@ -97,7 +98,7 @@ pub const TABLE: Table = Table {
         Size::between(128, 32, 8, 132),
         Size::between(32, 128, 4, 260),
         Size::between(32, 128, 5, 9),
-        // With half weights, too, the largest tiles of Winograd's product.
+        // The largest tiles of Winograd's product are tested with half weights, too.
         Size::between(32, 128, 1, 257),
         Size::between(128, 32, 1, 257),
     ],
@@ -107,7 +108,7 @@ pub const TABLE: Table = Table {
         let mut sizes = Vec::new();
         for map in maps {
             sizes.push(Size { c_in, ..map });
-            // The deepest block that is looked at has one convolution.
+            // In the deepest block that is tapped, there is only one convolution.
             if map.c_in != c_in {
                 sizes.push(map);
             }
@@ -116,11 +117,11 @@ pub const TABLE: Table = Table {
         sizes
     },
     at: |size| {
-        // Beside the ReLU, the sum itself; that twice the work shows nothing more where it is much.
+        // The sum without a ReLU is tested as well, except at large sizes, where it would show nothing more.
         let small = size.shape().pixels() * size.c_in * size.c_out <= 1 << 19;
         let alone = (small || size.height == 1).then_some(After::Nothing);
-        // Pooling, of what has a window, where some variant has it built in; in `tiled` alone, where channels fill no whole
-        // word of gates.
+        // Pooling is tested if there is a window and some variant has it built in. If the channels do not
+        // fill whole words of gates, that is `tiled` alone.
         let window = size.height > 1 && size.width > 1;
         let blocks = size.c_in.is_multiple_of(32);
         let pooled =
@@ -142,8 +143,8 @@ fn inputs(size: Size) -> [Input; 3] {
     ]
 }
 
-/// The transformed weights in half precision, by themselves, of few different values, which the device has as bytes. The
-/// transform back adds what was rounded to what cancels, so that errors come out about four times as large.
+/// The transformed weights in half precision by themselves, with few different values, which the device
+/// stores as bytes. The transform back amplifies their rounding about four times, because large terms cancel.
 fn half_weights(size: Size) -> Case {
     let few = |w: &f64| (w * 512.0).round() / 512.0;
     let reference = move |i: &[Vec<f64>]| {

@@ -1,8 +1,8 @@
-//! The first convolution, from three channels: a form for software drivers and one for GPUs.
+//! The first convolution, with three input channels: one form for software drivers and one for GPUs.
 //!
-//! It reads next to nothing and writes the largest map there is, and is computed in a hundredth of an iteration. So the map
-//! is not kept for the Gram matrix's gradient, which computes it again, some rows at a time; only of a small picture it is. Its
-//! own gradient needs no more of it than a bit for each value.
+//! This convolution reads very little, writes the largest map of all, and takes a hundredth of an iteration.
+//! So the map is kept only for small pictures. Otherwise the gradient of the Gram matrix computes it again,
+//! some rows at a time. The convolution's own gradient needs only one bit per value of the map.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,22 +12,22 @@ use crate::engine::kernel::Source;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
 
-/// Values of what is computed again at a time, unless few rows have more: on a processor 2 MiB, which stay in its cache, on a
-/// GPU 64, which are work for all of it.
+/// The number of values that are computed again at a time, unless one row has more: 2 MiB on a processor,
+/// which stay in its cache, and 64 MiB on a GPU, which keep all of it busy.
 const PIECES: [usize; 2] = [1 << 19, 1 << 24];
 
-/// What is the same in all dispatches.
+/// The parameters that all dispatches share.
 #[derive(Clone, Copy)]
 struct First {
     x: Var,
     y: Var,
     weights: Tensor,
     relu: bool,
-    /// Whether it is the form for GPUs.
+    /// Whether this is the form for GPUs.
     few: bool,
 }
 
-/// Channels whose gates share a word.
+/// The number of channels whose gates share a word.
 const WORD: usize = 32;
 
 /// Records both directions.
@@ -40,13 +40,13 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         first.forward(tape, Phase::Forward, &band.rows, y.rows(band.rows.clone()), gates.of(&band));
         first.backward(tape, &band, &gates);
     }
-    // Without a ReLU, whatever comes next wants to see what the ReLU would have let through.
+    // Without a ReLU here, the next op needs the map as it is, with the values that a ReLU would remove.
     if first.relu && x.grad.is_some() && !tape.spends_memory() {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
             let shape = Shape { height: rows.len(), ..y.shape };
             let z = tape.scratch("y again", shape.len());
             tape.set_precision(z, y.precision);
-            // They are there already, but not every row of them can be bound by itself.
+            // These gates exist already, but not every row of them can be bound by itself.
             let gates = tape.scratch("gates again", Shape { channels: first.words(), ..shape }.len());
             first.forward(tape, Phase::Backward, &rows, z.into(), gates.into());
             z
@@ -57,7 +57,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
 }
 
 impl First {
-    /// Words of gates of a pixel.
+    /// The number of words of gates per pixel.
     fn words(&self) -> usize {
         self.y.shape.channels.div_ceil(WORD)
     }
@@ -80,7 +80,7 @@ impl First {
             .bind("weights", self.weights)
     }
 
-    /// Some rows of the map and of its gates, written to `to` and `gates`.
+    /// Computes some rows of the map and of its gates into `to` and `gates`.
     fn forward(&self, tape: &mut Tape, phase: Phase, rows: &Range<usize>, to: View, gates: View) {
         let x = self.x;
         let seen = x.halo(rows);
@@ -94,12 +94,12 @@ impl First {
             .grid(match self.few {
                 // An invocation computes four pixels of a row.
                 false => [rows.len() * x.shape.width.div_ceil(4), 1, 1],
-                // A pixel, and of its channels those whose gates share a word.
+                // An invocation computes the channels of a pixel whose gates share a word.
                 true => [rows.len() * x.shape.width, self.words(), 1],
             });
     }
 
-    /// Some rows of the input's gradient.
+    /// Computes some rows of the input's gradient.
     fn backward(&self, tape: &mut Tape, band: &Band, gates: &Gates) {
         let (x, rows) = (self.x, band.rows.len());
         let kernels = [kernel!("conv3x3_first", "backward"), kernel!("conv3x3_few", "backward")];
@@ -111,7 +111,7 @@ impl First {
             .grid(match self.few {
                 // An invocation computes four pixels of each of four rows.
                 false => [rows.div_ceil(4) * x.shape.width.div_ceil(4), 1, 1],
-                // A pixel.
+                // An invocation computes one pixel.
                 true => [rows * x.shape.width, 1, 1],
             });
     }
@@ -124,14 +124,15 @@ mod tests {
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
     use crate::ops::gram;
 
-    /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the Gram
-    /// matrix; also where bindings are so small that the map goes in bands, each in pieces of its own.
+    /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the
+    /// Gram matrix. This also holds if bindings are so small that the map is split into bands with pieces of
+    /// their own.
     #[test]
     fn the_map_is_the_same_kept_and_computed_again() {
         let gpu = Gpu::new(None).unwrap();
         let shape = Shape::new(3, 150, 128);
         let row = 64 * shape.width;
-        // More rows than a band has, and those more than a piece.
+        // More rows than a band has; and a band has more rows than a piece.
         let band = 100;
         assert!(shape.height > band && (band - 2) * row > super::PIECES[0]);
         let mut random = fastrand::Rng::with_seed(1);

@@ -1,4 +1,4 @@
-//! What is kept of a map that went through ReLU and pooling, and the rows that belong together in a band.
+//! The bits that are kept of a map after ReLU and pooling, and the rows that belong together in a band.
 
 use std::ops::Range;
 
@@ -7,45 +7,48 @@ use crate::engine::kernel::Value;
 use crate::engine::precision::Precision;
 use crate::engine::tape::{BAND_PIXELS, Shape, Tape, Tensor, View};
 
-/// One bit per value of a convolution's map: whether ReLU and pooling let it through. It is all that backward needs to know
-/// of forward. Pixels are gathered in blocks of `side x side`, whose bits share words.
+/// One bit per value of a convolution's map: whether ReLU and pooling let it through. Backward needs nothing
+/// else of forward. Pixels are grouped in blocks of `side x side`, whose bits share words.
 pub(crate) struct Gates {
     words: Tensor,
     shape: Shape,
     side: usize,
 }
 
-/// A band of rows of blocks, and the rows of everything else that belong to it.
+/// A band of rows of blocks, with the corresponding rows of everything else.
 pub(crate) struct Band {
     /// Rows of blocks.
     pub(crate) blocks: Range<usize>,
-    /// Rows of the map, which are as many as x has.
+    /// Rows of the map, which has as many rows as x.
     pub(crate) rows: Range<usize>,
-    /// Rows of x that these depend on.
+    /// Rows of x that the band reads.
     pub(crate) x_seen: Range<usize>,
-    /// Rows of y that come of them. If a last row of pixels makes no window, others, since something must be bound.
+    /// Rows of y that the band writes. If a last row of pixels forms no window, these are other rows, because
+    /// something must be bound.
     pub(crate) y: Range<usize>,
-    /// Rows of y whose gradient the rows of dx depend on.
+    /// Rows of y whose gradient the band's rows of dx depend on.
     pub(crate) y_seen: Range<usize>,
-    /// Where those of y that belong to this band begin.
+    /// The first row of y that belongs to this band.
     y_start: usize,
     blocks_seen: Range<usize>,
 }
 
 impl Gates {
-    /// Declares the gates of a convolution: `words` for each block of `side x side` pixels, of all channels.
+    /// Declares the gates of a convolution: `words` words for each block of `side x side` pixels, for all
+    /// channels together.
     pub(crate) fn new(tape: &mut Tape, conv: &Conv, words: usize, side: usize) -> Self {
         let Shape { height, width, .. } = conv.x.shape;
         let shape = Shape::new(words, height.div_ceil(side), width.div_ceil(side));
         Self { words: tape.scratch("gates", shape.len()), shape, side }
     }
 
-    /// Rows of blocks that do not pass the device's limits, of all that is bound with them.
+    /// The bands of rows of blocks within the device's limits, considering everything that is bound with
+    /// them.
     pub(crate) fn bands(&self, tape: &Tape, conv: &Conv) -> Vec<Band> {
         self.bands_of(tape, conv, BAND_PIXELS)
     }
 
-    /// As [`Self::bands`], with at most `pixels` in a band.
+    /// Like [`Self::bands`], with at most `pixels` in a band.
     pub(crate) fn bands_of(&self, tape: &Tape, conv: &Conv, pixels: usize) -> Vec<Band> {
         let bands = tape.bands_of(&[self.shape, conv.x.shape, conv.y.shape], pixels);
         bands.into_iter().map(|blocks| self.band(conv, blocks)).collect()
@@ -73,19 +76,19 @@ impl Gates {
         View { tensor: self.words, range: Some(self.shape.rows(band.blocks.clone())) }
     }
 
-    /// The gates that a band's gradient depends on.
+    /// The gates that the band's gradient depends on.
     pub(crate) fn seen_by(&self, band: &Band) -> View {
         View { tensor: self.words, range: Some(self.shape.rows(band.blocks_seen.clone())) }
     }
 }
 
 impl Band {
-    /// What a kernel that reads x is told of the rows that it sees.
+    /// The parameters about rows for a kernel that reads x.
     pub(crate) fn forward(&self) -> [(&'static str, Value); 4] {
         self.params(&self.x_seen, self.rows.start)
     }
 
-    /// What a kernel that reads the gradient of y is told of the rows that it sees.
+    /// The parameters about rows for a kernel that reads the gradient of y.
     pub(crate) fn backward(&self) -> [(&'static str, Value); 4] {
         self.params(&self.y_seen, self.y_start)
     }

@@ -1,7 +1,7 @@
-//! The convolution as nine matrix products, one for each tap, without barriers, for software drivers: the direct form of what
-//! [`winograd`] does.
+//! The convolution as nine matrix products, one per tap, without barriers, for software drivers. It is the
+//! direct counterpart of [`winograd`].
 //!
-//! What a tap sees of a map is the map, shifted: no columns need to be written out, as long as there are zeros around it.
+//! With zeros around the map, each tap sees the same map, shifted. So no columns need to be written out.
 //!
 //! [`winograd`]: crate::ops::winograd
 
@@ -12,24 +12,25 @@ use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Source, Value};
 use crate::engine::tape::{Shape, Tape, Tensor};
 
-/// Pixels that go through both steps together, in whole rows: many, because each time two more rows are written.
+/// The pixels that go through both steps together, in whole rows. There are many, because each time two more
+/// rows are written.
 const PIXELS: usize = 2048;
-/// At least so many rows, for the same reason.
+/// The least number of rows, for the same reason.
 const ROWS: usize = 4;
 
-/// What goes from the first step to the second, as it is written and as it is read.
+/// The values between the two steps, as written and as read.
 struct Workspace {
     pixels: Tensor,
     texels: Tensor,
 }
 
-/// Pixels of the workspace for some rows of the map: with their zeros they are computed in blocks, and taps reach two rows and
-/// two pixels beyond.
+/// The pixels of the workspace for some rows of the map. Rows include their zeros and are computed in blocks,
+/// and taps reach two rows and two pixels beyond.
 fn pixels(rows: usize, width: usize) -> usize {
     ((rows * (width + 1)).next_multiple_of(BLOCK) + 2 * (width + 2)).next_multiple_of(BLOCK)
 }
 
-/// Values that are copied to texels are whole rows.
+/// Only whole rows of values are copied to texels.
 fn texel_rows(values: usize) -> usize {
     values.next_multiple_of(crate::engine::memory::Texels::ROW as usize)
 }
@@ -41,7 +42,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Shape { width, height, .. } = x.shape;
     let kernel = |kernel: Source| kernel.storing("X", *x).storing("Y", *y);
     let with_relu = |source: Source| kernel(source).constant("RELU", *after == After::Relu);
-    // All rows go through the same workspace.
+    // All rows use the same workspace.
     let at_once = (PIXELS / width).max(ROWS).min(height);
     let most = pixels(at_once, width);
     let mut workspace = |[pixels, texels]: [&str; 2], c: usize| Workspace {

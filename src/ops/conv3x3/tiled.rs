@@ -5,10 +5,10 @@ use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Source, Value};
 use crate::engine::tape::{Tape, band_pixels};
 
-/// Invocations of a workgroup in either direction.
+/// The invocations of a workgroup in each direction.
 const LANES: usize = 16;
 
-/// Channels and pixels of a workgroup.
+/// The channels and pixels of a workgroup.
 fn tile(variant: Variant) -> [usize; 2] {
     match variant {
         Variant::TiledSmall => [64, 64],
@@ -22,7 +22,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, filter, after, .. } = conv;
     let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     let [channels, pixels] = tile(filter.variant);
-    // A word of gates is of four channels of a window of 2 x 2.
+    // A word of gates covers four channels of a 2 x 2 window.
     let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
     let kernel = |kernel: Source| {
         let kernel = kernel
@@ -68,8 +68,8 @@ mod tests {
     use crate::engine::tape::{BAND_WORK, Shape, Step};
     use crate::ops::conv3x3::{Filter, conv3x3};
 
-    /// Where a map is so large that one dispatch would take seconds on a slow GPU, there are several, of all its rows, both
-    /// ways.
+    /// A map so large that one dispatch would take seconds on a slow GPU is computed by several dispatches,
+    /// which cover all its rows, forward and backward.
     #[test]
     fn no_dispatch_takes_long() {
         let gpu = Gpu::new(None).unwrap();

@@ -1,11 +1,11 @@
-//! The convolution with weights in uniform blocks: one dispatch for each 32 channels in and 32 out.
+//! The convolution with weights in uniform blocks: one dispatch for every 32 input and 32 output channels.
 
 use super::{After, BLOCK, Conv};
 use crate::engine::kernel::Value;
 use crate::engine::kernel::{Source, kernel};
 use crate::engine::tape::{Tape, View};
 
-/// Weights of a block.
+/// The weights of a block.
 const WEIGHTS: usize = 9 * BLOCK * BLOCK;
 
 /// Records both directions, band by band.
@@ -19,7 +19,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         let [forward_sums, backward_sums] =
             [("sums", c_out), ("dsums", c_in)].map(|(name, c)| tape.scratch(name, sums(c)));
         let grid = [rows.len() * width.div_ceil(8), 2, 1];
-        // `turn` counts the dispatches that add to the same sums.
+        // `turn` numbers the dispatches that add to the same sums.
         let params =
             |i: usize, o: usize, top: usize, seen: usize, turn: usize, of: usize| -> [(_, Value); 10] {
                 [

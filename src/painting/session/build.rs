@@ -1,4 +1,4 @@
-//! What a session is made of, and the recording of its iteration.
+//! Building a session: its inputs, and the recording of its iteration.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::painting::style::Style;
 use crate::picture::Picture;
 use crate::{Error, Result};
 
-/// What a session is made of; see [`Session::builder`].
+/// The description of a session; see [`Session::builder`].
 pub struct Builder<'g, 'a> {
     gpu: &'g Gpu,
     vgg: &'a Vgg,
@@ -33,37 +33,40 @@ impl<'g, 'a> Builder<'g, 'a> {
         Self { gpu, vgg, content, styles, measured, start, settings, snapshot }
     }
 
-    /// The photograph: what the result shows, and its size.
+    /// The photograph. It determines what the result shows, and its size.
     pub fn content(mut self, picture: &'a Picture) -> Self {
         self.content = Some(picture);
         self
     }
 
-    /// The picture to start from, of the content's size; by default the content itself.
+    /// The picture to start from, of the content's size. The default is the content itself.
     pub fn start(mut self, picture: &'a Picture) -> Self {
         self.start = Some(picture);
         self
     }
 
-    /// A painting whose Gram matrices the result shall have. Of several, the weighted mean counts.
+    /// A painting whose Gram matrices the result should have. If there are several, their weighted mean is
+    /// used.
     pub fn style(mut self, picture: &'a Picture, weight: f64) -> Self {
         self.styles.push((picture, weight));
         self
     }
 
-    /// A style that was measured before, instead of paintings: measure it once when many pictures shall have it.
+    /// A style that was measured before, instead of paintings. Measure a style once if many pictures should
+    /// have it.
     pub fn measured(mut self, style: &'a Style) -> Self {
         self.measured = Some(style);
         self
     }
 
-    /// Goes on from a checkpoint of a run with the same pictures, network and settings, but perhaps more iterations.
+    /// Continues from a checkpoint of a run with the same pictures, network and settings. Only the number of
+    /// iterations may be larger.
     pub fn resume(mut self, snapshot: &'a Snapshot) -> Self {
         self.snapshot = Some(snapshot);
         self
     }
 
-    /// All else.
+    /// All other settings.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
@@ -72,8 +75,9 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
-    /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
-    /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
+    /// [`Error::Setting`] if a picture or a weight is missing or unusable, [`Error::TooLarge`] if the device
+    /// has no room, [`Error::Checkpoint`] if the checkpoint is of another run, and [`Error::Device`] if the
+    /// device fails.
     pub fn build(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, start, settings, snapshot } = self;
         settings.validate()?;

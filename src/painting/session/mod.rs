@@ -23,12 +23,12 @@ use crate::{Error, Result};
 pub use build::Builder;
 use pace::Pace;
 
-/// Iterations whose losses the device remembers: at least those of two submissions.
+/// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
 const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower the weights of the losses or the \
     learning rate, or check the network's file";
 
-/// Losses of one iteration, weighted, of the picture before that iteration's step.
+/// The weighted losses of one iteration, for the picture before that iteration's step.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Losses {
@@ -38,7 +38,7 @@ pub struct Losses {
     pub content: f64,
     /// Sum over the style layers.
     pub style: f64,
-    /// Each style layer's part of it.
+    /// Each style layer's part of `style`.
     pub style_layers: Vec<f64>,
     /// Total variation.
     pub tv: f64,
@@ -50,10 +50,10 @@ pub struct Losses {
 struct Flight {
     first: usize,
     count: usize,
-    /// When its submission began.
+    /// When the submission began.
     at: Instant,
     readback: Readback,
-    /// The picture as it is after the submission, if somebody wants it.
+    /// The picture after the submission, if a copy was asked for.
     copy: Option<Readback>,
     submission: wgpu::SubmissionIndex,
 }
@@ -75,9 +75,9 @@ pub struct Session<'g> {
     submitted: usize,
     in_flight: VecDeque<Flight>,
     spare: Vec<Readback>,
-    /// The losses of all iterations that have landed, `slots` each.
+    /// The losses of all iterations that have landed, `slots` for each.
     log: Vec<f32>,
-    /// How many of these iterations [`Session::step`] has reported.
+    /// The number of these iterations that [`Session::step`] has reported.
     reported: usize,
     copy_every: Option<usize>,
     copies: VecDeque<(usize, Vec<f64>)>,
@@ -86,14 +86,15 @@ pub struct Session<'g> {
 }
 
 impl<'g> Session<'g> {
-    /// Starts to describe a session. Content and at least one style are needed.
+    /// Begins the description of a session. A content and at least one style are needed.
     pub fn builder<'a>(gpu: &'g Gpu, vgg: &'a Vgg) -> Builder<'g, 'a> {
         Builder::new(gpu, vgg)
     }
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, up to
+    /// [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -107,7 +108,8 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
+            // Two submissions at a time keep the device busy while the processor reads the losses of the
+            // first one.
             while self.in_flight.len() < 2 && self.submitted < self.iterations {
                 self.submit();
             }
@@ -118,23 +120,24 @@ impl<'g> Session<'g> {
         }
     }
 
-    /// Submits nothing more: [`Self::step`] still reports what the device was given, then ends.
+    /// Submits nothing more: [`Self::step`] still reports the iterations that were submitted, then ends.
     pub fn stop(&mut self) {
         self.iterations = self.submitted;
     }
 
-    /// Iterations that were given to the device so far.
+    /// The number of iterations submitted to the device so far.
     pub fn submitted(&self) -> usize {
         self.submitted
     }
 
-    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    /// The number of iterations that the device is known to have done, including those that [`Self::step`]
+    /// has yet to report.
     pub fn landed(&self) -> usize {
         self.log.len() / self.slots
     }
 
-    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
-    /// before it was interrupted, which [`Self::step`] does not report again.
+    /// The losses of all iterations that have landed, starting with the first one of the run. For a resumed
+    /// session this includes those before the interruption, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
         (0..self.landed()).map(|iteration| self.loss(iteration))
     }
@@ -143,31 +146,33 @@ impl<'g> Session<'g> {
         losses(iteration, &self.log[iteration * self.slots..][..self.slots], self.content_slots)
     }
 
-    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
-    /// device, with another driver or by other variants of the shaders.
+    /// Whether the results have the same bits as those of an uninterrupted run. They have not if the
+    /// checkpoint was made on another device, with another driver or with other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
 
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
-    /// that. The last iteration's is left to [`Self::picture`].
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`], without making
+    /// the device wait. The picture of the last iteration is available from [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
         self.copy_every = Some(n.max(1));
     }
 
-    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    /// The next picture that [`Self::copy_every`] asked for, with its number of iterations, if the device has
+    /// painted it.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if it is no longer made of finite numbers.
+    /// [`Error::NotFinite`] if its values are no longer finite.
     pub fn take_copy(&mut self) -> Result<Option<(usize, Picture)>> {
         let Some((iterations, values)) = self.copies.pop_front() else { return Ok(None) };
         Ok(Some((iterations, self.show(&values)?)))
     }
 
-    /// Waits for the device and returns all that is needed to go on later.
+    /// Waits for the device and returns everything that is needed to continue later.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture's values are no longer finite, [`Error::Device`] if the device
+    /// failed.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         let picture = self.read(self.exact)?;
         self.show(&self.real.decode(&picture))?;
@@ -183,7 +188,7 @@ impl<'g> Session<'g> {
         })
     }
 
-    /// The other direction: everything as it was.
+    /// The inverse of [`Self::snapshot`]: restores everything.
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         if let Some(why) = snapshot.refusal(&self.origin) {
             return Err(Error::checkpoint(&snapshot.name, why));
@@ -221,8 +226,8 @@ impl<'g> Session<'g> {
         Ok(self.real.decode(&self.read(self.exact)?))
     }
 
-    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last iteration
-    /// before that iteration's step; `height x 3 x width`.
+    /// Waits for the device and returns the gradient of the total loss with respect to the variable, in the
+    /// last iteration and before that iteration's step; `height x 3 x width`.
     pub fn gradient(&mut self) -> Result<Vec<f32>> {
         self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
     }
@@ -245,17 +250,17 @@ impl<'g> Session<'g> {
         flights.chain(&self.spare).chain(&self.spare_copy).map(|readback| readback.buffer.size()).sum()
     }
 
-    /// Lets [`Self::step`] do `n` iterations from here on, whatever the settings say.
+    /// Lets [`Self::step`] do `n` more iterations, whatever the settings say.
     pub(crate) fn allow(&mut self, n: usize) {
         self.iterations = self.submitted + n;
     }
 
-    /// What an iteration is.
+    /// The plan of an iteration.
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Submissions of one iteration.
+    /// The number of submissions of one iteration.
     pub(crate) fn pieces(&self) -> usize {
         self.pace.pieces
     }

@@ -1,39 +1,40 @@
-//! How much goes into a submission, learnt from how long the ones before took.
+//! How much work goes into a submission, learnt from the time of earlier ones.
 
 use std::time::{Duration, Instant};
 
 use super::HISTORY;
 
-/// What one submission should take: short enough that no driver resets the device and an interrupt is answered
-/// quickly, long enough that submitting costs nothing.
+/// The time that one submission should take: short enough that no driver resets the device and an interrupt
+/// is answered quickly, long enough that submitting costs nothing.
 const SUBMIT_TIME: Duration = Duration::from_millis(60);
-/// Iterations of one submission at most: the losses of two are remembered.
+/// The most iterations of one submission, because the losses of two submissions are remembered.
 const MOST: usize = HISTORY / 2;
 
-/// Iterations of a submission, or submissions of an iteration.
+/// The iterations of a submission, or the submissions of an iteration.
 pub(super) struct Pace {
-    /// Iterations of one submission.
+    /// The iterations of one submission.
     pub(super) iterations: usize,
-    /// Submissions of one iteration, where one is too long for one.
+    /// The submissions of one iteration, if one iteration is too long for a single submission.
     pub(super) pieces: usize,
-    /// Whether an iteration may be split at all: software drivers reset nothing.
+    /// Whether an iteration may be split at all. Software drivers reset nothing, so they need no split.
     splits: bool,
-    /// When the submission before landed, if somebody was waiting for it.
+    /// When the previous submission landed, if a call was waiting for it.
     last: Option<Instant>,
 }
 
 impl Pace {
-    /// Where nothing is known yet but in how many pieces an iteration should go then.
+    /// The initial state: only the number of pieces is known.
     pub(super) fn new(unknown_pieces: usize) -> Self {
         Self { iterations: 1, pieces: unknown_pieces, splits: unknown_pieces > 1, last: None }
     }
 
-    /// Learns that `count` iterations, submitted at `submitted`, have landed by `now`. They are `overdue` if they were done before
-    /// anybody waited for them, so that nobody knows when.
+    /// Learns that `count` iterations, submitted at `submitted`, have landed by `now`. They are `overdue` if
+    /// they finished before a call waited for them, so that their end is unknown.
     pub(super) fn landed(&mut self, count: usize, submitted: Instant, overdue: bool, now: Instant) {
-        // The device began them when they were there and those before were done.
+        // The device began them when they had been submitted and the earlier ones were done.
         let begun = self.last.map_or(submitted, |last| last.max(submitted));
-        // Otherwise they took no longer than that, which is a reason to submit more at once, and none to submit less.
+        // If the time is not exact, it is an upper limit. That is a reason to submit more at once, but not to
+        // submit less.
         let exact = self.last.is_some() && !overdue;
         self.last = (!overdue).then_some(now);
         let one = ((now - begun).as_secs_f64() / count as f64).max(1e-6);
@@ -42,7 +43,7 @@ impl Pace {
         if exact || iterations > self.iterations {
             self.iterations = iterations;
         }
-        // Some steps take longer than others, so there are twice as many pieces as would do if all were alike.
+        // Some steps take longer than others, so there are twice as many pieces as equal steps would need.
         let pieces = if wanted < 1.0 { (2.0 / wanted).ceil() as usize } else { 1 };
         if self.splits && (exact || pieces < self.pieces) {
             self.pieces = pieces;
@@ -54,7 +55,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// What follows from landings: how many iterations, submitted and landed at which milliseconds, overdue or not.
+    /// The result after some landings. Each has a number of iterations, the milliseconds at which they were
+    /// submitted and landed, and whether they were overdue.
     fn follow(unknown_pieces: usize, landings: &[(usize, u64, u64, bool)]) -> (usize, usize) {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn short_iterations_go_together() {
-        // 5 ms each: twice as many as before, until 60 ms are full.
+        // 5 ms per iteration: the number doubles until 60 ms are full.
         let landings = [(1, 0, 5, false), (1, 0, 10, false), (2, 5, 20, false), (4, 10, 40, false)];
         assert_eq!(follow(1, &landings[..2]), (4, 1));
         assert_eq!(follow(1, &landings), (12, 1));
@@ -82,7 +84,8 @@ mod tests {
         assert_eq!(follow(1, &slow), (1, 1));
     }
 
-    /// Somebody saved a picture for a second and did not wait: the submission behind began nobody knows when.
+    /// While a picture was being saved for a second, nobody waited, so the beginning of the next submission
+    /// is unknown.
     #[test]
     fn a_busy_caller_changes_nothing() {
         let landings = [
@@ -98,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Whatever was done before anybody looked took no longer than since it was submitted.
+    /// Iterations that finished before anybody waited took at most the time since they were submitted.
     #[test]
     fn of_a_fast_device_bounds_are_enough() {
         assert_eq!(follow(usize::MAX, &[(1, 0, 4, true), (1, 2, 8, true), (2, 4, 12, true)]), (8, 1));

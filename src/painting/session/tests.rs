@@ -1,4 +1,4 @@
-//! Submissions of many iterations, which only a fast device or a small network has.
+//! Submissions of many iterations, which otherwise occur only on a fast device or with a small network.
 
 use super::*;
 use crate::architecture::Network;
@@ -6,10 +6,11 @@ use crate::network::tuning::Tuning;
 use crate::network::weights::{ConvWeights, Weights};
 use crate::painting::settings::Settings;
 
-/// More iterations than the device remembers losses of, more than once.
+/// Enough iterations to overwrite the device's log of losses more than once.
 const ITERATIONS: usize = 2 * HISTORY + 50;
 
-/// What a run gives: the losses, the picture's bits, the copies on the way, and the most iterations of a submission.
+/// The results of a run: the losses, the picture's bits, the copies on the way, and the most iterations of a
+/// submission.
 struct Ran {
     losses: Vec<Losses>,
     bits: Vec<u64>,

@@ -1,4 +1,4 @@
-//! Tests of reading: kinds of samples, orientation, profiles, inks, and files that are no good.
+//! Tests of reading: kinds of samples, orientation, profiles, inks, and unusable files.
 
 use moxcms::ColorProfile;
 use proptest::prelude::*;
@@ -107,7 +107,7 @@ fn orientation_is_applied() {
     assert_eq!((p.width, p.height), (8, 16));
 }
 
-/// Expected values are those of the published matrices and curves, computed apart from this program.
+/// Expected values come from the published matrices and curves, computed independently of this program.
 #[test]
 fn profiles_are_converted_to_srgb() {
     let convert = |profile: ColorProfile, colour, samples: &[u8], format| {
@@ -130,7 +130,7 @@ fn profiles_are_converted_to_srgb() {
     let gray =
         convert(ColorProfile::new_gray_with_gamma(1.8), ExtendedColorType::L8, &[128; 64], Format::Png);
     assert_near(&gray, &[0.574_15; 3], 1e-3);
-    // Outside of sRGB: clipped, not wrapped.
+    // A colour outside sRGB is clipped, not wrapped.
     let green = [0, 255, 0].repeat(64);
     let p3 = convert(ColorProfile::new_display_p3(), ExtendedColorType::Rgb8, &green, Format::Png);
     assert_near(&p3, &[0.0, 1.0, 0.0], 1e-6);
@@ -140,7 +140,7 @@ fn profiles_are_converted_to_srgb() {
 fn an_srgb_profile_changes_no_bit() {
     let samples: Vec<u8> = (0..=255).flat_map(|v: u8| [v, v.wrapping_mul(37), 255 - v]).collect();
     let plain = Source::png((16, 16), ExtendedColorType::Rgb8, &samples);
-    // As rounded by another library, which moves (0.125, 1, 0) by half of an 8-bit step.
+    // The profile as another library rounds it, which moves (0.125, 1, 0) by half of an 8-bit step.
     let mut other = ColorProfile::new_srgb();
     other.green_colorant = moxcms::Xyzd { x: 0.385_117, y: 0.716_904, z: 0.097_061 };
     for icc in [icc::srgb().unwrap(), other.encode().unwrap()] {
@@ -170,10 +170,11 @@ fn ink_jpeg(stored: [u8; 4], adobe: Option<u8>) -> Vec<u8> {
     if let Some(transform) = adobe {
         segment(0xee, &[b"Adobe\0d\0\0\0\0".as_slice(), &[transform]].concat());
     }
-    // All quantisers 8, which is what the transform multiplies a block's mean by.
+    // All quantisers are 8, the factor by which the transform multiplies a block's mean.
     segment(0xdb, &[&[0], [8; 64].as_slice()].concat());
     segment(0xc0, &[&[8, 0, 8, 0, 8, 4], [1, 2, 3, 4].map(|c| [c, 0x11, 0]).as_flattened()].concat());
-    // Sizes 0 to 8 in four bits each; for the other coefficients one code, "end of block", a single 0.
+    // Sizes 0 to 8 in four bits each. For the other coefficients there is one code, "end of block": a single
+    // 0.
     segment(0xc4, &[&[0, 0, 0, 0, 9], [0; 12].as_slice(), &[0, 1, 2, 3, 4, 5, 6, 7, 8]].concat());
     segment(0xc4, &[&[0x10, 1], [0; 15].as_slice(), &[0]].concat());
     segment(0xda, &[&[4], [1, 2, 3, 4].map(|c| [c, 0]).as_flattened(), &[0, 63, 0]].concat());
@@ -209,10 +210,10 @@ fn ink_jpegs_are_converted_or_refused() {
         assert!(p.notes[0].contains("CMYK"), "{:?}", p.notes);
         [p.rgb[0], p.rgb[64], p.rgb[128]]
     };
-    // Stored inverted: the product of an ink's absence and black's absence.
+    // Stored inverted: the colour is the product of the ink's absence and black's absence.
     let rgb = first(&ink_jpeg([200, 100, 50, 240], Some(0)));
     assert_near(&rgb, &[200.0, 100.0, 50.0].map(|v| v * 240.0 / (F8 * F8)), 1.5 / F8);
-    // Luminance 100 without chroma is (100, 100, 100), of which the inks are the inverse.
+    // Luminance 100 without chroma is (100, 100, 100), and the inks are its inverse.
     let rgb = first(&ink_jpeg([100, 128, 128, 204], Some(2)));
     assert_near(&rgb, &[155.0 * 0.8 / F8; 3], 1.5 / F8);
     assert!(refusal(&ink_jpeg([200, 100, 50, 240], None)).contains("CMYK JPEG without Adobe's marker"));
@@ -226,7 +227,7 @@ fn a_file_cut_short_anywhere_is_refused() {
         let source = Source::png((width, height), ExtendedColorType::Rgb8, &samples);
         let whole = Source { format, ..source }.bytes();
         Picture::from_bytes("test", &whole).unwrap();
-        // The last bytes may be a checksum or padding that nobody misses.
+        // The last bytes may be a checksum or padding whose loss does not matter.
         for length in (0..whole.len() - 16).step_by(97).chain([whole.len() - 16]) {
             let text = refusal(&whole[..length]);
             let told = ["cut short", "empty", "known kind", "damaged"].iter().any(|w| text.contains(w));
@@ -254,7 +255,7 @@ fn files_that_are_no_pictures() {
     let mut tiff = Cursor::new(Vec::new());
     TiffEncoder::new(&mut tiff).write_image(&float, 1, 1, ExtendedColorType::Rgb32F).unwrap();
     assert!(refusal(&tiff.into_inner()).contains("8- or 16-bit"));
-    // A checksum that does not fit; the words are ours, not a library's.
+    // A checksum that does not fit; the error text is ours, not a library's.
     let mut png = Source::png((1, 1), ExtendedColorType::Rgb8, &[1, 2, 3]).bytes();
     png[29] ^= 1;
     assert!(refusal(&png).ends_with("it is damaged or cut short; download, copy or export it again"));
@@ -291,7 +292,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file holds, reading it gives a picture with values in range or an error, and no panic.
+    /// Whatever a file contains, reading it gives a picture with values in range or an error, and never a
+    /// panic.
     #[test]
     fn damage_never_panics(
         format in prop::sample::select(vec![Format::Png, Format::Jpeg, Format::Tiff, Format::WebP]),
@@ -312,7 +314,7 @@ proptest! {
     }
 }
 
-/// As some programs and cameras leave it: closed by the marker that says that all is there.
+/// A cut file as some programs and cameras leave it, closed by the end marker.
 #[test]
 fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
     let bytes = include_bytes!("../../../assets/photo.jpg");
@@ -326,7 +328,7 @@ fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
             "{text}"
         );
     }
-    // What follows the end, as phones put a second picture there, is no part of it.
+    // Data behind the end are not part of the picture; phones put a second picture there.
     let followed = [bytes.as_slice(), bytes].concat();
     assert!(Picture::from_bytes("whole", &followed).unwrap().rgb == whole.rgb);
     for bytes in [

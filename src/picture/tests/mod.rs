@@ -1,4 +1,4 @@
-//! Tests of pictures: small files are made here by value, read, resized, written and read again.
+//! Tests of pictures: small files are built here by value, read, resized, written and read again.
 
 mod decode;
 pub(crate) mod exif;
@@ -15,7 +15,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::*;
 
-/// A file to be made: samples in the machine's byte order, and what goes with them.
+/// A file to be built: samples in the machine's byte order, and metadata.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     format: Format,
@@ -57,14 +57,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A little-endian TIFF header and a directory with tag 274 alone.
+/// A little-endian TIFF header and a directory with tag 274 only.
 fn orientation(orientation: u8) -> Vec<u8> {
     let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
     exif
 }
 
-/// Why these bytes are refused.
+/// The reason why these bytes are refused.
 fn refusal(bytes: &[u8]) -> String {
     let text = Picture::from_bytes("test", bytes).expect_err("these bytes are no good picture").to_string();
     assert_sentence(&text, "cannot use picture test: ");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Value at column `x`, row `y` of the pictures whose resampled values are given below.
+/// The value at column `x`, row `y` of the pictures whose resampled values are listed below.
 fn ramp(x: usize, y: usize) -> f32 {
     ((x * 7 + y * 13) % 32) as f32 / 31.0
 }
@@ -12,7 +12,8 @@ fn ramp_picture(width: usize, height: usize) -> Picture {
     Picture::new(width, height, plane.repeat(3))
 }
 
-/// Figures of Pillow 12 for the same values in its float mode, `Image.resize((w, h), Image.BILINEAR)`.
+/// The figures are from Pillow 12 for the same values in its float mode, `Image.resize((w, h),
+/// Image.BILINEAR)`.
 #[test]
 fn resampling_agrees_with_pillow() {
     // Top left, top right, middle, second of the last row, bottom right, sum.
@@ -67,7 +68,7 @@ fn hidden_colours_do_not_bleed() {
     assert!(alpha[0] > 0.8 && alpha[1] > 0.05 && alpha[1] < 0.2, "{alpha:?}");
     assert_near(&small.rgb, &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0], 1e-6);
 
-    // Far from everything visible a colour stays what it was.
+    // Far from everything visible, a colour keeps its value.
     let mut p = Picture::new(64, 1, [0.25, 0.5, 0.75].map(|v| [v; 64]).concat());
     p.alpha = Some((0..64).map(|x| if x < 8 { 1.0 } else { 0.0 }).collect());
     let small = p.resized(Size::Longest(16), false);

@@ -1,4 +1,4 @@
-//! Tests of writing: values that come back, and files that are whole or untouched.
+//! Tests of writing: values survive, and files are complete or untouched.
 
 use std::fs;
 
@@ -104,7 +104,7 @@ fn webp_is_lossy_with_a_quality_and_keeps_alpha_and_profile() {
         let (near, fine) = save(&quality(90));
         let (_, coarse) = save(&quality(10));
         assert!(coarse.len() < fine.len() && fine.len() < lossless.len());
-        // A step of the coarser chroma is a few of luminance.
+        // A step of the coarser chroma equals a few steps of luminance.
         assert!(exact.rgb != near.rgb);
         assert_near(&near.rgb, &exact.rgb, 12.0 / 255.0);
         assert_eq!(near.alpha, exact.alpha, "alpha has no loss");
@@ -244,7 +244,7 @@ fn only_what_nobody_writes_any_more_is_swept() {
     let left = format!("{}left.part", &used[..used.rfind('-').unwrap() + 1]);
     fs::write(dir.path().join(&left), "half").unwrap();
     fs::write(dir.path().join("kept.part"), "").unwrap();
-    // Another picture's is left to that one's next run.
+    // A leftover of another picture is left to that picture's next run.
     check_writable(&dir.path().join("b.png")).unwrap();
     assert_eq!(names(dir.path()).len(), 3);
     check_writable(&path).unwrap();
@@ -254,7 +254,7 @@ fn only_what_nobody_writes_any_more_is_swept() {
     part.persist(&path).unwrap();
     assert_eq!(names(dir.path()), ["a.png", "kept.part"]);
 
-    // Whose the folder is, whose the file, and who asks.
+    // The owner of the folder, the owner of the file, and the user.
     for (mode, users, stuck) in [
         (0o1777, [1, 2, 3], true),
         (0o777, [1, 2, 3], false),

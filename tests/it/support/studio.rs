@@ -44,7 +44,7 @@ impl Studio {
         self.command(arguments).output().unwrap()
     }
 
-    /// Names of all files.
+    /// The names of all files.
     pub fn files(&self) -> Vec<String> {
         let name = |entry: Result<fs::DirEntry, _>| entry.unwrap().file_name().into_string().unwrap();
         let mut names: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(name).collect();
@@ -52,7 +52,8 @@ impl Studio {
         names
     }
 
-    /// Runs what must be refused, with exit code `code`, a message with `text`, and every file as it was.
+    /// Runs a command that must be refused with exit code `code` and a message containing `text`, and that
+    /// must leave every file as it was.
     pub fn refuses(&self, code: i32, text: &str, arguments: &str) {
         let snapshot = || -> Vec<(String, Option<Vec<u8>>)> {
             self.files().into_iter().map(|f| (f.clone(), fs::read(self.path(&f)).ok())).collect()
