@@ -1,6 +1,7 @@
 //! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
 
 mod atomic;
+mod colours;
 mod decode;
 mod encode;
 mod exif;

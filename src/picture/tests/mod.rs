@@ -1,5 +1,6 @@
 //! Tests of pictures: small files are made here by value, read, resized, written and read again.
 
+mod colours;
 mod decode;
 mod exif;
 mod resize;
