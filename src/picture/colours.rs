@@ -1,8 +1,8 @@
 //! A picture's palette, and how one picture gets the palette of another.
 //!
 //! A palette is the Gaussian that has the mean and the covariance of a picture's colours. The optimal
-//! transport from one Gaussian to another is linear (Olkin and Pukelsheim 1982; for colours, Pitié and Kokaram
-//! 2007). With `P` and `Q` for the covariances of the picture and of the painting it is
+//! transport from one Gaussian to another is linear (Olkin and Pukelsheim 1982; for colours, Pitié and
+//! Kokaram 2007). With `P` and `Q` for the covariances of the picture and of the painting it is
 //!
 //! ```text
 //! T = P^(-1/2) (P^(1/2) Q P^(1/2))^(1/2) P^(-1/2)        colour -> mean_q + T (colour - mean_p)
@@ -84,8 +84,8 @@ fn colours(picture: &Picture) -> impl Iterator<Item = Vector3<f64>> {
 impl Picture {
     /// The same pixels with the palette of `paintings`, each of which has a weight in it.
     ///
-    /// `strength` is the share of the way that each colour goes: 0 leaves the picture as it is, and with 1 its
-    /// colours get the paintings' mean and covariance. What would leave the range 0 to 1 is clamped to it.
+    /// `strength` is the share of the way that each colour goes: 0 leaves the picture as it is, and with 1
+    /// its colours get the paintings' mean and covariance. What would leave the range 0 to 1 is clamped to it.
     /// Pixels count as far as they are visible.
     ///
     /// # Panics

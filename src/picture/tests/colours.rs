@@ -36,7 +36,7 @@ fn assert_figures(picture: &Picture, values: [f32; 9], sum: f32) {
     assert_near(&[picture.rgb.iter().sum()], &[sum], 1e-4);
 }
 
-/// Figures of numpy 2.4 in float64, by `numpy.linalg.eigh`; the tolerance is a few roundings of the values to float32.
+/// Figures of numpy 2.4 in float64, by `numpy.linalg.eigh`. The tolerance is a few roundings to float32.
 #[test]
 fn colours_agree_with_numpy() {
     let full =

@@ -3,6 +3,7 @@
 mod colours;
 mod decode;
 mod exif;
+mod interpolate;
 mod resize;
 mod save;
 
