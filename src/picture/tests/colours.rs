@@ -2,14 +2,6 @@
 
 use super::*;
 
-/// A picture whose planes run through `moduli` values in steps of `steps`.
-fn steps(width: usize, height: usize, steps: [usize; 3], moduli: [usize; 3]) -> Picture {
-    let plane = |(step, modulus): (usize, usize)| {
-        (0..width * height).map(move |i| ((i * step + 11) % modulus) as f32 / (modulus - 1) as f32)
-    };
-    Picture::new(width, height, steps.into_iter().zip(moduli).flat_map(plane).collect())
-}
-
 /// A picture whose planes are multiplied and then raised.
 fn scaled(mut picture: Picture, factors: [f32; 3], offset: f32) -> Picture {
     let pixels = picture.width * picture.height;
