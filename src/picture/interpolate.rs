@@ -1,16 +1,16 @@
 //! Carrying an optimiser's state from one size to a larger one: picture, average and moments.
 //!
-//! The arithmetic is that of PyTorch's `interpolate(..., align_corners=False)`, in which the painterly recipe
-//! was tuned: pixels are squares, samples beyond the border repeat it, and nothing is smoothed. It serves for
-//! enlarging only. What is made smaller needs [`super::Picture::resized`], which averages.
+//! The arithmetic is that of PyTorch's `interpolate(..., align_corners=False)`, in which the painterly
+//! recipe was tuned: pixels are squares, samples beyond the border repeat it, and nothing is smoothed. It
+//! serves for enlarging only. What is made smaller needs [`super::Picture::resized`], which averages.
 
 /// How values between pixels are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
     /// The mean of the two nearest, in each direction. It never leaves the range of what it reads.
     Bilinear,
-    /// Cubic convolution of the four nearest, in each direction, with Keys' `a = -0.75` (1981). It is sharper, and
-    /// overshoots beside edges.
+    /// Cubic convolution of the four nearest, in each direction, with Keys' `a = -0.75` (1981). It is
+    /// sharper, and overshoots beside edges.
     Bicubic,
 }
 
@@ -56,8 +56,8 @@ fn outer(x: f64) -> f64 {
 
 /// Brings planes of the size `from` to the size `to`, both width and height.
 ///
-/// The values stand as the engine has them: row by row, and within a row channel by channel. Beside the result
-/// it takes the memory of one row. The same size gives the same bits.
+/// The values stand as the engine has them: row by row, and within a row channel by channel. Beside the
+/// result it takes the memory of one row. The same size gives the same bits.
 ///
 /// # Panics
 /// If `values` are not those of `channels` planes of the size `from`, or if either size has no pixels.

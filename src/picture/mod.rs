@@ -4,11 +4,16 @@ mod atomic;
 mod colours;
 mod decode;
 mod encode;
+mod enlarged;
 mod exif;
+mod guided;
 mod icc;
 mod interpolate;
 mod jpeg;
+mod oklab;
 mod part;
+mod recolour;
+mod regions;
 mod resize;
 mod save;
 #[cfg(test)]
@@ -23,6 +28,7 @@ pub(crate) use decode::comment;
 pub use exif::Exif;
 pub use interpolate::{Interpolation, interpolate};
 pub use part::abandon_files;
+pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
 pub use resize::{Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
 

@@ -17,8 +17,8 @@ fn planes((width, height): (usize, usize), channels: usize) -> Vec<f64> {
 #[test]
 fn enlarging_agrees_with_pytorch() {
     use Interpolation::{Bicubic, Bilinear};
-    // Of the last channel: top left, top right, middle, second of the last row, bottom right. Then the sum of
-    // all channels.
+    // Of the last channel: top left, top right, middle, second of the last row, bottom right. Then the sum
+    // of all channels.
     let cases = [
         (
             (7, 5),
