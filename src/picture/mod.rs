@@ -1,11 +1,18 @@
 //! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
 
+mod colours;
 mod comment;
 mod decode;
 mod encode;
+mod enlarged;
 pub(crate) mod exif;
+mod guided;
 mod icc;
+mod interpolate;
 mod jpeg;
+mod oklab;
+mod recolour;
+mod regions;
 mod resize;
 mod save;
 mod source;
@@ -19,6 +26,8 @@ use std::path::Path;
 pub use comment::Comment;
 pub(crate) use decode::comment;
 pub use exif::Exif;
+pub use interpolate::{Interpolation, interpolate};
+pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
 pub use resize::{Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
 pub use source::Input;

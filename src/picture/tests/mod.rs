@@ -1,7 +1,11 @@
 //! Tests of pictures: small files are built here by value, read, resized, written and read again.
 
+mod colours;
 mod decode;
 pub(crate) mod exif;
+mod interpolate;
+mod recolour;
+mod regions;
 mod resize;
 mod save;
 
@@ -89,4 +93,12 @@ fn assert_near(found: &[f32], expected: &[f32], tolerance: f32) {
 pub(crate) fn pattern(width: usize, height: usize) -> Picture {
     let value = |i: usize| (i * 37 % 256) as f32 / 255.0;
     Picture::new(width, height, (0..3 * width * height).map(value).collect())
+}
+
+/// A picture whose planes run through `moduli` values in steps of `steps`.
+fn steps(width: usize, height: usize, steps: [usize; 3], moduli: [usize; 3]) -> Picture {
+    let plane = |(step, modulus): (usize, usize)| {
+        (0..width * height).map(move |i| ((i * step + 11) % modulus) as f32 / (modulus - 1) as f32)
+    };
+    Picture::new(width, height, steps.into_iter().zip(moduli).flat_map(plane).collect())
 }
