@@ -202,9 +202,15 @@ const MUTANTS: &[Mutant] = &[
     ("mse", "plain", "mse", "params.slope *", "2.0 * params.slope *"),
     ("mse", "plain", "reduce", "span > 0u", "span > 1u"),
     ("affine", "plain", "affine", "scale[channel] * dy[i]", "dy[i]"),
-    ("adam", "f32", "adam", "t % params.decay_every == 0u", "t % params.decay_every == 1u"),
+    ("adam", "f32", "adam", "t % u32(params.decay_every) == 0u", "t % u32(params.decay_every) == 1u"),
     ("adam", "f32", "adam", "state.correction2 += (1 - BETA2)", "state.correction2 += (1 - BETA1)"),
     ("adam", "f64", "adam", "(1 - BETA2) * g * g", "(1 - BETA2) * g"),
+    ("adam", "f64", "adam", "if CLAMP { next = clamp", "if false { next = clamp"),
+    ("adam", "f32", "adam", "real(0.1 + 0.45 *", "real(0.1 + 0.4 *"),
+    ("adam", "f64", "adam", "behind / params.settle_over, 1.0)", "behind / params.settle_over, 2.0)"),
+    ("average", "f32", "average", "(1 - KEEP) * x[i]", "x[i]"),
+    ("average", "f64", "average", "KEEP * sum[i]", "sum[i]"),
+    ("log", "plain", "log", "count % params.history", "count"),
     // One side of a symmetric gradient only, a neighbouring channel.
     ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),
@@ -226,6 +232,8 @@ const MUTANTS: &[Mutant] = &[
     ("conv3x3", "few", "conv3x3_few", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "first", "conv3x3_first", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
+    // What a case adds to is itself something else.
+    ("relu", "plain", "case_gradient", "select(x[i],", "select(-x[i],"),
     // Writing beyond the end, forgetting the last value.
     ("relu", "plain", "relu", "y[i] = max", "y[i + 1u] = max"),
     ("relu", "plain", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),

@@ -168,6 +168,8 @@ struct Member {
     name: String,
     offset: usize,
     kind: ScalarKind,
+    /// Bytes: 4, or 8 for an `f64`.
+    width: usize,
 }
 
 /// A kernel's declaration, read from its text.
@@ -189,8 +191,33 @@ pub struct Layout {
 pub enum Value {
     /// A `u32` member.
     U32(u32),
-    /// An `f32` member.
-    F32(f32),
+    /// An `f32` or `f64` member.
+    Float(f64),
+    /// The same, which follows a [`Knob`]: the knob's value times the first factor, divided by the second.
+    Follows(Knob, f64, f64),
+}
+
+/// A number that may be changed while a plan exists, between its runs: a loss weight, a learning rate. It is made by
+/// [`Tape::knob`](crate::engine::tape::Tape::knob) and turned by [`Plan::turn`](crate::engine::plan::Plan::turn). No shader is
+/// compiled for it: the parameters that follow it are rewritten.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Knob {
+    pub(crate) index: usize,
+    /// The value that it begins with.
+    pub(crate) value: f64,
+}
+
+impl Knob {
+    /// The value of a parameter: this knob's times `times`, divided by `over`.
+    pub fn scaled(self, times: f64, over: f64) -> Value {
+        Value::Follows(self, times, over)
+    }
+}
+
+impl From<Knob> for Value {
+    fn from(knob: Knob) -> Self {
+        knob.scaled(1.0, 1.0)
+    }
 }
 
 impl From<usize> for Value {
@@ -202,13 +229,13 @@ impl From<usize> for Value {
 
 impl From<f32> for Value {
     fn from(value: f32) -> Self {
-        Self::F32(value)
+        Self::Float(value.into())
     }
 }
 
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
-        Self::F32(value as f32)
+        Self::Float(value)
     }
 }
 
@@ -263,14 +290,18 @@ impl Layout {
                 };
                 layout.uniform_bytes = *span as usize;
                 for member in members {
-                    let TypeInner::Scalar(Scalar { kind, width: 4 }) = module.types[member.ty].inner else {
-                        return Err(wrong(format!(
-                            "uniform member {:?} is not a 32-bit scalar",
-                            member.name
-                        )));
+                    let (kind, width) = match module.types[member.ty].inner {
+                        TypeInner::Scalar(Scalar { kind, width: 4 }) => (kind, 4),
+                        TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 8 }) => {
+                            (ScalarKind::Float, 8)
+                        }
+                        _ => {
+                            let name = &member.name;
+                            return Err(wrong(format!("uniform member {name:?} is no u32, f32 or f64")));
+                        }
                     };
                     let (name, offset) = (member.name.clone().unwrap_or_default(), member.offset as usize);
-                    layout.members.push(Member { name, offset, kind });
+                    layout.members.push(Member { name, offset, kind, width });
                 }
             }
             layout.bindings.push(Binding { name: name.clone(), slot: binding.binding, access });
@@ -284,24 +315,68 @@ impl Layout {
         let mut bytes = vec![0; self.uniform_bytes];
         for member in &self.members {
             let given = params.iter().find(|(name, _)| *name == member.name);
-            let word = match (member.kind, given.map(|(_, value)| *value)) {
-                (ScalarKind::Uint, Some(Value::U32(v))) => v.to_ne_bytes(),
-                (ScalarKind::Float, Some(Value::F32(v))) => v.to_ne_bytes(),
-                (_, None) => {
-                    return Err(Error::shader(self.file, format!("parameter `{}` is not set", member.name)));
-                }
-                (kind, Some(v)) => {
-                    let why = format!("parameter `{}` is declared {kind:?} and set to {v:?}", member.name);
-                    return Err(Error::shader(self.file, why));
-                }
-            };
-            bytes[member.offset..member.offset + 4].copy_from_slice(&word);
+            let (_, value) = given
+                .ok_or_else(|| Error::shader(self.file, format!("parameter `{}` is not set", member.name)))?;
+            member.write(&mut bytes, *value).map_err(|why| Error::shader(self.file, why))?;
         }
         match params.iter().find(|(name, _)| self.members.iter().all(|m| m.name != *name)) {
             Some((name, _)) => Err(Error::shader(self.file, format!("there is no parameter `{name}`"))),
             None => Ok(bytes),
         }
     }
+
+    /// The parameters that follow a knob, in a uniform block that begins at byte `start`.
+    pub(crate) fn followers(&self, params: &[(&str, Value)], start: usize) -> Vec<Follower> {
+        let follower = |member: &Member| {
+            let (_, value) = params.iter().find(|(name, _)| *name == member.name)?;
+            let Value::Follows(knob, times, over) = *value else { return None };
+            let offset = start + member.offset;
+            Some(Follower { knob: knob.index, offset, width: member.width, times, over })
+        };
+        self.members.iter().filter_map(follower).collect()
+    }
+}
+
+impl Member {
+    /// Puts `value` into the uniform block, or says why it does not fit.
+    fn write(&self, block: &mut [u8], value: Value) -> Result<(), String> {
+        let place = &mut block[self.offset..self.offset + self.width];
+        match (self.kind, value) {
+            (ScalarKind::Uint, Value::U32(v)) => place.copy_from_slice(&v.to_ne_bytes()),
+            (ScalarKind::Float, Value::Float(v)) => place.copy_from_slice(&float_bytes(v, self.width)),
+            (ScalarKind::Float, Value::Follows(knob, times, over)) => {
+                place.copy_from_slice(&float_bytes(knob.value * times / over, self.width));
+            }
+            (kind, v) => {
+                return Err(format!("parameter `{}` is declared {kind:?} and set to {v:?}", self.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A parameter that follows a knob.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Follower {
+    /// The number of the knob.
+    pub(crate) knob: usize,
+    /// Where the parameter stands, in bytes.
+    pub(crate) offset: usize,
+    width: usize,
+    times: f64,
+    over: f64,
+}
+
+impl Follower {
+    /// What stands there when the knob has `value`.
+    pub(crate) fn bytes(&self, value: f64) -> Vec<u8> {
+        float_bytes(value * self.times / self.over, self.width)
+    }
+}
+
+/// A number as a float of 4 or 8 bytes.
+fn float_bytes(value: f64, width: usize) -> Vec<u8> {
+    if width == 8 { value.to_ne_bytes().to_vec() } else { (value as f32).to_ne_bytes().to_vec() }
 }
 
 /// A compiled kernel.

@@ -1,48 +1,78 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
-use crate::engine::kernel::Source;
-use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Knob, Source, kernel};
 use crate::engine::real::Real;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Tape, Tensor, Var};
 use crate::ops::mse::mse;
 
 /// 32-bit words of the optimiser's counters, `State` in the shader, in either precision.
-pub(crate) const STATE_WORDS: usize = 8;
+pub(crate) const STATE_WORDS: usize = 12;
 
 /// The steps that these counters have counted: the first of them.
 pub(crate) fn steps_counted(state: &[f32]) -> usize {
     state[0].to_bits() as usize
 }
 
-/// Adam's constants and the learning-rate schedule.
+/// The counters of a run that goes on at another size, where no step has been taken yet.
+pub(crate) fn at_another_size(mut state: Vec<f32>) -> Vec<f32> {
+    state[1] = f32::from_bits(0);
+    state
+}
+
+/// Adam's constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Decay rate of the mean of gradients.
+    pub beta1: f64,
+    /// Decay rate of the mean of their squares.
+    pub beta2: f64,
+    /// Floor of the root that divides a step.
+    pub epsilon: f64,
+    /// Whether the picture is kept within 0 and 1.
+    pub clamp: bool,
+}
+
+impl Rule {
+    /// The constants of the paper, without a clamp.
+    pub const PAPER: Self = Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clamp: false };
+}
+
+/// The learning-rate schedule. Each number may be changed while the plan exists.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Learning rate of the first iterations.
-    pub learning_rate: f64,
+    pub learning_rate: Knob,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
-    pub decay: f64,
+    pub decay: Knob,
     /// Iterations between decays; at least 1.
-    pub decay_every: usize,
+    pub decay_every: Knob,
+    /// Iteration of this plan behind which the learning rate falls to a tenth of itself, along half a cosine.
+    pub settle_from: Knob,
+    /// Iterations that the fall takes; above 0.
+    pub settle_over: Knob,
 }
 
-/// The log of losses that is kept along with the steps.
-#[derive(Clone, Copy, Debug)]
-pub struct Log {
-    /// The losses of an iteration.
-    pub losses: Tensor,
-    /// How many there are.
-    pub slots: usize,
-    /// Iterations that are remembered.
-    pub history: usize,
+/// No iteration of any run: a learning rate that settles behind it never does. Float32 holds it.
+pub const NEVER: f64 = 4_294_967_296.0;
+
+impl Schedule {
+    /// A learning rate that is multiplied by `decay` every `decay_every` iterations and does not settle.
+    pub fn decaying(tape: &mut Tape, learning_rate: f64, decay: f64, decay_every: usize) -> Self {
+        Self {
+            learning_rate: tape.knob(learning_rate),
+            decay: tape.knob(decay),
+            decay_every: tape.knob(decay_every as f64),
+            settle_from: tape.knob(NEVER),
+            settle_over: tape.knob(1.0),
+        }
+    }
 }
 
 /// The optimiser's tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
-    /// Losses of the last iterations, `history x slots`, the iteration modulo `history` first.
-    pub log: Tensor,
     /// First moment.
     pub m: Tensor,
     /// Second moment.
@@ -51,36 +81,36 @@ pub struct Adam {
     pub state: Tensor,
 }
 
-/// Records, after all gradients, `log[t mod history] = losses` and Adam's step on the picture `x` (Kingma and Ba,
+/// Records, after all gradients, Adam's step on the picture `x` (Kingma and Ba,
 /// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
 /// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
 ///
 /// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
-pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, log: Log, schedule: Schedule) -> Adam {
+pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, rule: Rule, schedule: Schedule) -> Adam {
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape_in(real), x.shape]);
     let adam = Adam {
-        log: tape.state("log", log.history * log.slots),
         m: tape.state("m", real.len(x.shape.len())),
         v: tape.state("v", real.len(x.shape.len())),
         state: tape.state("state", STATE_WORDS),
     };
     let params = [
         ("row", row.into()),
+        ("learning_rate", schedule.learning_rate.into()),
+        ("decay", schedule.decay.into()),
         ("decay_every", schedule.decay_every.into()),
-        ("slots", log.slots.into()),
-        ("history", log.history.into()),
+        ("settle_from", schedule.settle_from.into()),
+        ("settle_over", schedule.settle_over.into()),
     ];
     let kernel = |kernel: Source| {
-        let (rate, decay) = (format!("{:?}", schedule.learning_rate), format!("{:?}", schedule.decay));
-        kernel.constant("real", real.wgsl()).constant("LEARNING_RATE", rate).constant("DECAY", decay)
+        kernel
+            .constant("real", real.wgsl())
+            .constant("BETA1", format!("{:?}", rule.beta1))
+            .constant("BETA2", format!("{:?}", rule.beta2))
+            .constant("EPSILON", format!("{:?}", rule.epsilon))
+            .constant("CLAMP", rule.clamp)
     };
-    tape.update(kernel(kernel!("adam", "advance")))
-        .params(params)
-        .bind("state", adam.state)
-        .bind("losses", log.losses)
-        .bind("log", adam.log)
-        .grid([1; 3]);
+    tape.update(kernel(kernel!("adam", "advance"))).params(params).bind("state", adam.state).grid([1; 3]);
     for rows in bands {
         let part = |tensor: Tensor| x.rows_of(tensor, real, rows.clone());
         tape.update(kernel(kernel!("adam", "step")))
@@ -112,12 +142,20 @@ pub const TABLE: Table = Table {
         Size::new(3, 9, 16),
     ],
     network: |height, width| vec![Size::new(3, height, width)],
-    at: |size| [0, 1, 50].map(|t| case(size, t)).into(),
+    at: |size| {
+        let painterly = Rule { beta1: 0.9, beta2: 0.99, epsilon: 2.6e-3, clamp: true };
+        let book = [0, 1, 50].map(|t| case(size, t, Rule::PAPER, None));
+        // Before the learning rate falls, on its way, and behind it.
+        let settled =
+            [(4, 7.0), (50, 40.0), (90, 40.0)].map(|(t, from)| case(size, t, painterly, Some(from)));
+        book.into_iter().chain(settled).collect()
+    },
 };
 
-/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others.
-fn case(size: Size, t: u32) -> Case {
-    let schedule = Schedule { learning_rate: 0.3, decay: 0.8, decay_every: 50 };
+/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others. The learning rate may settle behind an
+/// iteration, within 24 more.
+fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
+    let (learning_rate, decay, over) = (0.3, 0.8f64, 24.0);
     let shape = size.shape();
     let moment = if t == 0 { 0.0 } else { 1.0 };
     let inputs = [
@@ -127,24 +165,29 @@ fn case(size: Size, t: u32) -> Case {
         // Away from 0, where a step is as long as it likes.
         Input::fixed("v", shape).between(moment / 4.0, moment),
     ];
-    let (beta1, beta2) = (0.9f64, 0.999f64);
+    let (beta1, beta2) = (rule.beta1, rule.beta2);
     let reference = move |inputs: &[Vec<f64>]| {
         let next = (t + 1) as i32;
-        let rate = schedule.learning_rate * schedule.decay.powi(t as i32 / 50);
+        let behind = settle_from.map_or(0.0, |from| ((f64::from(t) - from) / over).clamp(0.0, 1.0));
+        let settled = 0.1 + 0.45 * (1.0 + (std::f64::consts::PI * behind).cos());
+        let rate = learning_rate * decay.powi(t as i32 / 50) * settled;
         let step = |i: usize| {
             let g = inputs[0][i] - inputs[1][i];
             let m = beta1 * inputs[2][i] + (1.0 - beta1) * g;
             let v = beta2 * inputs[3][i] + (1.0 - beta2) * g * g;
             let (mean, square) = (m / (1.0 - beta1.powi(next)), v / (1.0 - beta2.powi(next)));
-            inputs[0][i] - rate * mean / (square.sqrt() + 1e-8)
+            let next = inputs[0][i] - rate * mean / (square.sqrt() + rule.epsilon);
+            if rule.clamp { next.clamp(0.0, 1.0) } else { next }
         };
         (0..inputs[0].len()).map(step).collect()
     };
     // What the steps before have left.
     let state = move |real: Real| {
-        let rate = if t == 0 { 0.0 } else { schedule.learning_rate };
-        let reals = [rate, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];
-        let mut state = vec![f32::from_bits(t); real.len(1)];
+        let decays = if t % 50 == 0 { (t as i32 / 50 - 1).max(0) } else { t as i32 / 50 };
+        let base = if t == 0 { 0.0 } else { learning_rate };
+        let reals =
+            [base * decay.powi(decays), base, 0.0, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];
+        let mut state = vec![f32::from_bits(t); 2];
         state.extend(real.encode(&reals));
         state.resize(STATE_WORDS, 0.0);
         state
@@ -154,9 +197,12 @@ fn case(size: Size, t: u32) -> Case {
             let x = tape.leaf("picture", shape);
             let exact = tape.state("exact", real.len(shape.len()));
             let losses = tape.state("losses", 1);
-            mse(tape, x, inputs[1].var.value, shape.len() as f64 / 2.0, Slot { losses, index: 0 });
-            let log = Log { losses, slots: 1, history: 1 };
-            let adam = adam(tape, x, exact, real, log, schedule);
+            let weight = tape.knob(shape.len() as f64 / 2.0);
+            mse(tape, x, inputs[1].var.value, weight, Slot { losses, index: 0 });
+            let mut schedule = Schedule::decaying(tape, learning_rate, decay, 50);
+            schedule.settle_from = tape.knob(settle_from.unwrap_or(NEVER));
+            schedule.settle_over = tape.knob(over);
+            let adam = adam(tape, x, exact, real, rule, schedule);
             let encoded = |input: usize| real.encode(&widen(&inputs[input].values));
             let starts = vec![
                 (x.value, inputs[0].values.clone()),
@@ -170,7 +216,7 @@ fn case(size: Size, t: u32) -> Case {
         Candidate::new(real.wgsl(), record).needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)
     };
     Case::new("adam", size, inputs, reference)
-        .called(&format!("step {}", t + 1))
+        .called(&format!("step {}{}", t + 1, if rule.clamp { " clamped" } else { "" }))
         .candidate(candidate(Real::F32))
         .candidate(candidate(Real::F64))
 }

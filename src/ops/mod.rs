@@ -3,8 +3,10 @@
 
 pub mod adam;
 pub mod affine;
+pub mod average;
 pub mod conv3x3;
 pub mod gram;
+pub mod log;
 pub mod mse;
 pub mod pool;
 pub mod reduce;
@@ -25,6 +27,8 @@ pub fn tables() -> Vec<Table> {
         mse::TABLE,
         tv::TABLE,
         adam::TABLE,
+        average::TABLE,
+        log::TABLE,
     ]
 }
 

@@ -2,19 +2,19 @@
 
 use super::reduce::{reduce, shares};
 use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, sum, vgg19_maps};
-use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Knob, kernel};
 use crate::engine::tape::{Slot, Tape, Tensor, Var, View};
 
 /// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times [`Tape::gradient_scale`]. The gradient
 /// starts here.
-pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
+pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: Knob, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape]);
     // Whole workgroups, and partial sums of a band that begin where a binding may begin.
     let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
-    let slope = 2.0 * weight / n as f64 * tape.gradient_scale();
+    let scale = tape.gradient_scale();
     // On the way back nothing is summed: an invocation takes one value, or many where workgroups are dear.
     let lanes = if tape.gpu().quirks().dear_workgroups { shares } else { n.min(1 << 20) };
     for (index, band) in bands.iter().enumerate() {
@@ -22,8 +22,8 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: f64, slot: Slot) {
             [
                 ("n", (row * band.len()).into()),
                 ("shares", shares.into()),
-                ("scale", (weight / n as f64).into()),
-                ("slope", slope.into()),
+                ("scale", weight.scaled(1.0, n as f64)),
+                ("slope", weight.scaled(2.0 * scale, n as f64)),
             ]
         };
         let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
@@ -80,6 +80,7 @@ fn case(size: Size) -> Case {
     Case::new("mse", size, inputs, reference).candidate(Candidate::loss(
         "plain",
         move |tape, inputs, slot| {
+            let weight = tape.knob(weight);
             mse(tape, inputs[0].var, inputs[1].var.value, weight, slot);
             Ok(())
         },

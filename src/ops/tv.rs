@@ -2,7 +2,7 @@
 
 use super::reduce::{reduce, shares};
 use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, sum, widen};
-use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Knob, Value, kernel};
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var, View};
@@ -12,9 +12,9 @@ use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var, View};
 /// row has no vertical differences, and their mean counts as 0; likewise for one column.
 ///
 /// `exact` holds the values of `x` in the precision `real`, from which differences are computed.
-pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot: Slot) {
+pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: Knob, slot: Slot) {
     let Shape { channels, height, width } = x.shape;
-    let mean = |count: usize| if count == 0 { 0.0 } else { weight / 2.0 / count as f64 };
+    let mean = |count: usize| if count == 0 { Value::Float(0.0) } else { weight.scaled(0.5, count as f64) };
     let bands = tape.bands(&[x.shape_in(real), x.shape]);
     // The partial sums of a band begin where a binding may begin.
     let shares = shares(x.shape.len() / bands.len()).next_multiple_of(64);
@@ -28,8 +28,8 @@ pub fn tv(tape: &mut Tape, x: Var, exact: Tensor, real: Real, weight: f64, slot:
             ("h_in", seen.len().into()),
             ("top", (rows.start - seen.start).into()),
             ("shares", shares.into()),
-            ("vertical", mean(channels * (height - 1) * width).into()),
-            ("horizontal", mean(channels * height * (width - 1)).into()),
+            ("vertical", mean(channels * (height - 1) * width)),
+            ("horizontal", mean(channels * height * (width - 1))),
         ];
         tape.forward(kernel!("tv", "forward").constant("real", real.wgsl()))
             .params(params)
@@ -86,7 +86,8 @@ fn case(size: Size) -> Case {
         let record = move |tape: &mut Tape, inputs: &[Leaf], slot: Slot| {
             let exact = tape.gpu().upload("exact", &real.encode(&widen(&inputs[0].values)))?;
             let exact = tape.given("exact", &exact);
-            tv(tape, inputs[0].var, exact, real, 10.0, slot);
+            let weight = tape.knob(10.0);
+            tv(tape, inputs[0].var, exact, real, weight, slot);
             Ok(())
         };
         Candidate::loss(real.wgsl(), record).needs(move |gpu| real == Real::F32 || Real::of(gpu) == real)

@@ -8,9 +8,10 @@ use crate::engine::real::Real;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
-use crate::ops::adam::{Adam, Log, adam};
+use crate::ops::adam::{Adam, Rule, Schedule, adam};
 use crate::ops::affine::Affine;
 use crate::ops::gram::gram;
+use crate::ops::log::{Log, log};
 use crate::ops::mse::mse;
 use crate::ops::tv::tv;
 use crate::painting::settings::Settings;
@@ -40,8 +41,10 @@ pub(crate) struct Recorded<'a> {
     /// The picture that the optimiser moves.
     pub(crate) exact: Tensor,
     pub(crate) real: Real,
-    /// The optimiser's moments and counters, and the losses of the last iterations.
+    /// The optimiser's moments and counters.
     pub(crate) adam: Adam,
+    /// The losses of the last iterations.
+    pub(crate) log: Log,
 }
 
 /// The loss, recorded from settings.
@@ -123,7 +126,8 @@ impl<'a> Recipe<'a> {
         let losses = tape.state("losses", slots);
         // Recorded first, so it adds its gradient last, when that of the network has arrived.
         tape.op("tv");
-        tv(&mut tape, picture, exact, real, settings.tv_weight, Slot { losses, index: slots - 1 });
+        let weight = tape.knob(settings.tv_weight);
+        tv(&mut tape, picture, exact, real, weight, Slot { losses, index: slots - 1 });
         let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
             Some(buffer) => tape.given("target", buffer),
             None => tape.state("target", shape.len()),
@@ -132,21 +136,26 @@ impl<'a> Recipe<'a> {
             if let Some(index) = contents.iter().position(|t| *t == tap) {
                 tape.op(format!("{tap}.content"));
                 let target = target(tape, targets.map(|t| &t.content[index]), x.shape);
-                mse(tape, x, target, settings.content_weight, Slot { losses, index });
+                let weight = tape.knob(settings.content_weight);
+                mse(tape, x, target, weight, Slot { losses, index });
             }
             if let Some(index) = styles.iter().position(|t| *t == tap) {
                 tape.op(format!("{tap}.gram"));
                 let g = self.gram(tape, x);
                 tape.op(format!("{tap}.style"));
                 let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
-                let weight = settings.style_weight_at(index);
+                let weight = tape.knob(settings.style_weight_at(index));
                 mse(tape, g, target, weight, Slot { losses, index: contents.len() + index });
             }
         });
+        tape.op("log");
+        let kept = Log::new(&mut tape, slots, history);
+        log(&mut tape, kept, losses, slots, history);
         tape.op("adam");
-        let log = Log { losses, slots, history };
-        let adam = adam(&mut tape, picture, exact, real, log, settings.schedule());
-        Recorded { tape, picture, exact, real, adam }
+        let schedule =
+            Schedule::decaying(&mut tape, settings.learning_rate, settings.decay, settings.decay_every);
+        let adam = adam(&mut tape, picture, exact, real, Rule::PAPER, schedule);
+        Recorded { tape, picture, exact, real, adam, log: kept }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::architecture::Tap;
 use crate::engine::precision::Precision;
-use crate::ops::adam::Schedule;
 use crate::{Error, Result};
 
 /// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They
@@ -196,9 +195,5 @@ impl Settings {
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }
-    }
-
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule { learning_rate: self.learning_rate, decay: self.decay, decay_every: self.decay_every }
     }
 }

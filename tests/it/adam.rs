@@ -6,13 +6,14 @@ use impasto::engine::gpu::Gpu;
 use impasto::engine::real::Real;
 use impasto::engine::tape::Slot;
 use impasto::engine::tape::{Shape, Tape};
-use impasto::ops::adam::{Log, Schedule, adam};
+use impasto::ops::adam::{Rule, Schedule, adam};
+use impasto::ops::log::{Log, log};
 use impasto::ops::mse::mse;
 
 #[test]
 fn steps_follow_float64() {
     let gpu = Gpu::new(None).expect("an adapter");
-    let schedule = Schedule { learning_rate: 0.3, decay: 0.8, decay_every: 50 };
+    let (learning_rate, decay) = (0.3, 0.8f64);
     let shape = Shape::new(3, 5, 7);
     let start: Vec<f64> = (0..shape.len()).map(|i| f64::from((i * 37 % 101) as f32 / 50.0 - 1.0)).collect();
     let target: Vec<f32> = (0..shape.len()).map(|i| (i * 53 % 89) as f32 / 45.0 - 1.0).collect();
@@ -24,10 +25,13 @@ fn steps_follow_float64() {
         let target_buffer = gpu.upload("target", &target).unwrap();
         let goal = tape.given("target", &target_buffer);
         tape.op("loss");
-        mse(&mut tape, x, goal, 2.0, Slot { losses, index: 0 });
+        let weight = tape.knob(2.0);
+        mse(&mut tape, x, goal, weight, Slot { losses, index: 0 });
         tape.op("adam");
-        let log = Log { losses, slots: 1, history: 8 };
-        let tensors = adam(&mut tape, x, exact, real, log, schedule);
+        let schedule = Schedule::decaying(&mut tape, learning_rate, decay, 50);
+        adam(&mut tape, x, exact, real, Rule::PAPER, schedule);
+        let kept = Log::new(&mut tape, 1, 8);
+        log(&mut tape, kept, losses, 1, 8);
         let plan = tape.finish().unwrap();
         plan.write(&gpu, x.value, &Real::F32.encode(&start));
         plan.write(&gpu, exact, &real.encode(&start));
@@ -35,7 +39,7 @@ fn steps_follow_float64() {
         let (mut picture, mut m, mut v) = (start.clone(), vec![0.0; start.len()], vec![0.0; start.len()]);
         let mut expected_losses = Vec::new();
         for t in 0..120 {
-            let rate = schedule.learning_rate * schedule.decay.powi(t / 50);
+            let rate = learning_rate * decay.powi(t / 50);
             let n = picture.len() as f64;
             let difference = |i: usize, picture: &[f64]| picture[i] - f64::from(target[i]);
             expected_losses
@@ -55,7 +59,7 @@ fn steps_follow_float64() {
         let found = widen(&plan.read(&gpu, x.value).unwrap());
         assert!(relative_error(&found, &picture) <= 1e-5);
         // Iterations 112 to 119 are in the log, each at its number modulo 8.
-        let found = widen(&plan.read(&gpu, tensors.log).unwrap());
+        let found = widen(&plan.read(&gpu, kept.losses).unwrap());
         let error = relative_error(&found, &expected_losses[112..]);
         // The loss is a mean square of differences that have become small, and the values may be off by 1e-5.
         assert!(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::{Access, Kernel};
+use crate::engine::kernel::{Access, Follower, Kernel, Knob};
 use crate::engine::memory::Texels;
 use crate::engine::placement::{
     GUARD, Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
@@ -74,6 +74,10 @@ pub struct Plan {
     stored: Vec<(Precision, usize)>,
     own_bytes: u64,
     prepared_bytes: u64,
+    /// All parameters of all dispatches.
+    params: Option<wgpu::Buffer>,
+    /// The parameters that follow knobs; their offsets count from the beginning of `params`.
+    followers: Vec<Follower>,
 }
 
 /// A NaN whose payload no computation produces; as float16 it is two of them.
@@ -91,6 +95,8 @@ impl Plan {
             labels: tape.tensors.iter().map(|t| t.label.clone()).collect(),
             stored: tape.tensors.iter().map(|t| (t.precision, t.len)).collect(),
             places: placement.places,
+            params: None,
+            followers: Vec::new(),
         };
         for room in &placement.buffers {
             let owner = &tape.tensors[room.owner];
@@ -154,7 +160,9 @@ impl Plan {
         for dispatch in steps.iter().filter_map(dispatch) {
             params.resize(params.len().next_multiple_of(align), 0);
             offsets.push(params.len() as u64);
-            params.extend(gpu.layout(&dispatch.source)?.uniform(&dispatch.params)?);
+            let layout = gpu.layout(&dispatch.source)?;
+            self.followers.extend(layout.followers(&dispatch.params, params.len()));
+            params.extend(layout.uniform(&dispatch.params)?);
         }
         params.resize(params.len().next_multiple_of(align).max(align), 0);
         let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -164,6 +172,7 @@ impl Plan {
             mapped_at_creation: false,
         });
         gpu.queue.write_buffer(&uniform, 0, &params);
+        self.params = Some(uniform.clone());
         self.own_bytes += uniform.size();
 
         let mut offsets = offsets.into_iter();
@@ -285,6 +294,14 @@ impl Plan {
             }
             gpu.queue.submit([encoder.finish()]);
             start = end;
+        }
+    }
+
+    /// Gives a knob a value, for all runs that are submitted from now on.
+    pub fn turn(&self, gpu: &Gpu, knob: Knob, value: f64) {
+        let Some(params) = &self.params else { return };
+        for follower in self.followers.iter().filter(|follower| follower.knob == knob.index) {
+            gpu.queue.write_buffer(params, follower.offset as u64, &follower.bytes(value));
         }
     }
 

@@ -7,7 +7,7 @@ mod steps;
 use std::ops::Range;
 
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::Source;
+use crate::engine::kernel::{Knob, Source};
 use crate::engine::memory::Texels;
 use crate::engine::plan::Plan;
 use crate::engine::precision::Precision;
@@ -106,6 +106,8 @@ pub struct Tape<'g> {
     map_precision: Precision,
     weight_precision: Precision,
     gradient_scale: f64,
+    /// How many knobs were made.
+    knobs: usize,
     binding_limit: u64,
     spends_memory: bool,
     /// Maps of which backward computes the rows it needs again.
@@ -140,6 +142,7 @@ impl<'g> Tape<'g> {
             map_precision: Precision::Single,
             weight_precision: Precision::Single,
             gradient_scale: 1.0,
+            knobs: 0,
             binding_limit: gpu.max_binding(),
             spends_memory: false,
             recomputed: Vec::new(),
@@ -176,6 +179,12 @@ impl<'g> Tape<'g> {
     /// See [`Self::scale_gradients`].
     pub fn gradient_scale(&self) -> f64 {
         self.gradient_scale
+    }
+
+    /// Makes a number that can be changed between the plan's runs; it begins as `value`.
+    pub fn knob(&mut self, value: f64) -> Knob {
+        self.knobs += 1;
+        Knob { index: self.knobs - 1, value }
     }
 
     /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.

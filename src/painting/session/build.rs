@@ -108,7 +108,8 @@ impl<'g, 'a> Builder<'g, 'a> {
             content: features.iter().map(|f| gpu.upload("target", f)).collect::<Result<_>>()?,
             style: style.grams.clone(),
         };
-        let Recorded { tape, picture, exact, real, adam } = recipe.record(shape, Some(&targets), HISTORY);
+        let Recorded { tape, picture, exact, real, adam, log } =
+            recipe.record(shape, Some(&targets), HISTORY);
         let plan = tape.finish()?;
         let origin = Origin {
             width: content.width,
@@ -129,6 +130,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             exact,
             real,
             adam,
+            tensors: log,
             target_bytes: targets.content.iter().chain(&targets.style).map(wgpu::Buffer::size).sum(),
             same_bits: snapshot.is_none_or(|snapshot| snapshot.same_arithmetic(&origin)),
             slots: origin.settings.losses(),

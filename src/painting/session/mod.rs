@@ -15,6 +15,7 @@ use crate::engine::real::Real;
 use crate::engine::tape::{Tensor, Var};
 use crate::network::vgg::Vgg;
 use crate::ops::adam::Adam;
+use crate::ops::log::Log;
 use crate::painting::checkpoint::{Origin, Snapshot};
 use crate::painting::objective::denormalize;
 use crate::picture::Picture;
@@ -66,6 +67,7 @@ pub struct Session<'g> {
     exact: Tensor,
     real: Real,
     adam: Adam,
+    tensors: Log,
     origin: Origin,
     target_bytes: u64,
     same_bits: bool,
@@ -197,6 +199,7 @@ impl<'g> Session<'g> {
         self.plan.write(self.gpu, self.adam.m, &snapshot.m);
         self.plan.write(self.gpu, self.adam.v, &snapshot.v);
         self.plan.write(self.gpu, self.adam.state, &snapshot.state);
+        self.plan.write(self.gpu, self.tensors.count, &[f32::from_bits(snapshot.iteration as u32)]);
         self.log = snapshot.losses.clone();
         (self.submitted, self.reported) = (snapshot.iteration, snapshot.iteration);
         Ok(())
@@ -289,7 +292,13 @@ impl<'g> Session<'g> {
             for _ in 1..count {
                 self.plan.encode(encoder);
             }
-            encoder.copy_buffer_to_buffer(self.plan.buffer(self.adam.log), 0, &readback.buffer, 0, bytes);
+            encoder.copy_buffer_to_buffer(
+                self.plan.buffer(self.tensors.losses),
+                0,
+                &readback.buffer,
+                0,
+                bytes,
+            );
             if let Some((copy, bytes)) = &copy {
                 encoder.copy_buffer_to_buffer(self.plan.buffer(self.exact), 0, &copy.buffer, 0, *bytes);
             }
