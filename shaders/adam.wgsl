@@ -17,6 +17,7 @@ struct Params {
     decay_every: f32,    // iterations between decays
     settle_from: f32,    // iteration of this size behind which the learning rate falls to a tenth, along a cosine
     settle_over: f32,    // iterations that this takes
+    factor: real,        // on the gradient
     row: u32,            // values of a row of the picture: 3 * width
 }
 
@@ -71,7 +72,7 @@ fn advance() {
 fn step(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.row { return; }
     let i = id.y * params.row + id.x;
-    let g = real(dx[i]);
+    let g = params.factor * real(dx[i]);
     m[i] = BETA1 * m[i] + (1 - BETA1) * g;
     v[i] = BETA2 * v[i] + (1 - BETA2) * g * g;
     let mean = m[i] / state.correction1;

@@ -31,6 +31,18 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     partial[id.x] = params.scale * sum;
 }
 
+// The same without a target.
+@compute @workgroup_size(64)
+fn squares(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.shares { return; }
+    var sum = 0.0;
+    for (var i = id.x; i < params.n; i += params.shares) {
+        let d = f32(x[i]);
+        sum += d * d;
+    }
+    partial[id.x] = params.scale * sum;
+}
+
 @compute @workgroup_size(64)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.shares { return; }

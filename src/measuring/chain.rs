@@ -6,8 +6,8 @@ use crate::engine::tape::Shape;
 use crate::network::weights::Weights;
 use crate::ops::affine::Affine;
 use crate::ops::{conv3x3, gram, pool, tv};
-use crate::painting::objective::{IMAGENET_MEAN, IMAGENET_STD, normalize};
 use crate::painting::settings::Settings;
+use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
 /// The loss of a picture as [`Session`](crate::painting::session::Session) minimises it, in float64, for networks and pictures that
@@ -39,15 +39,20 @@ impl<'a> Chain<'a> {
         let mut chain = Self {
             network,
             settings,
-            line: Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(input),
+            line: Variable::of(settings.recipe).to_rgb().then(input),
             layers: layers.iter().map(|l| (widen(&l.weight), widen(&l.bias))).collect(),
             shape: shape(content),
             content: Vec::new(),
             style: Vec::new(),
         };
-        let seen = chain.look(shape(content), &normalize(content), &settings.content_layers);
+        let seen = chain.look(
+            shape(content),
+            &Variable::of(settings.recipe).encode(content),
+            &settings.content_layers,
+        );
         chain.content = seen.into_iter().map(|(_, x)| x).collect();
-        let seen = chain.look(shape(style), &normalize(style), &settings.style_layers);
+        let seen =
+            chain.look(shape(style), &Variable::of(settings.recipe).encode(style), &settings.style_layers);
         chain.style = seen.into_iter().map(|(shape, x)| gram::reference(shape, &x)).collect();
         chain
     }

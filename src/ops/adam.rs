@@ -85,8 +85,17 @@ pub struct Adam {
 /// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
 /// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
 ///
-/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded.
-pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, rule: Rule, schedule: Schedule) -> Adam {
+/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. The gradient is multiplied by `factor` before all that,
+/// which only the floor `eps` notices.
+pub fn adam(
+    tape: &mut Tape,
+    x: Var,
+    exact: Tensor,
+    real: Real,
+    rule: Rule,
+    factor: f64,
+    schedule: Schedule,
+) -> Adam {
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape_in(real), x.shape]);
     let adam = Adam {
@@ -101,6 +110,7 @@ pub fn adam(tape: &mut Tape, x: Var, exact: Tensor, real: Real, rule: Rule, sche
         ("decay_every", schedule.decay_every.into()),
         ("settle_from", schedule.settle_from.into()),
         ("settle_over", schedule.settle_over.into()),
+        ("factor", factor.into()),
     ];
     let kernel = |kernel: Source| {
         kernel
@@ -156,6 +166,7 @@ pub const TABLE: Table = Table {
 /// iteration, within 24 more.
 fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
     let (learning_rate, decay, over) = (0.3, 0.8f64, 24.0);
+    let factor = if rule.clamp { 3.0 } else { 1.0 };
     let shape = size.shape();
     let moment = if t == 0 { 0.0 } else { 1.0 };
     let inputs = [
@@ -172,7 +183,7 @@ fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
         let settled = 0.1 + 0.45 * (1.0 + (std::f64::consts::PI * behind).cos());
         let rate = learning_rate * decay.powi(t as i32 / 50) * settled;
         let step = |i: usize| {
-            let g = inputs[0][i] - inputs[1][i];
+            let g = factor * (inputs[0][i] - inputs[1][i]);
             let m = beta1 * inputs[2][i] + (1.0 - beta1) * g;
             let v = beta2 * inputs[3][i] + (1.0 - beta2) * g * g;
             let (mean, square) = (m / (1.0 - beta1.powi(next)), v / (1.0 - beta2.powi(next)));
@@ -202,7 +213,7 @@ fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
             let mut schedule = Schedule::decaying(tape, learning_rate, decay, 50);
             schedule.settle_from = tape.knob(settle_from.unwrap_or(NEVER));
             schedule.settle_over = tape.knob(over);
-            let adam = adam(tape, x, exact, real, rule, schedule);
+            let adam = adam(tape, x, exact, real, rule, factor, schedule);
             let encoded = |input: usize| real.encode(&widen(&inputs[input].values));
             let starts = vec![
                 (x.value, inputs[0].values.clone()),

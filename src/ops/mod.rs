@@ -12,6 +12,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub mod widened;
 
 use crate::cases::{Case, Table};
 
@@ -25,6 +26,8 @@ pub fn tables() -> Vec<Table> {
         pool::TABLE,
         gram::TABLE,
         mse::TABLE,
+        mse::SQUARES,
+        widened::TABLE,
         tv::TABLE,
         adam::TABLE,
         average::TABLE,

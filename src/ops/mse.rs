@@ -44,6 +44,28 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: Knob, slot: Slot) {
     reduce(tape, partial, shares * bands.len(), slot);
 }
 
+/// `losses[slot] = 1 / n * sum x^2`: the energy of a map, which has no gradient here.
+pub fn mean_square(tape: &mut Tape, x: Var, slot: Slot) {
+    let n = x.shape.len();
+    let row = x.shape.channels * x.shape.width;
+    let bands = tape.bands(&[x.shape]);
+    let shares = shares(n / bands.len()).next_multiple_of(64);
+    let partial = tape.scratch("partial", shares * bands.len());
+    for (index, band) in bands.iter().enumerate() {
+        tape.forward(kernel!("mse", "squares").storing("Map", x))
+            .params([
+                ("n", (row * band.len()).into()),
+                ("shares", shares.into()),
+                ("scale", (1.0 / n as f64).into()),
+                ("slope", 0.0.into()),
+            ])
+            .bind("x", x.rows(band.clone()))
+            .bind("partial", View { tensor: partial, range: Some(index * shares..(index + 1) * shares) })
+            .grid([shares, 1, 1]);
+    }
+    reduce(tape, partial, shares * bands.len(), slot);
+}
+
 /// One value, primes, around the 16 values of a share, the 64 shares of a workgroup and the most shares.
 pub const TABLE: Table = Table {
     op: "mse",
@@ -86,3 +108,22 @@ fn case(size: Size) -> Case {
         },
     ))
 }
+
+/// As [`TABLE`], for the energy alone.
+pub const SQUARES: Table = Table {
+    op: "mean_square",
+    at: |size| {
+        in_both_precisions(size, |size| {
+            let shape = size.shape();
+            let reference =
+                move |inputs: &[Vec<f64>]| vec![sum(inputs[0].iter().map(|x| x * x)) / shape.len() as f64];
+            Case::new("mean_square", size, [Input::fixed("x", shape).map()], reference).candidate(
+                Candidate::loss("plain", |tape, inputs, slot| {
+                    mean_square(tape, inputs[0].var, slot);
+                    Ok(())
+                }),
+            )
+        })
+    },
+    ..TABLE
+};

@@ -4,9 +4,12 @@ use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Shape, Tape, Var};
 use crate::network::vgg::Vgg;
-use crate::painting::objective::{Recipe, SPARE_FROM};
+use crate::ops::wasserstein;
+use crate::painting::choices::StyleLoss;
+use crate::painting::objective::{Objective, SPARE_FROM};
 use crate::painting::session::HISTORY;
 use crate::painting::settings::Settings;
+use crate::painting::stages::stages;
 use crate::{Error, Result};
 
 /// Refuses the sizes (width, height) of pictures that [`Builder::build`] would refuse, without needing the
@@ -25,9 +28,9 @@ pub fn check_sizes(
     styles: &[(usize, usize)],
 ) -> Result<()> {
     let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
-    let recipe = Recipe { gpu, vgg, settings };
-    recipe.fits_content(shape(content))?;
-    recipe.fits_styles(&styles)
+    let objective = Objective { gpu, vgg, settings };
+    objective.fits_content(shape(content))?;
+    objective.fits_styles(&styles)
 }
 
 /// The device memory in bytes of a session on a content of this size (width, height), which
@@ -38,8 +41,8 @@ pub fn check_sizes(
 ///
 /// [`Session::bytes`]: crate::painting::session::Session::bytes
 pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
-    let recipe = Recipe { gpu, vgg, settings };
-    recipe.fits_content(shape(content))
+    let objective = Objective { gpu, vgg, settings };
+    objective.fits_content(shape(content))
 }
 
 /// The largest size (width, height) in the proportions of `content` that the device's limits allow and whose
@@ -54,9 +57,9 @@ pub fn largest(
     content: (usize, usize),
     bytes: u64,
 ) -> Result<Option<(usize, usize)>> {
-    let recipe = Recipe { gpu, vgg, settings };
-    recipe.check()?;
-    Ok(recipe.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
+    let objective = Objective { gpu, vgg, settings };
+    objective.check()?;
+    Ok(objective.largest(shape(content), bytes).map(|shape| (shape.width, shape.height)))
 }
 
 /// The longest side that [`largest`] considers.
@@ -66,10 +69,11 @@ fn shape((width, height): (usize, usize)) -> Shape {
     Shape::new(3, height, width)
 }
 
-impl Recipe<'_> {
-    /// The device memory of a session.
+impl Objective<'_> {
+    /// The device memory of a session: that of its last stage, which is the largest.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
-        Plan::measure(self.record(content, None, HISTORY).tape)
+        let stages = stages(self.settings, (content.width, content.height));
+        Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)
     }
 
     /// Refuses taps that the network lacks and a precision that the device lacks.
@@ -158,7 +162,14 @@ impl Recipe<'_> {
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }
-        let look = |tape: &mut Tape, x: Var| self.gram(tape, x);
+        let look = |tape: &mut Tape, _: usize, x: Var| match self.settings.style_loss {
+            StyleLoss::Gram => {
+                self.gram(tape, x);
+            }
+            StyleLoss::Wasserstein => {
+                wasserstein::moments(tape, x, wasserstein::Variant::of(self.gpu, x.shape.channels));
+            }
+        };
         let taps = &self.settings.style_layers;
         let measure = |shape: Shape| match (self.huge(shape), taps.is_empty()) {
             (true, _) => Err(Error::TooLarge(String::new())),

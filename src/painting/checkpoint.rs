@@ -12,11 +12,14 @@ use crate::disk::replace_file;
 use crate::disk::sha256;
 use crate::engine::real::Real;
 use crate::ops::adam::{STATE_WORDS, steps_counted};
+use crate::painting::objective::terms;
+use crate::painting::session::Carried;
 use crate::painting::settings::Settings;
+use crate::painting::stages::{Stage, stages};
 use crate::{Error, Result};
 
 /// The name of this kind of file in its metadata. Another layout gets another number.
-const FORMAT: &str = "impasto checkpoint 2";
+const FORMAT: &str = "impasto checkpoint 3";
 /// The version of the program that writes, as the metadata name it.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// More than the header of a checkpoint needs. It limits what a hostile file can make the JSON reader build.
@@ -45,10 +48,17 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The number of values of the picture.
-    fn len(&self) -> usize {
-        3 * self.width * self.height
+    /// The stage that has done its share, or some of it, after `iterations`.
+    fn stage(&self, iterations: usize) -> Stage {
+        let stages = stages(&self.settings, (self.width, self.height));
+        let at = stages.iter().position(|stage| iterations <= stage.end()).unwrap_or(stages.len() - 1);
+        stages[at]
     }
+}
+
+/// The number of losses of an iteration.
+fn slots(origin: &Origin) -> usize {
+    terms(&origin.settings).len()
 }
 
 /// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses
@@ -59,11 +69,10 @@ pub struct Snapshot {
     pub(crate) name: String,
     pub(crate) origin: Origin,
     pub(crate) iteration: usize,
-    /// `height x 3 x width` reals each, as 32-bit words.
-    pub(crate) picture: Vec<f32>,
-    pub(crate) m: Vec<f32>,
-    pub(crate) v: Vec<f32>,
-    pub(crate) state: Vec<f32>,
+    /// The factor on the nearest-neighbour term.
+    pub(crate) finish_weight: f64,
+    /// Picture, moments and average are `height x 3 x width` reals each of the stage's size, as 32-bit words.
+    pub(crate) carried: Carried,
     /// `iteration x slots`.
     pub(crate) losses: Vec<f32>,
 }
@@ -111,10 +120,21 @@ impl Snapshot {
         if let Some((_, why)) = parts.into_iter().find(|(same, _)| !same) {
             return Some(format!("{why}; resume with what it was made with, or start anew"));
         }
-        (origin.settings.iterations < self.iteration).then(|| {
+        let asked = |o: &Origin| {
+            let stages = stages(&o.settings, (o.width, o.height));
+            (stages.len(), stages[stages.len() - 1].end())
+        };
+        let ((_, before), (stages, now)) = (asked(was), asked(origin));
+        if stages > 1 && before != now {
+            return Some(format!(
+                "it is of a run of {before} iterations in several sizes, and this run has {now}; ask for the same, since all \
+                 sizes depend on it"
+            ));
+        }
+        (now < self.iteration).then(|| {
             format!(
-                "it has {} iterations already, and only {} are asked for; ask for more",
-                self.iteration, origin.settings.iterations
+                "it has {} iterations already, and only {now} are asked for; ask for more",
+                self.iteration
             )
         })
     }
@@ -133,21 +153,24 @@ impl Snapshot {
         let failed = |e: &dyn std::fmt::Display| {
             Error::write(path, format!("the checkpoint cannot be encoded ({e}); report this"))
         };
-        let Origin { width, height, real, .. } = self.origin;
+        let Stage { width, height, .. } = self.origin.stage(self.iteration);
+        let real = self.origin.real;
         let real = match real {
             Real::F32 => Dtype::F32,
             Real::F64 => Dtype::F64,
         };
         let picture = vec![height, 3, width];
         let tensors = [
-            ("picture", real, picture.clone(), &self.picture),
-            ("m", real, picture.clone(), &self.m),
-            ("v", real, picture, &self.v),
-            ("state", Dtype::U32, vec![STATE_WORDS], &self.state),
-            ("losses", Dtype::F32, vec![self.iteration, self.origin.settings.losses()], &self.losses),
+            ("picture", real, picture.clone(), &self.carried.picture),
+            ("m", real, picture.clone(), &self.carried.m),
+            ("v", real, picture.clone(), &self.carried.v),
+            ("state", Dtype::U32, vec![STATE_WORDS], &self.carried.state),
+            ("losses", Dtype::F32, vec![self.iteration, slots(&self.origin)], &self.losses),
         ];
+        let average = [("average", real, picture, &self.carried.average)].into_iter();
         let tensors: Vec<_> = tensors
             .into_iter()
+            .chain(average.filter(|(_, _, _, values)| !values.is_empty()))
             .map(|(name, dtype, shape, values)| {
                 Ok((name, TensorView::new(dtype, shape, bytemuck::cast_slice(values))?))
             })
@@ -158,6 +181,7 @@ impl Snapshot {
             ("format", FORMAT.to_owned()),
             ("program", PROGRAM.to_owned()),
             ("iteration", self.iteration.to_string()),
+            ("finish_weight", format!("{:?}", self.finish_weight)),
             ("run", run),
             ("sha256", self.digest()),
         ];
@@ -168,7 +192,8 @@ impl Snapshot {
 
     /// The digest of all values, because a disk may change them unnoticed.
     fn digest(&self) -> String {
-        sha256::arrays([&self.picture, &self.m, &self.v, &self.state, &self.losses].map(Vec::as_slice))
+        let Carried { picture, m, v, state, average } = &self.carried;
+        sha256::arrays([picture, m, v, state, average, &self.losses].map(Vec::as_slice))
     }
 
     /// Reads a checkpoint.
@@ -225,10 +250,13 @@ const DAMAGED: &str = "use another checkpoint, or start anew";
 fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();
-    let (origin, iteration) = read_metadata(metadata)?;
-    let words = origin.real.len(origin.len());
-    let log = iteration.checked_mul(origin.settings.losses()).ok_or("it claims too many iterations")?;
-    let expected = 4 * (3 * words + STATE_WORDS).checked_add(log).ok_or("it claims too many iterations")?;
+    let (origin, iteration, finish_weight) = read_metadata(metadata)?;
+    let stage = origin.stage(iteration);
+    let words = origin.real.len(3 * stage.width * stage.height);
+    let averaged = if origin.settings.average > 0.0 { words } else { 0 };
+    let log = iteration.checked_mul(slots(&origin)).ok_or("it claims too many iterations")?;
+    let expected =
+        4 * (3 * words + averaged + STATE_WORDS).checked_add(log).ok_or("it claims too many iterations")?;
     if header.data_len() != expected {
         return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));
     }
@@ -248,17 +276,22 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     let snapshot = Snapshot {
         name: name.to_owned(),
         iteration,
-        picture: values("picture", words)?,
-        m: values("m", words)?,
-        v: values("v", words)?,
-        state: values("state", STATE_WORDS)?,
+        finish_weight,
+        carried: Carried {
+            picture: values("picture", words)?,
+            m: values("m", words)?,
+            v: values("v", words)?,
+            state: values("state", STATE_WORDS)?,
+            average: if averaged > 0 { values("average", words)? } else { Vec::new() },
+        },
         losses: values("losses", log)?,
         origin,
     };
     let real = snapshot.origin.real;
     let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
-    let sound = steps_counted(&snapshot.state) == iteration && finite(&snapshot.state);
-    if !sound || ![&snapshot.picture, &snapshot.m, &snapshot.v].into_iter().all(|values| finite(values)) {
+    let Carried { picture, m, v, state, average } = &snapshot.carried;
+    let sound = steps_counted(state) == iteration && finite(state);
+    if !sound || ![picture, m, v, average].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
     }
     if metadata.and_then(|m| m.get("sha256")) != Some(&snapshot.digest()) {
@@ -286,26 +319,35 @@ fn read_header(file: &mut impl Read, length: u64) -> Result<Metadata, String> {
 }
 
 /// The description of the run in the metadata, after checking that they are this program's.
-fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, usize), String> {
+fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, usize, f64), String> {
     let get = |key: &str| metadata.and_then(|m| m.get(key)).map(String::as_str);
     let format = get("format").unwrap_or_default();
     if !format.starts_with("impasto checkpoint") {
         return Err(format!("it is not a checkpoint of this program; {DAMAGED}"));
     }
     let program = get("program").unwrap_or("an unknown version");
-    if format != FORMAT || program != PROGRAM {
+    if format != FORMAT {
         return Err(format!(
-            "impasto {program} wrote it, and this is {PROGRAM}; resume with that version, or start anew"
+            "impasto {program} wrote it in another format ({format}; this version has {FORMAT}); resume with that version, \
+             or start anew"
         ));
     }
     let origin = get("run").and_then(|text| serde_json::from_str::<Origin>(text).ok());
     let iteration = get("iteration").and_then(|text| text.parse::<u32>().ok());
-    let (Some(origin), Some(iteration)) = (origin, iteration) else {
+    let finish_weight =
+        get("finish_weight").and_then(|text| text.parse::<f64>().ok()).filter(|w| w.is_finite());
+    let (Some(origin), Some(iteration), Some(finish_weight)) = (origin, iteration, finish_weight) else {
         return Err(format!("its description of the run is damaged; {DAMAGED}"));
     };
     let pixels = origin.width.checked_mul(origin.height).filter(|n| (1..=MAX_PIXELS).contains(n));
-    if pixels.is_none() || origin.settings.validate().is_err() {
+    let iteration = iteration as usize;
+    let complete = |pixels| {
+        stages(&origin.settings, (origin.width, origin.height))
+            .last()
+            .is_some_and(|stage| pixels > 0 && iteration <= stage.end())
+    };
+    if origin.settings.validate().is_err() || !pixels.is_some_and(complete) {
         return Err(format!("its description of the run makes no sense; {DAMAGED}"));
     }
-    Ok((origin, iteration as usize))
+    Ok((origin, iteration, finish_weight))
 }

@@ -2,9 +2,12 @@
 
 pub mod capacity;
 pub mod checkpoint;
+pub mod choices;
 pub(crate) mod objective;
 pub mod preset;
 pub mod provenance;
 pub mod session;
 pub mod settings;
+pub mod stages;
 pub mod style;
+pub(crate) mod variable;

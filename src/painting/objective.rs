@@ -1,66 +1,131 @@
-//! The loss, recorded from settings: what is measured on the pictures, and what an iteration does.
+//! The objective: the terms of the loss in the order of their slots, and the recording of an iteration.
+
+use std::rc::Rc;
 
 use crate::Result;
 use crate::architecture::Tap;
 use crate::engine::gpu::Gpu;
+use crate::engine::kernel::Knob;
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
-use crate::ops::adam::{Adam, Rule, Schedule, adam};
+use crate::ops::adam::{Adam, NEVER, Rule, Schedule, adam};
 use crate::ops::affine::Affine;
+use crate::ops::average::average;
 use crate::ops::gram::gram;
 use crate::ops::log::{Log, log};
-use crate::ops::mse::mse;
+use crate::ops::mse::{mean_square, mse};
+use crate::ops::nearest;
 use crate::ops::tv::tv;
+use crate::ops::tv9::tv9;
+use crate::ops::wasserstein::{self, wasserstein};
+use crate::ops::widened::widened;
+use crate::painting::choices::{Recipe, StyleLoss};
 use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// The optimised variable is the picture normalised by ImageNet's statistics, whatever the network's own
-/// input convention is. Step size and total variation are measured in these units.
-pub(crate) const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-pub(crate) const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
-
-/// From this number of pixels on, memory is saved: weights are transformed in every pass, and the map of
-/// conv1_1 is computed again. For smaller pictures both would save little and take time: see
-/// `docs/design/kernels.md`.
+/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
+/// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
-/// Features of the photograph and Gram matrices of the painting, on the device.
+/// The layers whose features the finish compares with their nearest neighbours.
+const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
+
+/// What a term compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// Features of the picture with those of the photograph.
+    Content(Tap),
+    /// Statistics of features with those of the paintings.
+    Style(Tap),
+    /// Features with the nearest ones of the painting.
+    Nearest(Tap),
+    /// Pixels with their neighbours.
+    Variation,
+}
+
+/// One term of the objective. Its place in [`terms`] is its slot among the losses.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Term {
+    pub(crate) kind: Kind,
+    /// Factor on the term, before that of a stage.
+    pub(crate) weight: f64,
+}
+
+/// The terms of a run in the order of their slots. Nothing else knows this order.
+pub(crate) fn terms(settings: &Settings) -> Vec<Term> {
+    let contents = settings.content_layers.iter();
+    let contents = contents.map(|tap| Term { kind: Kind::Content(*tap), weight: settings.content_weight });
+    let styles = settings.style_layers.iter().enumerate();
+    let styles = styles.map(|(i, tap)| Term { kind: Kind::Style(*tap), weight: settings.style_weight_at(i) });
+    let nearest = nearest_taps(settings).into_iter();
+    let nearest = nearest.map(|tap| Term { kind: Kind::Nearest(tap), weight: 1.0 / NEAREST.len() as f64 });
+    let variation = Term { kind: Kind::Variation, weight: settings.tv_weight };
+    contents.chain(styles).chain(nearest).chain([variation]).collect()
+}
+
+/// The layers of the nearest-neighbour term; none if the run has no such term.
+pub(crate) fn nearest_taps(settings: &Settings) -> Vec<Tap> {
+    let names = if settings.finish > 0.0 { &NEAREST[..] } else { &[] };
+    names.iter().map(|name| name.parse().expect("a layer's name")).collect()
+}
+
+/// What the terms of a stage compare with, on the device.
 pub(crate) struct Targets {
-    pub(crate) content: Vec<wgpu::Buffer>,
-    pub(crate) style: Vec<wgpu::Buffer>,
+    /// Features of the photograph, and their mean square.
+    pub(crate) content: Vec<(wgpu::Buffer, f64)>,
+    /// Statistics of the paintings.
+    pub(crate) style: Rc<Measured>,
 }
 
 /// One iteration on a tape.
 pub(crate) struct Recorded<'a> {
     pub(crate) tape: Tape<'a>,
-    /// The picture as the network reads it, and its gradient.
+    /// The picture as the network sees it, and its gradient.
     pub(crate) picture: Var,
-    /// The picture that the optimiser moves.
+    /// The picture as the optimiser moves it.
     pub(crate) exact: Tensor,
     pub(crate) real: Real,
     /// The optimiser's moments and counters.
     pub(crate) adam: Adam,
     /// The losses of the last iterations.
     pub(crate) log: Log,
+    /// The average of the iterates, if there is one.
+    pub(crate) average: Option<Tensor>,
+    /// What can be changed while the run goes on.
+    pub(crate) knobs: Knobs,
 }
 
-/// The loss, recorded from settings.
-pub(crate) struct Recipe<'a> {
+/// The numbers of an iteration that may be changed between submissions.
+pub(crate) struct Knobs {
+    /// By slot: the weight, and what a term's weight is multiplied by to become it. `None` where the stage has no such term.
+    pub(crate) weights: Vec<Option<(Knob, f64)>>,
+    pub(crate) schedule: Schedule,
+}
+
+/// The objective of some settings on a device, by a network.
+pub(crate) struct Objective<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) vgg: &'a Vgg,
     pub(crate) settings: &'a Settings,
 }
 
-impl<'a> Recipe<'a> {
-    /// From the optimised variable to the network's input.
-    fn line(&self) -> Affine {
-        Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD).then(self.vgg.input())
+impl<'a> Objective<'a> {
+    /// The optimised variable.
+    pub(crate) fn variable(&self) -> Variable {
+        Variable::of(self.settings.recipe)
     }
 
-    /// Makes a tape store maps and transformed weights as the settings say.
+    /// From the optimised variable to the network's input.
+    fn line(&self) -> Affine {
+        self.variable().to_rgb().then(self.vgg.input())
+    }
+
+    /// A tape that stores maps and transformed weights as the settings say.
     fn in_precision(&self, mut tape: Tape<'a>) -> Tape<'a> {
         tape.set_map_precision(self.settings.precision);
         tape.set_weight_precision(self.settings.precision);
@@ -72,116 +137,247 @@ impl<'a> Recipe<'a> {
         gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
     }
 
-    /// Records a picture's features at `taps`, each passed through `look`. The tensors are in the order of
-    /// `taps`.
+    /// Records the network on a picture of `shape`, for measuring it: `look` is called at each of `taps`, with its number. The
+    /// variable is to be written to the leaf that is returned.
     pub(crate) fn record_look(
         &self,
         shape: Shape,
         taps: &[Tap],
-        look: impl Fn(&mut Tape, Var) -> Var,
-    ) -> (Tape<'a>, Var, Vec<Tensor>) {
+        mut look: impl FnMut(&mut Tape, usize, Var),
+    ) -> (Tape<'a>, Var) {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
-        let mut seen = vec![leaf.value; taps.len()];
-        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
-            tape.op(format!("{tap}.measured"));
-            let y = look(tape, x);
-            tape.keep(y.value);
-            seen[taps.iter().position(|t| *t == tap).expect("a tap that was asked for")] = y.value;
-        });
-        (tape, leaf, seen)
+        self.vgg.record(
+            &mut tape,
+            leaf,
+            &self.line(),
+            taps,
+            self.settings.network_options(),
+            |tape, tap, x| {
+                tape.op(format!("{tap}.measured"));
+                look(tape, taps.iter().position(|t| *t == tap).expect("a tap that was asked for"), x);
+            },
+        );
+        (tape, leaf)
     }
 
-    /// The values of a picture's features at `taps`, each passed through `look`, in the order of `taps`.
-    pub(crate) fn measure(
-        &self,
-        picture: &Picture,
-        taps: &[Tap],
-        look: impl Fn(&mut Tape, Var) -> Var,
-    ) -> Result<Vec<Vec<f32>>> {
+    /// The features of a photograph at the content layers, which stay on the device, and the mean square of each.
+    pub(crate) fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
+        let taps = &self.settings.content_layers;
         if taps.is_empty() {
             return Ok(Vec::new());
         }
-        let (tape, leaf, seen) = self.record_look(Shape::new(3, picture.height, picture.width), taps, look);
+        let shape = Shape::new(3, photograph.height, photograph.width);
+        let mut seen: Vec<Option<Tensor>> = vec![None; taps.len()];
+        let mut losses = None;
+        let (tape, leaf) = self.record_look(shape, taps, |tape, index, x| {
+            let energies = *losses.get_or_insert_with(|| tape.state("energies", taps.len()));
+            mean_square(tape, x, Slot { losses: energies, index });
+            seen[index] = Some(widened(tape, x));
+        });
         let plan = tape.finish()?;
-        plan.write(self.gpu, leaf.value, &Real::F32.encode(&normalize(picture)));
+        plan.write(self.gpu, leaf.value, &Real::F32.encode(&self.variable().encode(photograph)));
         plan.run(self.gpu);
-        seen.into_iter().map(|tensor| plan.read(self.gpu, tensor)).collect()
+        let energies = losses.map_or(Ok(Vec::new()), |losses| plan.read(self.gpu, losses))?;
+        let features = seen.into_iter().flatten().map(|tensor| plan.buffer(tensor).clone());
+        // A black photograph has no energy.
+        Ok(features.zip(energies).map(|(features, energy)| (features, f64::from(energy).max(1e-6))).collect())
     }
 
-    /// Records an iteration on a picture of `shape`, and a log of the losses of `history` iterations. Without
-    /// targets the tape is only for measuring its memory.
-    pub(crate) fn record(&self, shape: Shape, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
+    /// Records an iteration of a stage, and a log of the losses of `history` iterations. Without
+    /// targets the tape serves only to be measured.
+    pub(crate) fn record(&self, stage: &Stage, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
         let settings = self.settings;
-        let (contents, styles) = (&settings.content_layers, &settings.style_layers);
-        let slots = settings.losses();
+        let shape = Shape::new(3, stage.height, stage.width);
+        let terms = terms(settings);
         let mut tape = self.in_precision(Tape::new(self.gpu));
         tape.spend_memory(shape.pixels() < SPARE_FROM);
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        // With maps in half precision, float64 would gain nothing.
+        // Float64 would be lost on what maps in half precision say.
         let real = if settings.precision == Precision::Half { Real::F32 } else { Real::of(self.gpu) };
         let exact = tape.state("exact", real.len(shape.len()));
-        let losses = tape.state("losses", slots);
-        // Recorded first, so it adds its gradient last, when that of the network has arrived.
-        tape.op("tv");
-        let weight = tape.knob(settings.tv_weight);
-        tv(&mut tape, picture, exact, real, weight, Slot { losses, index: slots - 1 });
-        let target = |tape: &mut Tape, buffer: Option<&wgpu::Buffer>, shape: Shape| match buffer {
-            Some(buffer) => tape.given("target", buffer),
-            None => tape.state("target", shape.len()),
+        let losses = tape.state("losses", terms.len());
+        let kept = Log::new(&mut tape, terms.len(), history);
+        let mut terms_on_tape = TermsOnTape {
+            objective: self,
+            stage,
+            targets,
+            terms: &terms,
+            losses,
+            count: kept.count,
+            weights: vec![None; terms.len()],
         };
-        self.vgg.record(&mut tape, picture, &self.line(), &settings.taps(), |tape, tap, x| {
-            if let Some(index) = contents.iter().position(|t| *t == tap) {
-                tape.op(format!("{tap}.content"));
-                let target = target(tape, targets.map(|t| &t.content[index]), x.shape);
-                let weight = tape.knob(settings.content_weight);
-                mse(tape, x, target, weight, Slot { losses, index });
-            }
-            if let Some(index) = styles.iter().position(|t| *t == tap) {
-                tape.op(format!("{tap}.gram"));
-                let g = self.gram(tape, x);
-                tape.op(format!("{tap}.style"));
-                let target = target(tape, targets.map(|t| &t.style[index]), g.shape);
-                let weight = tape.knob(settings.style_weight_at(index));
-                mse(tape, g, target, weight, Slot { losses, index: contents.len() + index });
-            }
-        });
+        // Recorded first, so it adds its gradient last, when the network's has arrived.
+        terms_on_tape.variation(&mut tape, picture, exact, real);
+        let taps = self.taps(stage);
+        self.vgg.record(
+            &mut tape,
+            picture,
+            &self.line(),
+            &taps,
+            settings.network_options(),
+            |tape, tap, x| {
+                terms_on_tape.at(tape, tap, x);
+            },
+        );
+        let weights = terms_on_tape.weights;
         tape.op("log");
-        let kept = Log::new(&mut tape, slots, history);
-        log(&mut tape, kept, losses, slots, history);
+        log(&mut tape, kept, losses, terms.len(), history);
         tape.op("adam");
-        let schedule =
+        let mut schedule =
             Schedule::decaying(&mut tape, settings.learning_rate, settings.decay, settings.decay_every);
-        let adam = adam(&mut tape, picture, exact, real, Rule::PAPER, schedule);
-        Recorded { tape, picture, exact, real, adam, log: kept }
+        if let Some((from, over)) = stage.settle {
+            schedule.settle_from = tape.knob(from);
+            schedule.settle_over = tape.knob(over);
+        }
+        let (rule, factor) = match settings.recipe {
+            Recipe::Book => (Rule::PAPER, 1.0),
+            // The number of values, so that the floor of Adam's root means the same at every size.
+            Recipe::Painterly => {
+                (Rule { beta1: 0.9, beta2: 0.99, epsilon: 2.6e-3, clamp: true }, shape.len() as f64)
+            }
+        };
+        let adam = adam(&mut tape, picture, exact, real, rule, factor, schedule);
+        let average = (settings.average > 0.0).then(|| {
+            tape.op("average");
+            average(&mut tape, picture, exact, real, settings.average)
+        });
+        Recorded { tape, picture, exact, real, adam, log: kept, average, knobs: Knobs { weights, schedule } }
+    }
+
+    /// The layers that the terms of a stage look at.
+    fn taps(&self, stage: &Stage) -> Vec<Tap> {
+        let mut taps = self.settings.taps();
+        if stage.finish {
+            let more = nearest_taps(self.settings).into_iter().filter(|tap| !taps.contains(tap));
+            taps.extend(more.collect::<Vec<_>>());
+        }
+        taps
     }
 }
 
-/// The optimised variable of a picture: planes of 0..1 become `height x 3 x width`, normalised.
-pub(crate) fn normalize(picture: &Picture) -> Vec<f64> {
-    let line = Affine::normalize(IMAGENET_MEAN, IMAGENET_STD);
-    let (width, plane) = (picture.width, picture.width * picture.height);
-    let mut values = Vec::with_capacity(3 * plane);
-    for y in 0..picture.height {
-        for c in 0..3 {
-            let row = &picture.rgb[c * plane + y * width..][..width];
-            values.extend(row.iter().map(|v| line.apply(c, f64::from(*v))));
+/// The terms of a stage while they are being recorded.
+struct TermsOnTape<'o, 'a> {
+    objective: &'o Objective<'a>,
+    stage: &'o Stage,
+    targets: Option<&'o Targets>,
+    terms: &'o [Term],
+    losses: Tensor,
+    /// Iterations so far, on the device.
+    count: Tensor,
+    weights: Vec<Option<(Knob, f64)>>,
+}
+
+impl TermsOnTape<'_, '_> {
+    /// The weight of a term, whose own is multiplied by `times`, and its slot.
+    fn weigh(&mut self, tape: &mut Tape, index: usize, times: f64) -> (Knob, Slot) {
+        let weight = tape.knob(self.terms[index].weight * times);
+        self.weights[index] = Some((weight, times));
+        (weight, Slot { losses: self.losses, index })
+    }
+
+    fn variation(&mut self, tape: &mut Tape, picture: Var, exact: Tensor, real: Real) {
+        let index =
+            self.terms.iter().position(|term| term.kind == Kind::Variation).expect("a term of every run");
+        tape.op("tv");
+        let (weight, slot) = self.weigh(tape, index, 1.0);
+        match self.objective.settings.recipe {
+            Recipe::Book => tv(tape, picture, exact, real, weight, slot),
+            Recipe::Painterly => tv9(tape, picture, exact, real, weight, slot),
         }
     }
-    values
-}
 
-/// The inverse of [`normalize`], clamped to 0..1.
-pub(crate) fn denormalize(shape: Shape, values: &[f64]) -> Picture {
-    let line = Affine::denormalize(IMAGENET_MEAN, IMAGENET_STD);
-    let (width, plane) = (shape.width, shape.pixels());
-    let mut rgb = vec![0.0; 3 * plane];
-    for (i, row) in values.chunks_exact(width).enumerate() {
-        let (y, c) = (i / 3, i % 3);
-        let out = &mut rgb[c * plane + y * width..][..width];
-        out.iter_mut().zip(row).for_each(|(o, v)| *o = line.apply(c, *v).clamp(0.0, 1.0) as f32);
+    /// Records the terms that look at the features `x` of a layer.
+    fn at(&mut self, tape: &mut Tape, tap: Tap, x: Var) {
+        let (mut content, mut style, mut near) = (0, 0, 0);
+        for index in 0..self.terms.len() {
+            match self.terms[index].kind {
+                Kind::Content(at) => {
+                    if at == tap {
+                        self.content(tape, index, content, x);
+                    }
+                    content += 1;
+                }
+                Kind::Style(at) => {
+                    if at == tap {
+                        self.style(tape, index, style, x);
+                    }
+                    style += 1;
+                }
+                Kind::Nearest(at) => {
+                    if at == tap && self.stage.finish {
+                        self.nearest(tape, index, near, x);
+                    }
+                    near += 1;
+                }
+                Kind::Variation => {}
+            }
+        }
     }
-    Picture::new(width, shape.height, rgb)
+
+    fn content(&mut self, tape: &mut Tape, index: usize, number: usize, x: Var) {
+        let Kind::Content(tap) = self.terms[index].kind else { return };
+        tape.op(format!("{tap}.content"));
+        let (target, energy) = match self.targets.map(|targets| &targets.content[number]) {
+            Some((buffer, energy)) => (tape.given("target", buffer), *energy),
+            None => (tape.state("target", x.shape.len()), 1.0),
+        };
+        let times = match self.objective.settings.recipe {
+            Recipe::Book => 1.0,
+            Recipe::Painterly => self.stage.content / energy,
+        };
+        let (weight, slot) = self.weigh(tape, index, times);
+        mse(tape, x, target, weight, slot);
+    }
+
+    fn style(&mut self, tape: &mut Tape, index: usize, number: usize, x: Var) {
+        let Kind::Style(tap) = self.terms[index].kind else { return };
+        let objective = self.objective;
+        let measured = self.targets.map(|targets| &targets.style.layers[number]);
+        match objective.settings.style_loss {
+            StyleLoss::Gram => {
+                tape.op(format!("{tap}.gram"));
+                let g = objective.gram(tape, x);
+                tape.op(format!("{tap}.style"));
+                let (target, energy) = match measured {
+                    Some(LayerStyle::Gram { matrix, energy }) => (tape.given("target", matrix), *energy),
+                    _ => (tape.state("target", g.shape.len()), 1.0),
+                };
+                let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
+                let (weight, slot) = self.weigh(tape, index, times);
+                mse(tape, g, target, weight, slot);
+            }
+            StyleLoss::Wasserstein => {
+                tape.op(format!("{tap}.style"));
+                let target = match measured {
+                    Some(LayerStyle::Moments(resident)) => resident.target(tape),
+                    _ => wasserstein::Target::blank(tape, x.shape.channels),
+                };
+                let (weight, slot) = self.weigh(tape, index, 1.0);
+                let variant = wasserstein::Variant::of(objective.gpu, x.shape.channels);
+                wasserstein(tape, x, &target, weight, slot, variant, None);
+            }
+        }
+    }
+
+    fn nearest(&mut self, tape: &mut Tape, index: usize, number: usize, x: Var) {
+        let Kind::Nearest(tap) = self.terms[index].kind else { return };
+        tape.op(format!("{tap}.nearest"));
+        let target = match self.targets.map(|targets| &targets.style.nearest[number]) {
+            Some(resident) => resident.target(tape),
+            None => nearest::Target::blank(tape, x.shape),
+        };
+        let (weight, slot) = self.weigh(tape, index, 1.0);
+        nearest::nearest(
+            tape,
+            x,
+            &target,
+            weight,
+            self.count,
+            slot,
+            nearest::Variant::of(self.objective.gpu),
+        );
+    }
 }

@@ -1,58 +1,94 @@
-//! The settings of a run. The default is the recipe of the book "Dive into Deep Learning".
+//! The settings of a run: the painterly recipe, which is the default, and that of the book "Dive into Deep Learning".
 
 use crate::architecture::Tap;
 use crate::engine::precision::Precision;
+use crate::painting::choices::{Recipe, StyleLoss};
 use crate::{Error, Result};
 
-/// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1. They
-/// were chosen by eye: with more, the ends of the scale all look the same, like the photograph below and like
+/// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1, in the book's recipe.
+/// They were chosen by eye: with more, the ends of the scale all look the same, like the photograph below and like
 /// the painting above.
 const DECADES_BELOW: f64 = 1.5;
 const DECADES_ABOVE: f64 = 1.0;
+/// The content weight of strength 0.5 in the painterly recipe, and the factor that half the scale multiplies or divides it by.
+const PAINTERLY_CONTENT: f64 = 0.08;
+const PAINTERLY_REACH: f64 = 6.0;
 
-/// The settings of a run. The default is the recipe of "Dive into Deep Learning", chapter "Neural Style
-/// Transfer".
+/// The settings of a run. The default is the painterly recipe. What a file leaves out is the book's, because that was the only
+/// recipe when the first files were written.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default = "Settings::book", deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Steps of the optimiser.
+    /// Whose conventions hold: the optimised variable, the units of losses, the form of total variation.
+    pub recipe: Recipe,
+    /// Steps of the optimiser at each size for which [`Self::first_iterations`] names no other number.
     pub iterations: usize,
-    /// Factor on the content loss, the mean of squared feature differences.
+    /// Steps at the first sizes, from the smallest.
+    pub first_iterations: Vec<usize>,
+    /// The longest side of the first, smallest size; 0 for one size alone.
+    pub first_size: usize,
+    /// Factor on the content loss: the mean of squared feature differences, in the painterly recipe divided by the mean square of
+    /// the photograph's features.
     pub content_weight: f64,
-    /// Factor on the style loss, the sum over layers of the mean of squared Gram matrix differences.
+    /// Factor on the style loss, the sum over layers.
     pub style_weight: f64,
+    /// How style is compared.
+    pub style_loss: StyleLoss,
     /// Factor on the total variation loss.
     pub tv_weight: f64,
-    /// Adam's first learning rate, in units of the normalised picture (a standard deviation of ImageNet's
-    /// pixels).
+    /// Adam's first learning rate, in units of the optimised variable: of rgb from 0 to 1 in the painterly recipe, of a standard
+    /// deviation of ImageNet's pixels in the book's.
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
     /// Iterations between decays.
     pub decay_every: usize,
+    /// The share of the last size's iterations over which the learning rate falls to a tenth; 0 for none.
+    pub settle: f64,
+    /// The share of the last size's iterations in which the nearest-neighbour term takes part; 0 for none.
+    pub finish: f64,
+    /// The share of itself that the average of the iterates keeps in each iteration; 0 for no average.
+    pub average: f64,
     /// The layers at which content is compared.
     pub content_layers: Vec<Tap>,
     /// The layers at which style is compared.
     pub style_layers: Vec<Tap>,
     /// How feature maps are stored.
     pub precision: Precision,
-    /// Factors on the style layers' parts of the style loss; empty for 1 each. The first layers hold colours
-    /// and fine strokes, the last ones large shapes.
+    /// Factors on the style layers' parts of the style loss; empty for the same each. The first layers hold colours
+    /// and fine strokes, the last ones large shapes. In the painterly recipe only their proportions count.
     pub style_layer_weights: Vec<f64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let taps = |names: &[&str]| names.iter().map(|n| n.parse().expect("a layer's name")).collect();
+        Self::painterly()
+    }
+}
+
+fn taps(names: &[&str]) -> Vec<Tap> {
+    names.iter().map(|name| name.parse().expect("a layer's name")).collect()
+}
+
+impl Settings {
+    /// The recipe of "Dive into Deep Learning", chapter "Neural Style Transfer".
+    pub fn book() -> Self {
         Self {
+            recipe: Recipe::Book,
             iterations: 500,
+            first_iterations: Vec::new(),
+            first_size: 0,
             content_weight: 1.0,
             style_weight: 1e4,
+            style_loss: StyleLoss::Gram,
             tv_weight: 10.0,
             learning_rate: 0.3,
             decay: 0.8,
             decay_every: 50,
+            settle: 0.0,
+            finish: 0.0,
+            average: 0.0,
             // torchvision's ReLU works in place. So the recipe's "layers 0, 5, 10, 19" are the values after
             // the ReLU that follows them. Only layer 28, the last one, is taken before its ReLU.
             content_layers: taps(&["relu4_4"]),
@@ -60,6 +96,36 @@ impl Default for Settings {
             precision: Precision::Single,
             style_layer_weights: Vec::new(),
         }
+    }
+
+    /// The painterly recipe: coarse to fine, style as the distance between Gaussians of features, averaged iterates, and a finish by
+    /// nearest neighbours.
+    pub fn painterly() -> Self {
+        Self {
+            recipe: Recipe::Painterly,
+            iterations: 150,
+            first_iterations: vec![500, 400, 300, 250, 200],
+            first_size: 96,
+            content_weight: PAINTERLY_CONTENT,
+            style_weight: 1.0,
+            style_loss: StyleLoss::Wasserstein,
+            tv_weight: 0.5,
+            learning_rate: 0.02,
+            decay: 1.0,
+            decay_every: 50,
+            settle: 0.4,
+            finish: 2.0 / 3.0,
+            average: 0.98,
+            content_layers: taps(&["relu4_2"]),
+            style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]),
+            precision: Precision::Single,
+            style_layer_weights: vec![16.0, 8.0, 4.0, 2.0, 1.0],
+        }
+    }
+
+    /// The iterations at the size number `k`, counted from the smallest.
+    pub fn iterations_at(&self, k: usize) -> usize {
+        self.first_iterations.get(k).copied().unwrap_or(self.iterations)
     }
 }
 
@@ -106,11 +172,31 @@ impl Settings {
                 self.decay_every
             )));
         }
-        if u32::try_from(self.iterations).is_err() {
+        for iterations in self.first_iterations.iter().chain([&self.iterations]) {
+            if u32::try_from(*iterations).is_err() {
+                return Err(Error::Setting(format!(
+                    "{iterations} iterations are too many; the most are {}",
+                    u32::MAX
+                )));
+            }
+        }
+        self.validate_course()
+    }
+
+    /// Refuses what the course of a run cannot be.
+    fn validate_course(&self) -> Result<()> {
+        for (name, share) in [("finish", self.finish), ("settle", self.settle)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::Setting(format!(
+                    "{name} is {}; it is a share of the last size's iterations, from 0 (none) to 1 (all)",
+                    written(share)
+                )));
+            }
+        }
+        if !(0.0..1.0).contains(&self.average) {
             return Err(Error::Setting(format!(
-                "{} iterations are too many; the most are {}",
-                self.iterations,
-                u32::MAX
+                "the average keeps {} of itself; that must be from 0 (no average) to below 1",
+                written(self.average)
             )));
         }
         Ok(())
@@ -160,21 +246,32 @@ impl Settings {
             )));
         }
         let from_middle = 2.0 * (strength - 0.5);
-        let default = Self::default();
-        let decades = if from_middle < 0.0 { DECADES_BELOW } else { DECADES_ABOVE };
-        self.content_weight = default.content_weight * 10f64.powf(-decades * from_middle);
-        self.learning_rate = default.learning_rate * 10f64.powf(from_middle.min(0.0));
+        match self.recipe {
+            Recipe::Painterly => {
+                self.content_weight = PAINTERLY_CONTENT * PAINTERLY_REACH.powf(-from_middle);
+            }
+            Recipe::Book => {
+                let default = Self::book();
+                let decades = if from_middle < 0.0 { DECADES_BELOW } else { DECADES_ABOVE };
+                self.content_weight = default.content_weight * 10f64.powf(-decades * from_middle);
+                self.learning_rate = default.learning_rate * 10f64.powf(from_middle.min(0.0));
+            }
+        }
         Ok(())
     }
 
     /// The factor on the style loss at the layer `index` of [`Self::style_layers`].
     pub(crate) fn style_weight_at(&self, index: usize) -> f64 {
-        self.style_weight * self.style_layer_weights.get(index).copied().unwrap_or(1.0)
-    }
-
-    /// The number of losses of an iteration: one for each tapped layer, and total variation.
-    pub(crate) fn losses(&self) -> usize {
-        self.content_layers.len() + self.style_layers.len() + 1
+        let own = self.style_layer_weights.get(index).copied();
+        match self.recipe {
+            Recipe::Book => self.style_weight * own.unwrap_or(1.0),
+            Recipe::Painterly => {
+                let sum: f64 = self.style_layer_weights.iter().sum();
+                let share =
+                    own.filter(|_| sum > 0.0).map_or(1.0 / self.style_layers.len() as f64, |own| own / sum);
+                self.style_weight * share
+            }
+        }
     }
 
     /// All tapped layers.
@@ -191,7 +288,11 @@ impl Settings {
             Precision::Half => {
                 let layers = (0..self.style_layers.len()).map(|index| self.style_weight_at(index));
                 let style = layers.fold(0.0, f64::max);
-                let heaviest = style.max(1e4 * self.content_weight).max(1e-30);
+                // Losses divided by the energy of features have gradients as if their weights were these.
+                let heaviest = match self.recipe {
+                    Recipe::Book => style.max(1e4 * self.content_weight).max(1e-30),
+                    Recipe::Painterly => style.max(self.content_weight).clamp(1e-30, 1.0),
+                };
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }

@@ -130,7 +130,7 @@ mod tests {
         let guide: Vec<f32> = (0..width * height).map(step(20)).collect();
         let values: Vec<_> = (0..width * height).map(|i| [1.0 - 2.0 * guide[i], step(23)(i)]).collect();
         let filtered = guided(&guide, &values, (width, height), 8, 1e-5);
-        for (i, [linear, moved]) in filtered.iter().enumerate() {
+        for (i, [linear, _]) in filtered.iter().enumerate() {
             assert!((linear - values[i][0]).abs() < 1e-3, "pixel {i}: {linear}");
         }
         let jump = |plane: usize, at: usize| filtered[at][plane] - filtered[at - 1][plane];

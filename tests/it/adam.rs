@@ -29,7 +29,7 @@ fn steps_follow_float64() {
         mse(&mut tape, x, goal, weight, Slot { losses, index: 0 });
         tape.op("adam");
         let schedule = Schedule::decaying(&mut tape, learning_rate, decay, 50);
-        adam(&mut tape, x, exact, real, Rule::PAPER, schedule);
+        adam(&mut tape, x, exact, real, Rule::PAPER, 1.0, schedule);
         let kept = Log::new(&mut tape, 1, 8);
         log(&mut tape, kept, losses, 1, 8);
         let plan = tape.finish().unwrap();

@@ -107,7 +107,7 @@ pub struct Memory {
 /// A session on pictures of this size (width, height) that nobody has seen before.
 fn session<'g>(
     gpu: &'g Gpu,
-    vgg: &Vgg,
+    vgg: &'g Vgg,
     settings: &Settings,
     (width, height): (usize, usize),
 ) -> Result<Session<'g>> {

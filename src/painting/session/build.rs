@@ -2,23 +2,24 @@
 
 use std::collections::VecDeque;
 
-use super::pace::Pace;
-use super::{HISTORY, Session};
+use super::running::Running;
+use super::{Session, Targets};
 use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
-use crate::engine::tape::Shape;
 use crate::network::vgg::Vgg;
+use crate::painting::capacity;
 use crate::painting::checkpoint::{Origin, Snapshot};
-use crate::painting::objective::{Recipe, Recorded, Targets, normalize};
+use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
+use crate::painting::stages::stages;
 use crate::painting::style::Style;
-use crate::picture::Picture;
+use crate::picture::{Picture, Size};
 use crate::{Error, Result};
 
 /// The description of a session; see [`Session::builder`].
 pub struct Builder<'g, 'a> {
     gpu: &'g Gpu,
-    vgg: &'a Vgg,
+    vgg: &'g Vgg,
     content: Option<&'a Picture>,
     styles: Vec<(&'a Picture, f64)>,
     measured: Option<&'a Style>,
@@ -28,7 +29,7 @@ pub struct Builder<'g, 'a> {
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
-    pub(super) fn new(gpu: &'g Gpu, vgg: &'a Vgg) -> Self {
+    pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, start, settings, snapshot) = Default::default();
         Self { gpu, vgg, content, styles, measured, start, settings, snapshot }
     }
@@ -75,82 +76,101 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
-    /// [`Error::Setting`] if a picture or a weight is missing or unusable, [`Error::TooLarge`] if the device
-    /// has no room, [`Error::Checkpoint`] if the checkpoint is of another run, and [`Error::Device`] if the
-    /// device fails.
+    /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
+    /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub fn build(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, start, settings, snapshot } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
-        if (start.width, start.height) != (content.width, content.height) {
+        let size = (content.width, content.height);
+        if (start.width, start.height) != size {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
-        let recipe = Recipe { gpu, vgg, settings: &settings };
-        let shape = Shape::new(3, content.height, content.width);
-        recipe.fits_content(shape)?;
-        let own;
+        let last_bytes = capacity::memory(gpu, vgg, &settings, size)?;
         let style = match measured {
-            Some(style) if styles.is_empty() => style,
+            Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
-            None => {
-                own = Style::measure(gpu, vgg, &settings, &styles)?;
-                &own
-            }
+            None => Style::measure(gpu, vgg, &settings, &styles)?,
         };
-        if style.taps != settings.style_layers || style.network != vgg.digest() {
+        if !style.serves(&settings) || style.network() != vgg.digest() {
             return Err(Error::Setting(
                 "the style was measured at other layers or by another network".into(),
             ));
         }
-        let features = recipe.measure(content, &settings.content_layers, |_, x| x)?;
-        let targets = Targets {
-            content: features.iter().map(|f| gpu.upload("target", f)).collect::<Result<_>>()?,
-            style: style.grams.clone(),
-        };
-        let Recorded { tape, picture, exact, real, adam, log } =
-            recipe.record(shape, Some(&targets), HISTORY);
-        let plan = tape.finish()?;
+        let stages = stages(&settings, size);
+        let done = snapshot.map_or(0, |snapshot| snapshot.iteration);
+        // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
+        let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
+        let objective = Objective { gpu, vgg, settings: &settings };
+        let targets = Targets::measure(&objective, content, &style, &stages[at])?;
+        let whole = stages[stages.len() - 1].end();
+        let running = Running::new(&objective, stages[at], targets, whole)?;
         let origin = Origin {
             width: content.width,
             height: content.height,
             content: content.digest(),
             start: start.digest(),
-            styles: style.paintings.clone(),
+            styles: style.paintings(),
             network: vgg.digest().to_owned(),
-            real,
+            real: running.real,
             adapter: gpu.description(),
-            shaders: sha256::words(&plan.describe_steps()),
+            shaders: sha256::words(&running.plan.describe_steps()),
             settings,
         };
         let mut session = Session {
             gpu,
-            plan,
-            picture,
-            exact,
-            real,
-            adam,
-            tensors: log,
-            target_bytes: targets.content.iter().chain(&targets.style).map(wgpu::Buffer::size).sum(),
-            same_bits: snapshot.is_none_or(|snapshot| snapshot.same_arithmetic(&origin)),
-            slots: origin.settings.losses(),
-            content_slots: origin.settings.content_layers.len(),
-            iterations: origin.settings.iterations,
-            origin,
-            submitted: 0,
-            in_flight: VecDeque::new(),
-            spare: Vec::new(),
+            vgg,
+            content: content.bare(),
+            style,
+            at,
+            running,
             log: Vec::new(),
+            slots: terms(&origin.settings).len(),
+            finish_weight: 1.0,
             reported: 0,
-            copy_every: None,
+            stopped: false,
+            same_bits: snapshot.is_none_or(|snapshot| snapshot.same_arithmetic(&origin)),
+            last_bytes,
             copies: VecDeque::new(),
-            spare_copy: None,
-            pace: Pace::new(gpu.unknown_pieces()),
+            origin,
+            stages,
         };
         match snapshot {
             Some(snapshot) => session.restore(snapshot)?,
-            None => session.place(&real.encode(&normalize(start))),
+            None => session.begin(start)?,
         }
         Ok(session)
+    }
+}
+
+impl Session<'_> {
+    /// Sets the picture that the first stage starts from.
+    fn begin(&mut self, start: &Picture) -> Result<()> {
+        let stage = self.running.stage;
+        if (start.width, start.height) == (stage.width, stage.height) {
+            self.running.place(start);
+        } else {
+            self.running
+                .place(&start.resized(Size::Exact { width: stage.width, height: stage.height }, true));
+        }
+        if stage.finish {
+            let carried = self.running.carried()?;
+            self.begin_finish(&carried, stage.first)?;
+        }
+        Ok(())
+    }
+
+    /// Everything as it was when `snapshot` was taken.
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if let Some(why) = snapshot.refusal(&self.origin) {
+            return Err(Error::checkpoint(&snapshot.name, why));
+        }
+        self.log = snapshot.losses.clone();
+        self.reported = snapshot.iteration;
+        self.finish_weight = snapshot.finish_weight;
+        self.running.set(&snapshot.carried, snapshot.iteration);
+        self.running.turn(&self.origin.settings, self.finish_weight);
+        Ok(())
     }
 }

@@ -1,28 +1,29 @@
-//! One picture being painted: built once, then stepped.
+//! One picture being painted, size after size: built once, then stepped.
 
 mod build;
-mod pace;
+mod running;
+mod submission;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
+use crate::Result;
 use crate::engine::gpu::Gpu;
-use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
-use crate::engine::real::Real;
-use crate::engine::tape::{Tensor, Var};
+use crate::error::Error;
 use crate::network::vgg::Vgg;
-use crate::ops::adam::Adam;
-use crate::ops::log::Log;
+use crate::ops::adam::at_another_size;
 use crate::painting::checkpoint::{Origin, Snapshot};
-use crate::painting::objective::denormalize;
-use crate::picture::Picture;
-use crate::{Error, Result};
+use crate::painting::objective::{Kind, Objective, Targets, terms};
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::style::Style;
+use crate::picture::{Interpolation, Picture, Size, interpolate};
 
 pub use build::Builder;
-use pace::Pace;
+pub(crate) use running::Carried;
+use running::Running;
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -33,7 +34,7 @@ const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Losses {
-    /// Counted from 0.
+    /// Counted from 0 over all sizes.
     pub iteration: usize,
     /// Sum over the content layers.
     pub content: f64,
@@ -41,68 +42,55 @@ pub struct Losses {
     pub style: f64,
     /// Each style layer's part of `style`.
     pub style_layers: Vec<f64>,
+    /// The nearest-neighbour term, where it takes part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<f64>,
     /// Total variation.
     pub tv: f64,
-    /// Content, style and total variation together.
+    /// All terms together.
     pub total: f64,
 }
 
-/// A submission that the device may still be working on.
-struct Flight {
-    first: usize,
-    count: usize,
-    /// When the submission began.
-    at: Instant,
-    readback: Readback,
-    /// The picture after the submission, if a copy was asked for.
-    copy: Option<Readback>,
-    submission: wgpu::SubmissionIndex,
-}
-
-/// A run of the optimiser on one picture.
+/// A run of the optimiser on one picture: its stages one after the other.
 pub struct Session<'g> {
     gpu: &'g Gpu,
-    plan: Plan,
-    picture: Var,
-    exact: Tensor,
-    real: Real,
-    adam: Adam,
-    tensors: Log,
+    vgg: &'g Vgg,
     origin: Origin,
-    target_bytes: u64,
-    same_bits: bool,
-    slots: usize,
-    content_slots: usize,
-    iterations: usize,
-    submitted: usize,
-    in_flight: VecDeque<Flight>,
-    spare: Vec<Readback>,
-    /// The losses of all iterations that have landed, `slots` for each.
+    content: Picture,
+    style: Style,
+    stages: Vec<Stage>,
+    running: Running<'g>,
+    /// The number of the running stage.
+    at: usize,
+    /// The losses of the stages before it.
     log: Vec<f32>,
-    /// The number of these iterations that [`Session::step`] has reported.
+    slots: usize,
+    /// The factor on the nearest-neighbour term, found when it begins; 1 before.
+    finish_weight: f64,
+    /// How many of the landed iterations [`Session::step`] has reported.
     reported: usize,
-    copy_every: Option<usize>,
-    copies: VecDeque<(usize, Vec<f64>)>,
-    spare_copy: Option<Readback>,
-    pace: Pace,
+    stopped: bool,
+    same_bits: bool,
+    /// Device memory of the last stage, found by counting.
+    last_bytes: u64,
+    copies: VecDeque<(usize, Picture)>,
 }
 
 impl<'g> Session<'g> {
-    /// Begins the description of a session. A content and at least one style are needed.
-    pub fn builder<'a>(gpu: &'g Gpu, vgg: &'a Vgg) -> Builder<'g, 'a> {
+    /// Starts to describe a session. Content and at least one style are needed.
+    pub fn builder<'a>(gpu: &'g Gpu, vgg: &'g Vgg) -> Builder<'g, 'a> {
         Builder::new(gpu, vgg)
     }
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, up to
-    /// [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
     pub fn step(&mut self) -> Result<Option<Losses>> {
         loop {
-            if self.reported * self.slots < self.log.len() {
+            if self.reported < self.landed_in_log() {
                 let losses = self.loss(self.reported);
                 self.reported += 1;
                 if !losses.total.is_finite() {
@@ -110,231 +98,292 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            // Two submissions at a time keep the device busy while the processor reads the losses of the
-            // first one.
-            while self.in_flight.len() < 2 && self.submitted < self.iterations {
-                self.submit();
-            }
-            if self.in_flight.is_empty() {
+            if !self.running.advance()? && !self.next_stage()? {
                 return Ok(None);
             }
-            self.land()?;
         }
     }
 
-    /// Submits nothing more: [`Self::step`] still reports the iterations that were submitted, then ends.
+    /// Goes on to the next stage; `false` if there is none or the run was stopped.
+    fn next_stage(&mut self) -> Result<bool> {
+        if self.stopped || self.at + 1 == self.stages.len() {
+            return Ok(false);
+        }
+        let done = self.running.stage;
+        let carried = self.running.carried()?;
+        self.keep_copies()?;
+        self.log.append(&mut self.running.log);
+        let stage = self.stages[self.at + 1];
+        let carried = if stage.same_size(&done) { carried } else { self.resized(&carried, &done, &stage) };
+        // What is not needed any more makes room first.
+        self.at += 1;
+        let copy_every = self.running.copy_every;
+        self.running = self.start(&carried)?;
+        self.running.copy_every = copy_every;
+        if stage.finish {
+            self.begin_finish(&carried, stage.first)?;
+        }
+        Ok(true)
+    }
+
+    /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
+    fn start(&mut self, carried: &Carried) -> Result<Running<'g>> {
+        let stage = self.stages[self.at];
+        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
+        let targets = Targets::measure(&objective, &self.content, &self.style, &stage)?;
+        let mut running = Running::new(&objective, stage, targets, self.iterations())?;
+        running.set(carried, stage.first);
+        Ok(running)
+    }
+
+    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
+    fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
+        self.finish_weight = finish_weight(&mut self.running, &self.origin.settings)?;
+        self.running.turn(&self.origin.settings, self.finish_weight);
+        self.running.set(carried, iterations);
+        Ok(())
+    }
+
+    /// What a stage left, brought to the size of the next one: the average takes the picture's place. Moments keep their meaning,
+    /// because losses and step are the same at every size.
+    fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
+        let real = self.running.real;
+        let (small, large) = ((from.width, from.height), (to.width, to.height));
+        let resize = |values: &[f64], how| interpolate(values, 3, small, large, how);
+        let shown = self.running.averaged(carried);
+        let mut picture = resize(&shown, Interpolation::Bicubic);
+        picture.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+        let m = resize(&real.decode(&carried.m), Interpolation::Bicubic);
+        let mut v = resize(&real.decode(&carried.v), Interpolation::Bilinear);
+        v.iter_mut().for_each(|v| *v = v.max(0.0));
+        let average = vec![0.0; if carried.average.is_empty() { 0 } else { picture.len() }];
+        Carried {
+            picture: real.encode(&picture),
+            m: real.encode(&m),
+            v: real.encode(&v),
+            state: at_another_size(carried.state.clone()),
+            average: real.encode(&average),
+        }
+    }
+
+    /// Submits nothing more: [`Self::step`] still reports what the device was given, then ends.
     pub fn stop(&mut self) {
-        self.iterations = self.submitted;
+        self.stopped = true;
+        self.running.stop();
     }
 
-    /// The number of iterations submitted to the device so far.
+    /// Iterations of the whole run, over all sizes.
+    pub fn iterations(&self) -> usize {
+        self.stages.last().map_or(0, Stage::end)
+    }
+
+    /// The stages of the run.
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// The stage that the device works on.
+    pub fn stage(&self) -> &Stage {
+        &self.running.stage
+    }
+
+    /// Iterations that were given to the device so far.
     pub fn submitted(&self) -> usize {
-        self.submitted
+        self.running.submitted()
     }
 
-    /// The number of iterations that the device is known to have done, including those that [`Self::step`]
-    /// has yet to report.
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
     pub fn landed(&self) -> usize {
-        self.log.len() / self.slots
+        self.running.landed()
     }
 
-    /// The losses of all iterations that have landed, starting with the first one of the run. For a resumed
-    /// session this includes those before the interruption, which [`Self::step`] does not report again.
+    fn landed_in_log(&self) -> usize {
+        (self.log.len() + self.running.log.len()) / self.slots
+    }
+
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
+    /// before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
-        (0..self.landed()).map(|iteration| self.loss(iteration))
+        (0..self.landed_in_log()).map(|iteration| self.loss(iteration))
     }
 
     fn loss(&self, iteration: usize) -> Losses {
-        losses(iteration, &self.log[iteration * self.slots..][..self.slots], self.content_slots)
+        let at = iteration * self.slots;
+        let slots = match at.checked_sub(self.log.len()) {
+            Some(at) => &self.running.log[at..],
+            None => &self.log[at..],
+        };
+        let finish = self.stages.iter().any(|s| s.finish && (s.first..s.end()).contains(&iteration));
+        losses(iteration, &self.origin.settings, &slots[..self.slots], finish)
     }
 
-    /// Whether the results have the same bits as those of an uninterrupted run. They have not if the
-    /// checkpoint was made on another device, with another driver or with other variants of the shaders.
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
+    /// device, with another driver or by other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
 
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`], without making
-    /// the device wait. The picture of the last iteration is available from [`Self::picture`].
-    pub fn copy_every(&mut self, n: usize) {
-        self.copy_every = Some(n.max(1));
-    }
-
-    /// The next picture that [`Self::copy_every`] asked for, with its number of iterations, if the device has
-    /// painted it.
+    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings. Whatever else they say is
+    /// not looked at. Iterations that were submitted already keep theirs.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if its values are no longer finite.
-    pub fn take_copy(&mut self) -> Result<Option<(usize, Picture)>> {
-        let Some((iterations, values)) = self.copies.pop_front() else { return Ok(None) };
-        Ok(Some((iterations, self.show(&values)?)))
-    }
-
-    /// Waits for the device and returns everything that is needed to continue later.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] if the picture's values are no longer finite, [`Error::Device`] if the device
-    /// failed.
-    pub fn snapshot(&mut self) -> Result<Snapshot> {
-        let picture = self.read(self.exact)?;
-        self.show(&self.real.decode(&picture))?;
-        Ok(Snapshot {
-            name: "the checkpoint".into(),
-            origin: self.origin.clone(),
-            iteration: self.submitted,
-            picture,
-            m: self.read(self.adam.m)?,
-            v: self.read(self.adam.v)?,
-            state: self.read(self.adam.state)?,
-            losses: self.log.clone(),
-        })
-    }
-
-    /// The inverse of [`Self::snapshot`]: restores everything.
-    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if let Some(why) = snapshot.refusal(&self.origin) {
-            return Err(Error::checkpoint(&snapshot.name, why));
-        }
-        self.place(&snapshot.picture);
-        self.plan.write(self.gpu, self.adam.m, &snapshot.m);
-        self.plan.write(self.gpu, self.adam.v, &snapshot.v);
-        self.plan.write(self.gpu, self.adam.state, &snapshot.state);
-        self.plan.write(self.gpu, self.tensors.count, &[f32::from_bits(snapshot.iteration as u32)]);
-        self.log = snapshot.losses.clone();
-        (self.submitted, self.reported) = (snapshot.iteration, snapshot.iteration);
+    /// [`Error::Setting`] if the settings make no sense.
+    pub fn set_weights(&mut self, settings: &Settings) -> Result<()> {
+        settings.validate()?;
+        let own = &mut self.origin.settings;
+        own.content_weight = settings.content_weight;
+        own.style_weight = settings.style_weight;
+        own.tv_weight = settings.tv_weight;
+        own.style_layer_weights.clone_from(&settings.style_layer_weights);
+        own.learning_rate = settings.learning_rate;
+        (own.decay, own.decay_every) = (settings.decay, settings.decay_every);
+        self.running.turn(&self.origin.settings, self.finish_weight);
         Ok(())
     }
 
-    /// Sets the picture. The optimiser moves it in its own precision; the network reads it in float32.
-    fn place(&self, exact: &[f32]) {
-        self.plan.write(self.gpu, self.exact, exact);
-        self.plan.write(self.gpu, self.picture.value, &Real::F32.encode(&self.real.decode(exact)));
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
+    /// that. The last iteration's is left to [`Self::picture`].
+    pub fn copy_every(&mut self, n: usize) {
+        self.running.copy_every = Some(n.max(1));
     }
 
-    /// Waits for the device and returns the picture after [`Self::submitted`] iterations.
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers.
+    pub fn take_copy(&mut self) -> Result<Option<(usize, Picture)>> {
+        self.keep_copies()?;
+        Ok(self.copies.pop_front())
+    }
+
+    /// Takes the copies of the running stage, which knows how to show them.
+    fn keep_copies(&mut self) -> Result<()> {
+        while let Some((iterations, values)) = self.running.copies.pop_front() {
+            let picture = self.running.show(iterations, values)?;
+            self.copies.push_back((iterations, picture));
+        }
+        Ok(())
+    }
+
+    /// Waits for the device and returns all that is needed to go on later.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let carried = self.running.carried()?;
+        self.running.picture()?;
+        Ok(Snapshot {
+            name: "the checkpoint".into(),
+            origin: self.origin.clone(),
+            iteration: self.running.submitted(),
+            finish_weight: self.finish_weight,
+            carried,
+            losses: [self.log.as_slice(), &self.running.log].concat(),
+        })
+    }
+
+    /// Waits for the device and returns the picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates
+    /// are averaged, it is the average.
     pub fn picture(&mut self) -> Result<Picture> {
-        let values = self.variable()?;
-        self.show(&values)
+        self.running.picture()
     }
 
-    fn show(&self, values: &[f64]) -> Result<Picture> {
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NotFinite(NOT_FINITE.into()));
-        }
-        Ok(denormalize(self.picture.shape, values))
-    }
-
-    /// Waits for the device and returns the optimised variable: `(rgb - mean) / std`, `height x 3 x width`.
+    /// Waits for the device and returns the optimised variable, `height x 3 x width`: red, green and blue from 0 to 1 in the
+    /// painterly recipe, `(rgb - mean) / std` in the book's.
     pub fn variable(&mut self) -> Result<Vec<f64>> {
-        Ok(self.real.decode(&self.read(self.exact)?))
+        self.running.variable()
     }
 
-    /// Waits for the device and returns the gradient of the total loss with respect to the variable, in the
-    /// last iteration and before that iteration's step; `height x 3 x width`.
+    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last iteration
+    /// before that iteration's step; `height x 3 x width`.
     pub fn gradient(&mut self) -> Result<Vec<f32>> {
-        self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
+        self.running.gradient()
     }
 
-    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>> {
-        while !self.in_flight.is_empty() {
-            self.land()?;
-        }
-        self.plan.read(self.gpu, tensor)
-    }
-
-    /// Device memory of this session's buffers in bytes, without the network's weights.
+    /// Device memory of this session's buffers in bytes at its largest stage, without the network's weights.
     pub fn bytes(&self) -> u64 {
-        self.plan.bytes() + self.target_bytes
+        self.running.bytes().max(self.last_bytes)
     }
 
     /// Bytes of the buffers through which the processor reads losses and pictures.
     pub(crate) fn readback_bytes(&self) -> u64 {
-        let flights = self.in_flight.iter().flat_map(|f| std::iter::once(&f.readback).chain(&f.copy));
-        flights.chain(&self.spare).chain(&self.spare_copy).map(|readback| readback.buffer.size()).sum()
+        self.running.readback_bytes()
     }
 
-    /// Lets [`Self::step`] do `n` more iterations, whatever the settings say.
+    /// Lets [`Self::step`] do `n` iterations of this stage from here on, whatever the settings say.
     pub(crate) fn allow(&mut self, n: usize) {
-        self.iterations = self.submitted + n;
+        self.stopped = true;
+        self.running.allow(n);
     }
 
-    /// The plan of an iteration.
+    /// What an iteration is.
     pub(crate) fn plan(&self) -> &Plan {
-        &self.plan
+        &self.running.plan
     }
 
-    /// The number of submissions of one iteration.
+    /// Submissions of one iteration.
     pub(crate) fn pieces(&self) -> usize {
-        self.pace.pieces
+        self.running.pieces()
     }
 
     /// One line per dispatch and buffer of an iteration.
     pub fn describe(&self) -> String {
-        self.plan.describe()
-    }
-
-    fn submit(&mut self) {
-        let at = Instant::now();
-        let mut count = self.pace.iterations.min(self.iterations - self.submitted);
-        if let Some(every) = self.copy_every {
-            count = count.min(every - self.submitted % every);
-        }
-        let bytes = (HISTORY * self.slots * 4) as u64;
-        let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
-        let done = self.submitted + count;
-        let wanted =
-            done < self.iterations && self.copy_every.is_some_and(|every| done.is_multiple_of(every));
-        let copy = wanted.then(|| {
-            let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
-            (self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes)), bytes)
-        });
-        let submission = self.plan.submit(self.gpu, self.pace.pieces, |encoder| {
-            for _ in 1..count {
-                self.plan.encode(encoder);
-            }
-            encoder.copy_buffer_to_buffer(
-                self.plan.buffer(self.tensors.losses),
-                0,
-                &readback.buffer,
-                0,
-                bytes,
-            );
-            if let Some((copy, bytes)) = &copy {
-                encoder.copy_buffer_to_buffer(self.plan.buffer(self.exact), 0, &copy.buffer, 0, *bytes);
-            }
-        });
-        let copy = copy.map(|(copy, _)| copy);
-        readback.request();
-        copy.iter().for_each(Readback::request);
-        self.in_flight.push_back(Flight { first: self.submitted, count, at, readback, copy, submission });
-        self.submitted = done;
-    }
-
-    /// Waits for the oldest submission and takes its losses.
-    fn land(&mut self) -> Result<()> {
-        let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
-        let overdue = flight.readback.is_there(self.gpu)?;
-        self.gpu.wait_for(flight.submission)?;
-        let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
-        for iteration in flight.first..flight.first + flight.count {
-            self.log.extend(&log[iteration % HISTORY * self.slots..][..self.slots]);
-        }
-        if let Some(copy) = flight.copy {
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&copy.take(self.gpu)?);
-            self.copies.push_back((flight.first + flight.count, self.real.decode(&values)));
-            self.spare_copy = Some(copy);
-        }
-        self.pace.landed(flight.count, flight.at, overdue, Instant::now());
-        self.spare.push(flight.readback);
-        Ok(())
+        self.running.plan.describe()
     }
 }
 
-fn losses(iteration: usize, slots: &[f32], contents: usize) -> Losses {
-    let value = |v: &f32| f64::from(*v);
-    let content = slots[..contents].iter().map(value).sum::<f64>();
-    let style_layers: Vec<f64> = slots[contents..slots.len() - 1].iter().map(value).collect();
-    let style = style_layers.iter().sum::<f64>();
-    let tv = value(&slots[slots.len() - 1]);
-    Losses { iteration, content, style, style_layers, tv, total: content + style + tv }
+impl Targets {
+    /// Measures the photograph at the size of a stage, and takes what was measured of the paintings.
+    fn measure(objective: &Objective, content: &Picture, style: &Style, stage: &Stage) -> Result<Self> {
+        let size = Size::Exact { width: stage.width, height: stage.height };
+        let resized;
+        let content = if (content.width, content.height) == (stage.width, stage.height) {
+            content
+        } else {
+            resized = content.resized(size, true);
+            &resized
+        };
+        let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
+        Ok(Self { content: objective.features(content)?, style })
+    }
+}
+
+/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
+fn finish_weight(running: &mut Running, settings: &Settings) -> Result<f64> {
+    let terms = terms(settings);
+    let mut length = |style: bool| {
+        running.weigh(|slot| match terms[slot].kind {
+            Kind::Style(_) if style => terms[slot].weight,
+            Kind::Nearest(_) if !style => terms[slot].weight,
+            _ => 0.0,
+        });
+        running.gradient_length()
+    };
+    let (style, nearest) = (length(true)?, length(false)?);
+    Ok(if nearest > 0.0 { style / nearest } else { 1.0 })
+}
+
+fn losses(iteration: usize, settings: &Settings, slots: &[f32], finish: bool) -> Losses {
+    let mut losses = Losses {
+        iteration,
+        content: 0.0,
+        style: 0.0,
+        style_layers: Vec::new(),
+        nearest: finish.then_some(0.0),
+        tv: 0.0,
+        total: 0.0,
+    };
+    for (term, value) in std::iter::zip(terms(settings), slots) {
+        let value = f64::from(*value);
+        match term.kind {
+            Kind::Content(_) => losses.content += value,
+            Kind::Style(_) => losses.style_layers.push(value),
+            Kind::Nearest(_) if finish => losses.nearest = losses.nearest.map(|sum| sum + value),
+            Kind::Nearest(_) => {}
+            Kind::Variation => losses.tv += value,
+        }
+    }
+    losses.style = losses.style_layers.iter().sum();
+    losses.total = losses.content + losses.style + losses.nearest.unwrap_or(0.0) + losses.tv;
+    losses
 }

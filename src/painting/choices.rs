@@ -1,0 +1,91 @@
+//! Choices by name: whose conventions a run follows, and how style is compared.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// Whose conventions a run follows, where these are more than numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipe {
+    /// Those of "Dive into Deep Learning": the optimised variable is the picture normalised by ImageNet's statistics, losses are
+    /// plain means of squares, total variation is that of neighbours, Adam has the constants of its paper.
+    Book,
+    /// Those of the painterly recipe: the optimised variable is the picture itself, in red, green and blue from 0 to 1, and is kept
+    /// there; losses are divided by the energy of what they compare with, so that weights mean the same for every network, painting
+    /// and size; total variation looks at nine points; Adam forgets sooner and has a larger floor.
+    Painterly,
+}
+
+/// What of the features is the style.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StyleLoss {
+    /// Squared differences of Gram matrices (Gatys, Ecker and Bethge 2016).
+    Gram,
+    /// The squared Wasserstein-2 distance between Gaussians that have the features' means and covariances.
+    Wasserstein,
+}
+
+impl Recipe {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Book, Self::Painterly];
+
+    /// Its name, as options and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Book => "book",
+            Self::Painterly => "painterly",
+        }
+    }
+}
+
+impl StyleLoss {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Gram, Self::Wasserstein];
+
+    /// Its name, as options and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gram => "gram",
+            Self::Wasserstein => "wasserstein",
+        }
+    }
+}
+
+/// The choice that `text` names.
+fn named<T: Copy>(text: &str, what: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
+    all.iter().copied().find(|choice| name(*choice) == text).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|choice| name(*choice)).collect();
+        Error::Setting(format!("{text:?} is not a {what}; write {}", names.join(" or ")))
+    })
+}
+
+impl FromStr for StyleLoss {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "style loss", &Self::ALL, Self::name)
+    }
+}
+
+impl FromStr for Recipe {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "recipe", &Self::ALL, Self::name)
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for StyleLoss {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,349 @@
+//! One stage on the device: its plan, what is in flight, what has landed.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::submission::Pace;
+use super::{HISTORY, NOT_FINITE};
+use crate::engine::gpu::Gpu;
+use crate::engine::memory::Readback;
+use crate::engine::plan::Plan;
+use crate::engine::real::Real;
+use crate::engine::tape::{Tensor, Var};
+use crate::ops::adam::Adam;
+use crate::ops::log::Log;
+use crate::painting::objective::{Kind, Knobs, Objective, Recorded, Targets, terms};
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::variable::Variable;
+use crate::picture::Picture;
+use crate::{Error, Result};
+
+/// A submission that the device may still be working on. Iterations are counted over the whole run.
+struct Flight {
+    first: usize,
+    count: usize,
+    /// When the submission began.
+    at: Instant,
+    readback: Readback,
+    /// The picture after the submission, if a copy was asked for.
+    copy: Option<Readback>,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// What a stage leaves to the next one, and what a checkpoint keeps of it: the optimised variable, the optimiser's state, the sum of
+/// the average. Words as they lie on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Carried {
+    pub(crate) picture: Vec<f32>,
+    pub(crate) m: Vec<f32>,
+    pub(crate) v: Vec<f32>,
+    pub(crate) state: Vec<f32>,
+    /// Empty where there is no average.
+    pub(crate) average: Vec<f32>,
+}
+
+/// A stage that is being painted.
+pub(super) struct Running<'g> {
+    gpu: &'g Gpu,
+    pub(super) stage: Stage,
+    pub(super) plan: Plan,
+    picture: Var,
+    exact: Tensor,
+    pub(super) real: Real,
+    adam: Adam,
+    kept: Log,
+    average: Option<Tensor>,
+    /// The share of itself that the average keeps.
+    keep: f64,
+    variable: Variable,
+    knobs: Knobs,
+    pub(super) targets: Targets,
+    slots: usize,
+    /// The iteration behind the last one that may be submitted.
+    end: usize,
+    /// The last iteration of the whole run, whose copy is nobody's.
+    whole: usize,
+    submitted: usize,
+    in_flight: VecDeque<Flight>,
+    spare: Vec<Readback>,
+    /// The losses of the iterations of this stage that have landed, `slots` each.
+    pub(super) log: Vec<f32>,
+    pub(super) copy_every: Option<usize>,
+    pub(super) copies: VecDeque<(usize, Vec<f64>)>,
+    spare_copy: Option<Readback>,
+    pace: Pace,
+}
+
+impl<'g> Running<'g> {
+    /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by [`Self::set`].
+    pub(super) fn new(
+        objective: &Objective<'g>,
+        stage: Stage,
+        targets: Targets,
+        whole: usize,
+    ) -> Result<Self> {
+        let Recorded { tape, picture, exact, real, adam, log, average, knobs } =
+            objective.record(&stage, Some(&targets), HISTORY);
+        let gpu = objective.gpu;
+        Ok(Self {
+            gpu,
+            stage,
+            plan: tape.finish()?,
+            picture,
+            exact,
+            real,
+            adam,
+            kept: log,
+            average,
+            keep: objective.settings.average,
+            variable: objective.variable(),
+            knobs,
+            targets,
+            slots: terms(objective.settings).len(),
+            end: stage.end(),
+            whole,
+            submitted: stage.first,
+            in_flight: VecDeque::new(),
+            spare: Vec::new(),
+            log: Vec::new(),
+            copy_every: None,
+            copies: VecDeque::new(),
+            spare_copy: None,
+            pace: Pace::new(gpu.unknown_pieces()),
+        })
+    }
+
+    /// Sets the picture to start from. All else is as in a run that begins.
+    pub(super) fn place(&self, start: &Picture) {
+        self.write(self.exact, &self.real.encode(&self.variable.encode(start)));
+        self.write(self.picture.value, &Real::F32.encode(&self.variable.encode(start)));
+    }
+
+    /// Sets picture and state, as they were after `iterations` of the run.
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
+        self.write(self.exact, &carried.picture);
+        // The optimiser moves the picture in its own precision; the network reads it in float32.
+        self.write(self.picture.value, &Real::F32.encode(&self.real.decode(&carried.picture)));
+        self.write(self.adam.m, &carried.m);
+        self.write(self.adam.v, &carried.v);
+        self.write(self.adam.state, &carried.state);
+        if let Some(average) = self.average {
+            self.write(average, &carried.average);
+        }
+        let count = (iterations - self.stage.first) as u32;
+        self.write(self.kept.count, &[f32::from_bits(count)]);
+        self.submitted = iterations;
+    }
+
+    fn write(&self, tensor: Tensor, values: &[f32]) {
+        self.plan.write(self.gpu, tensor, values);
+    }
+
+    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term counts `finish` times.
+    pub(super) fn turn(&self, settings: &Settings, finish: f64) {
+        let terms = terms(settings);
+        self.weigh(|slot| match terms[slot].kind {
+            Kind::Nearest(_) => terms[slot].weight * finish,
+            _ => terms[slot].weight,
+        });
+        let schedule = self.knobs.schedule;
+        self.plan.turn(self.gpu, schedule.learning_rate, settings.learning_rate);
+        self.plan.turn(self.gpu, schedule.decay, settings.decay);
+        self.plan.turn(self.gpu, schedule.decay_every, settings.decay_every as f64);
+    }
+
+    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    pub(super) fn weigh(&self, weight: impl Fn(usize) -> f64) {
+        for (slot, knob) in self.knobs.weights.iter().enumerate() {
+            if let Some((knob, times)) = knob {
+                self.plan.turn(self.gpu, *knob, weight(slot) * times);
+            }
+        }
+    }
+
+    /// Keeps the device busy and takes what has landed, until one more iteration has or the stage is done, which `false` says.
+    pub(super) fn advance(&mut self) -> Result<bool> {
+        // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
+        while self.in_flight.len() < 2 && self.submitted < self.end {
+            self.submit();
+        }
+        if self.in_flight.is_empty() {
+            return Ok(false);
+        }
+        self.land()?;
+        Ok(true)
+    }
+
+    /// Submits nothing more.
+    pub(super) fn stop(&mut self) {
+        self.end = self.submitted;
+    }
+
+    /// Lets the stage do `n` iterations from here on, whatever it was to do.
+    pub(super) fn allow(&mut self, n: usize) {
+        self.end = self.submitted + n;
+        self.whole = self.end;
+    }
+
+    /// Iterations of the run that were given to the device.
+    pub(super) fn submitted(&self) -> usize {
+        self.submitted
+    }
+
+    /// Iterations of the run that the device is known to have done.
+    pub(super) fn landed(&self) -> usize {
+        self.in_flight.front().map_or(self.submitted, |flight| flight.first)
+    }
+
+    /// The picture of optimised values, which were read after `iterations` of the run.
+    pub(super) fn show(&self, iterations: usize, mut values: Vec<f64>) -> Result<Picture> {
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NotFinite(NOT_FINITE.into()));
+        }
+        let steps = iterations - self.stage.first + self.stage.before;
+        if self.average.is_some() && steps > 0 {
+            let weight = self.average_weight(iterations);
+            values.iter_mut().for_each(|v| *v /= weight);
+        }
+        Ok(self.variable.decode(self.picture.shape, &values))
+    }
+
+    /// The tensor whose values are shown after `iterations` of the run: the average, once there is one.
+    fn shown(&self, iterations: usize) -> Tensor {
+        let steps = iterations - self.stage.first + self.stage.before;
+        self.average.filter(|_| steps > 0).unwrap_or(self.exact)
+    }
+
+    /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
+        if carried.average.is_empty() {
+            return self.real.decode(&carried.picture);
+        }
+        let weight = self.average_weight(self.stage.end());
+        self.real.decode(&carried.average).into_iter().map(|v| v / weight).collect()
+    }
+
+    /// What the iterations at this size weigh in the average, which begins as zeros.
+    fn average_weight(&self, iterations: usize) -> f64 {
+        let steps = iterations - self.stage.first + self.stage.before;
+        1.0 - self.keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
+    }
+
+    /// Waits for the device and returns the picture as it is.
+    pub(super) fn picture(&mut self) -> Result<Picture> {
+        let words = self.read(self.shown(self.submitted))?;
+        self.show(self.submitted, self.real.decode(&words))
+    }
+
+    /// Waits for the device and returns the optimised variable.
+    pub(super) fn variable(&mut self) -> Result<Vec<f64>> {
+        Ok(self.real.decode(&self.read(self.exact)?))
+    }
+
+    /// Waits for the device and returns the gradient of the last iteration.
+    pub(super) fn gradient(&mut self) -> Result<Vec<f32>> {
+        self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
+    }
+
+    /// Waits for the device and returns what another stage or run goes on with.
+    pub(super) fn carried(&mut self) -> Result<Carried> {
+        Ok(Carried {
+            picture: self.read(self.exact)?,
+            m: self.read(self.adam.m)?,
+            v: self.read(self.adam.v)?,
+            state: self.read(self.adam.state)?,
+            average: self.average.map_or(Ok(Vec::new()), |average| self.read(average))?,
+        })
+    }
+
+    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the picture's gradient.
+    /// Picture and state are to be set again after it.
+    pub(super) fn gradient_length(&mut self) -> Result<f64> {
+        self.plan.run(self.gpu);
+        let gradient = self.gradient()?;
+        Ok(gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
+    }
+
+    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>> {
+        while !self.in_flight.is_empty() {
+            self.land()?;
+        }
+        self.plan.read(self.gpu, tensor)
+    }
+
+    /// Device memory of the stage in bytes, without the network's weights.
+    pub(super) fn bytes(&self) -> u64 {
+        let content: u64 = self.targets.content.iter().map(|(features, _)| features.size()).sum();
+        self.plan.bytes() + content + self.targets.style.bytes()
+    }
+
+    /// Bytes of the buffers through which the processor reads losses and pictures.
+    pub(super) fn readback_bytes(&self) -> u64 {
+        let flights = self.in_flight.iter().flat_map(|f| std::iter::once(&f.readback).chain(&f.copy));
+        flights.chain(&self.spare).chain(&self.spare_copy).map(|readback| readback.buffer.size()).sum()
+    }
+
+    /// Submissions of one iteration.
+    pub(super) fn pieces(&self) -> usize {
+        self.pace.pieces
+    }
+
+    /// The most iterations of a submission that is in flight.
+    #[cfg(test)]
+    pub(super) fn most_in_flight(&self) -> usize {
+        self.in_flight.iter().map(|flight| flight.count).max().unwrap_or(0)
+    }
+
+    fn submit(&mut self) {
+        let at = Instant::now();
+        let mut count = self.pace.iterations.min(self.end - self.submitted);
+        if let Some(every) = self.copy_every {
+            count = count.min(every - self.submitted % every);
+        }
+        let bytes = (HISTORY * self.slots * 4) as u64;
+        let readback = self.spare.pop().unwrap_or_else(|| Readback::new(self.gpu, bytes));
+        let done = self.submitted + count;
+        let wanted = done < self.whole && self.copy_every.is_some_and(|every| done.is_multiple_of(every));
+        let copy = wanted.then(|| {
+            let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
+            (self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes)), bytes)
+        });
+        let submission = self.plan.submit(self.gpu, self.pace.pieces, |encoder| {
+            for _ in 1..count {
+                self.plan.encode(encoder);
+            }
+            let log = self.plan.buffer(self.kept.losses);
+            encoder.copy_buffer_to_buffer(log, 0, &readback.buffer, 0, bytes);
+            if let Some((copy, bytes)) = &copy {
+                let shown = self.plan.buffer(self.shown(done));
+                encoder.copy_buffer_to_buffer(shown, 0, &copy.buffer, 0, *bytes);
+            }
+        });
+        let copy = copy.map(|(copy, _)| copy);
+        readback.request();
+        copy.iter().for_each(Readback::request);
+        self.in_flight.push_back(Flight { first: self.submitted, count, at, readback, copy, submission });
+        self.submitted = done;
+    }
+
+    /// Waits for the oldest submission and takes its losses.
+    fn land(&mut self) -> Result<()> {
+        let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
+        let overdue = flight.readback.is_there(self.gpu)?;
+        self.gpu.wait_for(flight.submission)?;
+        let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
+        for iteration in flight.first..flight.first + flight.count {
+            let row = (iteration - self.stage.first) % HISTORY;
+            self.log.extend(&log[row * self.slots..][..self.slots]);
+        }
+        if let Some(copy) = flight.copy {
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&copy.take(self.gpu)?);
+            self.copies.push_back((flight.first + flight.count, self.real.decode(&values)));
+            self.spare_copy = Some(copy);
+        }
+        self.pace.landed(flight.count, flight.at, overdue, Instant::now());
+        self.spare.push(flight.readback);
+        Ok(())
+    }
+}

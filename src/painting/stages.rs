@@ -1,0 +1,162 @@
+//! The stages of a run: its sizes, coarse to fine, and at the last size the finish.
+
+use crate::painting::settings::Settings;
+
+/// From a size to the next one, sides grow by this factor.
+const GROWTH: f64 = std::f64::consts::SQRT_2;
+/// No stage but the last has a shorter side below this.
+const SHORTEST: usize = 64;
+/// What the content weight is multiplied by from size to size: the first sizes make the composition, later ones the strokes.
+const CONTENT_FALL: f64 = 0.71;
+/// The content weight never falls below this share of itself.
+const CONTENT_FLOOR: f64 = 0.25;
+
+/// Iterations at one size with the same terms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stage {
+    /// Columns of the picture.
+    pub width: usize,
+    /// Rows of the picture.
+    pub height: usize,
+    /// Its sides as a share of the last stage's.
+    pub scale: f64,
+    /// The first of its iterations, counted over the whole run.
+    pub first: usize,
+    /// How many iterations it has.
+    pub iterations: usize,
+    /// Factor on the content weight.
+    pub content: f64,
+    /// Whether the nearest-neighbour term takes part.
+    pub finish: bool,
+    /// How many of the iterations at this size came before this stage.
+    pub before: usize,
+    /// The iteration of this size behind which the step falls, and within how many; `None` where it does not.
+    pub settle: Option<(f64, f64)>,
+}
+
+impl Stage {
+    /// The iteration behind its last one.
+    pub fn end(&self) -> usize {
+        self.first + self.iterations
+    }
+
+    /// Whether another stage has the same size, so that a run goes from one to the other as if nothing had happened.
+    pub fn same_size(&self, other: &Self) -> bool {
+        (self.width, self.height) == (other.width, other.height)
+    }
+}
+
+/// The sizes of a run whose last one is `width x height`, from the smallest: sides are divided by the square root of 2 while the
+/// longer one stays at least `first_size` (to one pixel) and the shorter one at least 64.
+fn sizes((width, height): (usize, usize), first_size: usize) -> Vec<(usize, usize)> {
+    let mut sizes = vec![(width, height)];
+    let longest = width.max(height);
+    let mut side = longest;
+    while first_size > 0 {
+        side = (side as f64 / GROWTH).round() as usize;
+        let scaled = |n: usize| ((n * side) as f64 / longest as f64).round().max(1.0) as usize;
+        let size = (scaled(width), scaled(height));
+        if side + 1 < first_size || size.0.min(size.1) < SHORTEST {
+            break;
+        }
+        sizes.push(size);
+    }
+    sizes.reverse();
+    sizes
+}
+
+/// The stages of a run whose result is `width x height`.
+pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
+    let sizes = sizes(size, settings.first_size);
+    let mut stages = Vec::new();
+    let mut first = 0;
+    for (k, (width, height)) in sizes.iter().copied().enumerate() {
+        let all = settings.iterations_at(k);
+        let last = k + 1 == sizes.len();
+        let share = |share: f64| (share * all as f64).round() as usize;
+        let finishing = if last { share(settings.finish) } else { 0 };
+        let settling = settings.settle * all as f64;
+        let settle = (last && settling > 0.0).then_some((all as f64 - settling, settling));
+        let content = CONTENT_FALL.powi(k as i32).max(CONTENT_FLOOR);
+        let scale = width.max(height) as f64 / size.0.max(size.1) as f64;
+        for (before, iterations, finish) in [(0, all - finishing, false), (all - finishing, finishing, true)]
+        {
+            if iterations > 0 {
+                stages.push(Stage {
+                    width,
+                    height,
+                    scale,
+                    first,
+                    iterations,
+                    content,
+                    finish,
+                    before,
+                    settle,
+                });
+                first += iterations;
+            }
+        }
+    }
+    if stages.is_empty() {
+        // A run of no iterations still has a picture.
+        let (width, height) = size;
+        stages.push(Stage {
+            width,
+            height,
+            scale: 1.0,
+            first: 0,
+            iterations: 0,
+            content: 1.0,
+            finish: false,
+            before: 0,
+            settle: None,
+        });
+    }
+    stages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_grow_by_the_square_root_of_two() {
+        assert_eq!(sizes((384, 288), 96), [(96, 72), (136, 102), (192, 144), (272, 204), (384, 288)]);
+        assert_eq!(sizes((384, 288), 384), [(384, 288)]);
+        assert_eq!(sizes((384, 288), 0), [(384, 288)]);
+        // The shorter side of a panorama.
+        assert_eq!(sizes((400, 100), 50), [(283, 71), (400, 100)]);
+        // What is small already.
+        assert_eq!(sizes((50, 40), 96), [(50, 40)]);
+    }
+
+    #[test]
+    fn stages_follow_each_other() {
+        let mut settings = Settings::painterly();
+        settings.first_iterations = vec![50];
+        settings.iterations = 30;
+        (settings.finish, settings.settle) = (0.5, 0.4);
+        let stages = stages(&settings, (192, 144));
+        let told: Vec<_> =
+            stages.iter().map(|s| (s.width, s.first, s.iterations, s.finish, s.before)).collect();
+        assert_eq!(
+            told,
+            [
+                (96, 0, 50, false, 0),
+                (136, 50, 30, false, 0),
+                (192, 80, 15, false, 0),
+                (192, 95, 15, true, 15)
+            ]
+        );
+        assert_eq!(stages[3].settle, Some((18.0, 12.0)));
+        assert!(stages[3].same_size(&stages[2]) && !stages[2].same_size(&stages[1]));
+        assert_eq!((stages[0].content, stages[1].content), (1.0, 0.71));
+    }
+
+    #[test]
+    fn the_book_has_one_stage() {
+        let stages = stages(&Settings::book(), (192, 144));
+        assert_eq!((stages.len(), stages[0].iterations, stages[0].settle), (1, 500, None));
+    }
+}
