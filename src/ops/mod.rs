@@ -6,6 +6,7 @@ pub mod affine;
 pub mod conv3x3;
 pub mod gram;
 pub mod mse;
+pub mod nearest;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
@@ -23,6 +24,7 @@ pub(crate) fn tables() -> Vec<Table> {
         pool::TABLE,
         gram::TABLE,
         mse::TABLE,
+        nearest::TABLE,
         tv::TABLE,
         adam::TABLE,
     ]
