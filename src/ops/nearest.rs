@@ -23,26 +23,34 @@ const PAINTING_SITES: usize = 16384;
 pub enum Variant {
     /// One site per invocation.
     Naive,
+    /// Tiles of 64 sites over workgroup memory, for GPUs.
+    Tiled,
     /// Tiles in registers, for software drivers.
     Subgroup,
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Naive, Self::Subgroup];
+    pub const ALL: [Self; 3] = [Self::Naive, Self::Tiled, Self::Subgroup];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Naive => "naive",
+            Self::Tiled => "tiled",
             Self::Subgroup => "subgroup",
         }
+    }
+
+    /// The fastest on a device, unless it is measured there.
+    pub fn of(gpu: &Gpu) -> Self {
+        if gpu.is_software() && Self::Subgroup.supports(gpu) { Self::Subgroup } else { Self::Tiled }
     }
 
     /// Whether it can search on this device.
     pub fn supports(self, gpu: &Gpu) -> bool {
         match self {
-            Self::Naive => true,
+            Self::Naive | Self::Tiled => true,
             Self::Subgroup => gpu.has_subgroups_of(8),
         }
     }
@@ -75,6 +83,11 @@ impl Target {
     pub fn mean_len(channels: usize) -> usize {
         4 * quads(channels)
     }
+}
+
+/// Multiply-adds of the search where map and painting have the same `shape`.
+pub(crate) fn products(shape: Shape) -> usize {
+    Lattice::new(shape, SITES).places() * Target::sites(shape) * shape.channels
 }
 
 /// Fours of channels of a packed site: the search takes two at a time.
@@ -231,7 +244,14 @@ struct Search {
 /// come, and they stay in a cache.
 const CHUNK: usize = 1 << 19;
 
-/// Chunks that a GPU is given at least, so that all of it is busy, as far as there are so many blocks.
+/// Workgroups of [`Variant::Tiled`], about: a few for each processor of the largest GPU.
+const WORKGROUPS: usize = 1024;
+
+/// Sites of such a workgroup, and blocks of features that it multiplies them with at a time.
+const TILE: usize = 64;
+const TILE_BLOCKS: usize = 4;
+
+/// Chunks of [`Variant::Naive`], if there are so many blocks.
 const CHUNKS: usize = 16;
 
 impl Search {
@@ -239,6 +259,10 @@ impl Search {
     fn apart(&self) -> usize {
         match self.variant {
             Variant::Subgroup => (CHUNK / (BLOCK * self.quads * 16)).max(1),
+            Variant::Tiled => {
+                let chunks = WORKGROUPS.div_ceil(self.slots.div_ceil(TILE));
+                self.blocks.div_ceil(chunks).next_multiple_of(TILE_BLOCKS)
+            }
             Variant::Naive => self.blocks.div_ceil(CHUNKS),
         }
     }
@@ -257,6 +281,11 @@ impl Search {
         let (source, names, from, grid) = match self.variant {
             Variant::Naive => {
                 (kernel!("nearest_search", "search"), ["u", "features"], [u, features], [slots, chunks, 1])
+            }
+            // An invocation has four sites of 16 x 16 invocations.
+            Variant::Tiled => {
+                let grid = [slots.div_ceil(TILE) * 16, chunks * 16, 1];
+                (kernel!("nearest_search_tiled", "search"), ["u", "features"], [u, features], grid)
             }
             // A workgroup of 8 lanes has a block.
             Variant::Subgroup => {

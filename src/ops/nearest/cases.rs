@@ -94,6 +94,9 @@ pub const TABLE: Table = Table {
         Size::new(512, 1, 2),
         // Rows of whole 256 bytes can be split into bands.
         Size::new(4, 9, 16),
+        // Many features, and in many channels.
+        Size::new(8, 64, 64),
+        Size::new(512, 17, 17),
         Size::new(3, 65, 64),
         Size::new(3, 131, 67),
     ],
@@ -101,9 +104,10 @@ pub const TABLE: Table = Table {
     network: |height, width| vgg19_maps(height, width)[1..4].to_vec(),
     at: |size| {
         let moves = Lattice::new(size.shape(), SITES).offsets() > 1;
-        let steps: &[u32] = if moves { &[0, 1, 5] } else { &[2] };
+        // One is enough where hundreds of channels take their time.
+        let steps: &[u32] = if moves && size.c_in < 64 { &[0, 1, 5] } else { &[2] };
         let given = steps.iter().flat_map(|step| in_both_precisions(size, |size| given(size, *step)));
-        let small = size.shape().len() <= 1 << 14;
+        let small = size.shape().len() <= 1 << 14 && !moves;
         let prepared = small.then(|| in_both_precisions(size, from_painting));
         given.chain(prepared.into_iter().flatten()).collect()
     },
@@ -111,8 +115,12 @@ pub const TABLE: Table = Table {
 
 /// Whatever is compared with: how many sites of a painting beside a map of this size.
 fn sites_beside(shape: Shape) -> usize {
-    // In few channels many features would be nearly equal.
-    if shape.channels < 64 { 3 * BLOCK } else { Target::sites(shape).next_multiple_of(BLOCK) }
+    match shape.channels {
+        64.. => Target::sites(shape).next_multiple_of(BLOCK),
+        // So many that a workgroup of `tiled` has more of them than it multiplies at a time.
+        _ if shape.pixels() == SITES => 65 * BLOCK,
+        _ => 3 * BLOCK,
+    }
 }
 
 /// With features of a painting that are given.
