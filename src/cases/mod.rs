@@ -123,6 +123,7 @@ pub struct Input {
     shape: Shape,
     differentiate: bool,
     picture: bool,
+    map: bool,
     low: f32,
     high: f32,
 }
@@ -130,7 +131,7 @@ pub struct Input {
 impl Input {
     /// Values from -1 to 1, by which the result is differentiated.
     pub fn vary(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, differentiate: true, picture: false, low: -1.0, high: 1.0 }
+        Self { name, shape, differentiate: true, picture: false, map: false, low: -1.0, high: 1.0 }
     }
 
     /// Values from -1 to 1 that are constants of the op.
@@ -143,9 +144,14 @@ impl Input {
         Self { picture: true, ..self }
     }
 
+    /// Says of a constant that it is a feature map, which half precision stores, too.
+    pub fn map(self) -> Self {
+        Self { map: true, ..self }
+    }
+
     /// Whether half precision stores it.
     fn is_map(&self) -> bool {
-        self.differentiate && !self.picture
+        self.map || (self.differentiate && !self.picture)
     }
 
     /// Values from `-scale` to `scale`.

@@ -125,13 +125,11 @@ impl Case {
         for (input, values) in self.inputs.iter().zip(values) {
             let mut var = tape.leaf(input.name, input.shape);
             match var.grad {
-                Some(grad) if input.differentiate => {
-                    tape.keep(grad);
-                    if input.is_map() {
-                        var = tape.as_map(var);
-                    }
-                }
+                Some(grad) if input.differentiate => tape.keep(grad),
                 _ => var.grad = None,
+            }
+            if input.is_map() {
+                var = tape.as_map(var);
             }
             leaves.push(Leaf { var, values: values.clone() });
         }

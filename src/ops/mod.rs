@@ -8,6 +8,7 @@ pub mod conv3x3;
 pub mod gram;
 pub mod log;
 pub mod mse;
+pub mod nearest;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
@@ -28,6 +29,7 @@ pub fn tables() -> Vec<Table> {
         mse::TABLE,
         mse::SQUARES,
         widened::TABLE,
+        nearest::TABLE,
         tv::TABLE,
         adam::TABLE,
         average::TABLE,

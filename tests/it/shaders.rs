@@ -252,6 +252,8 @@ fn the_base_tier_needs_nothing() {
         "conv3x3 winograd_tiled",
         "gram naive",
         "gram tiled",
+        "nearest naive",
+        "nearest tiled",
         "adam f32",
     ] {
         assert!(variants.contains(expected), "{expected} does not run on the base tier");
@@ -347,6 +349,7 @@ fn variants_share_their_interface() {
             &["kept", "gates", "own_gates", "gate_rows", "gate_top"][..],
         ),
         ("gram", ["gram", "gram_tiled"], &[]),
+        ("nearest", ["nearest_search", "nearest_search_tiled"], &[]),
     ] {
         let shared = |variant: &str| -> Vec<(&String, &String)> {
             ops[op][variant].iter().filter(|(name, _)| !own.contains(&name.as_str())).collect()

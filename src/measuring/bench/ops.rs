@@ -11,7 +11,7 @@ use crate::engine::kernel::kernel;
 use crate::engine::plan::{Plan, Timers};
 use crate::engine::precision::Precision;
 use crate::engine::tape::Tape;
-use crate::ops::tables;
+use crate::ops::{nearest, tables};
 use crate::{Error, Result};
 
 /// The most runs of one pass.
@@ -202,7 +202,7 @@ fn measure<E: From<crate::Error>>(
         }
         let runs = times.len();
         let ns = median(&mut times).max(1e-3);
-        let gflops = flop(case.op, case.size).map(|flop| flop / ns);
+        let gflops = flop(case.op, &pass.name, case.size).map(|flop| flop / ns);
         let gbps = pass.bytes as f64 / ns;
         told(Measured {
             op: case.op.into(),
@@ -221,11 +221,14 @@ fn measure<E: From<crate::Error>>(
 }
 
 /// The multiplications and additions of one direction, in the plain form of the op.
-fn flop(op: &str, Size { c_in, c_out, height, width }: Size) -> Option<f64> {
+fn flop(op: &str, pass: &str, size: Size) -> Option<f64> {
+    let Size { c_in, c_out, height, width } = size;
     let pixels = (height * width) as f64;
     match op {
         "conv3x3" => Some(18.0 * (c_in * c_out) as f64 * pixels),
         "gram" => Some(2.0 * (c_in * c_in) as f64 * pixels),
+        // Nothing is searched for on the way back.
+        "nearest" if pass == "forward" => Some(2.0 * nearest::products(size.shape()) as f64),
         _ => None,
     }
 }

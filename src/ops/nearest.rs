@@ -1,0 +1,318 @@
+//! Mean cosine distance of a map's sites to the nearest of a painting's: the finish (after Kolkin, Kucera, Paris, Sykora,
+//! Shechtman and Shakhnarovich, "Neural Neighbor Style Transfer", 2022).
+
+mod cases;
+mod lattice;
+
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::kernel;
+use crate::engine::kernel::{Source, Value};
+use crate::engine::tape::Slot;
+use crate::ops::reduce::{reduce};
+use crate::engine::tape::{Shape, Tape, Tensor, Var};
+pub use cases::TABLE;
+use lattice::{BLOCK, Lattice};
+
+/// Sites of a map that one iteration looks at, at most.
+const SITES: usize = 4096;
+
+/// Sites of a painting that are looked at, at most.
+const PAINTING_SITES: usize = 16384;
+
+/// How the nearest is searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// One site per invocation.
+    Naive,
+    /// Tiles of 64 sites over workgroup memory, for GPUs.
+    Tiled,
+    /// Tiles in registers, for software drivers.
+    Subgroup,
+}
+
+impl Variant {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Naive, Self::Tiled, Self::Subgroup];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Naive => "naive",
+            Self::Tiled => "tiled",
+            Self::Subgroup => "subgroup",
+        }
+    }
+
+    /// The fastest on a device, unless it is measured there.
+    pub fn of(gpu: &Gpu) -> Self {
+        if gpu.is_software() && Self::Subgroup.supports(gpu) { Self::Subgroup } else { Self::Tiled }
+    }
+
+    /// Whether it can search on this device.
+    pub fn supports(self, gpu: &Gpu) -> bool {
+        match self {
+            Self::Naive | Self::Tiled => true,
+            Self::Subgroup => gpu.has_subgroups_of(8),
+        }
+    }
+}
+
+/// What sites are compared with: features of a painting, without their mean and of length 1. They stay on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Sites in blocks of 32: channels in fours up to a multiple of 8, then the 32 sites, four values each.
+    /// [`Target::features_len`] values.
+    pub features: Tensor,
+    /// The mean of the painting's features, which is taken from the map's, too. [`Target::mean_len`] values.
+    pub mean: Tensor,
+    /// Sites of the painting that are looked at; the last block repeats the first of them.
+    pub sites: usize,
+}
+
+impl Target {
+    /// Sites that are looked at of a painting's map of `shape`: all of them, or a lattice of at most 16384.
+    pub fn sites(shape: Shape) -> usize {
+        Lattice::new(shape, PAINTING_SITES).places()
+    }
+
+    /// Values of [`Self::features`] for so many channels and sites.
+    pub fn features_len(channels: usize, sites: usize) -> usize {
+        4 * quads(channels) * sites.next_multiple_of(BLOCK)
+    }
+
+    /// Values of [`Self::mean`] for so many channels.
+    pub fn mean_len(channels: usize) -> usize {
+        4 * quads(channels)
+    }
+}
+
+/// Multiply-adds of the search where map and painting have the same `shape`.
+pub(crate) fn products(shape: Shape) -> usize {
+    Lattice::new(shape, SITES).places() * Target::sites(shape) * shape.channels
+}
+
+/// Fours of channels of a packed site: the search takes two at a time.
+fn quads(channels: usize) -> usize {
+    2 * channels.div_ceil(8)
+}
+
+/// Records, for the forward pass, what [`nearest`] needs of a painting whose features are `y`. A site that differs from the mean
+/// of all by no more than 2^-20 of the mean's length has no direction, and is as far from everything as what is at right angles.
+pub fn prepare(tape: &mut Tape, y: Var) -> Target {
+    let Shape { channels: c, height, .. } = y.shape;
+    let lattice = Lattice::new(y.shape, PAINTING_SITES);
+    let len = Target::features_len(c, lattice.places());
+    let sums = tape.scratch("sums", height * c);
+    let mean = tape.scratch("mean", Target::mean_len(c));
+    let (packed, features) = (tape.scratch("differences", len), tape.scratch("features", len));
+    let bands = tape.bands(&[y.shape]);
+    let kernel = |source: Source| source.storing("Map", y);
+    let params = |top: usize, rows: usize| params(lattice, top, rows, 0, [0.0; 2]);
+    for rows in &bands {
+        tape.forward(kernel(kernel!("nearest", "sum_rows")))
+            .params(params(rows.start, rows.len()))
+            .bind("x", y.rows(rows.clone()))
+            .bind("first", y.rows(0..1))
+            .bind("sums", sums)
+            .grid([c, rows.len(), 1]);
+    }
+    tape.forward(kernel(kernel!("nearest", "average")))
+        .params(params(0, height))
+        .bind("row_sums", sums)
+        .bind("first", y.rows(0..1))
+        .bind("middle", mean)
+        .grid([quads(c), 1, 1]);
+    for rows in &bands {
+        tape.forward(kernel(kernel!("nearest", "pack_painting")))
+            .params(params(rows.start, rows.len()))
+            .bind("x", y.rows(rows.clone()))
+            .bind("mean", mean)
+            .bind("packed", packed)
+            .grid([lattice.slots(), quads(c), 1]);
+    }
+    tape.forward(kernel!("nearest", "normalize_painting"))
+        .params(params(0, height))
+        .bind("u", packed)
+        .bind("mean", mean)
+        .bind("packed", features)
+        .grid([lattice.slots(), 1, 1]);
+    Target { features, mean, sites: lattice.places() }
+}
+
+/// For the rows from `top` on of a map, and so many results of the search for each site.
+fn params(
+    lattice: Lattice,
+    top: usize,
+    rows: usize,
+    chunks: usize,
+    [scale, slope]: [f64; 2],
+) -> [(&'static str, Value); 15] {
+    let Shape { channels, height, width } = lattice.shape;
+    let [rows_apart, columns_apart, across, leap, places, slots] = lattice.params();
+    [
+        ("c", channels.into()),
+        ("quads", quads(channels).into()),
+        ("h", rows.into()),
+        ("w", width.into()),
+        ("top", top.into()),
+        ("height", height.into()),
+        ("chunks", chunks.into()),
+        ("scale", scale.into()),
+        ("slope", slope.into()),
+        rows_apart,
+        columns_apart,
+        across,
+        leap,
+        places,
+        slots,
+    ]
+}
+
+/// `losses[slot] = weight * mean over sites of (1 - u . v / |u|)`, where `u` is the difference of the site's features from the
+/// target's mean and `v` that of the target's features whose product with `u` is largest, the first of these. `v` is held fixed in
+/// `du = weight / n * ((u . v / |u|) u / |u| - v) / |u|`, times [`Tape::gradient_scale`]. A `u` no longer than 2^-20 of the mean
+/// counts as at right angles to everything, and has no gradient. The gradient starts here.
+///
+/// The sites are all of a map of up to 4096, or a lattice of at most so many, whose offset follows from the first value of `step`:
+/// the iterations before this one, as `u32`. All sites have their turn before one has its second.
+///
+/// # Errors
+/// None here; when the tape is finished, if `target` has not as many values as its sites and the channels of `x` ask for.
+pub fn nearest(
+    tape: &mut Tape,
+    x: Var,
+    target: &Target,
+    weight: f64,
+    step: Tensor,
+    slot: Slot,
+    variant: Variant,
+) {
+    let lattice = Lattice::new(x.shape, SITES);
+    let (quads, slots) = (quads(x.shape.channels), lattice.slots());
+    let bands = tape.bands(&[x.shape]);
+    let u = tape.scratch("differences", 4 * quads * slots);
+    let search = Search { variant, quads, slots, blocks: target.sites.div_ceil(BLOCK) };
+    let chunks = search.chunks();
+    let scales = [weight, weight * tape.gradient_scale()];
+    let params = |top: usize, rows: usize| params(lattice, top, rows, chunks, scales);
+    for rows in &bands {
+        tape.forward(kernel!("nearest", "pack").storing("Map", x))
+            .params(params(rows.start, rows.len()))
+            .bind("x", x.rows(rows.clone()))
+            .bind("mean", target.mean)
+            .bind("step", step)
+            .bind("packed", u)
+            .grid([slots, quads, 1]);
+    }
+    let (scores, candidates) = search.record(tape, u, target.features);
+    let (chosen, angles) = (tape.scratch("chosen", slots), tape.scratch("angles", 2 * slots));
+    let partial = tape.scratch("partial", slots);
+    tape.forward(kernel!("nearest", "forward"))
+        .params(params(0, x.shape.height))
+        .bind("scores", scores)
+        .bind("candidates", candidates)
+        .bind("u", u)
+        .bind("mean", target.mean)
+        .bind("step", step)
+        .bind("chosen", chosen)
+        .bind("angles", angles)
+        .bind("partial", partial)
+        .grid([slots, 1, 1]);
+    reduce(tape, partial, slots, slot);
+    for rows in bands {
+        tape.backward(kernel!("nearest", "backward").storing("Map", x))
+            .params(params(rows.start, rows.len()))
+            .bind("step", step)
+            .bind("u", u)
+            .bind("features", target.features)
+            .bind("neighbours", chosen)
+            .bind("found", angles)
+            .grad_rows("dx", x, rows.clone())
+            .grid([quads * x.shape.width, rows.len(), 1]);
+    }
+}
+
+/// The search for the nearest, which is a product of matrices of which only the largest of each row is kept.
+struct Search {
+    variant: Variant,
+    quads: usize,
+    slots: usize,
+    /// Of the painting's features.
+    blocks: usize,
+}
+
+/// Bytes of the painting's features that a chunk has, about: on a processor all sites are compared with those before the next
+/// come, and they stay in a cache.
+const CHUNK: usize = 1 << 19;
+
+/// Workgroups of [`Variant::Tiled`], about: a few for each processor of the largest GPU.
+const WORKGROUPS: usize = 1024;
+
+/// Sites of such a workgroup, and blocks of features that it multiplies them with at a time.
+const TILE: usize = 64;
+const TILE_BLOCKS: usize = 4;
+
+/// Chunks of [`Variant::Naive`], if there are so many blocks.
+const CHUNKS: usize = 16;
+
+impl Search {
+    /// Blocks of a chunk.
+    fn apart(&self) -> usize {
+        match self.variant {
+            Variant::Subgroup => (CHUNK / (BLOCK * self.quads * 16)).max(1),
+            Variant::Tiled => {
+                let chunks = WORKGROUPS.div_ceil(self.slots.div_ceil(TILE));
+                self.blocks.div_ceil(chunks).next_multiple_of(TILE_BLOCKS)
+            }
+            Variant::Naive => self.blocks.div_ceil(CHUNKS),
+        }
+    }
+
+    /// Parts of the painting, of which each has a nearest feature.
+    fn chunks(&self) -> usize {
+        self.blocks.div_ceil(self.apart())
+    }
+
+    /// Records the search for what is nearest to `u`; gives, for each chunk, the largest product of each site and which feature
+    /// it is with.
+    fn record(&self, tape: &mut Tape, u: Tensor, features: Tensor) -> (Tensor, Tensor) {
+        let (slots, chunks) = (self.slots, self.chunks());
+        let scores = tape.scratch("scores", chunks * slots);
+        let candidates = tape.scratch("candidates", chunks * slots);
+        let (source, names, from, grid) = match self.variant {
+            Variant::Naive => {
+                (kernel!("nearest_search", "search"), ["u", "features"], [u, features], [slots, chunks, 1])
+            }
+            // An invocation has four sites of 16 x 16 invocations.
+            Variant::Tiled => {
+                let grid = [slots.div_ceil(TILE) * 16, chunks * 16, 1];
+                (kernel!("nearest_search_tiled", "search"), ["u", "features"], [u, features], grid)
+            }
+            // A workgroup of 8 lanes has a block.
+            Variant::Subgroup => {
+                let texels = [("sites", u, slots), ("painting", features, self.blocks * BLOCK)];
+                let texels = texels.map(|(name, from, sites)| {
+                    let len = 4 * self.quads * sites;
+                    let texels = tape.scratch_texels(name, len);
+                    tape.forward_copy(from, texels, len);
+                    texels
+                });
+                let grid = [slots / BLOCK * 8, chunks, 1];
+                (kernel!("nearest_search_subgroup", "search"), ["sites", "painting"], texels, grid)
+            }
+        };
+        tape.forward(source)
+            .params([
+                ("quads", self.quads.into()),
+                ("slots", slots.into()),
+                ("blocks", self.blocks.into()),
+                ("apart", self.apart().into()),
+            ])
+            .bind(names[0], from[0])
+            .bind(names[1], from[1])
+            .bind("scores", scores)
+            .bind("candidates", candidates)
+            .grid(grid);
+        (scores, candidates)
+    }
+}
