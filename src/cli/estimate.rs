@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use impasto::painting::stages;
 use impasto::measuring::estimate::{Estimate, estimate};
 
 use super::stylize::{Look, Machine, Sizes, read, resolve};
@@ -67,11 +68,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         let mut line = serde_json::to_value(&found)?;
         line["adapter"] = adapter.as_str().into();
         (line["width"], line["height"]) = (size.0.into(), size.1.into());
-        line["iterations"] = settings.iterations.into();
+        line["iterations"] = stages::iterations(&settings, size).into();
         line["fits"] = found.fits().into();
         print(&line.to_string())?;
     } else {
-        describe(&found, adapter, size, settings.iterations).iter().try_for_each(|line| print(line))?;
+        describe(&found, adapter, size, stages::iterations(&settings, size)).iter().try_for_each(|line| print(line))?;
     }
     Ok(u8::from(!found.fits()))
 }

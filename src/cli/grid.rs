@@ -12,6 +12,7 @@ use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
+use impasto::painting::stages;
 use impasto::picture::{self, Picture, SaveOptions, Size};
 
 use super::progress::Progress;
@@ -94,6 +95,13 @@ struct Cell {
     content: Picture,
     styles: Vec<(Picture, f64)>,
     start: Option<Picture>,
+}
+
+impl Cell {
+    /// All iterations of the cell, over all sizes.
+    fn iterations(&self) -> usize {
+        stages::iterations(&self.settings, (self.content.width, self.content.height))
+    }
 }
 
 /// The results of the cells.
@@ -257,7 +265,7 @@ impl Options {
 /// Paints all cells, one after the other; after an interrupt, those that were begun. A failure does not
 /// affect other cells.
 fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
-    let total = cells.iter().map(|cell| cell.settings.iterations).sum();
+    let total = cells.iter().map(Cell::iterations).sum();
     let mut progress = Progress::new(String::new(), 0, total, quiet);
     let mut painted = Painted { cells: Vec::new(), interrupted: false, failed: false };
     let (mut before, mut failed) = (0, Vec::new());
@@ -281,17 +289,20 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
                 }
             }
             // The device works ahead and may have all iterations already.
-            painted.interrupted = session.submitted() < cell.settings.iterations;
+            painted.interrupted = session.submitted() < session.iterations();
             session.picture()
         };
         match paint() {
             Ok(mut result) => {
-                result.alpha = cell.content.alpha.clone();
+                // An interrupted cell may be smaller.
+                if (result.width, result.height) == (cell.content.width, cell.content.height) {
+                    result.alpha = cell.content.alpha.clone();
+                }
                 painted.cells.push((cell.label.clone(), result));
             }
             Err(error) => failed.push((&cell.label, error)),
         }
-        before += cell.settings.iterations;
+        before += cell.iterations();
         painted.interrupted |= interrupt::requested() && index + 1 < cells.len();
         if painted.interrupted {
             break;

@@ -8,6 +8,7 @@ use crate::network::vgg::Vgg;
 use crate::painting::capacity;
 use crate::painting::session::Session;
 use crate::painting::settings::Settings;
+use crate::painting::stages::{Stage, stages};
 use crate::painting::style::Style;
 use crate::picture::Picture;
 
@@ -44,8 +45,9 @@ pub struct Estimate {
     /// The run that was asked for.
     #[serde(skip)]
     content: (usize, usize),
+    /// Iterations of all sizes, as many of the last size as would take their time.
     #[serde(skip)]
-    iterations: usize,
+    iterations: f64,
     /// Seconds that measuring content and styles takes for each pixel of the content.
     #[serde(skip)]
     looking: f64,
@@ -75,7 +77,7 @@ impl Estimate {
         let size = bench.start(SMALL / pixels)?.1;
         let small = began.elapsed().as_secs_f64();
         self.start_seconds = small + self.looking * (pixels - (size.0 * size.1) as f64).max(0.0);
-        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations as f64;
+        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
         Ok(())
     }
 }
@@ -117,6 +119,8 @@ pub fn estimate(
         false => None,
     };
 
+    let share = |stage: &Stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels;
+    let iterations: f64 = stages(settings, content).iter().map(share).sum();
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
@@ -143,10 +147,10 @@ pub fn estimate(
         largest,
         start_seconds,
         iteration_seconds,
-        seconds: start_seconds + iteration_seconds * settings.iterations as f64,
+        seconds: start_seconds + iteration_seconds * iterations,
         measured,
         content,
-        iterations: settings.iterations,
+        iterations,
         looking,
     })
 }
@@ -186,6 +190,9 @@ impl Bench<'_> {
 
         let mut settings = self.settings.clone();
         settings.iterations = u32::MAX as usize;
+        // The last size alone, as most of its iterations are.
+        settings.first_size = 0;
+        settings.finish = settings.finish.round();
         let style = Style::measure(self.gpu, self.vgg, &settings, &weighted)?;
         let builder = Session::builder(self.gpu, self.vgg).content(&content).measured(&style);
         Ok((builder.settings(settings).build()?, (content.width, content.height)))

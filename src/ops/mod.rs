@@ -13,6 +13,10 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+/// x
+pub mod tv9;
+/// x
+pub mod wasserstein;
 pub mod widened;
 
 use crate::cases::{Case, Table};

@@ -69,7 +69,7 @@ fn shape((width, height): (usize, usize)) -> Shape {
     Shape::new(3, height, width)
 }
 
-impl Objective<'_> {
+impl Objective<'_, '_> {
     /// The device memory of a session: that of its last stage, which is the largest.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));

@@ -10,7 +10,7 @@ use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
-use crate::ops::adam::{Adam, NEVER, Rule, Schedule, adam};
+use crate::ops::adam::{Adam, Rule, Schedule, adam};
 use crate::ops::affine::Affine;
 use crate::ops::average::average;
 use crate::ops::gram::gram;
@@ -108,13 +108,13 @@ pub(crate) struct Knobs {
 }
 
 /// The objective of some settings on a device, by a network.
-pub(crate) struct Objective<'a> {
-    pub(crate) gpu: &'a Gpu,
+pub(crate) struct Objective<'g, 'a> {
+    pub(crate) gpu: &'g Gpu,
     pub(crate) vgg: &'a Vgg,
     pub(crate) settings: &'a Settings,
 }
 
-impl<'a> Objective<'a> {
+impl<'g> Objective<'g, '_> {
     /// The optimised variable.
     pub(crate) fn variable(&self) -> Variable {
         Variable::of(self.settings.recipe)
@@ -126,7 +126,7 @@ impl<'a> Objective<'a> {
     }
 
     /// A tape that stores maps and transformed weights as the settings say.
-    fn in_precision(&self, mut tape: Tape<'a>) -> Tape<'a> {
+    fn in_precision(&self, mut tape: Tape<'g>) -> Tape<'g> {
         tape.set_map_precision(self.settings.precision);
         tape.set_weight_precision(self.settings.precision);
         tape
@@ -144,7 +144,7 @@ impl<'a> Objective<'a> {
         shape: Shape,
         taps: &[Tap],
         mut look: impl FnMut(&mut Tape, usize, Var),
-    ) -> (Tape<'a>, Var) {
+    ) -> (Tape<'g>, Var) {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
         self.vgg.record(
@@ -152,7 +152,6 @@ impl<'a> Objective<'a> {
             leaf,
             &self.line(),
             taps,
-            self.settings.network_options(),
             |tape, tap, x| {
                 tape.op(format!("{tap}.measured"));
                 look(tape, taps.iter().position(|t| *t == tap).expect("a tap that was asked for"), x);
@@ -186,7 +185,7 @@ impl<'a> Objective<'a> {
 
     /// Records an iteration of a stage, and a log of the losses of `history` iterations. Without
     /// targets the tape serves only to be measured.
-    pub(crate) fn record(&self, stage: &Stage, targets: Option<&Targets>, history: usize) -> Recorded<'a> {
+    pub(crate) fn record(&self, stage: &Stage, targets: Option<&Targets>, history: usize) -> Recorded<'g> {
         let settings = self.settings;
         let shape = Shape::new(3, stage.height, stage.width);
         let terms = terms(settings);
@@ -217,7 +216,6 @@ impl<'a> Objective<'a> {
             picture,
             &self.line(),
             &taps,
-            settings.network_options(),
             |tape, tap, x| {
                 terms_on_tape.at(tape, tap, x);
             },
@@ -249,18 +247,15 @@ impl<'a> Objective<'a> {
 
     /// The layers that the terms of a stage look at.
     fn taps(&self, stage: &Stage) -> Vec<Tap> {
-        let mut taps = self.settings.taps();
-        if stage.finish {
-            let more = nearest_taps(self.settings).into_iter().filter(|tap| !taps.contains(tap));
-            taps.extend(more.collect::<Vec<_>>());
-        }
-        taps
+        let Settings { content_layers, style_layers, .. } = self.settings;
+        let near = if stage.finish { nearest_taps(self.settings) } else { Vec::new() };
+        content_layers.iter().chain(style_layers).chain(&near).copied().collect()
     }
 }
 
 /// The terms of a stage while they are being recorded.
-struct TermsOnTape<'o, 'a> {
-    objective: &'o Objective<'a>,
+struct TermsOnTape<'o, 'g, 'a> {
+    objective: &'o Objective<'g, 'a>,
     stage: &'o Stage,
     targets: Option<&'o Targets>,
     terms: &'o [Term],
@@ -270,7 +265,7 @@ struct TermsOnTape<'o, 'a> {
     weights: Vec<Option<(Knob, f64)>>,
 }
 
-impl TermsOnTape<'_, '_> {
+impl TermsOnTape<'_, '_, '_> {
     /// The weight of a term, whose own is multiplied by `times`, and its slot.
     fn weigh(&mut self, tape: &mut Tape, index: usize, times: f64) -> (Knob, Slot) {
         let weight = tape.knob(self.terms[index].weight * times);

@@ -9,11 +9,13 @@ use crate::painting::settings::{self, Settings};
 use crate::{Error, Result};
 
 /// The name and text of every bundled preset.
-const BUNDLED: [(&str, &str); 6] = [
-    ("balanced", include_str!("../../presets/balanced.toml")),
+const BUNDLED: [(&str, &str); 8] = [
     ("bold", include_str!("../../presets/bold.toml")),
+    ("book", include_str!("../../presets/book.toml")),
     ("broad", include_str!("../../presets/broad.toml")),
     ("fine", include_str!("../../presets/fine.toml")),
+    ("painterly", include_str!("../../presets/painterly.toml")),
+    ("portrait", include_str!("../../presets/portrait.toml")),
     ("quick", include_str!("../../presets/quick.toml")),
     ("subtle", include_str!("../../presets/subtle.toml")),
 ];
@@ -28,8 +30,8 @@ const MAX_SCALE: f64 = 16.0;
 /// size.
 ///
 /// In TOML it has a `description`, the fields of [`Settings`], `strength` (in place of `content_weight`; see
-/// [`Settings::set_strength`]), `style_scale`, and `init` (`content` or `noise`) with `seed`. All of them are
-/// optional.
+/// [`Settings::set_strength`]), `style_scale`, and `init` (`content`, `matched`, `gray`, or `noise` with `seed`). All of them are
+/// optional; `recipe` says whose defaults hold for what is left out.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Preset {
@@ -105,7 +107,11 @@ impl Preset {
         let strength = number(&mut table, "strength")?;
         let style_scale = number(&mut table, "style_scale")?;
         let start = start(&mut table)?;
-        let known = Table::try_from(Settings::default()).expect("settings are a table");
+        let base = match table.get("recipe").and_then(Value::as_str) {
+            Some("book") => Settings::book(),
+            _ => Settings::painterly(),
+        };
+        let known = Table::try_from(&base).expect("settings are a table");
         if let Some(key) = table.keys().find(|key| !known.contains_key(key.as_str())) {
             let names = BESIDE_SETTINGS.into_iter().chain(known.keys().map(String::as_str));
             let names = names.collect::<Vec<_>>().join(", ");
@@ -115,10 +121,12 @@ impl Preset {
             return Err("`strength` and `content_weight` were both given, and one sets the other".into());
         }
         let has_rate = table.contains_key("learning_rate");
-        let mut settings: Settings = table.try_into().map_err(|e: toml::de::Error| e.to_string())?;
+        let mut complete = known;
+        complete.extend(table);
+        let mut settings: Settings = complete.try_into().map_err(|e: toml::de::Error| e.to_string())?;
         let rate = settings.learning_rate;
         strength.map_or(Ok(()), |s| settings.set_strength(s)).map_err(|e| e.to_string())?;
-        // As on the command line, a learning rate takes precedence over the one that a strength sets.
+        // As on the command line, a learning rate takes precedence over the one that a strength may set.
         if has_rate {
             settings.learning_rate = rate;
         }
@@ -153,6 +161,8 @@ impl Preset {
                 line("init", "noise".into());
                 line("seed", Value::Integer(i64::try_from(*seed).unwrap_or(i64::MAX)));
             }
+            Some(Start::Matched) => line("init", "matched".into()),
+            Some(Start::Gray) => line("init", "gray".into()),
             Some(_) => line("init", "content".into()),
             None => {}
         }
@@ -187,11 +197,13 @@ fn start(table: &mut Table) -> Result<Option<Start>, String> {
     match (table.remove("init"), seed) {
         (None, None) => Ok(None),
         (Some(Value::String(init)), None) if init == "content" => Ok(Some(Start::Content)),
+        (Some(Value::String(init)), None) if init == "matched" => Ok(Some(Start::Matched)),
+        (Some(Value::String(init)), None) if init == "gray" => Ok(Some(Start::Gray)),
         (Some(Value::String(init)), seed) if init == "noise" => {
             Ok(Some(Start::Noise { seed: seed.unwrap_or(0) }))
         }
         (None, Some(_)) => Err("`seed` needs `init = \"noise\"`".into()),
-        _ => Err("`init` is neither \"noise\" nor \"content\", which takes no `seed`".into()),
+        _ => Err("`init` is none of \"content\", \"matched\", \"gray\" and \"noise\", of which only the last takes a `seed`".into()),
     }
 }
 

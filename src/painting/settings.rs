@@ -3,6 +3,7 @@
 use crate::architecture::Tap;
 use crate::engine::precision::Precision;
 use crate::painting::choices::{Recipe, StyleLoss};
+use crate::painting::objective::nearest_taps;
 use crate::{Error, Result};
 
 /// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1, in the book's recipe.
@@ -274,9 +275,10 @@ impl Settings {
         }
     }
 
-    /// All tapped layers.
+    /// All layers that some stage looks at.
     pub fn taps(&self) -> Vec<Tap> {
-        self.content_layers.iter().chain(&self.style_layers).copied().collect()
+        let near = nearest_taps(self);
+        self.content_layers.iter().chain(&self.style_layers).chain(&near).copied().collect()
     }
 
     /// Loss scale: keeps gradients inside float16's range (6e-8 to 65504) for a picture of `pixels` pixels.

@@ -116,6 +116,11 @@ pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
     stages
 }
 
+/// The iterations of a run whose result has this size, over all sizes.
+pub fn iterations(settings: &Settings, size: (usize, usize)) -> usize {
+    stages(settings, size).last().map_or(0, Stage::end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

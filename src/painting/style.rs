@@ -100,7 +100,7 @@ impl Style {
     /// Whether a run of `settings` can use what is measured here.
     pub(crate) fn serves(&self, settings: &Settings) -> bool {
         let what = |s: &Settings| {
-            (s.style_layers.clone(), s.style_loss, s.recipe, s.network_options(), s.precision, s.finish > 0.0)
+            (s.style_layers.clone(), s.style_loss, s.recipe, s.precision, s.finish > 0.0)
         };
         what(&self.0.settings) == what(settings)
     }
@@ -141,7 +141,7 @@ impl Style {
 
 /// Paintings that are being measured.
 struct Measuring<'a> {
-    objective: Objective<'a>,
+    objective: Objective<'a, 'a>,
     paintings: Vec<(Picture, f64)>,
 }
 
@@ -222,7 +222,7 @@ impl Measuring<'_> {
         let shape = Shape::new(3, painting.height, painting.width);
         let (tape, leaf) = self.objective.record_look(shape, &taps, |tape, index, y| {
             let target = nearest::prepare(tape, y);
-            target.keep(tape);
+            [target.features, target.mean].into_iter().for_each(|tensor| tape.keep(tensor));
             seen[index] = Some(target);
         });
         let plan = tape.finish()?;

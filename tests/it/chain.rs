@@ -94,7 +94,7 @@ fn compare(
 
 #[test]
 fn vgg19_at_two_sizes() {
-    let settings = Settings::default();
+    let settings = Settings::book();
     let network = Network::vgg19();
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     // Sides that are odd at every pooling, and the smallest possible height.
@@ -111,7 +111,7 @@ fn vgg19_at_two_sizes() {
 #[test]
 fn a_tiny_network_by_each_coordinate() {
     let network = Network::new("tiny", [2, 1, 2], [5, 4, 7]);
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     let taps = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
     settings.content_layers = taps(&["relu1_2", "conv3_1"]);
     settings.style_layers = taps(&["conv1_1", "relu2_1", "relu3_1", "conv3_2"]);

@@ -48,6 +48,8 @@ mod determinism;
 mod faults;
 /// Checkpoints, and runs that go on from them.
 mod resume;
+/// Weights and rates that change on the way.
+mod weights;
 mod rooms;
 
 // The command line, in the order in which a user meets it.

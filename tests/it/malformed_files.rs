@@ -149,7 +149,7 @@ fn written(ending: &str, depth16: bool) -> Vec<u8> {
     let mut options = SaveOptions::default();
     options.depth16 = depth16;
     let mut record =
-        Record::new(Settings::default(), "an adapter".into(), file.clone(), file.clone(), vec![file]);
+        Record::new(Settings::book(), "an adapter".into(), file.clone(), file.clone(), vec![file]);
     record.start = Start::Noise { seed: 3 };
     options.comment = Some(record.comment());
     picture.save(&path, &options).unwrap();
@@ -254,10 +254,10 @@ fn checkpoints() {
     use impasto::painting::session::Session;
     let gpu = impasto::engine::gpu::Gpu::new(None).unwrap();
     let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&Settings::default().taps()).unwrap()).unwrap();
+    let weights = Weights::embedded(&network.specs(&Settings::book().taps()).unwrap()).unwrap();
     let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
     let picture = Picture::noise(16, 16, 1);
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     settings.iterations = 2;
     let builder = Session::builder(&gpu, &vgg).content(&picture).style(&picture, 1.0);
     let mut session = builder.settings(settings).build().unwrap();

@@ -309,7 +309,7 @@ fn help_tells_the_defaults() {
     let help = String::from_utf8(output.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
-        Settings::default();
+        Settings::book();
     let defaults = [
         ("iterations", iterations.to_string()),
         ("content-weight", content_weight.to_string()),

@@ -31,14 +31,14 @@ impl Setup {
 
     fn on(gpu: Gpu) -> Self {
         let network = Network::vgg19();
-        let specs = network.specs(&Settings::default().taps()).unwrap();
+        let specs = network.specs(&Settings::book().taps()).unwrap();
         let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
         let open = |name: &str| Picture::open(&Path::new(FIXTURES).join(name)).unwrap();
         Self { gpu, vgg, content: open("content_70x101.png"), style: open("style_83x64.png") }
     }
 
     fn session(&self, iterations: usize) -> Session<'_> {
-        let mut settings = Settings::default();
+        let mut settings = Settings::book();
         settings.iterations = iterations;
         self.build(&self.content, settings).unwrap()
     }
@@ -125,7 +125,7 @@ fn gradients_follow_the_reference() {
     let setup = Setup::new();
     for (image, grad) in [("image_0", "grad_0"), ("image_10", "grad_10")] {
         let start = picture(&reference(image), &setup.content);
-        let mut settings = Settings::default();
+        let mut settings = Settings::book();
         settings.iterations = 1;
         let mut session = setup.build(&start, settings).unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
@@ -144,7 +144,7 @@ fn gradients_follow_the_reference() {
 #[test]
 fn half_precision_follows_within_its_rounding() {
     let setup = Setup::new();
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     settings.precision = Precision::Half;
     settings.iterations = 30;
     if !setup.gpu.has_half() {

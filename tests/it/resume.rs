@@ -164,15 +164,15 @@ fn damaged_and_malformed_checkpoints_are_refused() {
 fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     let gpu = Gpu::new(None).unwrap();
     let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&Settings::default().taps()).unwrap()).unwrap();
+    let weights = Weights::embedded(&network.specs(&Settings::book().taps()).unwrap()).unwrap();
     let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let content = Picture::open(&folder.join("content_70x101.png")).unwrap();
     let content = content.resized("24".parse().unwrap(), false);
     let painting = Picture::open(&folder.join("style_83x64.png")).unwrap();
-    let style = Style::measure(&gpu, &vgg, &Settings::default(), &[(&painting, 1.0)]).unwrap();
+    let style = Style::measure(&gpu, &vgg, &Settings::book(), &[(&painting, 1.0)]).unwrap();
     let session = |iterations: usize| {
-        let mut settings = Settings::default();
+        let mut settings = Settings::book();
         settings.iterations = iterations;
         let builder = Session::builder(&gpu, &vgg).content(&content).settings(settings);
         builder.measured(&style).build().unwrap()
@@ -192,7 +192,7 @@ fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
         assert!(short.picture().unwrap() == copy, "after {iterations} iterations");
     }
     // A style measured beforehand equals one measured for the session.
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     settings.iterations = 7;
     let builder = Session::builder(&gpu, &vgg).content(&content).settings(settings);
     let mut own = builder.style(&painting, 3.0).build().unwrap();

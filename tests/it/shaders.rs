@@ -166,7 +166,7 @@ fn the_cases_meet_every_kernel() {
     let gpu = Gpu::new(None).expect("an adapter");
     let posing = Gpu::new(None).expect("an adapter").with_gpu_forms();
     let network = Network::vgg19();
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     settings.iterations = 1;
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);

@@ -80,7 +80,7 @@ impl Options {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let mut settings = Settings::default();
+    let mut settings = Settings::book();
     settings.precision = options.precision;
     if let Some(folder) = &options.first {
         let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;

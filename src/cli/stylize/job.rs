@@ -10,6 +10,7 @@ use impasto::painting::checkpoint::Snapshot;
 use impasto::painting::provenance::Record;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
+use impasto::painting::stages;
 use impasto::picture::{Exif, Picture, Size};
 
 use super::keep::Keeper;
@@ -70,7 +71,12 @@ pub struct Sized {
 impl Sized {
     /// The picture of an output: the session's picture with the content's alpha and metadata.
     pub fn dress(&self, mut picture: Picture) -> Picture {
-        picture.alpha = self.content.alpha.clone();
+        let Picture { width, height, .. } = picture;
+        picture.alpha = match (width, height) == (self.content.width, self.content.height) {
+            true => self.content.alpha.clone(),
+            // On its way through smaller sizes.
+            false => self.content.resized(Size::Exact { width, height }, true).alpha,
+        };
         picture.exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
         picture
     }
@@ -78,7 +84,12 @@ impl Sized {
     /// The record of an output after `iterations`.
     pub fn record(&self, iterations: usize) -> Option<Record> {
         let mut record = self.record.clone().filter(|_| !self.bare)?;
-        record.settings.iterations = iterations;
+        let size = (self.content.width, self.content.height);
+        if record.settings.first_size == 0 {
+            record.settings.iterations = iterations;
+        } else if iterations < stages::iterations(&record.settings, size) {
+            record.done = Some(iterations);
+        }
         Some(record)
     }
 }
@@ -168,7 +179,7 @@ impl Job<'_> {
         let (mut told, mut stopped) = (Ok(()), false);
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.reporting.quiet;
-        let mut progress = Progress::new(self.label(), log.len(), self.settings.iterations, quiet);
+        let mut progress = Progress::new(self.label(), log.len(), session.iterations(), quiet);
         let mut keeper = Keeper::new(self.outputs, pictures, session, self.options, &progress);
         let (first, started) = (log.len(), Instant::now());
         let (mut pace, mut estimated) = (Pace::default(), false);
@@ -178,7 +189,7 @@ impl Job<'_> {
             let start = serde_json::json!({
                 "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
                 "width": content.width, "height": content.height,
-                "first": log.len(), "iterations": self.settings.iterations,
+                "first": log.len(), "iterations": session.iterations(),
                 "memory_bytes": session.bytes(), "network_bytes": self.shared.vgg.bytes(),
             });
             told = self.tell("start", start);
@@ -194,11 +205,11 @@ impl Job<'_> {
                 Err(error) => break Err(error),
             };
             pace.note(session.landed());
-            let last = losses.iteration + 1 == self.settings.iterations;
+            let last = losses.iteration + 1 == session.iterations();
             let known = pace.steady(STEADY).or(pace.seconds().filter(|_| last)).filter(|_| !estimated);
             if let Some(each) = known {
                 estimated = true;
-                let rest = each * (self.settings.iterations - session.landed()) as f64;
+                let rest = each * session.left();
                 let estimate = self.estimate(session, began.elapsed().as_secs_f64() + rest, each, &progress);
                 told = told.and(estimate);
             }
@@ -217,7 +228,7 @@ impl Job<'_> {
         }
         let times = [started - began, started.elapsed()];
         // The device works ahead and may have all iterations already.
-        let interrupted = stopped && session.submitted() < self.settings.iterations;
+        let interrupted = stopped && session.submitted() < session.iterations();
         Ok(Painted { log, interrupted, first, times, told, keeper })
     }
 

@@ -203,7 +203,7 @@ mod tests {
             content: (&picture, name.clone()),
             styles: vec![(&picture, name)],
             result: &picture,
-            settings: &Settings::default(),
+            settings: &Settings::book(),
             log: &[],
             sizes: vec![("size", "2 x 2".into())],
             run: vec![("adapter", "<b>".into())],

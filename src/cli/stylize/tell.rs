@@ -54,7 +54,7 @@ impl Job<'_> {
             progress.say(&format!(
                 "estimate {} for {} iterations ({} each), {}{of} of the adapter's memory",
                 time_text(seconds),
-                self.settings.iterations,
+                session.iterations(),
                 time_text(each),
                 memory_text(memory)
             ));
@@ -99,10 +99,15 @@ impl Job<'_> {
             talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
         }
         talk(&format!("start    {}", self.options.look.recorded(start.as_ref())));
-        let Settings { iterations, content_weight, style_weight, tv_weight, learning_rate, .. } =
+        let Settings { recipe, style_loss, content_weight, style_weight, tv_weight, learning_rate, .. } =
             self.settings;
+        let stages = session.stages().iter().map(|stage| {
+            let finish = if stage.finish { " with the finish" } else { "" };
+            format!("{} x {}: {} iterations{finish}", stage.width, stage.height, stage.iterations)
+        });
+        talk(&format!("sizes    {}", stages.collect::<Vec<_>>().join("; ")));
         talk(&format!(
-            "settings iterations {iterations}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
+            "settings {recipe}, {style_loss}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
              learning rate {learning_rate}"
         ));
         talk(&format!("output   {}", self.outputs.result.display()));

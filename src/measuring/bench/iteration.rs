@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn what_is_allocated_is_counted() {
         let gpu = Gpu::new(None).unwrap();
-        let settings = Settings::default();
+        let settings = Settings::book();
         let network = Network::vgg19();
         let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
         let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();

@@ -165,7 +165,8 @@ fn with_variants(
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let target = target(tape, inputs);
             let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
-            nearest(tape, inputs[0].var, &target, WEIGHT, counter, Slot { losses, index: 0 }, variant);
+            let weight = tape.knob(WEIGHT);
+            nearest(tape, inputs[0].var, &target, weight, counter, Slot { losses, index: 0 }, variant);
             Ok(Recorded { y: loss(losses), starts: vec![(counter, vec![f32::from_bits(step)])] })
         };
         case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu)))

@@ -24,6 +24,10 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 pub enum Start {
     /// At the content.
     Content,
+    /// At the content with the colours of the paintings.
+    Matched,
+    /// At plain gray.
+    Gray,
     /// At noise.
     Noise {
         /// Which one.
@@ -37,6 +41,8 @@ impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Content => write!(f, "the photograph"),
+            Self::Matched => write!(f, "the photograph in the colours of the painting"),
+            Self::Gray => write!(f, "gray"),
             Self::Noise { seed } => write!(f, "noise, seed {seed}"),
             Self::Picture(file) => write!(f, "{}", file.name),
         }
@@ -55,6 +61,9 @@ pub struct Record {
     pub version: String,
     /// The settings, with the iterations that were really done.
     pub settings: Settings,
+    /// The iterations that were done, if a run of several sizes was interrupted or is still going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<usize>,
     /// The size asked for; `None` is the program's default.
     #[serde(default)]
     pub size: Option<Size>,
@@ -95,6 +104,7 @@ impl Record {
             program: PROGRAM.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             settings,
+            done: None,
             size: None,
             style_size: None,
             style_scale: None,

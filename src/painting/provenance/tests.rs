@@ -10,7 +10,7 @@ use crate::picture::{Exif, Picture, SaveOptions};
 
 fn record(styles: usize) -> Record {
     // A number that a careless reader gets wrong in the last bit.
-    let settings = Settings { style_weight: 0.1 + 0.2, ..Settings::default() };
+    let settings = Settings { style_weight: 0.1 + 0.2, ..Settings::book() };
     let input = |name: &str| Input::new(name, name.as_bytes());
     let styles = (0..styles).map(|i| input(&format!("{i}, \"Sturm\" 嵐 🌊.jpg"))).collect();
     let mut record = Record::new(settings, "adapter".into(), input("net"), input("Straße\u{7f}.png"), styles);

@@ -177,6 +177,15 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
+    /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
+    pub fn left(&self) -> f64 {
+        let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
+        let here = (self.running.stage.end() - self.landed()) as f64;
+        let later = self.stages[self.at + 1..].iter();
+        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(&self.running.stage));
+        here + later.sum::<f64>()
+    }
+
     /// The stages of the run.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
@@ -311,7 +320,8 @@ impl<'g> Session<'g> {
     }
 
     /// Lets [`Self::step`] do `n` iterations of this stage from here on, whatever the settings say.
-    pub(crate) fn allow(&mut self, n: usize) {
+    #[doc(hidden)]
+    pub fn allow(&mut self, n: usize) {
         self.stopped = true;
         self.running.allow(n);
     }

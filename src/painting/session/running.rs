@@ -78,7 +78,7 @@ pub(super) struct Running<'g> {
 impl<'g> Running<'g> {
     /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by [`Self::set`].
     pub(super) fn new(
-        objective: &Objective<'g>,
+        objective: &Objective<'g, '_>,
         stage: Stage,
         targets: Targets,
         whole: usize,

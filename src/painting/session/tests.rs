@@ -26,7 +26,7 @@ fn run(gpu: &Gpu, vgg: &Vgg, settings: &Settings, every: Option<usize>) -> Ran {
     let (mut losses, mut copies, mut most) = (Vec::new(), Vec::new(), 0);
     while let Some(loss) = session.step().unwrap() {
         losses.push(loss);
-        most = session.in_flight.iter().map(|flight| flight.count).fold(most, usize::max);
+        most = most.max(session.running.most_in_flight());
         copies.extend(std::iter::from_fn(|| session.take_copy().unwrap()));
     }
     let bits = session.variable().unwrap().into_iter().map(f64::to_bits).collect();
@@ -41,7 +41,7 @@ fn many_iterations_in_a_submission_give_what_one_at_a_time_gives() {
         content_layers: vec!["relu2_1".parse().unwrap()],
         style_layers: vec!["relu1_1".parse().unwrap()],
         iterations: ITERATIONS,
-        ..Settings::default()
+        ..Settings::book()
     };
     let layers = network.specs(&settings.taps()).unwrap().into_iter().map(|spec| {
         let draw = |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37) % 19) as f32 / 19.0 - 0.4).collect() };

@@ -33,10 +33,17 @@ impl Studio {
             .unwrap();
     }
 
-    /// The command, inside the folder.
+    /// The command, inside the folder. Where it says nothing of the look, it is that of the book, whose one small size is the
+    /// quickest to paint; `--preset painterly` asks for the default.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("impasto"));
         command.current_dir(self.folder.path()).args(arguments.split_whitespace()).stdin(Stdio::null());
+        let mut words = arguments.split_whitespace();
+        let paints = words.next().is_some_and(|name| ["stylize", "grid", "estimate"].contains(&name));
+        let looks = ["--preset", "--settings-from", "--help", "preset="];
+        if paints && !words.any(|word| looks.iter().any(|look| word.starts_with(look))) {
+            command.args(["--preset", "book"]);
+        }
         command
     }
 

@@ -5,8 +5,9 @@ mod cases;
 mod lattice;
 
 use crate::engine::gpu::Gpu;
+use crate::engine::plan::Plan;
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Knob, Source, Value};
 use crate::engine::tape::Slot;
 use crate::ops::reduce::{reduce};
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
@@ -80,9 +81,48 @@ impl Target {
         4 * quads(channels) * sites.next_multiple_of(BLOCK)
     }
 
+    /// What a painting of `shape` would give, without its values: for tapes that are only measured.
+    pub fn blank(tape: &mut Tape, shape: Shape) -> Self {
+        let sites = Self::sites(shape);
+        Self {
+            features: tape.state("target.features", Self::features_len(shape.channels, sites)),
+            mean: tape.state("target.mean", Self::mean_len(shape.channels)),
+            sites,
+        }
+    }
+
     /// Values of [`Self::mean`] for so many channels.
     pub fn mean_len(channels: usize) -> usize {
         4 * quads(channels)
+    }
+}
+
+/// A [`Target`] that has left the plan which prepared it.
+pub struct Resident {
+    features: wgpu::Buffer,
+    mean: wgpu::Buffer,
+    sites: usize,
+}
+
+impl Resident {
+    /// Takes `target` out of a plan that has run; its tensors were kept.
+    pub(crate) fn new(plan: &Plan, target: &Target) -> Self {
+        let buffer = |tensor| plan.buffer(tensor).clone();
+        Self { features: buffer(target.features), mean: buffer(target.mean), sites: target.sites }
+    }
+
+    /// Device memory in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.features.size() + self.mean.size()
+    }
+
+    /// As a target on another tape.
+    pub fn target(&self, tape: &mut Tape) -> Target {
+        Target {
+            features: tape.given("target.features", &self.features),
+            mean: tape.given("target.mean", &self.mean),
+            sites: self.sites,
+        }
     }
 }
 
@@ -107,7 +147,7 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     let (packed, features) = (tape.scratch("differences", len), tape.scratch("features", len));
     let bands = tape.bands(&[y.shape]);
     let kernel = |source: Source| source.storing("Map", y);
-    let params = |top: usize, rows: usize| params(lattice, top, rows, 0, [0.0; 2]);
+    let params = |top: usize, rows: usize| params(lattice, top, rows, 0, [Value::Float(0.0); 2]);
     for rows in &bands {
         tape.forward(kernel(kernel!("nearest", "sum_rows")))
             .params(params(rows.start, rows.len()))
@@ -145,7 +185,7 @@ fn params(
     top: usize,
     rows: usize,
     chunks: usize,
-    [scale, slope]: [f64; 2],
+    [scale, slope]: [Value; 2],
 ) -> [(&'static str, Value); 15] {
     let Shape { channels, height, width } = lattice.shape;
     let [rows_apart, columns_apart, across, leap, places, slots] = lattice.params();
@@ -157,8 +197,8 @@ fn params(
         ("top", top.into()),
         ("height", height.into()),
         ("chunks", chunks.into()),
-        ("scale", scale.into()),
-        ("slope", slope.into()),
+        ("scale", scale),
+        ("slope", slope),
         rows_apart,
         columns_apart,
         across,
@@ -182,7 +222,7 @@ pub fn nearest(
     tape: &mut Tape,
     x: Var,
     target: &Target,
-    weight: f64,
+    weight: Knob,
     step: Tensor,
     slot: Slot,
     variant: Variant,
@@ -193,7 +233,7 @@ pub fn nearest(
     let u = tape.scratch("differences", 4 * quads * slots);
     let search = Search { variant, quads, slots, blocks: target.sites.div_ceil(BLOCK) };
     let chunks = search.chunks();
-    let scales = [weight, weight * tape.gradient_scale()];
+    let scales = [weight.into(), weight.scaled(tape.gradient_scale(), 1.0)];
     let params = |top: usize, rows: usize| params(lattice, top, rows, chunks, scales);
     for rows in &bands {
         tape.forward(kernel!("nearest", "pack").storing("Map", x))
