@@ -14,8 +14,6 @@ pub mod reduce;
 pub mod relu;
 pub mod tv;
 /// x
-pub mod tv9;
-/// x
 pub mod wasserstein;
 pub mod widened;
 
