@@ -48,6 +48,7 @@
 //! - [`tune`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
 
+pub mod architecture;
 pub mod bench;
 mod digest;
 pub mod error;

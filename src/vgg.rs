@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::architecture::Edge;
 use crate::digest;
 use crate::gpu::Gpu;
 use crate::ops::affine::{Affine, affine};
@@ -269,6 +270,7 @@ impl Vgg {
                 tape,
                 x,
                 filter,
+                Edge::Zeros,
                 match (before, pooled) {
                     (Some(_), _) => After::Nothing,
                     (None, false) => After::Relu,

@@ -1,6 +1,7 @@
 //! The whole chain in float64: picture, network, total loss. Put together from the references of the ops.
 
 use super::{sum, widen};
+use crate::architecture::Edge;
 use crate::ops::affine::Affine;
 use crate::ops::{conv3x3, gram, pool, tv};
 use crate::picture::Picture;
@@ -82,7 +83,7 @@ impl<'a> Chain<'a> {
             }
             for i in 1..=block.convolutions {
                 let Some((weights, bias)) = layers.next() else { break 'blocks };
-                x = conv3x3::reference(shape, false, &x, weights, bias);
+                x = conv3x3::reference(shape, Edge::Zeros, false, &x, weights, bias);
                 shape.channels = bias.len();
                 let rectified = x.iter().map(|v| v.max(0.0)).collect();
                 for (kind, values) in [("conv", &x), ("relu", &rectified)] {
