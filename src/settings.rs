@@ -1,5 +1,6 @@
 //! What a run does, with the seed's recipe as the default.
 
+use crate::architecture::{Edge, NetworkOptions, Pooling};
 use crate::ops::adam::Schedule;
 use crate::precision::Precision;
 use crate::vgg::Tap;
@@ -38,6 +39,10 @@ pub struct Settings {
     /// Factor on each style layer's part of the style loss; empty for 1 each. The first layers hold colours and fine
     /// strokes, the last ones large shapes.
     pub style_layer_weights: Vec<f64>,
+    /// How the network halves its maps.
+    pub pooling: Pooling,
+    /// What its first convolution sees beyond the picture's edge.
+    pub edge: Edge,
 }
 
 impl Default for Settings {
@@ -57,6 +62,8 @@ impl Default for Settings {
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
             style_layer_weights: Vec::new(),
+            pooling: Pooling::Max,
+            edge: Edge::Zeros,
         }
     }
 }
@@ -192,6 +199,11 @@ impl Settings {
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }
+    }
+
+    /// How the network is recorded, for the picture, the photograph and the paintings alike.
+    pub fn network_options(&self) -> NetworkOptions {
+        NetworkOptions { pooling: self.pooling, edge: self.edge }
     }
 
     pub(crate) fn schedule(&self) -> Schedule {

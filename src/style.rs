@@ -1,5 +1,6 @@
 //! The style of one or several paintings, measured once for as many pictures as shall have it.
 
+use crate::architecture::NetworkOptions;
 use crate::gpu::Gpu;
 use crate::picture::Picture;
 use crate::recipe::Recipe;
@@ -17,6 +18,8 @@ pub struct Style {
     pub(crate) paintings: Vec<(String, f64)>,
     /// Digest of the network that measured.
     pub(crate) network: String,
+    /// How that was recorded.
+    pub(crate) options: NetworkOptions,
 }
 
 impl Style {
@@ -54,6 +57,7 @@ impl Style {
             taps,
             paintings: paintings.iter().map(|(p, weight)| (digest::picture(p), weight / sum)).collect(),
             network: vgg.digest().to_owned(),
+            options: settings.network_options(),
         })
     }
 }

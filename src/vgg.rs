@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::architecture::Edge;
+use crate::architecture::{Edge, NetworkOptions, Pooling};
 use crate::digest;
 use crate::gpu::Gpu;
 use crate::ops::affine::{Affine, affine};
@@ -81,7 +81,13 @@ impl Network {
             let found = all.iter().position(|(b, i, ..)| (*b, *i) == (tap.block, tap.convolution));
             let found = found.ok_or_else(|| {
                 let (b, i, ..) = all[all.len() - 1];
-                Error::Setting(format!("{} has no layer {tap}; its last is conv{b}_{i}", self.name))
+                let end = match self.blocks.get(tap.block - 1) {
+                    Some(block) => {
+                        format!("its block {} ends at conv{}_{}", tap.block, tap.block, block.convolutions)
+                    }
+                    None => format!("its last is conv{b}_{i}"),
+                };
+                Error::Setting(format!("{} has no layer {tap}; {end}", self.name))
             })?;
             depth = depth.max(found + 1);
         }
@@ -237,13 +243,14 @@ impl Vgg {
         Ok(())
     }
 
-    /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as soon as its
-    /// features are there. `line` brings the picture's values to the network's input.
+    /// Records the network with `options` on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as soon
+    /// as its features are there. `line` brings the picture's values to the network's input.
     pub fn record(
         &self,
         tape: &mut Tape,
         picture: Var,
         line: &Affine,
+        options: NetworkOptions,
         taps: &[Tap],
         mut visit: impl FnMut(&mut Tape, Tap, Var),
     ) {
@@ -257,20 +264,21 @@ impl Vgg {
         for ((block, i, ..), filter) in self.network.convolutions().into_iter().zip(&self.filters) {
             if i == 1 && !pooled {
                 tape.op(format!("pool{}", block - 1));
-                x = pool(tape, x);
+                x = pool(tape, x, options.pooling);
             }
             tape.op(format!("conv{block}_{i}"));
             let (before, after) = (wanted(block, i, false), wanted(block, i, true));
             let last = deepest == Some((block, i));
             // ReLU and pooling belong to the convolution unless somebody looks between them.
-            pooled = filter.pools()
+            pooled = options.pooling == Pooling::Max
+                && filter.pools()
                 && before.or(after).is_none()
                 && i == self.network.blocks[block - 1].convolutions;
             x = conv3x3(
                 tape,
                 x,
                 filter,
-                Edge::Zeros,
+                if (block, i) == (1, 1) { options.edge } else { Edge::Zeros },
                 match (before, pooled) {
                     (Some(_), _) => After::Nothing,
                     (None, false) => After::Relu,
@@ -350,6 +358,8 @@ mod tests {
             assert!(text.parse::<Tap>().is_err(), "{text}");
         }
         let missing = Network::vgg19().specs(&["relu3_9".parse().unwrap()]).unwrap_err();
-        assert_eq!(missing.to_string(), "VGG-19 has no layer relu3_9; its last is conv5_4");
+        assert_eq!(missing.to_string(), "VGG-19 has no layer relu3_9; its block 3 ends at conv3_4");
+        let missing = Network::vgg16().specs(&["relu6_1".parse().unwrap()]).unwrap_err();
+        assert_eq!(missing.to_string(), "VGG-16 has no layer relu6_1; its last is conv5_3");
     }
 }

@@ -1,5 +1,6 @@
 //! Picture to total loss to gradient, through VGG-19 at two sizes and through a tiny network, against float64.
 
+use impasto::architecture::{Edge, Pooling};
 use impasto::gpu::Gpu;
 use impasto::picture::Picture;
 use impasto::session::Session;
@@ -101,6 +102,9 @@ fn vgg19_at_two_sizes() {
     for forms in ["conv3x3=winograd_tiled", "conv3x3=tiled", "conv3x3=few"] {
         compare(network.clone(), &weights, &forms.parse().unwrap(), settings.clone(), 31, 23, 6);
     }
+    let mut settings = settings;
+    (settings.edge, settings.pooling) = (Edge::Replicate, Pooling::Average);
+    compare(network, &weights, &Tuning::default(), settings, 31, 23, 6);
 }
 
 /// Each coordinate, through layers that are looked at before the ReLU, behind it, and on both sides.
@@ -124,5 +128,10 @@ fn a_tiny_network_by_each_coordinate() {
     let weights = Weights::new(layers.collect(), [0.4, 0.5, 0.6], [0.3, 0.2, 0.25]).unwrap();
     for (width, height) in [(5, 4), (13, 11)] {
         compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 0);
+    }
+    settings.edge = Edge::Replicate;
+    for pooling in Pooling::ALL {
+        settings.pooling = pooling;
+        compare(network.clone(), &weights, &Tuning::default(), settings.clone(), 13, 11, 0);
     }
 }

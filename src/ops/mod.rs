@@ -10,6 +10,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub mod tv9;
 
 use crate::testing::Table;
 
@@ -24,6 +25,7 @@ pub(crate) fn tables() -> Vec<Table> {
         gram::TABLE,
         mse::TABLE,
         tv::TABLE,
+        tv9::TABLE,
         adam::TABLE,
     ]
 }

@@ -167,6 +167,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Pooling;
     use crate::ops::{pool::pool, relu::relu};
     use crate::tape::{Shape, Tape};
 
@@ -183,7 +184,7 @@ mod tests {
             tape.op("relu");
             let y = relu(&mut tape, x);
             tape.op("pool");
-            let z = pool(&mut tape, y);
+            let z = pool(&mut tape, y, Pooling::Max);
             tape.keep(z.value);
             let plan = tape.finish().unwrap();
             plan.write(&gpu, x.value, &values);

@@ -1,7 +1,7 @@
 //! What the convolution must get right: the float64 reference and the cases.
 
 use super::{After, Filter, Variant, conv3x3};
-use crate::architecture::Edge;
+use crate::architecture::{Edge, Pooling};
 use crate::gpu::Gpu;
 use crate::ops::pool;
 use crate::precision::Precision;
@@ -204,7 +204,7 @@ fn case(size: Size, edge: Edge, after: After) -> Case {
     let reference = move |i: &[Vec<f64>]| {
         let y = reference(shape, edge, after != After::Nothing, &i[0], &i[1], &i[2]);
         match after {
-            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, &y),
+            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, Pooling::Max, &y),
             _ => y,
         }
     };
