@@ -176,6 +176,31 @@ const MUTANTS: &[Mutant] = &[
         "let below = true;\n    if POOL",
     ),
     ("relu", "plain", "relu", "f32(x[i]) > 0.0", "f32(x[i]) > -0.5"),
+    // Beyond the edge: zeros, the wrong pixel, a gradient that returns to no pixel, to two, or to the wrong one.
+    ("conv3x3", "naive", "conv3x3", "if REPLICATE { p =", "if false { p ="),
+    ("conv3x3", "naive", "conv3x3", "n).z == 0u && copied", "n).z == 0u"),
+    ("conv3x3", "naive", "conv3x3", "n).z == 0u && copied", "copied"),
+    ("conv3x3", "naive", "conv3x3", "== vec2u(row + params.top, column)", "== vec2u(row, column)"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "vec2u(r, column)), vec2i(),", "vec2u(r, column)), vec2i(1),"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "if above || below { d", "if above { d"),
+    ("conv3x3", "tiled", "conv3x3_tiled", "(above || below) && (left || right)", "false"),
+    ("conv3x3", "tiled_large", "conv3x3_tiled", "own.x + 2u * params.gate_top == 0u", "own.x == 0u"),
+    (
+        "conv3x3",
+        "tiled_small",
+        "conv3x3_tiled",
+        " && (params.h + 1u) / 2u + params.gate_top == params.gate_rows",
+        "",
+    ),
+    ("conv3x3", "few", "conv3x3_few", "u32(p.x) * 3u + n / 9u", "r * 3u + n / 9u"),
+    ("conv3x3", "few", "conv3x3_few", "d[r] += right * d[r + 1u]", "d[r] += left * d[r + 1u]"),
+    ("conv3x3", "few", "conv3x3_few", "1.0, row + params.top == 0u", "1.0, row == 0u"),
+    ("conv3x3", "few", "conv3x3_few", "d[k] += bottom * d[k + 3u];", ""),
+    ("conv3x3", "first", "conv3x3_first", "u32(p.x) * 3u + c", "row * 3u + c"),
+    ("conv3x3", "first", "conv3x3_first", "z[0] += select(vec4f(), z[1]", "z[0] += select(vec4f(), z[2]"),
+    ("conv3x3", "first", "conv3x3_first", "own == vec4u(params.w - 1u)", "own == vec4u(params.w)"),
+    ("conv3x3", "first", "conv3x3_first", "(c * below.z)", "(c * below.y)"),
+    ("conv3x3", "first", "conv3x3_first", "1.0, own.x == 0u", "1.0, row == 0u"),
     // A transform at the wrong point, a lane too few.
     ("conv3x3", "winograd", "winograd_output", "A * A * A * q", "A * A * B * q"),
     ("conv3x3", "winograd", "winograd_gemm", "lane + 3u", "lane + 2u"),
@@ -189,7 +214,15 @@ const MUTANTS: &[Mutant] = &[
     // The halo of a band, mistaken for the band.
     ("tv", "f64", "tv", "params.top + id.y", "id.y"),
     ("tv", "f32", "tv", "params.top * row + k", "k"),
+    ("tv9", "f64", "tv9", "params.top + id.y", "id.y"),
+    ("tv9", "f32", "tv9", "params.top + k / row", "k / row"),
+    // The frame around the picture, left out in the loss or in its gradient.
+    ("tv9", "f32", "tv9", "if p.y == 0 { diagonal", "if false { diagonal"),
+    ("tv9", "f32", "tv9", "if any(nearest(copy) != p)", "if n != 4"),
+    ("tv9", "f64", "tv9", "if all(abs(q - nearest(q)) < vec2i(2))", "if true"),
     // A sign, a factor.
+    ("tv9", "f32", "tv9", "straight += here - value(p - vec2i(0", "straight -= here - value(p - vec2i(0"),
+    ("tv9", "f64", "tv9", "var d = 2.0 *", "var d ="),
     ("tv", "f32", "tv", "below += sign(here - x[i + row])", "below -= sign(here - x[i + row])"),
     ("tv", "f64", "tv", "beside += sign(here - x[i - 1u])", "beside -= sign(here - x[i - 1u])"),
     (
@@ -220,11 +253,14 @@ const MUTANTS: &[Mutant] = &[
     ("gram", "tiled", "gram_tiled", "j * params.c + i] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
     // The wrong element of a pooling window; the dropped row gets a gradient.
-    ("pool", "plain", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
-    ("pool", "plain", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    ("pool", "max", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
+    ("pool", "max", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    ("pool", "average", "pool", "vec4f(0.5 * dy)", "vec4f(0.25 * dy)"),
+    ("pool", "l2", "pool", "return 0.78 * norm(v)", "return 0.39 * norm(v)"),
+    ("pool", "l2", "pool", "0.78 / norm(v) * dy * v", "vec4f(0.78 * norm(v) * dy)"),
     // Erasing what another op added to the gradient, adding to values that nobody wrote, adding twice at the
     // end.
-    ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("pool", "max", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
     ("conv3x3", "uniform", "conv3x3_uniform", "if ACCUMULATE { d += f32(dx[at]); }", ""),

@@ -12,6 +12,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub mod tv9;
 
 use crate::cases::{Case, Table};
 
@@ -26,6 +27,7 @@ pub fn tables() -> Vec<Table> {
         gram::TABLE,
         mse::TABLE,
         tv::TABLE,
+        tv9::TABLE,
         adam::TABLE,
         average::TABLE,
         log::TABLE,

@@ -83,7 +83,8 @@ impl<'a> Recipe<'a> {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
         let mut seen = vec![leaf.value; taps.len()];
-        self.vgg.record(&mut tape, leaf, &self.line(), taps, |tape, tap, x| {
+        let options = self.settings.network_options();
+        self.vgg.record(&mut tape, leaf, &self.line(), options, taps, |tape, tap, x| {
             tape.op(format!("{tap}.measured"));
             let y = look(tape, x);
             tape.keep(y.value);
@@ -132,7 +133,8 @@ impl<'a> Recipe<'a> {
             Some(buffer) => tape.given("target", buffer),
             None => tape.state("target", shape.len()),
         };
-        self.vgg.record(&mut tape, picture, &self.line(), &settings.taps(), |tape, tap, x| {
+        let (line, options) = (self.line(), settings.network_options());
+        self.vgg.record(&mut tape, picture, &line, options, &settings.taps(), |tape, tap, x| {
             if let Some(index) = contents.iter().position(|t| *t == tap) {
                 tape.op(format!("{tap}.content"));
                 let target = target(tape, targets.map(|t| &t.content[index]), x.shape);

@@ -1,6 +1,6 @@
 //! The settings of a run. The default is the recipe of the book "Dive into Deep Learning".
 
-use crate::architecture::Tap;
+use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
 
@@ -40,6 +40,10 @@ pub struct Settings {
     /// Factors on the style layers' parts of the style loss; empty for 1 each. The first layers hold colours
     /// and fine strokes, the last ones large shapes.
     pub style_layer_weights: Vec<f64>,
+    /// How the network halves its maps.
+    pub pooling: Pooling,
+    /// What its first convolution sees beyond the picture's edge.
+    pub edge: Edge,
 }
 
 impl Default for Settings {
@@ -59,6 +63,8 @@ impl Default for Settings {
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
             style_layer_weights: Vec::new(),
+            pooling: Pooling::Max,
+            edge: Edge::Zeros,
         }
     }
 }
@@ -195,5 +201,10 @@ impl Settings {
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }
+    }
+
+    /// How the network is recorded. It is the same for the picture, the photograph and the paintings.
+    pub fn network_options(&self) -> NetworkOptions {
+        NetworkOptions { pooling: self.pooling, edge: self.edge }
     }
 }

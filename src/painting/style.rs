@@ -1,6 +1,6 @@
 //! The style of one or several paintings, measured once for any number of pictures.
 
-use crate::architecture::Tap;
+use crate::architecture::{NetworkOptions, Tap};
 use crate::engine::gpu::Gpu;
 use crate::engine::tape::Shape;
 use crate::network::vgg::Vgg;
@@ -18,6 +18,8 @@ pub struct Style {
     pub(crate) paintings: Vec<(String, f64)>,
     /// The digest of the network that measured them.
     pub(crate) network: String,
+    /// How that network was recorded.
+    pub(crate) options: NetworkOptions,
 }
 
 impl Style {
@@ -55,6 +57,7 @@ impl Style {
             taps,
             paintings: paintings.iter().map(|(p, weight)| (p.digest(), weight / sum)).collect(),
             network: vgg.digest().to_owned(),
+            options: settings.network_options(),
         })
     }
 }

@@ -58,6 +58,8 @@ mod batch;
 mod cli;
 /// Strength, presets, weights: the controls of a look.
 mod look;
+/// Layers, pooling, edge, and which network a file of weights holds.
+mod network;
 /// What goes into the files of results: formats, profiles, EXIF, settings.
 mod pictures;
 /// What a run shows beside its result: grids, reports, frames, previews.

@@ -11,6 +11,7 @@ use impasto::painting::provenance::Start;
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
 use impasto::picture::{Picture, Size, name_of};
+use impasto::{Edge, Pooling, Tap};
 
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
@@ -32,7 +33,7 @@ pub struct Look {
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, from fine to large: relu1_1,relu2_1,relu3_1,relu4_1,conv5_1 [default: 1 each]
+    /// Factors on the style layers, in the order of --style-layers [default: 1 each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     layer_weights: Vec<f64>,
 
@@ -69,6 +70,26 @@ pub struct Look {
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
+
+    /// Layers at which photograph and result are compared: relu4_1 behind the ReLU, conv4_1 before it [default: relu4_4]
+    #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
+    content_layers: Vec<Tap>,
+
+    /// Layers at which painting and result are compared, from fine to large [default: relu1_1,relu2_1,relu3_1,relu4_1,conv5_1]
+    #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
+    style_layers: Vec<Tap>,
+
+    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of squares, which paint
+    /// smoother [default: max]
+    #[arg(long, value_name = "max|average|l2",
+          value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
+    pooling: Option<Pooling>,
+
+    /// What the network sees beyond the picture's edge: zeros as it was trained, or the nearest pixel, which leaves no
+    /// border [default: zeros]
+    #[arg(long, value_name = "zeros|replicate",
+          value_parser = PossibleValuesParser::new(Edge::ALL.map(Edge::name)).try_map(|name| name.parse::<Edge>()))]
+    edge: Option<Edge>,
 
     /// What the options above change.
     #[arg(skip)]
@@ -121,6 +142,14 @@ impl Look {
         if !self.layer_weights.is_empty() {
             settings.style_layer_weights = self.layer_weights.clone();
         }
+        if !self.content_layers.is_empty() {
+            settings.content_layers = self.content_layers.clone();
+        }
+        if !self.style_layers.is_empty() {
+            settings.style_layers = self.style_layers.clone();
+        }
+        settings.pooling = self.pooling.unwrap_or(settings.pooling);
+        settings.edge = self.edge.unwrap_or(settings.edge);
         settings.validate()?;
         Ok(settings)
     }

@@ -103,6 +103,11 @@ impl<'g, 'a> Builder<'g, 'a> {
                 "the style was measured at other layers or by another network".into(),
             ));
         }
+        if style.options != settings.network_options() {
+            return Err(Error::Setting(
+                "the style was measured with another pooling or edge; measure it with these settings".into(),
+            ));
+        }
         let features = recipe.measure(content, &settings.content_layers, |_, x| x)?;
         let targets = Targets {
             content: features.iter().map(|f| gpu.upload("target", f)).collect::<Result<_>>()?,
