@@ -17,6 +17,7 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
+const REPLICATE: bool = false;  // beyond the map's edge: its nearest pixel instead of zeros
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,6 +38,10 @@ const ACCUMULATE: bool = false;
 fn see(row: u32, column: u32, n: u32) -> f32 {
     let r = row + params.top + n % 9u / 3u - 1u;
     let k = column + n % 3u - 1u;
+    if REPLICATE {
+        let p = clamp(vec2i(vec2u(r, k)), vec2i(), vec2i(vec2u(params.h_in, params.w)) - 1);
+        return f32(x[(u32(p.x) * 3u + n / 9u) * params.w + u32(p.y)]);
+    }
     // What stands above or left of the map has wrapped around.
     if r >= params.h_in || k >= params.w { return 0.0; }
     return f32(x[(r * 3u + n / 9u) * params.w + k]);
@@ -91,6 +96,28 @@ fn dz(row: u32, column: u32, tap: u32, o: u32, open: u32) -> f32 {
     return f32(dy[((row + params.top + tap / 3u - 1u) * params.c_out + o) * params.w + column + tap % 3u - 1u]);
 }
 
+// The same of all taps. Beyond the edge stand copies of the edge's pixels, whose gradients return to these: as if a pixel's
+// own row or column were once more where the tap leads away from the edge.
+fn all_dz(row: u32, column: u32, o: u32, open: array<u32, 9>) -> array<f32, 9> {
+    var d: array<f32, 9>;
+    for (var tap = 0u; tap < 9u; tap++) { d[tap] = dz(row, column, tap, o, open[tap]); }
+    if REPLICATE {
+        let left = select(0.0, 1.0, column == 0u);
+        let right = select(0.0, 1.0, column + 1u == params.w);
+        for (var r = 0u; r < 9u; r += 3u) {
+            d[r] += right * d[r + 1u];
+            d[r + 2u] += left * d[r + 1u];
+        }
+        let top = select(0.0, 1.0, row + params.top == 0u);
+        let bottom = select(0.0, 1.0, row + params.top + 1u == params.h_in);
+        for (var k = 0u; k < 3u; k++) {
+            d[k] += bottom * d[k + 3u];
+            d[k + 6u] += top * d[k + 3u];
+        }
+    }
+    return d;
+}
+
 fn put(row: u32, column: u32, c: u32, sum: f32) {
     let i = (row * 3u + c) * params.w + column;
     var d = sum;
@@ -108,6 +135,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         var g: array<u32, 9>;
         for (var tap = 0u; tap < 9u; tap++) { g[tap] = gates_at(row, column, tap, first); }
         for (var o = first; o < min(first + 32u, params.c_out); o++) {
+            let d = all_dz(row, column, o, g);
             let w0 = weights[8u * o];
             let w1 = weights[8u * o + 1u];
             let w2 = weights[8u * o + 2u];
@@ -116,15 +144,15 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
             let w5 = weights[8u * o + 5u];
             let w6 = weights[8u * o + 6u];
             // Backward the taps are mirrored: the first weight of a channel belongs to the last tap.
-            sum += dz(row, column, 8u, o, g[8]) * vec3f(w0.x, w2.y, w4.z);
-            sum += dz(row, column, 7u, o, g[7]) * vec3f(w0.y, w2.z, w4.w);
-            sum += dz(row, column, 6u, o, g[6]) * vec3f(w0.z, w2.w, w5.x);
-            sum += dz(row, column, 5u, o, g[5]) * vec3f(w0.w, w3.x, w5.y);
-            sum += dz(row, column, 4u, o, g[4]) * vec3f(w1.x, w3.y, w5.z);
-            sum += dz(row, column, 3u, o, g[3]) * vec3f(w1.y, w3.z, w5.w);
-            sum += dz(row, column, 2u, o, g[2]) * vec3f(w1.z, w3.w, w6.x);
-            sum += dz(row, column, 1u, o, g[1]) * vec3f(w1.w, w4.x, w6.y);
-            sum += dz(row, column, 0u, o, g[0]) * vec3f(w2.x, w4.y, w6.z);
+            sum += d[8] * vec3f(w0.x, w2.y, w4.z);
+            sum += d[7] * vec3f(w0.y, w2.z, w4.w);
+            sum += d[6] * vec3f(w0.z, w2.w, w5.x);
+            sum += d[5] * vec3f(w0.w, w3.x, w5.y);
+            sum += d[4] * vec3f(w1.x, w3.y, w5.z);
+            sum += d[3] * vec3f(w1.y, w3.z, w5.w);
+            sum += d[2] * vec3f(w1.z, w3.w, w6.x);
+            sum += d[1] * vec3f(w1.w, w4.x, w6.y);
+            sum += d[0] * vec3f(w2.x, w4.y, w6.z);
         }
     }
     put(row, column, 0u, sum.x);

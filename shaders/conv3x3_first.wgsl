@@ -17,6 +17,7 @@ alias Y = f32;  // how y and dy are stored
 const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
+const REPLICATE: bool = false;  // beyond the map's edge: its nearest pixel instead of zeros
 const ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -55,6 +56,10 @@ fn inside(row: u32, column: u32) -> bool {
 }
 
 fn pixel(row: u32, c: u32, column: u32) -> f32 {
+    if REPLICATE {
+        let p = clamp(vec2i(vec2u(row, column)), vec2i(), vec2i(vec2u(params.h_in, params.w)) - 1);
+        return f32(x[(u32(p.x) * 3u + c) * params.w + u32(p.y)]);
+    }
     let ok = inside(row, column);
     return select(0.0, f32(x[select(0u, (row * 3u + c) * params.w + column, ok)]), ok);
 }
@@ -140,7 +145,14 @@ fn backward_row(row: u32, o: u32, column: u32, open: array<u32, 6>) -> mat3x4f {
         let i = (row * params.c_out + o) * params.w + column + k;
         d[k] = select(0.0, f32(dy[select(0u, i, open[k] != 0u)]), i32(open[k] << (31u - o % 32u)) < 0);
     }
-    return mat3x4f(d[2], d[3], d[4], d[5], d[1], d[2], d[3], d[4], d[0], d[1], d[2], d[3]);
+    var z = mat3x4f(d[2], d[3], d[4], d[5], d[1], d[2], d[3], d[4], d[0], d[1], d[2], d[3]);
+    if REPLICATE {
+        // Beyond the edge stand copies of the edge's pixels, whose gradients return to these.
+        let own = column + 1u + vec4u(0u, 1u, 2u, 3u);
+        z[0] += select(vec4f(), z[1], own == vec4u());
+        z[2] += select(vec4f(), z[1], own == vec4u(params.w - 1u));
+    }
+    return z;
 }
 
 // Adds to four rows of pixels of one input channel, whose taps are the numbers from n on.
@@ -153,6 +165,19 @@ fn spread(sum: mat4x4f, z: array<mat3x4f, 6>, w: vec4f, n: u32) -> mat4x4f {
         sum[1] + z[3] * a + z[2] * b + z[1] * c,
         sum[2] + z[4] * a + z[3] * b + z[2] * c,
         sum[3] + z[5] * a + z[4] * b + z[3] * c,
+    );
+}
+
+// Adds what the copies of these pixels above the map and below it get: `above` is 1 if the first of the four rows is the
+// map's first, and `below` where one is its last.
+fn beyond(sum: mat4x4f, z: array<mat3x4f, 6>, w: vec4f, n: u32, above: f32, below: vec4f) -> mat4x4f {
+    let a = taps(w, n);
+    let c = taps(w, n + 6u);
+    return mat4x4f(
+        sum[0] + z[1] * (a * above + c * below.x),
+        sum[1] + z[2] * (c * below.y),
+        sum[2] + z[3] * (c * below.z),
+        sum[3] + z[4] * (c * below.w),
     );
 }
 
@@ -176,6 +201,10 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocati
     let column = id.x % across * 4u;
     let top = row + params.top - 1u;
     let gates_top = row + params.gate_top - 1u;
+    // Of those seen.
+    let own = row + params.top + vec4u(0u, 1u, 2u, 3u);
+    let above = select(0.0, 1.0, own.x == 0u);
+    let below = select(vec4f(), vec4f(1.0), own == vec4u(params.h_in - 1u));
     var red = mat4x4f();
     var green = mat4x4f();
     var blue = mat4x4f();
@@ -201,6 +230,11 @@ fn backward(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_invocati
             red = spread(red, z, w, 0u);
             green = spread(green, z, w, 9u);
             blue = spread(blue, z, w, 18u);
+            if REPLICATE {
+                red = beyond(red, z, w, 0u, above, below);
+                green = beyond(green, z, w, 9u, above, below);
+                blue = beyond(blue, z, w, 18u, above, below);
+            }
         }
     }
     store(row, 0u, column, red);

@@ -22,6 +22,7 @@ const HALF: bool = false;  // whether one of them is f16
 
 const RELU: bool = true;
 const POOL: bool = false;  // only with RELU
+const REPLICATE: bool = false;  // beyond the map's edge: its nearest pixel instead of zeros
 const ACCUMULATE: bool = false;
 
 const CHANNELS: u32 = 64u;  // 64 or 128
@@ -104,9 +105,13 @@ fn multiply(start: Sums, local: vec3u) -> Sums {
     return sums;
 }
 
-// A value of x; zero outside the map.
+// A value of x, or what stands for one outside the map.
 fn value(row: u32, column: u32, c: u32) -> f32 {
     let r = row + params.top;
+    if REPLICATE {
+        let p = clamp(vec2i(vec2u(r, column)), vec2i(), vec2i(vec2u(params.h_in, params.w)) - 1);
+        return f32(x[(u32(p.x) * params.c_in + c) * params.w + u32(p.y)]);
+    }
     if r >= params.h_in || column >= params.w { return 0.0; }
     return f32(x[(r * params.c_in + c) * params.w + column]);
 }
@@ -229,14 +234,33 @@ fn gradient(row: u32, column: u32, c: u32) -> f32 {
     return f32(dy[(r * params.c_out + c) * params.w + column]);
 }
 
+// What comes under tap `tap` of a pixel of x. Beyond the edge stand copies of the edge's pixels, whose gradients return to
+// these: as if a pixel's own row or column were once more where the tap leads away from the edge.
+fn folded(row: u32, column: u32, c: u32, tap: u32) -> f32 {
+    var d = gradient(row, column, c);
+    if REPLICATE {
+        let own = vec2u(row, column) + 1u - vec2u(tap / 3u, tap % 3u);
+        // The map ends with this band if no window below it is seen.
+        let ends = own.x + 1u == params.h && (params.h + 1u) / 2u + params.gate_top == params.gate_rows;
+        let above = tap / 3u == 2u && own.x + 2u * params.gate_top == 0u;
+        let below = tap / 3u == 0u && ends;
+        let left = tap % 3u == 2u && own.y == 0u;
+        let right = tap % 3u == 0u && own.y + 1u == params.w;
+        if above || below { d += gradient(own.x, column, c); }
+        if left || right { d += gradient(row, own.y, c); }
+        if (above || below) && (left || right) { d += gradient(own.x, own.y, c); }
+    }
+    return d;
+}
+
 fn pixels_backward(tap: u32, seen: Seen, first: u32, index: u32) -> vec4f {
     let c = first + index / WINDOWS;
     if tap >= 9u || c >= min(params.c_out, first + STEP) { return vec4f(); }
     return vec4f(
-        gradient(seen.rows.x, seen.columns.x, c),
-        gradient(seen.rows.y, seen.columns.y, c),
-        gradient(seen.rows.z, seen.columns.z, c),
-        gradient(seen.rows.w, seen.columns.w, c),
+        folded(seen.rows.x, seen.columns.x, c, tap),
+        folded(seen.rows.y, seen.columns.y, c, tap),
+        folded(seen.rows.z, seen.columns.z, c, tap),
+        folded(seen.rows.w, seen.columns.w, c, tap),
     );
 }
 

@@ -1,4 +1,5 @@
-//! VGG networks as tables: blocks, layers by name, the convolutions that a run needs.
+//! VGG networks as tables: blocks, layers by name, the convolutions that a run needs. Also the options of a network
+//! besides its weights: how it pools, and what it sees beyond the picture's edge.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +25,7 @@ impl LayerSpec {
     }
 }
 
-/// A network of blocks: 3x3 convolutions, each followed by a ReLU, and 2x2 max pooling between blocks.
+/// A network of blocks: 3x3 convolutions, each followed by a ReLU, and 2x2 pooling between blocks.
 /// Convolution `i` of block `b`, both counted from 1, is called `conv{b}_{i}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -90,7 +91,13 @@ impl Network {
             let found = all.iter().position(|(b, i, ..)| (*b, *i) == (tap.block, tap.convolution));
             let found = found.ok_or_else(|| {
                 let (b, i, ..) = all[all.len() - 1];
-                Error::Setting(format!("{} has no layer {tap}; its last is conv{b}_{i}", self.name))
+                let end = match self.blocks.get(tap.block - 1) {
+                    Some(block) => {
+                        format!("its block {} ends at conv{}_{}", tap.block, tap.block, block.convolutions)
+                    }
+                    None => format!("its last is conv{b}_{i}"),
+                };
+                Error::Setting(format!("{} has no layer {tap}; {end}", self.name))
             })?;
             depth = depth.max(found + 1);
         }
@@ -158,6 +165,106 @@ impl From<Tap> for String {
     }
 }
 
+/// How a network halves its maps. The average and the Euclidean norm have a factor that keeps the scale of the features
+/// near that of the maximum, with which the weights were trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum Pooling {
+    /// The largest of each 2x2 window, as VGG was trained.
+    #[default]
+    Max,
+    /// Twice the mean of each window (Gatys et al. 2015 found that the average gives smoother pictures).
+    Average,
+    /// 0.78 times the Euclidean norm of each window.
+    L2,
+}
+
+impl Pooling {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Max, Self::Average, Self::L2];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Max => "max",
+            Self::Average => "average",
+            Self::L2 => "l2",
+        }
+    }
+}
+
+/// What the first convolution sees beyond the picture's edge. All later ones see zeros there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum Edge {
+    /// Zeros, as VGG was trained.
+    #[default]
+    Zeros,
+    /// The nearest pixel of the picture, so that no frame of zeros leaves a border in the result.
+    Replicate,
+}
+
+impl Edge {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Zeros, Self::Replicate];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zeros => "zeros",
+            Self::Replicate => "replicate",
+        }
+    }
+}
+
+/// How a network is recorded; the default is how VGG was trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NetworkOptions {
+    /// Between its blocks.
+    pub pooling: Pooling,
+    /// Around the picture.
+    pub edge: Edge,
+}
+
+/// Reads and prints a choice by its name.
+macro_rules! named {
+    ($type:ty, $what:literal, $names:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let found = Self::ALL.into_iter().find(|choice| choice.name() == text);
+                found.ok_or_else(|| Error::Setting(format!("{text:?} is no {}; write {}", $what, $names)))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = Error;
+
+            fn try_from(text: String) -> Result<Self> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(choice: $type) -> Self {
+                choice.to_string()
+            }
+        }
+    };
+}
+
+named!(Pooling, "pooling", "max, average or l2");
+named!(Edge, "edge", "zeros or replicate");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +296,22 @@ mod tests {
             assert!(text.parse::<Tap>().is_err(), "{text}");
         }
         let missing = Network::vgg19().specs(&["relu3_9".parse().unwrap()]).unwrap_err();
-        assert_eq!(missing.to_string(), "VGG-19 has no layer relu3_9; its last is conv5_4");
+        assert_eq!(missing.to_string(), "VGG-19 has no layer relu3_9; its block 3 ends at conv3_4");
+        let missing = Network::vgg16().specs(&["relu6_1".parse().unwrap()]).unwrap_err();
+        assert_eq!(missing.to_string(), "VGG-16 has no layer relu6_1; its last is conv5_3");
+    }
+
+    #[test]
+    fn choices_read_as_they_print() {
+        for pooling in Pooling::ALL {
+            assert_eq!(pooling.to_string().parse::<Pooling>().unwrap(), pooling);
+        }
+        for edge in Edge::ALL {
+            assert_eq!(edge.to_string().parse::<Edge>().unwrap(), edge);
+        }
+        let error = "mean".parse::<Pooling>().unwrap_err().to_string();
+        assert_eq!(error, "\"mean\" is no pooling; write max, average or l2");
+        let error = "mirror".parse::<Edge>().unwrap_err().to_string();
+        assert_eq!(error, "\"mirror\" is no edge; write zeros or replicate");
     }
 }

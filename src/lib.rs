@@ -55,7 +55,7 @@ pub mod ops;
 pub mod painting;
 pub mod picture;
 
-pub use architecture::{Block, LayerSpec, Network, Tap};
+pub use architecture::{Block, Edge, LayerSpec, Network, NetworkOptions, Pooling, Tap};
 pub use disk::{abandon_files, check_replaceable, replace_file, same_file};
 pub use engine::gpu::Gpu;
 pub use error::{Error, Result};

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use impasto::painting::stages;
 use impasto::measuring::estimate::{Estimate, estimate};
+use impasto::painting::stages;
 
 use super::stylize::{Look, Machine, Sizes, read, resolve};
 use super::{memory_text, print, time_text};
@@ -72,7 +72,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         line["fits"] = found.fits().into();
         print(&line.to_string())?;
     } else {
-        describe(&found, adapter, size, stages::iterations(&settings, size)).iter().try_for_each(|line| print(line))?;
+        describe(&found, adapter, size, stages::iterations(&settings, size))
+            .iter()
+            .try_for_each(|line| print(line))?;
     }
     Ok(u8::from(!found.fits()))
 }

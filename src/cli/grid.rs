@@ -10,6 +10,7 @@ use impasto::Error;
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
+use impasto::painting::choices::Colours;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
@@ -31,7 +32,7 @@ const EXAMPLES: &str = "\
 Examples:
   impasto grid photo.jpg painting.jpg -o strengths.png
   impasto grid photo.jpg painting.jpg -o strokes.png --vary style-scale=0.5,1,2,3 --strength 0.6
-  impasto grid photo.jpg painting.jpg -o presets.png --vary preset=subtle,balanced,bold
+  impasto grid photo.jpg painting.jpg -o presets.png --vary preset=subtle,painterly,bold
   impasto grid photo.jpg painting.jpg -o layers.png --vary 'layer-weights=1,1,1,1,1;4,1,1,1,1'";
 
 /// Try several values of an option at a small size, side by side on one sheet
@@ -256,8 +257,10 @@ impl Options {
         check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
         let content = content.resized(Size::Exact { width, height }, true);
         let weights = self.look.weights(styles.len())?;
-        let styles = styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
-        let start = self.look.start(&content, start);
+        let styles: Vec<(Picture, f64)> =
+            styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
+        let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
+        let start = self.look.start(&content, start, &paintings);
         Ok(Cell { label: label.to_owned(), settings, content, styles, start })
     }
 }
@@ -294,6 +297,9 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         };
         match paint() {
             Ok(mut result) => {
+                if cell.settings.colours == Colours::Photo {
+                    result.rgb = result.recoloured(&cell.content).rgb;
+                }
                 // An interrupted cell may be smaller.
                 if (result.width, result.height) == (cell.content.width, cell.content.height) {
                     result.alpha = cell.content.alpha.clone();

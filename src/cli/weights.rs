@@ -3,25 +3,25 @@
 use std::path::PathBuf;
 
 use impasto::Network;
-use impasto::network::weights::Weights;
 use impasto::painting::settings::Settings;
 
 use super::print;
+use super::stylize::{load, network};
 
 /// Show the network: the built-in one, or that of a safetensors file
 #[derive(clap::Args)]
 pub struct Options {
     /// A safetensors file with torchvision's tensor names; without it, the built-in network
     file: Option<PathBuf>,
+
+    /// Which network the file holds [default: vgg19]
+    #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
+    network: Option<Network>,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let network = Network::vgg19();
-    let specs = network.specs(&Settings::default().taps())?;
-    let weights = match &options.file {
-        None => Weights::embedded(&specs)?,
-        Some(file) => Weights::from_file(file, &specs)?,
-    };
+    let taps = Settings::default().style_layers;
+    let (network, weights) = load(options.network.as_ref(), options.file.as_deref(), &taps)?;
     print(&format!("{}, input (rgb - {:?}) / {:?}", network.name, weights.input_mean, weights.input_std))?;
     for layer in &weights.layers {
         let size = layer.weight.len() as f32;

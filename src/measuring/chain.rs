@@ -1,6 +1,6 @@
 //! The whole chain in float64: picture, network, total loss. Put together from the references of the ops.
 
-use crate::architecture::{Network, Tap};
+use crate::architecture::{Edge, Network, NetworkOptions, Tap};
 use crate::cases::{sum, widen};
 use crate::engine::tape::Shape;
 use crate::network::weights::Weights;
@@ -80,14 +80,16 @@ impl<'a> Chain<'a> {
             variable.iter().enumerate().map(|(i, v)| self.line.apply(channel(i), *v)).collect();
         let (mut shape, mut found) = (shape, vec![None; taps.len()]);
         let mut layers = self.layers.iter();
+        let NetworkOptions { pooling, edge } = self.settings.network_options();
         'blocks: for (b, block) in self.network.blocks.iter().enumerate() {
             if b > 0 {
-                x = pool::reference(shape, &x);
+                x = pool::reference(shape, pooling, &x);
                 shape = Shape::new(shape.channels, shape.height / 2, shape.width / 2);
             }
             for i in 1..=block.convolutions {
                 let Some((weights, bias)) = layers.next() else { break 'blocks };
-                x = conv3x3::reference(shape, false, &x, weights, bias);
+                let edge = if (b, i) == (0, 1) { edge } else { Edge::Zeros };
+                x = conv3x3::reference(shape, edge, false, &x, weights, bias);
                 shape.channels = bias.len();
                 let rectified = x.iter().map(|v| v.max(0.0)).collect();
                 for (kind, values) in [("conv", &x), ("relu", &rectified)] {

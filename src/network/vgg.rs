@@ -1,6 +1,6 @@
 //! A VGG network on a device, and its recording onto a tape.
 
-use crate::architecture::{LayerSpec, Network, Tap};
+use crate::architecture::{Edge, LayerSpec, Network, NetworkOptions, Pooling, Tap};
 use crate::engine::gpu::Gpu;
 use crate::engine::tape::{Tape, Var};
 use crate::network::tuning::Tuning;
@@ -99,13 +99,14 @@ impl Vgg {
         Ok(())
     }
 
-    /// Records the network on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as soon as its
-    /// features are there. `line` brings the picture's values to the network's input.
+    /// Records the network with `options` on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as
+    /// soon as its features are there. `line` brings the picture's values to the network's input.
     pub fn record(
         &self,
         tape: &mut Tape,
         picture: Var,
         line: &Affine,
+        options: NetworkOptions,
         taps: &[Tap],
         mut visit: impl FnMut(&mut Tape, Tap, Var),
     ) {
@@ -119,19 +120,21 @@ impl Vgg {
         for ((block, i, ..), filter) in self.network.convolutions().into_iter().zip(&self.filters) {
             if i == 1 && !pooled {
                 tape.op(format!("pool{}", block - 1));
-                x = pool(tape, x);
+                x = pool(tape, x, options.pooling);
             }
             tape.op(format!("conv{block}_{i}"));
             let (before, after) = (wanted(block, i, false), wanted(block, i, true));
             let last = deepest == Some((block, i));
             // ReLU and pooling belong to the convolution unless somebody looks between them.
-            pooled = filter.pools()
+            pooled = options.pooling == Pooling::Max
+                && filter.pools()
                 && before.or(after).is_none()
                 && i == self.network.blocks[block - 1].convolutions;
             x = conv3x3(
                 tape,
                 x,
                 filter,
+                if (block, i) == (1, 1) { options.edge } else { Edge::Zeros },
                 match (before, pooled) {
                     (Some(_), _) => After::Nothing,
                     (None, false) => After::Relu,

@@ -13,6 +13,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub mod tv9;
 /// x
 pub mod wasserstein;
 pub mod widened;
@@ -33,6 +34,7 @@ pub fn tables() -> Vec<Table> {
         widened::TABLE,
         nearest::TABLE,
         tv::TABLE,
+        tv9::TABLE,
         adam::TABLE,
         average::TABLE,
         log::TABLE,

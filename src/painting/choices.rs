@@ -28,6 +28,37 @@ pub enum StyleLoss {
     Wasserstein,
 }
 
+/// Whose colours a result has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colours {
+    /// Those of the painting.
+    Painting,
+    /// Those of the photograph, under the lightness of the result.
+    Photo,
+}
+
+impl Colours {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Painting, Self::Photo];
+
+    /// Its name, as options and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Painting => "painting",
+            Self::Photo => "photo",
+        }
+    }
+}
+
+impl FromStr for Colours {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "choice of colours", &Self::ALL, Self::name)
+    }
+}
+
 impl Recipe {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Book, Self::Painterly];

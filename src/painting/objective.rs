@@ -147,16 +147,11 @@ impl<'g> Objective<'g, '_> {
     ) -> (Tape<'g>, Var) {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
-        self.vgg.record(
-            &mut tape,
-            leaf,
-            &self.line(),
-            taps,
-            |tape, tap, x| {
-                tape.op(format!("{tap}.measured"));
-                look(tape, taps.iter().position(|t| *t == tap).expect("a tap that was asked for"), x);
-            },
-        );
+        let options = self.settings.network_options();
+        self.vgg.record(&mut tape, leaf, &self.line(), options, taps, |tape, tap, x| {
+            tape.op(format!("{tap}.measured"));
+            look(tape, taps.iter().position(|t| *t == tap).expect("a tap that was asked for"), x);
+        });
         (tape, leaf)
     }
 
@@ -211,15 +206,9 @@ impl<'g> Objective<'g, '_> {
         // Recorded first, so it adds its gradient last, when the network's has arrived.
         terms_on_tape.variation(&mut tape, picture, exact, real);
         let taps = self.taps(stage);
-        self.vgg.record(
-            &mut tape,
-            picture,
-            &self.line(),
-            &taps,
-            |tape, tap, x| {
-                terms_on_tape.at(tape, tap, x);
-            },
-        );
+        let (line, options) = (self.line(), settings.network_options());
+        self.vgg
+            .record(&mut tape, picture, &line, options, &taps, |tape, tap, x| terms_on_tape.at(tape, tap, x));
         let weights = terms_on_tape.weights;
         tape.op("log");
         log(&mut tape, kept, losses, terms.len(), history);

@@ -1,8 +1,8 @@
 //! The settings of a run: the painterly recipe, which is the default, and that of the book "Dive into Deep Learning".
 
-use crate::architecture::Tap;
+use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
-use crate::painting::choices::{Recipe, StyleLoss};
+use crate::painting::choices::{Colours, Recipe, StyleLoss};
 use crate::painting::objective::nearest_taps;
 use crate::{Error, Result};
 
@@ -60,6 +60,12 @@ pub struct Settings {
     /// Factors on the style layers' parts of the style loss; empty for the same each. The first layers hold colours
     /// and fine strokes, the last ones large shapes. In the painterly recipe only their proportions count.
     pub style_layer_weights: Vec<f64>,
+    /// Whose colours the result has.
+    pub colours: Colours,
+    /// How the network halves its maps.
+    pub pooling: Pooling,
+    /// What its first convolution sees beyond the picture's edge.
+    pub edge: Edge,
 }
 
 impl Default for Settings {
@@ -96,6 +102,9 @@ impl Settings {
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"]),
             precision: Precision::Single,
             style_layer_weights: Vec::new(),
+            colours: Colours::Painting,
+            pooling: Pooling::Max,
+            edge: Edge::Zeros,
         }
     }
 
@@ -121,6 +130,9 @@ impl Settings {
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]),
             precision: Precision::Single,
             style_layer_weights: vec![16.0, 8.0, 4.0, 2.0, 1.0],
+            colours: Colours::Painting,
+            pooling: Pooling::Max,
+            edge: Edge::Replicate,
         }
     }
 
@@ -298,5 +310,10 @@ impl Settings {
                 (1e4 * pixels as f64 / heaviest).log2().floor().clamp(-60.0, 60.0).exp2()
             }
         }
+    }
+
+    /// How the network is recorded. It is the same for the picture, the photograph and the paintings.
+    pub fn network_options(&self) -> NetworkOptions {
+        NetworkOptions { pooling: self.pooling, edge: self.edge }
     }
 }

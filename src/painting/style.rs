@@ -100,7 +100,7 @@ impl Style {
     /// Whether a run of `settings` can use what is measured here.
     pub(crate) fn serves(&self, settings: &Settings) -> bool {
         let what = |s: &Settings| {
-            (s.style_layers.clone(), s.style_loss, s.recipe, s.precision, s.finish > 0.0)
+            (s.style_layers.clone(), s.style_loss, s.recipe, s.network_options(), s.precision, s.finish > 0.0)
         };
         what(&self.0.settings) == what(settings)
     }

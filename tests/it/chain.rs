@@ -1,7 +1,6 @@
 //! From the picture to the total loss and its gradient, through VGG-19 at two sizes and through a tiny
 //! network, against float64.
 
-use impasto::Network;
 use impasto::cases::{relative_error, widen};
 use impasto::engine::gpu::Gpu;
 use impasto::measuring::Chain;
@@ -11,6 +10,7 @@ use impasto::network::weights::{ConvWeights, Weights};
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
+use impasto::{Edge, Network, Pooling};
 
 /// Half the step of a central difference. It is large compared with float64's rounding in a network, and
 /// small compared with the distance of most values from a kink.
@@ -105,6 +105,9 @@ fn vgg19_at_two_sizes() {
     for forms in ["conv3x3=winograd_tiled", "conv3x3=tiled", "conv3x3=few"] {
         compare(network.clone(), &weights, &forms.parse().unwrap(), settings.clone(), 31, 23, 6);
     }
+    let mut settings = settings;
+    (settings.edge, settings.pooling) = (Edge::Replicate, Pooling::Average);
+    compare(network, &weights, &Tuning::default(), settings, 31, 23, 6);
 }
 
 /// Every coordinate, through layers that are tapped before the ReLU, behind it, and on both sides.
@@ -128,5 +131,10 @@ fn a_tiny_network_by_each_coordinate() {
     let weights = Weights::new(layers.collect(), [0.4, 0.5, 0.6], [0.3, 0.2, 0.25]).unwrap();
     for (width, height) in [(5, 4), (13, 11)] {
         compare(network.clone(), &weights, &Tuning::default(), settings.clone(), width, height, 0);
+    }
+    settings.edge = Edge::Replicate;
+    for pooling in Pooling::ALL {
+        settings.pooling = pooling;
+        compare(network.clone(), &weights, &Tuning::default(), settings.clone(), 13, 11, 0);
     }
 }

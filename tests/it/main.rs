@@ -48,9 +48,9 @@ mod determinism;
 mod faults;
 /// Checkpoints, and runs that go on from them.
 mod resume;
+mod rooms;
 /// Weights and rates that change on the way.
 mod weights;
-mod rooms;
 
 // The command line, in the order in which a user meets it.
 
@@ -60,6 +60,8 @@ mod batch;
 mod cli;
 /// Strength, presets, weights: the controls of a look.
 mod look;
+/// Layers, pooling, edge, and which network a file of weights holds.
+mod network;
 /// What goes into the files of results: formats, profiles, EXIF, settings.
 mod pictures;
 /// What a run shows beside its result: grids, reports, frames, previews.

@@ -21,7 +21,8 @@ impl Atelier {
         let network = Network::new("tiny", [1, 1], [2, 3]);
         let specs = network.specs(&["relu2_1".parse().unwrap()]).unwrap();
         let layers = specs.into_iter().map(|spec| {
-            let draw = |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37) % 19) as f32 / 19.0 - 0.4).collect() };
+            let draw =
+                |n: usize| -> Vec<f32> { (0..n).map(|i| ((i * 37) % 19) as f32 / 19.0 - 0.4).collect() };
             let (weights, bias) = (draw(9 * spec.c_in * spec.c_out), draw(spec.c_out));
             ConvWeights::new(spec, weights, bias).unwrap()
         });
@@ -102,7 +103,8 @@ fn a_changed_rate_and_decay_scale_the_steps() {
         let factor = if iterations == 3 { 0.5 } else { 1.0 };
         for i in 0..plain.len() {
             // Float64, or float32 where the device has no other.
-            let close = |found: f64, expected: f64| (found - expected).abs() <= 1e-5 * plain[i].abs().max(1e-3);
+            let close =
+                |found: f64, expected: f64| (found - expected).abs() <= 1e-5 * plain[i].abs().max(1e-3);
             assert!(close(halved[i], 0.5 * plain[i]), "{iterations}: {} and {}", halved[i], plain[i]);
             assert!(close(steeper[i], factor * plain[i]), "{iterations}: {} and {}", steeper[i], plain[i]);
         }

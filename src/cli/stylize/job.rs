@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use impasto::measuring::estimate::Pace;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
@@ -66,6 +67,8 @@ pub struct Sized {
     pub record: Option<Record>,
     /// Whether outputs contain pixels only.
     bare: bool,
+    /// Whose colours outputs have.
+    colours: Colours,
 }
 
 impl Sized {
@@ -77,6 +80,9 @@ impl Sized {
             // On its way through smaller sizes.
             false => self.content.resized(Size::Exact { width, height }, true).alpha,
         };
+        if self.colours == Colours::Photo {
+            picture.rgb = picture.recoloured(&self.content).rgb;
+        }
         picture.exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
         picture
     }
@@ -143,9 +149,12 @@ impl Job<'_> {
         self.outputs.check_sides((width, height), &style_sizes)?;
         let content = self.content.resized(Size::Exact { width, height }, true);
         let styles = self.shared.measured(style_size, self.settings)?;
-        let start = self.options.look.start(&content, self.shared.start.as_ref());
+        let weights = self.shared.weights.iter().copied();
+        let paintings: Vec<_> = styles.pictures.iter().zip(weights).collect();
+        let start = self.options.look.start(&content, self.shared.start.as_ref(), &paintings);
         let record = self.record(start.as_ref());
-        Ok(Sized { content, styles, start, record, bare: self.options.reporting.no_metadata })
+        let (colours, bare) = (self.settings.colours, self.options.reporting.no_metadata);
+        Ok(Sized { content, styles, start, record, colours, bare })
     }
 
     fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {

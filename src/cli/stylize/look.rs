@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use impasto::Error;
 use impasto::engine::precision::Precision;
+use impasto::painting::choices::{Colours, Recipe, StyleLoss};
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Start;
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
 use impasto::picture::{Picture, Size, name_of};
+use impasto::{Edge, Pooling, Tap};
 
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
@@ -20,11 +22,12 @@ pub struct Look {
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Use the settings of a preset, for every option not given here: a TOML file, or balanced, bold, broad, fine, quick or subtle
+    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad, fine,
+    /// painterly, portrait, quick or subtle [default: painterly]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
-    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight and the learning rate [default: 0.5]
+    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight [default: 0.5]
     #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true)]
     strength: Option<f64>,
 
@@ -32,32 +35,65 @@ pub struct Look {
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, from fine to large: relu1_1,relu2_1,relu3_1,relu4_1,conv5_1 [default: 1 each]
+    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their proportions count
+    /// [default: 16,8,4,2,1; with the book 1 each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
     layer_weights: Vec<f64>,
 
-    /// Steps of the optimiser [default: 500]
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
+    /// Steps of the optimiser at each size, from the smallest; the last number is for all further ones
+    /// [default: 500,400,300,250,200,150; with the book 500]
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    iterations: Vec<usize>,
 
-    /// Weight of the content loss; more keeps the photograph [default: 1]
+    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96; with the book one size]
+    #[arg(long, value_name = "PIXELS")]
+    first_size: Option<usize>,
+
+    /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default: wasserstein;
+    /// with the book gram]
+    #[arg(long, value_name = "wasserstein|gram",
+          value_parser = PossibleValuesParser::new(StyleLoss::ALL.map(StyleLoss::name)).try_map(|name| name.parse::<StyleLoss>()))]
+    style_loss: Option<StyleLoss>,
+
+    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none [default: 0.98;
+    /// with the book 0]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    average: Option<f64>,
+
+    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the painting; 0 for
+    /// none [default: 0.67; with the book 0]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    finish: Option<f64>,
+
+    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4; with the book 0]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    settle: Option<f64>,
+
+    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes [default: painting]
+    #[arg(long, value_name = "painting|photo",
+          value_parser = PossibleValuesParser::new(Colours::ALL.map(Colours::name)).try_map(|name| name.parse::<Colours>()))]
+    colours: Option<Colours>,
+
+    /// Weight of the content loss; more keeps the photograph [default: 0.08; with the book 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     content_weight: Option<f64>,
 
-    /// Weight of the style loss; more looks like the painting [default: 10000]
+    /// Weight of the style loss; more looks like the painting [default: 1; with the book 10000]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     style_weight: Option<f64>,
 
-    /// Weight of the total variation loss; more is smoother [default: 10]
+    /// Weight of the total variation loss; more is smoother [default: 0.5; with the book 10]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tv_weight: Option<f64>,
 
-    /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations [default: 0.3]
+    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
+    /// standard deviations, where it falls to 0.8 of itself every 50 iterations [default: 0.02; with the book 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
 
-    /// Start from the content, from noise, or from a picture file [default: content]
-    #[arg(long, value_name = "content|noise|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
+    /// Start from the content in the colours of the painting, from the content itself, from noise, from gray, or from a picture
+    /// file [default: matched; with the book, or the photograph's colours, content]
+    #[arg(long, value_name = "matched|content|noise|gray|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
     init: Option<Init>,
 
     /// Which noise `--init noise` starts from [default: 0]
@@ -69,6 +105,28 @@ pub struct Look {
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
+
+    /// Layers at which photograph and result are compared: relu4_1 behind the ReLU, conv4_1 before it
+    /// [default: relu4_2; with the book relu4_4]
+    #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
+    content_layers: Vec<Tap>,
+
+    /// Layers at which painting and result are compared, from fine to large
+    /// [default: relu1_1,relu2_1,relu3_1,relu4_1,relu5_1; with the book conv5_1 as the last]
+    #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
+    style_layers: Vec<Tap>,
+
+    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of squares, which paint
+    /// smoother [default: max]
+    #[arg(long, value_name = "max|average|l2",
+          value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
+    pooling: Option<Pooling>,
+
+    /// What the network sees beyond the picture's edge: zeros as it was trained, or the nearest pixel, which leaves no
+    /// border [default: replicate; with the book zeros]
+    #[arg(long, value_name = "zeros|replicate",
+          value_parser = PossibleValuesParser::new(Edge::ALL.map(Edge::name)).try_map(|name| name.parse::<Edge>()))]
+    edge: Option<Edge>,
 
     /// What the options above change.
     #[arg(skip)]
@@ -82,16 +140,20 @@ pub struct Look {
 /// Where a run starts, as it is asked for.
 #[derive(Clone, Debug)]
 enum Init {
+    Matched,
     Content,
     Noise,
+    Gray,
     File(PathBuf),
 }
 
 impl From<OsString> for Init {
     fn from(text: OsString) -> Self {
         match text.to_str() {
+            Some("matched") => Self::Matched,
             Some("content") => Self::Content,
             Some("noise") => Self::Noise,
+            Some("gray") => Self::Gray,
             _ => Self::File(text.into()),
         }
     }
@@ -109,7 +171,16 @@ impl Look {
         }
         let mut settings = self.base.clone();
         let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
-        settings.iterations = self.iterations.unwrap_or(settings.iterations);
+        if let Some((last, first)) = self.iterations.split_last() {
+            settings.iterations = *last;
+            settings.first_iterations = first.to_vec();
+        }
+        settings.first_size = self.first_size.unwrap_or(settings.first_size);
+        settings.style_loss = self.style_loss.unwrap_or(settings.style_loss);
+        settings.colours = self.colours.unwrap_or(settings.colours);
+        set(&mut settings.average, self.average);
+        set(&mut settings.finish, self.finish);
+        set(&mut settings.settle, self.settle);
         if let Some(strength) = self.strength {
             settings.set_strength(strength)?;
         }
@@ -121,6 +192,14 @@ impl Look {
         if !self.layer_weights.is_empty() {
             settings.style_layer_weights = self.layer_weights.clone();
         }
+        if !self.content_layers.is_empty() {
+            settings.content_layers = self.content_layers.clone();
+        }
+        if !self.style_layers.is_empty() {
+            settings.style_layers = self.style_layers.clone();
+        }
+        settings.pooling = self.pooling.unwrap_or(settings.pooling);
+        settings.edge = self.edge.unwrap_or(settings.edge);
         settings.validate()?;
         Ok(settings)
     }
@@ -161,9 +240,12 @@ impl Look {
     /// Makes do with `iterations` where none are asked for, with the learning rate falling sooner.
     pub fn hurry(&mut self, iterations: usize) {
         let base = &mut self.base;
-        if self.iterations.is_none() && base.iterations > iterations {
+        if self.iterations.is_empty() && base.iterations > iterations {
             base.decay_every = (base.decay_every.saturating_mul(iterations) / base.iterations).max(1);
             base.iterations = iterations;
+        }
+        if self.iterations.is_empty() && !base.first_iterations.is_empty() {
+            base.first_iterations.iter_mut().for_each(|n| *n = iterations.min(*n));
         }
     }
 
@@ -172,7 +254,10 @@ impl Look {
         match &self.init {
             Some(Init::File(file)) => Start::Picture(Input::new(name_of(file), &[])),
             Some(Init::Noise) => Start::Noise { seed: self.seed() },
-            None | Some(Init::Content) => Start::Content,
+            Some(Init::Gray) => Start::Gray,
+            Some(Init::Matched) => Start::Matched,
+            Some(Init::Content) => Start::Content,
+            None => self.usual_start(),
         }
     }
 
@@ -184,6 +269,8 @@ impl Look {
                 self.seed = self.seed.or(Some(*seed));
             }
             (None, Start::Content) => self.init = Some(Init::Content),
+            (None, Start::Matched) => self.init = Some(Init::Matched),
+            (None, Start::Gray) => self.init = Some(Init::Gray),
             _ => {}
         }
     }
@@ -196,21 +283,37 @@ impl Look {
         }
     }
 
-    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave.
-    pub fn start(&self, content: &Picture, read: Option<&Picture>) -> Option<Picture> {
+    /// Where a run starts that is not told: the photograph, and in the painterly recipe with the painting's colours, unless those of
+    /// the photograph are wanted.
+    fn usual_start(&self) -> Start {
+        match (self.base.recipe, self.colours.unwrap_or(self.base.colours)) {
+            (Recipe::Painterly, Colours::Painting) => Start::Matched,
+            _ => Start::Content,
+        }
+    }
+
+    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave, `paintings`
+    /// are the styles with their weights.
+    pub fn start(
+        &self,
+        content: &Picture,
+        read: Option<&Picture>,
+        paintings: &[(&Picture, f64)],
+    ) -> Option<Picture> {
         let Picture { width, height, .. } = *content;
-        match &self.init {
-            Some(Init::Noise) => Some(Picture::noise(width, height, self.seed())),
+        match self.preset_start() {
+            Start::Noise { seed } => Some(Picture::noise(width, height, seed)),
+            Start::Gray => Some(Picture::new(width, height, vec![0.5; 3 * width * height])),
+            Start::Matched => Some(content.with_colours_of(paintings, 1.0)),
             _ => read.map(|start| start.resized(Size::Exact { width, height }, true)),
         }
     }
 
     /// The start as it is recorded, `picture` being what [`Look::start`] gave.
     pub fn recorded(&self, picture: Option<&Picture>) -> Start {
-        match (&self.init, picture.and_then(|p| p.source.clone())) {
-            (Some(Init::Noise), _) => Start::Noise { seed: self.seed() },
-            (Some(Init::File(_)), Some(file)) => Start::Picture(file),
-            _ => Start::Content,
+        match (self.preset_start(), picture.and_then(|p| p.source.clone())) {
+            (Start::Picture(_), Some(file)) => Start::Picture(file),
+            (start, _) => start,
         }
     }
 

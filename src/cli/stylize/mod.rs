@@ -27,7 +27,7 @@ use impasto::picture::{Format, Picture};
 use self::job::{Ending, Job};
 pub use self::look::Look;
 use self::many::{Item, Target};
-pub use self::options::{Machine, Options, Sizes, resolve};
+pub use self::options::{Machine, Options, Sizes, load, network, resolve};
 use self::shared::Shared;
 pub use self::streams::{check_inputs, is_stream, read};
 use super::{INTERRUPTED, interrupt, print, talk};

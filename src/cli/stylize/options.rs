@@ -6,8 +6,6 @@ use clap::ArgAction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
-use impasto::LayerSpec;
-use impasto::Network;
 use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
@@ -17,6 +15,7 @@ use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
 use impasto::picture::{Picture, SaveOptions, Size, name_of};
+use impasto::{LayerSpec, Network, Tap};
 
 use super::look::Look;
 use super::many::Many;
@@ -161,9 +160,13 @@ impl Sizes {
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
-    /// VGG-19 as a safetensors file with torchvision's tensor names, instead of the built-in one
+    /// A network as a safetensors file with torchvision's tensor names, instead of the built-in one
     #[arg(long, value_name = "FILE", env = "IMPASTO_WEIGHTS")]
     weights: Option<PathBuf>,
+
+    /// Which network the file of --weights holds [default: vgg19]
+    #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
+    network: Option<Network>,
 
     /// Use the first adapter whose name contains this (see `impasto devices`)
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
@@ -183,6 +186,39 @@ pub struct Machine {
     /// folder]
     #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
     cache: Option<PathBuf>,
+}
+
+/// Reads the name of a network.
+pub fn network() -> impl TypedValueParser<Value = Network> {
+    PossibleValuesParser::new(["vgg16", "vgg19"]).map(|name| match name.as_str() {
+        "vgg16" => Network::vgg16(),
+        _ => Network::vgg19(),
+    })
+}
+
+/// The weights of `network` (VGG-19 if there is none) up to the deepest of `taps`, from `file` or built in.
+///
+/// # Errors
+/// If they cannot be read or belong to another network, or if there is no file and the network is not the built-in one.
+pub fn load(
+    network: Option<&Network>,
+    file: Option<&Path>,
+    taps: &[Tap],
+) -> impasto::Result<(Network, Weights)> {
+    let built_in = Network::vgg19();
+    let network = network.unwrap_or(&built_in).clone();
+    let specs = network.specs(taps)?;
+    let weights = match file {
+        Some(file) => Weights::from_file(file, &specs)?,
+        None if network == built_in => Weights::embedded(&specs)?,
+        None => {
+            return Err(Error::Setting(format!(
+                "the built-in network is {}; name a file that holds {}, or leave --network out",
+                built_in.name, network.name
+            )));
+        }
+    };
+    Ok((network, weights))
 }
 
 impl Machine {
@@ -211,12 +247,9 @@ impl Machine {
 
     /// Like [`Self::open`]; notes for the user go to `tell`.
     pub fn open_telling(&self, settings: &Settings, tell: impl Fn(&str)) -> anyhow::Result<(Gpu, Vgg)> {
-        let network = Network::vgg19();
-        let specs = network.specs(&settings.taps())?;
-        let weights = match &self.weights {
-            None => Weights::embedded(&specs)?,
-            Some(file) => Weights::from_file(file, &specs)?,
-        };
+        let taps = settings.taps();
+        let (network, weights) = load(self.network.as_ref(), self.weights.as_deref(), &taps)?;
+        let specs = network.specs(&taps)?;
         let mut gpu = self.open_adapter()?;
         let folder = self.folder();
         if let Some(note) = folder.as_deref().and_then(|folder| gpu.keep_pipelines(folder)) {
@@ -243,6 +276,7 @@ impl Machine {
         };
         let given = [
             ("--weights", given(&self.weights, "IMPASTO_WEIGHTS")),
+            ("--network", self.network.is_some()),
             ("--variant", self.variant.is_some()),
             ("--retune", self.retune),
             ("--cache", given(&self.cache, "IMPASTO_CACHE")),

@@ -274,7 +274,8 @@ impl<'a, R: Read + Seek> TensorFile<'a, R> {
             let layers: Vec<_> = specs.iter().map(|s| s.name.as_str()).collect();
             return Err(self.error(format!(
                 "tensor `{tensor}` is missing; use a network with torchvision's names, which has `.weight` (or \
-                 `.weight.index` and `.weight.palette`) and `.bias` for each of {}",
+                 `.weight.index` and `.weight.palette`) and `.bias` for each of {}, or name the network of the file with \
+                 --network",
                 layers.join(", ")
             )));
         };

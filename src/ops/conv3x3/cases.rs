@@ -1,13 +1,24 @@
 //! The cases of the convolution and its float64 reference.
 
 use super::{After, Filter, Variant, conv3x3};
+use crate::architecture::{Edge, Pooling};
 use crate::cases::{Candidate, Case, HALF, Input, Leaf, Size, Table, vgg19_maps, widen};
 use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Shape, Tape};
 use crate::ops::pool;
 
-pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+pub(crate) fn reference(
+    shape: Shape,
+    edge: Edge,
+    relu: bool,
+    x: &[f64],
+    weights: &[f64],
+    bias: &[f64],
+) -> Vec<f64> {
+    if edge == Edge::Replicate {
+        return replicated(shape, relu, x, weights, bias);
+    }
     let Shape { channels: c_in, height, width } = shape;
     let c_out = bias.len();
     let mut y = vec![0.0; height * c_out * width];
@@ -35,12 +46,31 @@ pub(crate) fn reference(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bi
     y
 }
 
+/// The same with the nearest pixel beyond the edge. It convolves the map with a frame of copies, and drops what the
+/// frame itself gives.
+fn replicated(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+    let Shape { channels, height, width } = shape;
+    let framed = Shape::new(channels, height + 2, width + 2);
+    let inside = |i: usize, n: usize| i.clamp(1, n) - 1;
+    let mut copy = Vec::with_capacity(framed.len());
+    for row in 0..framed.height {
+        for c in 0..channels {
+            let line = &x[(inside(row, height) * channels + c) * width..][..width];
+            copy.extend((0..framed.width).map(|column| line[inside(column, width)]));
+        }
+    }
+    let y = reference(framed, Edge::Zeros, relu, &copy, weights, bias);
+    let lines = y.chunks_exact(framed.width).skip(bias.len()).take(height * bias.len());
+    lines.flat_map(|line| &line[1..=width]).copied().collect()
+}
+
 /// One pixel, one row, one column, primes, few and many channels, and sizes around the units of each form.
 /// `naive` has 64 pixels. The tiles have 64 and 128 channels and pixels, and steps of 8 channels. `first` has
 /// 4 x 4 pixels and 8 lanes; 32 channels share a word of gates there and in `few`. `uniform` has 8 pixels and
 /// 32 channels. `shifted` has 32 channels of 32 pixels, rows with one additional pixel, and a number of rows
 /// that it computes at once. Winograd has 4 x 4 pixels, 32, 64 and 128 channels, and 16, 24, 32, 64, 128 and
-/// 256 tiles. The sizes are tested with ReLU; the smaller ones also without.
+/// 256 tiles. The sizes are tested with ReLU; the smaller ones also without. Three channels are also tested with the
+/// nearest pixel beyond the edge.
 pub const TABLE: Table = Table {
     op: "conv3x3",
     edges: &[
@@ -62,6 +92,8 @@ pub const TABLE: Table = Table {
         Size::between(3, 8, 5, 5),
         Size::between(3, 8, 7, 4),
         Size::between(3, 8, 9, 35),
+        Size::between(3, 8, 13, 1),
+        Size::between(3, 5, 1, 11),
         // Rows of a multiple of 256 bytes can be split into bands.
         Size::between(3, 8, 9, 64),
         Size::between(3, 64, 9, 64),
@@ -127,9 +159,12 @@ pub const TABLE: Table = Table {
         let pooled =
             (window && (blocks || small && !size.c_out.is_multiple_of(4))).then_some(After::ReluPool);
         let afters = [Some(After::Relu), alone, pooled].into_iter().flatten();
-        let half = afters.clone().filter(|_| small).map(|after| case(size, after).half());
+        // Copies of the edge's pixels, of maps of so few channels as the first has.
+        let edges = Edge::ALL.into_iter().filter(|edge| *edge == Edge::Zeros || small && size.c_in <= 4);
+        let all = edges.flat_map(|edge| afters.clone().map(move |after| (edge, after)));
+        let half = all.clone().filter(|_| small).map(|(edge, after)| case(size, edge, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
-        afters.map(|after| case(size, after)).chain(half).chain(rounded).collect()
+        all.map(|(edge, after)| case(size, edge, after)).chain(half).chain(rounded).collect()
     },
 };
 
@@ -149,7 +184,7 @@ fn half_weights(size: Size) -> Case {
     let few = |w: &f64| (w * 512.0).round() / 512.0;
     let reference = move |i: &[Vec<f64>]| {
         let weights: Vec<f64> = i[1].iter().map(few).collect();
-        reference(size.shape(), false, &i[0], &weights, &i[2])
+        reference(size.shape(), Edge::Zeros, false, &i[0], &weights, &i[2])
     };
     let case = Case::new("conv3x3", size, inputs(size), reference).called("half weights");
     let variants = Variant::ALL.into_iter().filter(|variant| variant.form().transforms);
@@ -160,20 +195,20 @@ fn half_weights(size: Size) -> Case {
             tape.set_weight_precision(Precision::Half);
             let filter = Filter::upload(tape.gpu(), "filter", variant, &weights, bias)?;
             assert!(filter.palette, "few values make a palette");
-            Ok(conv3x3(tape, inputs[0].var, &filter, After::Nothing).into())
+            Ok(conv3x3(tape, inputs[0].var, &filter, Edge::Zeros, After::Nothing).into())
         };
         let needs = move |gpu: &Gpu| gpu.has_half() && variant.supports(gpu, size.c_in, size.c_out);
         case.candidate(Candidate::new(variant.name(), record).needs(needs).bound(4.0 * HALF))
     })
 }
 
-fn case(size: Size, after: After) -> Case {
+fn case(size: Size, edge: Edge, after: After) -> Case {
     let shape = size.shape();
     let Size { c_in, c_out, .. } = size;
     let reference = move |i: &[Vec<f64>]| {
-        let y = reference(shape, after != After::Nothing, &i[0], &i[1], &i[2]);
+        let y = reference(shape, edge, after != After::Nothing, &i[0], &i[1], &i[2]);
         match after {
-            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, &y),
+            After::ReluPool => pool::reference(Shape { channels: c_out, ..shape }, Pooling::Max, &y),
             _ => y,
         }
     };
@@ -182,12 +217,16 @@ fn case(size: Size, after: After) -> Case {
         After::Relu => "relu",
         After::ReluPool => "relu pool",
     });
-    let variants = Variant::ALL.into_iter().filter(|variant| after != After::ReluPool || variant.pools());
+    let case = if edge == Edge::Zeros { case } else { case.called(edge.name()) };
+    let variants = Variant::ALL
+        .into_iter()
+        .filter(|variant| after != After::ReluPool || variant.pools())
+        .filter(|variant| edge == Edge::Zeros || variant.replicates());
     variants.fold(case, |case, variant| {
         let record = move |tape: &mut Tape, inputs: &[Leaf]| {
             let (weights, bias) = (&inputs[1].values, &inputs[2].values);
             let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
-            Ok(conv3x3(tape, inputs[0].var, &filter, after).into())
+            Ok(conv3x3(tape, inputs[0].var, &filter, edge, after).into())
         };
         case.candidate(
             Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),

@@ -7,7 +7,8 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{After, Band, Conv, Gates, Variant};
+use super::{After, Band, Conv, Gates, Variant, edged};
+use crate::architecture::Edge;
 use crate::engine::kernel::Source;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
@@ -23,6 +24,7 @@ struct First {
     y: Var,
     weights: Tensor,
     relu: bool,
+    edge: Edge,
     /// Whether this is the form for GPUs.
     few: bool,
 }
@@ -32,9 +34,9 @@ const WORD: usize = 32;
 
 /// Records both directions.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    let Conv { x, y, weights, after, filter, .. } = *conv;
+    let Conv { x, y, weights, edge, after, filter, .. } = *conv;
     let few = filter.variant == Variant::Few;
-    let first = First { x, y, weights, relu: after == After::Relu, few };
+    let first = First { x, y, weights, relu: after == After::Relu, edge, few };
     let gates = Gates::new(tape, conv, first.words(), 1);
     for band in gates.bands(tape, conv) {
         first.forward(tape, Phase::Forward, &band.rows, y.rows(band.rows.clone()), gates.of(&band));
@@ -70,7 +72,7 @@ impl First {
         rows: usize,
     ) -> Recorder<'t, 'g> {
         let [first, few] = kernels;
-        let kernel = if self.few { few } else { first };
+        let kernel = edged(if self.few { few } else { first }, self.edge);
         tape.record(phase, kernel.constant("RELU", self.relu).storing("X", self.x).storing("Y", self.y))
             .params([
                 ("w", self.x.shape.width.into()),
@@ -119,6 +121,7 @@ impl First {
 
 #[cfg(test)]
 mod tests {
+    use crate::architecture::Edge;
     use crate::engine::gpu::Gpu;
     use crate::engine::tape::{Shape, Tape};
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
@@ -139,7 +142,8 @@ mod tests {
         let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| random.f32() - 0.5).collect() };
         let (weights, bias, picture) = (draw(9 * 3 * 64), draw(64), draw(shape.len()));
         let upstream = draw(64 * 64);
-        for variant in [Variant::First, Variant::Few].into_iter().filter(|v| v.supports(&gpu, 3, 64)) {
+        let variants = [Variant::First, Variant::Few].into_iter().filter(|v| v.supports(&gpu, 3, 64));
+        for (variant, edge) in variants.flat_map(|variant| Edge::ALL.map(|edge| (variant, edge))) {
             let filter = Filter::upload(&gpu, "filter", variant, &weights, &bias).unwrap();
             let run = |spend: bool, rows: usize| {
                 let mut tape = Tape::new(&gpu);
@@ -149,7 +153,7 @@ mod tests {
                 let x = tape.leaf("x", shape);
                 let dx = x.grad.unwrap();
                 tape.keep(dx);
-                let y = conv3x3(&mut tape, x, &filter, After::Relu);
+                let y = conv3x3(&mut tape, x, &filter, edge, After::Relu);
                 tape.op("gram");
                 let g = gram::gram(&mut tape, y, gram::Variant::Naive);
                 let dg = g.grad.unwrap();
@@ -163,8 +167,8 @@ mod tests {
                 (bits, plan.describe_steps().lines().filter(|line| line.contains("conv3x3_f")).count())
             };
             let (kept, again, banded) = (run(true, 1000), run(false, 1000), run(false, band));
-            assert!(kept.0 == again.0 && kept.0.iter().any(|bits| *bits != 0), "{}", variant.name());
-            assert!(kept.0 == banded.0, "{} in bands", variant.name());
+            assert!(kept.0 == again.0 && kept.0.iter().any(|bits| *bits != 0), "{} {edge}", variant.name());
+            assert!(kept.0 == banded.0, "{} {edge} in bands", variant.name());
             let dispatches = [kept.1, again.1, banded.1];
             assert!(dispatches.is_sorted_by(|a, b| a < b), "{dispatches:?}");
         }

@@ -1,4 +1,5 @@
-//! 3x3 convolution with zero padding, bias and what follows: ReLU and 2x2 max pooling.
+//! 3x3 convolution with bias and what follows: ReLU and 2x2 max pooling. Beyond the edge of its map it sees zeros. The
+//! network's first convolution may see the nearest pixel instead.
 
 mod cases;
 mod first;
@@ -13,6 +14,7 @@ mod winograd;
 use std::ops::Range;
 
 use crate::Result;
+use crate::architecture::Edge;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Source, Value};
@@ -84,6 +86,11 @@ impl Variant {
         self.form().pools
     }
 
+    /// Whether it can do [`Edge::Replicate`]. Every form that supports three input channels can.
+    pub fn replicates(self) -> bool {
+        self.form().replicates
+    }
+
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
         (self.form().supports)(gpu, c_in, c_out)
@@ -140,22 +147,33 @@ struct Conv<'a> {
     filter: &'a Filter,
     weights: Tensor,
     bias: Tensor,
+    edge: Edge,
     after: After,
+}
+
+/// Tells a kernel what stands beyond the edge.
+fn edged(kernel: Source, edge: Edge) -> Source {
+    match edge {
+        Edge::Zeros => kernel,
+        Edge::Replicate => kernel.constant("REPLICATE", true),
+    }
 }
 
 /// `z[o] = bias[o] + sum over i and taps t of weights[o][i][t] x[i] shifted by t`; `y` is what comes out `after` that.
 ///
 /// With `dz = dy` where ReLU and pooling let a value through and 0 elsewhere,
-/// `dx[i] = sum over o and t of weights[o][i][t] dz[o] shifted by -t`.
-pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, after: After) -> Var {
+/// `dx[i] = sum over o and t of weights[o][i][t] dz[o] shifted by -t`. With [`Edge::Replicate`], which needs
+/// [`Variant::replicates`], the gradient of a copy beyond the edge is added to that of the pixel it copies.
+pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, edge: Edge, after: After) -> Var {
     assert_eq!(x.shape.channels, filter.c_in, "channels of the map and of the filter");
     assert!(after != After::ReluPool || filter.pools(), "a variant that pools");
+    assert!(edge == Edge::Zeros || filter.variant.replicates(), "a variant that replicates");
     assert!(after != After::ReluPool || x.shape.height > 1, "a map of at least two rows");
     let shape = after.shape(Shape::new(filter.c_out, x.shape.height, x.shape.width));
     let weights = tape.given_memory("weights", &filter.weights);
     let bias = tape.given("bias", &filter.bias);
     let y = tape.feature_map("y", shape, x);
-    let conv = Conv { x, y, filter, weights, bias, after };
+    let conv = Conv { x, y, filter, weights, bias, edge, after };
     (filter.variant.form().record)(tape, &conv);
     y
 }
@@ -178,7 +196,7 @@ fn naive(tape: &mut Tape, conv: &Conv) {
         };
         let kernel = |kernel: Source| {
             let relu = conv.after == After::Relu;
-            kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y)
+            edged(kernel, conv.edge).constant("RELU", relu).storing("X", *x).storing("Y", *y)
         };
         tape.forward(kernel(kernel!("conv3x3", "forward")))
             .params(params(&x_rows))

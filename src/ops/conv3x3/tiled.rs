@@ -1,6 +1,6 @@
 //! The convolution in tiles over workgroup memory, for GPUs: one dispatch in each direction.
 
-use super::{After, Conv, Gates, Variant};
+use super::{After, Conv, Gates, Variant, edged};
 use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Source, Value};
 use crate::engine::tape::{Tape, band_pixels};
@@ -25,7 +25,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     // A word of gates covers four channels of a 2 x 2 window.
     let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
     let kernel = |kernel: Source| {
-        let kernel = kernel
+        let kernel = edged(kernel, conv.edge)
             .constant("CHANNELS", format!("{channels}u"))
             .constant("PIXELS", format!("{pixels}u"))
             .constant("RELU", *after != After::Nothing)
@@ -64,6 +64,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Edge;
     use crate::engine::gpu::Gpu;
     use crate::engine::tape::{BAND_WORK, Shape, Step};
     use crate::ops::conv3x3::{Filter, conv3x3};
@@ -78,7 +79,7 @@ mod tests {
         let filter = Filter::upload(&gpu, "filter", Variant::Tiled, &weights, &vec![0.0; c]).unwrap();
         let mut tape = Tape::new(&gpu);
         let x = tape.leaf("x", Shape::new(c, size, size));
-        conv3x3(&mut tape, x, &filter, After::ReluPool);
+        conv3x3(&mut tape, x, &filter, Edge::Zeros, After::ReluPool);
         let rows = |step: &Step| match step {
             Step::Dispatch(dispatch) => match dispatch.params.iter().find(|(name, _)| *name == "h") {
                 Some((_, Value::U32(rows))) => *rows as usize,

@@ -285,6 +285,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Edge;
     use crate::engine::gpu::Gpu;
     use crate::engine::tape::Shape;
     use crate::ops::conv3x3::conv3x3;
@@ -316,7 +317,7 @@ mod tests {
                 let x = tape.leaf("x", Shape::new(c_in, 20, 6));
                 let dx = x.grad.unwrap();
                 tape.keep(dx);
-                let y = conv3x3(&mut tape, x, &filter, After::Relu);
+                let y = conv3x3(&mut tape, x, &filter, Edge::Zeros, After::Relu);
                 tape.keep(y.value);
                 tape.keep(y.grad.unwrap());
                 let plan = tape.finish().unwrap();

@@ -2,10 +2,12 @@
 
 use super::lattice::{BLOCK, Lattice};
 use super::{PAINTING_SITES, SITES, Target, Variant, nearest, prepare, quads};
-use crate::engine::tape::Slot;
+use crate::cases::{
+    Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, sum, vgg19_maps,
+};
 use crate::engine::precision::Precision;
+use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
-use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, sum, vgg19_maps};
 
 const WEIGHT: f64 = 3.0;
 

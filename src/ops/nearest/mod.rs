@@ -5,12 +5,12 @@ mod cases;
 mod lattice;
 
 use crate::engine::gpu::Gpu;
-use crate::engine::plan::Plan;
 use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Knob, Source, Value};
+use crate::engine::plan::Plan;
 use crate::engine::tape::Slot;
-use crate::ops::reduce::{reduce};
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::ops::reduce::reduce;
 pub use cases::TABLE;
 use lattice::{BLOCK, Lattice};
 
