@@ -14,8 +14,6 @@ pub mod reduce;
 pub mod relu;
 pub mod tv;
 pub mod tv9;
-/// x
-pub mod wasserstein;
 pub mod widened;
 
 use crate::cases::{Case, Table};
