@@ -48,8 +48,7 @@ const ROUNDING: f32 = 0x1p-40f;
 @group(0) @binding(17) var<storage, read> neighbours: array<u32>;       // slots, as chosen
 @group(0) @binding(18) var<storage, read> found: array<vec2f>;          // slots, as angles
 
-// Half precision stays finite.
-fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
+// include: finite
 
 // The sums of rows of the differences from the first site, by which a constant map has an exact mean.
 @compute @workgroup_size(64)
@@ -190,7 +189,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         if c < params.c {
             let i = (id.y * params.c + c) * params.w + p.y;
             if ACCUMULATE { d[k] += f32(dx[i]); }
-            dx[i] = to_map(d[k]);
+            dx[i] = Map(finite(d[k]));
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod reduce;
 pub mod relu;
 pub mod tv;
 pub mod tv9;
+pub mod wasserstein;
 pub mod widened;
 
 use crate::cases::{Case, Table};
@@ -33,6 +34,7 @@ pub fn tables() -> Vec<Table> {
         nearest::TABLE,
         tv::TABLE,
         tv9::TABLE,
+        wasserstein::TABLE,
         adam::TABLE,
         average::TABLE,
         log::TABLE,

@@ -167,7 +167,7 @@ impl Objective<'_, '_> {
                 self.gram(tape, x);
             }
             StyleLoss::Wasserstein => {
-                wasserstein::moments(tape, x, wasserstein::Variant::of(self.gpu, x.shape.channels));
+                wasserstein::moments(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels));
             }
         };
         let taps = &self.settings.style_layers;

@@ -340,7 +340,7 @@ impl TermsOnTape<'_, '_, '_> {
                     _ => wasserstein::Target::blank(tape, x.shape.channels),
                 };
                 let (weight, slot) = self.weigh(tape, index, 1.0);
-                let variant = wasserstein::Variant::of(objective.gpu, x.shape.channels);
+                let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
                 wasserstein(tape, x, &target, weight, slot, variant, None);
             }
         }

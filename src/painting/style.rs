@@ -196,7 +196,7 @@ impl Measuring<'_> {
         let mut layers: Vec<Vec<(Moments, f64)>> = Vec::new();
         for (painting, share) in &self.paintings {
             let measured = self.read(painting, |tape, x| {
-                let variant = wasserstein::Variant::of(gpu, x.shape.channels);
+                let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
                 let (mean, covariance) = wasserstein::moments(tape, x, variant);
                 vec![mean, covariance]
             })?;
