@@ -26,6 +26,8 @@ const ALIGNED: bool = true;  // w is a multiple of 4, so that every row of a cha
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;     // c x c, scale * (dg + its transpose)
 @group(0) @binding(6) var s: texture_storage_2d<rgba32float, read>;  // the same as texels in rows of 256
+@group(0) @binding(7) var<storage, read> mean: array<f32>;           // c
+@group(0) @binding(8) var<storage, read> bias: array<f32>;           // c
 
 // Half precision stays finite.
 fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
@@ -53,37 +55,37 @@ fn values(i: u32) -> vec4f {
     return select(near, vec4f(near.yzw, next), (i & 1u) != 0u);
 }
 
-// Four pixels of a row of a channel, zero behind its end.
-fn pixels(line: u32, column: u32) -> vec4f {
-    let v = values(line + column);
+// Four pixels of a row of a channel, less its mean, and zero behind the row's end.
+fn pixels(line: u32, column: u32, mean: f32) -> vec4f {
+    let v = values(line + column) - mean;
     if ALIGNED { return v; }
     return select(vec4f(), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.w));
 }
 
-@compute @workgroup_size(8)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+// The row of tiles of a workgroup. They come from both ends in turn, for a driver that gives each thread a range of workgroups:
+// later rows have more.
+fn tile_row(group: vec3u) -> u32 {
+    return select(group.y / 2u, params.c / 32u - 1u - group.y / 2u, group.y % 2u == 1u);
+}
+
+// Products of 32 channels from `a` and 32 from `b` on. Of this lane's, `left` and `right` are the means.
+fn products(group: vec3u, lane: u32, a: u32, b: u32, left: vec4f, right: vec4f) {
     let c = params.c;
     let w = params.w;
-    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later rows have more.
-    let down = select(group.y / 2u, c / 32u - 1u - group.y / 2u, group.y % 2u == 1u);
-    // The other tiles are mirror images.
-    if group.x > down { return; }
-    let a = down * 32u;
-    let b = group.x * 32u;
     var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
     var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
     for (var row = group.z; row < params.h; row += params.shares) {
         let i = (row * c + a + lane) * w;
         let j = (row * c + b + lane) * w;
         for (var k = 0u; k < w; k += 4u) {
-            let b0 = pixels(j, k);
-            let b1 = pixels(j + 8u * w, k);
-            let b2 = pixels(j + 16u * w, k);
-            let b3 = pixels(j + 24u * w, k);
-            let a0 = pixels(i, k);
-            let a1 = pixels(i + 8u * w, k);
-            let a2 = pixels(i + 16u * w, k);
-            let a3 = pixels(i + 24u * w, k);
+            let b0 = pixels(j, k, right[0]);
+            let b1 = pixels(j + 8u * w, k, right[1]);
+            let b2 = pixels(j + 16u * w, k, right[2]);
+            let b3 = pixels(j + 24u * w, k, right[3]);
+            let a0 = pixels(i, k, left[0]);
+            let a1 = pixels(i + 8u * w, k, left[1]);
+            let a2 = pixels(i + 16u * w, k, left[2]);
+            let a3 = pixels(i + 24u * w, k, left[3]);
             let v = transpose(mat4x4f(b0, b1, b2, b3));
             sum0 = rows(sum0, v, a0, 0u); sum1 = rows(sum1, v, a0, 4u);
             sum2 = rows(sum2, v, a1, 0u); sum3 = rows(sum3, v, a1, 4u);
@@ -108,6 +110,25 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
     }
 }
 
+@compute @workgroup_size(8)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let down = tile_row(group);
+    // The other tiles are mirror images.
+    if group.x > down { return; }
+    products(group, lane, down * 32u, group.x * 32u, vec4f(), vec4f());
+}
+
+@compute @workgroup_size(8)
+fn forward_centred(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let down = tile_row(group);
+    if group.x > down { return; }
+    let i = down * 32u + lane;
+    let j = group.x * 32u + lane;
+    let left = vec4f(mean[i], mean[i + 8u], mean[i + 16u], mean[i + 24u]);
+    let right = vec4f(mean[j], mean[j + 8u], mean[j + 16u], mean[j + 24u]);
+    products(group, lane, down * 32u, group.x * 32u, left, right);
+}
+
 @compute @workgroup_size(8, 8)
 fn symmetrize(@builtin(global_invocation_id) id: vec3u) {
     let c = params.c;  // a multiple of 8
@@ -122,8 +143,18 @@ fn channels(i: u32) -> mat4x4f {
     return mat4x4f(values(i), values(i + w), values(i + 2u * w), values(i + 3u * w));
 }
 
-@compute @workgroup_size(8)
-fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+// Four channels of four pixels, each channel beginning with what the lanes from `lane` on have of it.
+fn started(start: f32, lane: u32) -> mat4x4f {
+    return mat4x4f(
+        vec4f(subgroupShuffle(start, lane)),
+        vec4f(subgroupShuffle(start, lane + 1u)),
+        vec4f(subgroupShuffle(start, lane + 2u)),
+        vec4f(subgroupShuffle(start, lane + 3u)),
+    );
+}
+
+// The gradient of 32 channels, whose sums start at `start`, a constant of each channel: this lane has every eighth.
+fn gradients(group: vec3u, lane: u32, start: vec4f) {
     let first = group.x * 32u;
     // A lane has four pixels beside each other.
     let across = (params.w + 3u) / 4u;
@@ -131,8 +162,10 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
     let column = (group.y * 8u + lane) % across * 4u;
     let own = min(row, params.h - 1u) * params.c * params.w + column;
     let size = 2u * params.c;  // texels of eight rows
-    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
-    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
+    var sum0 = started(start.x, 0u); var sum1 = started(start.x, 4u);
+    var sum2 = started(start.y, 0u); var sum3 = started(start.y, 4u);
+    var sum4 = started(start.z, 0u); var sum5 = started(start.z, 4u);
+    var sum6 = started(start.w, 0u); var sum7 = started(start.w, 4u);
     for (var c = 0u; c < params.c; c += 8u) {
         let x0 = channels(own + c * params.w);
         let x1 = channels(own + (c + 4u) * params.w);
@@ -162,4 +195,15 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id
         }
         sum0 = sum1; sum1 = sum2; sum2 = sum3; sum3 = sum4; sum4 = sum5; sum5 = sum6; sum6 = sum7;
     }
+}
+
+@compute @workgroup_size(8)
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    gradients(group, lane, vec4f());
+}
+
+@compute @workgroup_size(8)
+fn backward_biased(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    let c = group.x * 32u + lane;
+    gradients(group, lane, params.scale * vec4f(bias[c], bias[c + 8u], bias[c + 16u], bias[c + 24u]));
 }

@@ -29,6 +29,8 @@ const LANES: u32 = 32u;    // invocations beside each other, backward; each has 
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares x c x c
 @group(0) @binding(3) var<storage, read> dg: array<f32>;             // c x c
 @group(0) @binding(4) var<storage, read_write> dx: array<Map>;       // h x c x w
+@group(0) @binding(7) var<storage, read> mean: array<f32>;           // c
+@group(0) @binding(8) var<storage, read> bias: array<f32>;           // c
 
 // Half precision stays finite.
 fn to_map(d: f32) -> Map { return Map(select(d, clamp(d, -65504.0, 65504.0), HALF)); }
@@ -47,29 +49,42 @@ fn outer(right: vec4f, left: vec4f) -> mat4x4f {
     return mat4x4f(right * left.x, right * left.y, right * left.z, right * left.w);
 }
 
-// This invocation's share of COLUMNS pixels of TILE channels: four channels of a pixel.
-fn load(row: u32, first: u32, column: u32, index: u32) -> vec4f {
-    let k = column + index % COLUMNS;
-    let c = first + index / COLUMNS * 4u;
-    return vec4f(value(row, c, k), value(row, c + 1u, k), value(row, c + 2u, k), value(row, c + 3u, k));
+// A value of x less the mean of its channel; zero outside x.
+fn centred(row: u32, c: u32, column: u32, mean: f32) -> f32 {
+    return value(row, c, column) - select(0.0, mean, row < params.h && column < params.w);
 }
 
-@compute @workgroup_size(LINES, LINES)
-fn forward(
-    @builtin(workgroup_id) block: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
-    @builtin(local_invocation_index) index: u32,
-) {
-    // The other tiles are mirror images.
-    if block.x > block.y { return; }
+// This invocation's share of COLUMNS pixels of TILE channels: four channels of a pixel, less their means.
+fn load(row: u32, first: u32, column: u32, index: u32, means: vec4f) -> vec4f {
+    let k = column + index % COLUMNS;
+    let c = first + index / COLUMNS * 4u;
+    return vec4f(
+        centred(row, c, k, means.x),
+        centred(row, c + 1u, k, means.y),
+        centred(row, c + 2u, k, means.z),
+        centred(row, c + 3u, k, means.w),
+    );
+}
+
+// Zero for a channel that there is not.
+fn mean_of(c: u32) -> f32 { return select(0.0, mean[min(c, params.c - 1u)], c < params.c); }
+
+// The means of the channels that `load` gives of a tile.
+fn means_of(tile: u32, index: u32) -> vec4f {
+    let c = tile * TILE + index / COLUMNS * 4u;
+    return vec4f(mean_of(c), mean_of(c + 1u), mean_of(c + 2u), mean_of(c + 3u));
+}
+
+// Products of the channels of two tiles, each less its mean.
+fn products(block: vec3u, local: vec3u, index: u32, left_means: vec4f, right_means: vec4f) {
     let a = block.y * TILE;
     let b = block.x * TILE;
     let at = index % COLUMNS * QUADS + index / COLUMNS;
     var sums = mat4x4f();
     var row = block.z;
     var column = 0u;
-    var next_left = load(row, a, column, index);
-    var next_right = load(row, b, column, index);
+    var next_left = load(row, a, column, index, left_means);
+    var next_right = load(row, b, column, index, right_means);
     while row < params.h {
         workgroupBarrier();
         left[at] = next_left;
@@ -80,8 +95,8 @@ fn forward(
             column = 0u;
             row += params.shares;
         }
-        next_left = load(row, a, column, index);
-        next_right = load(row, b, column, index);
+        next_left = load(row, a, column, index, left_means);
+        next_right = load(row, b, column, index, right_means);
         for (var p = 0u; p < COLUMNS; p++) {
             sums += outer(right[p * QUADS + local.x], left[p * QUADS + local.y]);
         }
@@ -99,6 +114,27 @@ fn forward(
             }
         }
     }
+}
+
+@compute @workgroup_size(LINES, LINES)
+fn forward(
+    @builtin(workgroup_id) block: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) index: u32,
+) {
+    // The other tiles are mirror images.
+    if block.x > block.y { return; }
+    products(block, local, index, vec4f(), vec4f());
+}
+
+@compute @workgroup_size(LINES, LINES)
+fn forward_centred(
+    @builtin(workgroup_id) block: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) index: u32,
+) {
+    if block.x > block.y { return; }
+    products(block, local, index, means_of(block.y, index), means_of(block.x, index));
 }
 
 // What channel d adds to channel c.
@@ -122,18 +158,14 @@ fn put_dx(c: u32, p: u32, sums: mat4x4f) {
     }
 }
 
-@compute @workgroup_size(LANES, 8)
-fn backward(
-    @builtin(workgroup_id) block: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
-    @builtin(local_invocation_index) index: u32,
-) {
+// The gradient of 8 channels of 4 pixels, whose sums start at `start`, a constant of each channel.
+fn gradients(block: vec3u, local: vec3u, index: u32, start: array<vec4f, 2>) {
     let first = block.y * TILE;
     let staged = block.x * PIXELS + index % PIXELS;
     let row = staged / params.w;
     let column = staged % params.w;
-    var near = mat4x4f();
-    var far = mat4x4f();
+    var near = outer(vec4f(1.0), start[0]);
+    var far = outer(vec4f(1.0), start[1]);
     for (var c = 0u; c < params.c; c += STEP) {
         // Half of the invocations stage weights.
         if index < STEP * TILE / 4u {
@@ -158,4 +190,28 @@ fn backward(
     let p = block.x * PIXELS + local.x;
     put_dx(own, p, near);
     put_dx(own + 4u, p, far);
+}
+
+@compute @workgroup_size(LANES, 8)
+fn backward(
+    @builtin(workgroup_id) block: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) index: u32,
+) {
+    gradients(block, local, index, array<vec4f, 2>());
+}
+
+// Anything for a channel that there is not.
+fn bias_of(c: u32) -> f32 { return bias[min(c, params.c - 1u)]; }
+
+@compute @workgroup_size(LANES, 8)
+fn backward_biased(
+    @builtin(workgroup_id) block: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let c = block.y * TILE + 8u * local.y;
+    let near = vec4f(bias_of(c), bias_of(c + 1u), bias_of(c + 2u), bias_of(c + 3u));
+    let far = vec4f(bias_of(c + 4u), bias_of(c + 5u), bias_of(c + 6u), bias_of(c + 7u));
+    gradients(block, local, index, array(near, far));
 }

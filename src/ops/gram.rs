@@ -80,42 +80,48 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 ///
 /// The sum over pixels is split into shares of rows, which are added in a fixed order.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
-    let pieces = pieces(tape, x, variant);
     let g = tape.output("g", Shape::new(1, x.shape.channels, x.shape.channels), x);
-    let gram = Gram { x, g, variant, shares: shares(x.shape, &pieces, variant) };
-    gram.forward(tape, &pieces);
-    if x.grad.is_some() {
-        gram.backward(tape, &pieces);
+    let scale = 1.0 / x.shape.len() as f64;
+    let products = Products::new(tape, x, variant);
+    products.forward(tape, g.value, scale, None);
+    if let Some(dg) = g.grad {
+        products.backward(tape, dg, scale, None);
     }
     g
 }
 
-/// A Gram matrix on the tape.
-struct Gram {
+/// The products of all pairs of channels of a map, and their gradient, in one of the variants.
+pub(super) struct Products {
     x: Var,
-    g: Var,
     variant: Variant,
+    pieces: Vec<Range<usize>>,
     shares: usize,
 }
 
-impl Gram {
+impl Products {
+    pub(super) fn new(tape: &Tape, x: Var, variant: Variant) -> Self {
+        let pieces = pieces(tape, x, variant);
+        let shares = shares(x.shape, &pieces, variant);
+        Self { x, variant, pieces, shares }
+    }
+
     /// For a piece of so many rows, whose first partial matrix is `share`.
-    fn params(&self, rows: usize, share: usize) -> [(&'static str, Value); 6] {
+    fn params(&self, rows: usize, share: usize, scale: f64) -> [(&'static str, Value); 6] {
         let Shape { channels: c, width: w, .. } = self.x.shape;
         [
             ("c", c.into()),
             ("h", rows.into()),
             ("w", w.into()),
-            ("scale", (1.0 / self.x.shape.len() as f64).into()),
+            ("scale", scale.into()),
             ("shares", self.shares.into()),
             ("share", share.into()),
         ]
     }
 
     /// What the variant reads a piece of the map from, if not from the map itself.
-    fn workspace(&self, tape: &mut Tape, pieces: &[Range<usize>]) -> Option<Tensor> {
+    fn workspace(&self, tape: &mut Tape) -> Option<Tensor> {
         let Shape { channels: c, width: w, .. } = self.x.shape;
-        let most = pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0);
+        let most = self.pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0);
         // One texel more, which is read but not used.
         (self.variant == Variant::Subgroup).then(|| tape.map_texels("x.texels", self.x, most + 4))
     }
@@ -132,23 +138,34 @@ impl Gram {
         }
     }
 
-    fn forward(&self, tape: &mut Tape, pieces: &[Range<usize>]) {
+    /// The entry point that subtracts means from the channels, if there are any, or the plain one.
+    fn forward_kernel(&self, centred: bool) -> Source {
+        let kernel = match (self.variant, centred) {
+            (Variant::Naive, false) => kernel!("gram", "forward").storing("Map", self.x),
+            (Variant::Naive, true) => kernel!("gram", "forward_centred").storing("Map", self.x),
+            (Variant::Tiled, false) => kernel!("gram_tiled", "forward").storing("Map", self.x),
+            (Variant::Tiled, true) => kernel!("gram_tiled", "forward_centred").storing("Map", self.x),
+            (Variant::Subgroup, false) => kernel!("gram_subgroup", "forward"),
+            (Variant::Subgroup, true) => kernel!("gram_subgroup", "forward_centred"),
+        };
+        self.set_up(kernel)
+    }
+
+    /// `g = scale x x^T`, where `mean` is subtracted from the channels of `x` if there is one.
+    pub(super) fn forward(&self, tape: &mut Tape, g: Tensor, scale: f64, mean: Option<Tensor>) {
         let (x, shares) = (self.x, self.shares);
         let Shape { channels: c, width: w, .. } = x.shape;
-        let parts = pieces.len() * shares;
-        let partial = if parts == 1 { self.g.value } else { tape.scratch("partial", parts * c * c) };
-        let texels = self.workspace(tape, pieces);
+        let parts = self.pieces.len() * shares;
+        let partial = if parts == 1 { g } else { tape.scratch("partial", parts * c * c) };
+        let texels = self.workspace(tape);
         let tiles = c.div_ceil(TILE);
-        for (index, piece) in pieces.iter().enumerate() {
-            let (kernel, grid) = match self.variant {
-                Variant::Naive => (kernel!("gram", "forward").storing("Map", x), [c * c, shares, 1]),
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let grid = match self.variant {
+                Variant::Naive => [c * c, shares, 1],
                 // An invocation has 4 x 4 sums.
-                Variant::Tiled => {
-                    let kernel = kernel!("gram_tiled", "forward").storing("Map", x);
-                    (kernel, [tiles * TILE / 4, tiles * TILE / 4, shares])
-                }
+                Variant::Tiled => [tiles * TILE / 4, tiles * TILE / 4, shares],
                 // A workgroup of 8 lanes has a tile of 32 x 32.
-                Variant::Subgroup => (kernel!("gram_subgroup", "forward"), [c / 32 * 8, c / 32, shares]),
+                Variant::Subgroup => [c / 32 * 8, c / 32, shares],
             };
             let rows = x.rows(piece.clone());
             let (name, from) = match texels {
@@ -158,62 +175,84 @@ impl Gram {
                     ("texels", texels.into())
                 }
             };
-            tape.forward(self.set_up(kernel))
-                .params(self.params(piece.len(), index * shares))
+            let mut forward = tape
+                .forward(self.forward_kernel(mean.is_some()))
+                .params(self.params(piece.len(), index * shares, scale))
                 .bind(name, from)
-                .bind("partial", partial)
-                .grid(grid);
+                .bind("partial", partial);
+            if let Some(mean) = mean {
+                forward = forward.bind("mean", mean);
+            }
+            forward.grid(grid);
         }
         if parts > 1 {
             tape.forward(kernel!("gram_sum", "forward"))
                 .params([("n", (c * c).into()), ("shares", parts.into())])
                 .bind("partial", partial)
-                .bind("g", self.g.value)
+                .bind("g", g)
                 .grid([c * c, 1, 1]);
         }
     }
 
-    fn backward(&self, tape: &mut Tape, pieces: &[Range<usize>]) {
+    /// The entry point that adds a constant to each channel, if there are any, or the plain one.
+    fn backward_kernel(&self, biased: bool) -> Source {
+        let kernel = match (self.variant, biased) {
+            (Variant::Naive, false) => kernel!("gram", "backward"),
+            (Variant::Naive, true) => kernel!("gram", "backward_biased"),
+            (Variant::Tiled, false) => kernel!("gram_tiled", "backward"),
+            (Variant::Tiled, true) => kernel!("gram_tiled", "backward_biased"),
+            (Variant::Subgroup, false) => kernel!("gram_subgroup", "backward"),
+            (Variant::Subgroup, true) => kernel!("gram_subgroup", "backward_biased"),
+        };
+        self.set_up(kernel).storing("Map", self.x)
+    }
+
+    /// `dx = scale ((dg + dg^T) x + bias)`, where `bias`, if there is one, has a value for each channel.
+    pub(super) fn backward(&self, tape: &mut Tape, dg: Tensor, scale: f64, bias: Option<Tensor>) {
         let x = self.x;
         let Shape { channels: c, width: w, .. } = x.shape;
-        let texels = self.workspace(tape, pieces).map(|texels| (texels, self.symmetrize(tape)));
-        for piece in pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece)).collect::<Vec<_>>() {
+        let texels = self.workspace(tape).map(|texels| (texels, self.symmetrize(tape, dg, scale)));
+        let pieces = self.pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece));
+        for piece in pieces.collect::<Vec<_>>() {
             let rows = tape.backward_rows(x, piece.clone());
-            let (kernel, grid) = match self.variant {
-                Variant::Naive => (kernel!("gram", "backward"), [c * w, piece.len(), 1]),
+            let grid = match self.variant {
+                Variant::Naive => [c * w, piece.len(), 1],
                 // An invocation has four pixels of eight channels.
                 Variant::Tiled => {
                     let pixels = piece.len() * w;
-                    (kernel!("gram_tiled", "backward"), [pixels.div_ceil(4), c.div_ceil(TILE) * TILE / 8, 1])
+                    [pixels.div_ceil(4), c.div_ceil(TILE) * TILE / 8, 1]
                 }
                 // A workgroup of 8 lanes has 32 channels, a lane four pixels of a row.
                 Variant::Subgroup => {
                     let fours = piece.len() * w.div_ceil(4);
-                    (kernel!("gram_subgroup", "backward"), [c / 32 * 8, fours.div_ceil(8), 1])
+                    [c / 32 * 8, fours.div_ceil(8), 1]
                 }
             };
             if let Some((texels, _)) = texels {
                 tape.backward_copy(rows.clone(), texels, piece.len() * c * w);
             }
-            let backward = tape.backward(self.set_up(kernel).storing("Map", x));
-            let backward = match texels {
-                None => backward.upstream("dg", self.g).bind("x", rows),
+            let mut backward = tape.backward(self.backward_kernel(bias.is_some()));
+            backward = match texels {
+                None => backward.bind("dg", dg).bind("x", rows),
                 Some((texels, sums)) => backward.bind("s", sums).bind("texels", texels),
             };
-            backward.params(self.params(piece.len(), 0)).grad_rows("dx", x, piece).grid(grid);
+            if let Some(bias) = bias {
+                backward = backward.bind("bias", bias);
+            }
+            backward.params(self.params(piece.len(), 0, scale)).grad_rows("dx", x, piece).grid(grid);
         }
     }
 
-    /// The texels of `(dg + dg^T) / (c n)`, which the gradient of [`Variant::Subgroup`] multiplies by.
-    fn symmetrize(&self, tape: &mut Tape) -> Tensor {
-        let (c, n) = (self.x.shape.channels, self.g.shape.len());
-        let (sums, texels) = (tape.scratch("sums", n), tape.scratch_texels("sums.texels", n));
+    /// The texels of `scale (dg + dg^T)`, which the gradient of [`Variant::Subgroup`] multiplies by.
+    fn symmetrize(&self, tape: &mut Tape, dg: Tensor, scale: f64) -> Tensor {
+        let c = self.x.shape.channels;
+        let (sums, texels) = (tape.scratch("sums", c * c), tape.scratch_texels("sums.texels", c * c));
         tape.backward(kernel!("gram_subgroup", "symmetrize"))
-            .params(self.params(self.x.shape.height, 0))
-            .upstream("dg", self.g)
+            .params(self.params(self.x.shape.height, 0, scale))
+            .bind("dg", dg)
             .bind("sums", sums)
             .grid([c, c, 1]);
-        tape.backward_copy(sums, texels, n);
+        tape.backward_copy(sums, texels, c * c);
         texels
     }
 }

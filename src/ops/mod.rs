@@ -10,6 +10,7 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
+pub mod wasserstein;
 
 use crate::testing::Table;
 
@@ -24,6 +25,7 @@ pub(crate) fn tables() -> Vec<Table> {
         gram::TABLE,
         mse::TABLE,
         tv::TABLE,
+        wasserstein::TABLE,
         adam::TABLE,
     ]
 }

@@ -92,7 +92,7 @@ impl Table {
         let cases = || (self.network)(height, width).into_iter().flat_map(self.at);
         // Those whose bounds are all wider look at some rounding by itself.
         let plain = |case: &Case| {
-            case.precision == Precision::Single && case.candidates.iter().any(|c| c.bound <= FLOAT32)
+            case.precision == Precision::Single && case.candidates.iter().any(|c| c.bound <= HALF)
         };
         let halves = precision == Precision::Half
             && self.edges.iter().flat_map(|size| (self.at)(*size)).any(|c| c.precision == Precision::Half);

@@ -1,0 +1,155 @@
+//! The Wasserstein-2 distance between the Gaussians of two feature maps: the style loss.
+
+mod cases;
+mod root;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+use super::gram::{Products, Variant};
+use super::reduce::{Slot, reduce};
+use crate::gpu::Gpu;
+use crate::kernel;
+use crate::kernel::Value;
+use crate::tape::{Shape, Tape, Tensor, Var};
+pub use cases::TABLE;
+pub use statistics::{EPSILON, Moments, Resident, Statistics, Target};
+
+/// Invocations of a workgroup that sum together, on a GPU and on the processor, whose workgroups are as wide as a subgroup.
+fn lanes(gpu: &Gpu) -> &'static str {
+    if gpu.is_software() { "8u" } else { "64u" }
+}
+
+/// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over all pixels, which
+/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order.
+pub fn moments(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor) {
+    let (mean, covariance, _) = measured(tape, x, variant);
+    (mean, covariance)
+}
+
+fn measured(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor, Products) {
+    let Shape { channels: c, width: w, .. } = x.shape;
+    let covariance = tape.scratch("covariance", c * c);
+    let mean = mean(tape, x);
+    let products = Products::new(tape, x, variant);
+    products.forward(tape, covariance, 1.0 / (x.shape.height * w) as f64, Some(mean));
+    (mean, covariance, products)
+}
+
+/// Rows are dealt to so many partial sums of a channel that about this many workgroups are busy.
+const BUSY: usize = 2048;
+
+fn mean(tape: &mut Tape, x: Var) -> Tensor {
+    let Shape { channels: c, width: w, .. } = x.shape;
+    let bands = tape.bands(&[x.shape]);
+    let shares = (BUSY / c / bands.len()).clamp(1, bands[0].len());
+    let parts = shares * bands.len();
+    let (partial, mean) = (tape.scratch("sums", parts * c), tape.scratch("mean", c));
+    let lanes = lanes(tape.gpu());
+    let params = |rows: usize, share: usize| {
+        [
+            ("c", c.into()),
+            ("h", rows.into()),
+            ("w", w.into()),
+            ("scale", (1.0 / x.shape.pixels() as f64).into()),
+            ("shares", shares.into()),
+            ("share", share.into()),
+            ("parts", parts.into()),
+        ]
+    };
+    for (index, band) in bands.iter().enumerate() {
+        tape.forward(kernel!("moments", "sum").storing("Map", x).constant("LANES", lanes))
+            .params(params(band.len(), index * shares))
+            .bind("x", x.rows(band.clone()))
+            .bind("partial", partial)
+            .grid([1, c, shares]);
+    }
+    tape.forward(kernel!("moments", "finish"))
+        .params(params(x.shape.height, 0))
+        .bind("partial", partial)
+        .bind("mean", mean)
+        .grid([c, 1, 1]);
+    mean
+}
+
+/// When the transport is computed anew. What it is computed from changes little from one iteration to the next, and it costs as much
+/// as some layers of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal {
+    /// One `u32`, the iterations before this one.
+    pub clock: Tensor,
+    /// Iterations of which each computes it.
+    pub first: usize,
+    /// Later, every iteration computes it whose number is a multiple of this; not 0.
+    pub every: usize,
+}
+
+impl Renewal {
+    /// In every iteration.
+    fn always(tape: &mut Tape) -> Self {
+        Self { clock: tape.state("clock", 1), first: 0, every: 1 }
+    }
+
+    fn params(&self) -> [(&'static str, Value); 2] {
+        [("first", self.first.into()), ("every", self.every.into())]
+    }
+}
+
+/// What a loss keeps between the iterations that renew it: a run that is resumed needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Half of `I - T`.
+    pub gradient: Tensor,
+    /// What each channel adds to the trace of `T S'`, when `T` was computed.
+    pub traces: Tensor,
+}
+
+/// Between the Gaussian of `x` (mean `mu`, covariance `S`, `n` pixels of `c` channels) and the target's (`mu_t`, `S_t`, energy `e`):
+/// `losses[slot] = weight / e (mean_c (mu - mu_t)^2 + tr(S' + S'_t - 2 (A S' A)^(1/2)) / c)` with `S' = S + EPSILON e I`, `S'_t` likewise
+/// and `A = S'_t^(1/2)` (Olkin and Pukelsheim, "The distance between two random vectors with given dispersion matrices", 1982).
+///
+/// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`, times
+/// [`Tape::gradient_scale`]: the way from `x` to where the optimal transport takes it. It starts here.
+///
+/// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew it: the gradient
+/// and the trace of the root are then right to first order.
+pub fn wasserstein(
+    tape: &mut Tape,
+    x: Var,
+    target: &Target,
+    weight: f64,
+    slot: Slot,
+    variant: Variant,
+    renewal: Option<Renewal>,
+) -> Kept {
+    let c = x.shape.channels;
+    let keeps = renewal.is_some();
+    let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
+    let (mean, covariance, products) = measured(tape, x, variant);
+    let moved = root::transport(tape, target, covariance, variant, renewal);
+    let mut own =
+        |name: &str, len: usize| if keeps { tape.state(name, len) } else { tape.scratch(name, len) };
+    let kept = Kept { gradient: own("gradient", c * c), traces: own("traces", c) };
+    let (bias, partial) = (tape.scratch("bias", c), tape.scratch("partial", c));
+    let lanes = lanes(tape.gpu());
+    tape.forward(kernel!("wasserstein", "finish").constant("LANES", lanes))
+        .params(target.params(weight))
+        .params(renewal.params())
+        .bind("clock", renewal.clock)
+        .bind("norm", moved.norm)
+        .bind("transport", moved.transport)
+        .bind("gradient", kept.gradient)
+        .bind("traces", kept.traces)
+        .bind("covariance", covariance)
+        .bind("mean", mean)
+        .bind("target_mean", target.mean)
+        .bind("bias", bias)
+        .bind("partial", partial)
+        .grid([1, c, 1]);
+    reduce(tape, partial, c, slot);
+    if x.grad.is_some() {
+        let slope = 2.0 * weight / (target.energy * x.shape.len() as f64) * tape.gradient_scale();
+        products.backward(tape, kept.gradient, slope, Some(bias));
+    }
+    kept
+}

@@ -1,0 +1,167 @@
+//! What the Wasserstein loss must get right.
+
+use std::sync::{Arc, LazyLock};
+
+use nalgebra::{DMatrix, SymmetricEigen};
+
+use super::{EPSILON, Moments, Statistics, wasserstein};
+use crate::gpu::Gpu;
+use crate::ops::gram::Variant;
+use crate::ops::reduce::Slot;
+use crate::tape::{Shape, Tape};
+use crate::testing::{Candidate, Case, HALF, Input, Leaf, Size, Table, in_both_precisions, sum, vgg19_maps};
+
+/// The weight of the loss in all cases.
+pub(super) const WEIGHT: f64 = 3.0;
+
+/// Pixels of the painting in all cases: fewer than many maps have channels, and more than few have.
+const PAINTED: usize = 24;
+
+/// Mean of each channel in float64, and the map less that, a channel in each row.
+pub(super) fn measure(shape: Shape, x: &[f64]) -> (Vec<f64>, DMatrix<f64>) {
+    let Shape { channels: c, width: w, .. } = shape;
+    let n = shape.pixels() as f64;
+    let value = |i: usize, p: usize| x[(p / w * c + i) * w + p % w];
+    let mean: Vec<f64> = (0..c).map(|i| sum((0..shape.pixels()).map(|p| value(i, p))) / n).collect();
+    let centred = DMatrix::from_fn(c, shape.pixels(), |i, p| value(i, p) - mean[i]);
+    (mean, centred)
+}
+
+/// A painting, and what the reference needs of it each time.
+pub(super) struct Painting {
+    pub statistics: Statistics,
+    /// `B^T` with `B B^T` its covariance, and the squared lengths of the columns of `B`.
+    transposed: DMatrix<f64>,
+    lengths: Vec<f64>,
+}
+
+impl Painting {
+    /// Of [`PAINTED`] pixels with values from `low` to `high`.
+    pub fn new(c: usize, [low, high]: [f64; 2]) -> Self {
+        let mut random = fastrand::Rng::with_seed(c as u64);
+        let values: Vec<f64> = (0..c * PAINTED).map(|_| low + (high - low) * random.f64()).collect();
+        let (mean, centred) = measure(Shape::new(c, 1, PAINTED), &values);
+        let covariance = &centred * centred.transpose() / PAINTED as f64;
+        let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect();
+        let moments = Moments { mean: narrow(&mean), covariance: narrow(covariance.as_slice()) };
+        let statistics = Statistics::new(&[(moments, 1.0)]);
+        let root = DMatrix::from_row_slice(c, c, &statistics.root);
+        let lengths = root.column_iter().map(|column| column.norm_squared()).collect();
+        Self { statistics, transposed: root.transpose(), lengths }
+    }
+
+    /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all columns of `B` behind the
+    /// first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of `k + n` columns, and where these are fewer than
+    /// the channels, all eigenvalues of `K K^T` but those of `K^T K` are 0.
+    pub fn loss(&self, shape: Shape, x: &[f64]) -> f64 {
+        let (c, d, lengths) = (shape.channels, EPSILON, &self.lengths);
+        let Statistics { mean: target, energy, trace, .. } = &self.statistics;
+        let (mean, centred) = measure(shape, x);
+        let y = centred / (shape.pixels() as f64 * energy).sqrt();
+        let seen = &self.transposed * &y;
+        let longer = lengths.iter().filter(|length| **length > d * (1.0 + 1e-9)).count();
+        let columns = longer + y.ncols();
+        let roots = if columns < c {
+            let k = DMatrix::from_fn(c, columns, |i, j| match j.checked_sub(longer) {
+                Some(j) => seen[(i, j)],
+                None if i == j => (d * (lengths[j] - d)).sqrt(),
+                None => 0.0,
+            });
+            let others = SymmetricEigen::new(k.transpose() * k).eigenvalues;
+            sum(others.iter().map(|v| (v + d * d).sqrt())) + (c - columns) as f64 * d
+        } else {
+            let diagonal = DMatrix::from_fn(c, c, |i, j| if i == j { d * lengths[i] } else { 0.0 });
+            let m = &seen * seen.transpose() + diagonal;
+            sum(SymmetricEigen::new(m).eigenvalues.iter().map(|v| v.max(0.0).sqrt()))
+        };
+        let means = sum(mean.iter().zip(target).map(|(m, t)| (m - t) * (m - t))) / energy;
+        let own = sum(y.iter().map(|v| v * v)) + c as f64 * d;
+        WEIGHT / c as f64 * (means + own + trace - 2.0 * roots)
+    }
+}
+
+/// The bound where there are few pixels for the channels. The loss is a difference of traces ten times as large; the root divides by
+/// eigenvalues of `S' S'_t` down to 1e-6 of the largest, of which float32 has kept, in eight steps of four products each, three to five digits.
+const FEW_PIXELS: f64 = HALF;
+
+/// The bound elsewhere: the same with better eigenvalues.
+const MANY_PIXELS: f64 = 5e-5;
+
+/// Values of a map and of a painting: from .. to.
+#[derive(Clone, Copy)]
+struct Values {
+    name: &'static str,
+    map: [f32; 2],
+    painting: [f64; 2],
+}
+
+const ANY: Values = Values { name: "", map: [-1.0, 1.0], painting: [-1.0, 1.0] };
+
+/// Covariances that are 0, and a painting without energy.
+const DEGENERATE: [Values; 4] = [
+    Values { name: "constant", map: [0.3, 0.3], ..ANY },
+    Values { name: "black", map: [0.0, 0.0], ..ANY },
+    Values { name: "constant painting", painting: [0.3, 0.3], ..ANY },
+    Values { name: "black painting", painting: [0.0, 0.0], ..ANY },
+];
+
+/// Sizes of which there are degenerate cases, too.
+const DEGENERATE_AT: [Size; 3] = [Size::new(5, 1, 5), Size::new(32, 4, 8), Size::new(64, 3, 5)];
+
+/// One pixel, primes, fewer pixels than channels, as many, and more; around tiles of 32 and 64 channels.
+pub const TABLE: Table = Table {
+    op: "wasserstein",
+    edges: &[
+        Size::new(1, 1, 1),
+        Size::new(1, 3, 5),
+        Size::new(3, 5, 7),
+        Size::new(5, 1, 5),
+        Size::new(7, 9, 8),
+        Size::new(8, 31, 2),
+        Size::new(31, 2, 15),
+        Size::new(32, 1, 1),
+        Size::new(32, 4, 8),
+        Size::new(33, 1, 17),
+        Size::new(64, 3, 5),
+        Size::new(64, 7, 33),
+        Size::new(65, 2, 3),
+        Size::new(3, 1, 127),
+        Size::new(96, 3, 11),
+    ],
+    network: vgg19_maps,
+    at: |size| {
+        let mut cases = in_both_precisions(size, |size| case(size, ANY));
+        if DEGENERATE_AT.contains(&size) {
+            cases.extend(DEGENERATE.map(|values| case(size, values).called(values.name)));
+        }
+        cases
+    },
+};
+
+fn case(size: Size, values: Values) -> Case {
+    let shape = size.shape();
+    // Made when it is needed first: the eigenvalues of hundreds of channels take a while.
+    let painting = move || Painting::new(shape.channels, values.painting);
+    let known = Arc::new(LazyLock::new(painting));
+    let [low, high] = values.map;
+    let inputs = [Input::vary("x", shape).between(low, high)];
+    let bound = if shape.pixels() < 4 * shape.channels { FEW_PIXELS } else { MANY_PIXELS };
+    let own = known.clone();
+    let case = Case::new("wasserstein", size, inputs, move |inputs| vec![own.loss(shape, &inputs[0])]);
+    Variant::ALL.into_iter().fold(case, |case, variant| {
+        let known = known.clone();
+        let record = move |tape: &mut Tape, inputs: &[Leaf], slot: Slot| {
+            let target = known.statistics.upload(tape.gpu())?.target(tape);
+            wasserstein(tape, inputs[0].var, &target, WEIGHT, slot, variant, None);
+            Ok(())
+        };
+        let candidate = Candidate::loss(variant.name(), record).bound(bound);
+        // A software driver takes seconds for the others.
+        let fits = move |gpu: &Gpu| match variant {
+            Variant::Naive => shape.channels <= 128,
+            Variant::Tiled => shape.channels <= 128 || !gpu.is_software(),
+            Variant::Subgroup => variant.supports(gpu, shape.channels),
+        };
+        case.candidate(candidate.needs(fits))
+    })
+}
