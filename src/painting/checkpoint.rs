@@ -262,7 +262,8 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     let log = iteration.checked_mul(slots(&origin)).ok_or("it claims too many iterations")?;
     // How many these are is the network's.
     let transports = header.info("transports").map_or(0, |info| info.shape.iter().product());
-    let expected = (3 * words + averaged + STATE_WORDS).checked_add(log).and_then(|n| n.checked_add(transports));
+    let expected =
+        (3 * words + averaged + STATE_WORDS).checked_add(log).and_then(|n| n.checked_add(transports));
     let expected = expected.and_then(|n| n.checked_mul(4)).ok_or("it claims too many iterations")?;
     if header.data_len() != expected {
         return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));

@@ -238,7 +238,17 @@ impl<'g> Objective<'g, '_> {
             tape.op("average");
             average(&mut tape, picture, exact, real, settings.average)
         });
-        Recorded { tape, picture, exact, real, adam, log: kept, average, knobs: Knobs { weights, schedule } }
+        Recorded {
+            tape,
+            picture,
+            exact,
+            real,
+            adam,
+            log: kept,
+            transports,
+            average,
+            knobs: Knobs { weights, schedule },
+        }
     }
 
     /// The layers that the terms of a stage look at.

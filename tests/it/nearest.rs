@@ -1,9 +1,9 @@
 //! The nearest neighbours where random values do not lead: what has no direction, what is equally near, large paintings.
 
 use impasto::engine::gpu::Gpu;
-use impasto::ops::nearest::{Target, Variant, nearest, prepare};
 use impasto::engine::tape::Slot;
 use impasto::engine::tape::{Shape, Tape};
+use impasto::ops::nearest::{Target, Variant, nearest, prepare};
 
 /// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after the first.
 fn each_variant(
