@@ -9,7 +9,7 @@ def colours(*names):
 
 
 def noise(rng, shape, cell):
-    """Smooth noise of about unit variance, whose bumps are `cell` pixels (one number, or down and across) apart."""
+    """Smooth noise of about unit variance. Its bumps are `cell` pixels apart: one number, or down and across."""
     down, across = np.broadcast_to(cell, 2)
     knots = rng.normal(0, 1, (int(shape[0] / down) + 3, int(shape[1] / across) + 3)).astype(np.float32)
     size = (int(np.ceil(knots.shape[1] * across)), int(np.ceil(knots.shape[0] * down)))
