@@ -11,7 +11,7 @@ use super::print;
 /// Check every shader on this machine's adapter against float64, forward and backward
 #[derive(clap::Args)]
 pub struct Options {
-    /// Use the first adapter whose name contains this
+    /// Use the adapter of this number, or the one whose name has this in it
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 

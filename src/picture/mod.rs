@@ -1,16 +1,21 @@
 //! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
 
 mod atomic;
+mod colour;
 mod decode;
 mod encode;
 mod exif;
 mod icc;
+mod ifd;
 mod jpeg;
 mod part;
+mod png;
+mod raw;
 mod resize;
 mod save;
 #[cfg(test)]
 mod tests;
+mod tiff;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -74,9 +79,10 @@ impl Picture {
         Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
-    /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever its name ends in.
+    /// Reads a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample, whatever its name ends in.
     ///
-    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame or page counts.
+    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame counts, or the first page that is
+    /// no thumbnail or mask of another.
     ///
     /// # Errors
     /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than

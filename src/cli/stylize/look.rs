@@ -11,6 +11,8 @@ use impasto::preset::Preset;
 use impasto::record::{Input, Start};
 use impasto::settings::Settings;
 
+use super::numbers;
+
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Look")]
@@ -24,7 +26,8 @@ pub struct Look {
     preset: Option<PathBuf>,
 
     /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight and the learning rate [default: 0.5]
-    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true,
+          value_parser = numbers::share)]
     strength: Option<f64>,
 
     /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
@@ -36,23 +39,23 @@ pub struct Look {
     layer_weights: Vec<f64>,
 
     /// Steps of the optimiser [default: 500]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::count)]
     iterations: Option<usize>,
 
     /// Weight of the content loss; more keeps the photograph [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     content_weight: Option<f64>,
 
     /// Weight of the style loss; more looks like the painting [default: 10000]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     style_weight: Option<f64>,
 
     /// Weight of the total variation loss; more is smoother [default: 10]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
     /// Adam's learning rate; it falls to 0.8 of itself every 50 iterations [default: 0.3]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
     /// Start from the content, from noise, or from a picture file [default: content]
@@ -60,7 +63,7 @@ pub struct Look {
     init: Option<Init>,
 
     /// Which noise `--init noise` starts from [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::seed)]
     seed: Option<u64>,
 
     /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for

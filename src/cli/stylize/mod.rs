@@ -9,6 +9,8 @@ mod job;
 mod keep;
 mod look;
 mod many;
+mod names;
+mod numbers;
 mod options;
 mod outputs;
 mod report;

@@ -17,6 +17,7 @@ use impasto::weights::{LayerSpec, Weights};
 
 use super::look::Look;
 use super::many::Many;
+use super::numbers;
 use super::streams::is_stream;
 use crate::cli::preview::Way;
 use crate::cli::talk;
@@ -107,11 +108,11 @@ pub fn resolve(sizes: &mut Sizes, look: &mut Look, machine: &mut Machine) -> any
 #[command(next_help_heading = "Size")]
 pub struct Sizes {
     /// Size of the result: N for the longest side, or WxH exactly [default: longest side 512, never enlarged]
-    #[arg(long, value_name = "N|WxH")]
+    #[arg(long, value_name = "N|WxH", allow_negative_numbers = true)]
     pub size: Option<Size>,
 
     /// Size of the painting, on which the size of its strokes depends [default: the result's longest side]
-    #[arg(long, value_name = "N|WxH")]
+    #[arg(long, value_name = "N|WxH", allow_negative_numbers = true)]
     pub style_size: Option<Size>,
 
     /// The same in longest sides of the result: 2 for strokes twice as broad, 0.5 for finer ones [default: 1]
@@ -120,7 +121,7 @@ pub struct Sizes {
 }
 
 fn scale(text: &str) -> anyhow::Result<f64> {
-    Ok(check_scale(text.parse()?)?)
+    Ok(check_scale(numbers::real(text).map_err(anyhow::Error::msg)?)?)
 }
 
 impl Sizes {
@@ -134,6 +135,34 @@ impl Sizes {
     pub fn of_styles(&self, (width, height): (usize, usize)) -> Size {
         let scaled = (width.max(height) as f64 * self.style_scale.unwrap_or(1.0)).round() as usize;
         self.style_size.unwrap_or(Size::Longest(scaled.max(1)))
+    }
+
+    /// Refuses sizes whose shorter sides are below `least`, naming the smallest that work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the content or one of `styles` would be too small for the network.
+    pub fn check(&self, content: &Picture, styles: &[Picture], least: usize) -> Result<(), Error> {
+        let size = self.of_content(content);
+        let of_styles = self.of_styles(size);
+        let styles =
+            styles.iter().map(|s| ("style", "--style-size", s, of_styles.of(s.width, s.height, true)));
+        for (name, option, picture, (width, height)) in
+            [("content", "--size", content, size)].into_iter().chain(styles)
+        {
+            if width.min(height) >= least {
+                continue;
+            }
+            let shorter = |side: usize| {
+                let (width, height) = Size::Longest(side).of(picture.width, picture.height, true);
+                width.min(height)
+            };
+            let smallest = (least..).find(|side| shorter(*side) >= least).unwrap_or(least);
+            return Err(Error::Setting(format!(
+                "the {name} picture would be {width} x {height} pixels, but the network halves it until nothing is left \
+                 below {least} x {least}; {option} {smallest} is the smallest that works"
+            )));
+        }
+        Ok(())
     }
 
     /// Takes over the sizes of another picture, where none are asked for.
@@ -160,8 +189,8 @@ pub struct Machine {
     #[arg(long, value_name = "FILE", env = "IMPASTO_WEIGHTS")]
     weights: Option<PathBuf>,
 
-    /// Use the first adapter whose name contains this (see `impasto devices`)
-    #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
+    /// Use the adapter of this number, or the one whose name has this in it (see `impasto devices`)
+    #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small, tiled_large, few,

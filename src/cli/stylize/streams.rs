@@ -10,9 +10,10 @@ use impasto::picture::Picture;
 /// What a picture from standard input is called.
 const INPUT: &str = "standard input";
 
-/// Whether a name means a stream and not a file. A file of that name is `./-`.
+/// Whether a name means a stream and not a file. A file of that name is `./-`. What the system calls its own streams is meant
+/// as one, too.
 pub fn is_stream(name: &Path) -> bool {
-    name.as_os_str() == "-"
+    ["-", "/dev/stdin", "/dev/stdout"].iter().any(|stream| name.as_os_str() == *stream)
 }
 
 /// Reads the picture in a file or from standard input.

@@ -2,8 +2,12 @@
 
 mod decode;
 mod exif;
+mod files;
+mod kinds;
+mod meaning;
 mod resize;
 mod save;
+mod tiffs;
 
 use std::io::Cursor;
 
