@@ -99,11 +99,13 @@ fn of_codes([primaries, transfer, matrix, range]: [u8; 4]) -> Result<ColorProfil
     let matrix_coefficients = MatrixCoefficients::Identity;
     let codes =
         CicpProfile { color_primaries, transfer_characteristics, matrix_coefficients, full_range: true };
-    let mut profile = ColorProfile::new_srgb();
-    match profile.update_rgb_colorimetry_from_cicp(codes) {
-        true => Ok(profile),
-        false => refuse("nothing that is known"),
+    let mut profile = ColorProfile::new_from_cicp(codes);
+    profile.cicp = None;
+    // Left as it was where the codes have no primaries or no curve.
+    if profile.red_trc.is_none() {
+        return refuse("nothing that is known");
     }
+    Ok(profile)
 }
 
 fn of_primaries(power: f64, primaries: Option<[(f64, f64); 4]>) -> Result<ColorProfile, String> {

@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
 use super::colour::{self, Colour};
 use super::exif::{self, Found};
-use super::png::Chunks;
+use super::png_chunks::Chunks;
 use super::{Picture, jpeg, raw, tiff};
 
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
@@ -234,7 +234,9 @@ fn planes(image: DynamicImage) -> Result<(Vec<f32>, Option<Vec<f32>>), String> {
         DynamicImage::ImageRgb16(i) => split(i.as_raw(), 3, u16::MAX),
         DynamicImage::ImageRgba16(i) => split(i.as_raw(), 4, u16::MAX),
         _ => {
-            return Err("its samples are not 8- or 16-bit integers; export it with 16 bits per channel".into());
+            return Err(
+                "its samples are not 8- or 16-bit integers; export it with 16 bits per channel".into()
+            );
         }
     })
 }

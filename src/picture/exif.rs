@@ -18,7 +18,9 @@ const SOFTWARE: u16 = 0x0131;
 const PHOTO: u16 = 0x8769;
 const GPS: u16 = 0x8825;
 const INTEROPERABILITY: u16 = 0xa005;
+const VERSION: u16 = 0x9000;
 const COMMENT: u16 = 0x9286;
+const FLASHPIX: u16 = 0xa000;
 const COLOUR_SPACE: u16 = 0xa001;
 /// What says that a comment's bytes are ASCII.
 const ASCII: &[u8] = b"ASCII\0\0\0";
@@ -256,7 +258,12 @@ impl Contents<'_> {
                 continue;
             }
             if place == Place::Photo {
-                // 1 is sRGB.
+                // What every such directory has to say. 1 is sRGB.
+                let version = Value::new(VERSION, Kind::Undefined, *b"0232");
+                values.extend(
+                    Some(version).filter(|version| values.iter().all(|value| value.tag != version.tag)),
+                );
+                values.push(Value::new(FLASHPIX, Kind::Undefined, *b"0100"));
                 values.push(Value::shorts(COLOUR_SPACE, &[1]));
             }
             let comment = comment.map(|comment| [ASCII, comment.as_bytes()].concat());

@@ -9,7 +9,7 @@ mod icc;
 mod ifd;
 mod jpeg;
 mod part;
-mod png;
+mod png_chunks;
 mod raw;
 mod resize;
 mod save;

@@ -106,7 +106,8 @@ fn what_the_camera_knows_is_carried_over_by_value_between_all_formats() {
     let gray = [128; 3 * 16 * 8];
     let expected = {
         let srgb = field(Tag::ColorSpace, Value::Short(vec![1]));
-        let mut lines = listing(lasting().iter().chain([&srgb]));
+        let flashpix = field(Tag::FlashpixVersion, Value::Undefined(b"0100".to_vec(), 0));
+        let mut lines = listing(lasting().iter().chain([&srgb, &flashpix]));
         // The other library remembers where in the file it found these bytes.
         lines.iter_mut().for_each(|line| *line = without_offset(line));
         lines
