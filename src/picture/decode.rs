@@ -108,7 +108,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
 pub(crate) fn comment(bytes: &[u8]) -> Result<Option<String>, String> {
     Ok(match recognise(bytes)? {
         Kind::Jpeg => jpeg::outline(bytes).exif.and_then(|block| exif::read(block).comment),
-        Kind::Png => Chunks::of(bytes).map_err(|_| DAMAGED.to_owned())?.record,
+        Kind::Png => Chunks::of(bytes).ok().filter(|chunks| chunks.whole).ok_or(DAMAGED)?.record,
         Kind::Tiff => exif::read(bytes).comment,
         Kind::WebP => {
             let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(explain)?;

@@ -19,15 +19,17 @@ pub(super) struct Chunks {
     pub exif: Option<Vec<u8>>,
     /// The text that is called as this program is.
     pub record: Option<String>,
+    /// Whether all chunks could be read.
+    pub whole: bool,
 }
 
 impl Chunks {
     /// # Errors
-    /// If the header or what is behind it is damaged.
+    /// If the header is damaged.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodingError> {
         let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
         // Programs may put anything but colours behind the pixels. What was found before damage is worth as much.
-        let whole = reader.finish();
+        let whole = reader.finish().is_ok();
         let info = reader.info();
         let colour = if let Some(codes) = info.coding_independent_code_points {
             let range = u8::from(codes.is_video_full_range_image);
@@ -56,10 +58,7 @@ impl Chunks {
             let mut all = plain.chain(packed).chain(utf8);
             all.find_map(|(key, text)| hexadecimal(&text.filter(|_| EXIF_KEYS.contains(&key.as_str()))?))
         });
-        if record.is_none() {
-            whole?;
-        }
-        Ok(Self { colour, exif, record })
+        Ok(Self { colour, exif, record, whole })
     }
 }
 

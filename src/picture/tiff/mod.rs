@@ -54,6 +54,33 @@ const MAX_BYTES: u64 = 1_600_000_000;
 const MAX_PAGES: usize = 512;
 const MAX_BELOW: usize = 16;
 
+/// Tags without which a page means something else.
+const DECISIVE: [u16; 23] = [
+    tag::KIND,
+    tag::WIDTH,
+    tag::HEIGHT,
+    tag::BITS,
+    tag::COMPRESSION,
+    tag::PHOTOMETRIC,
+    tag::FILL_ORDER,
+    tag::STRIP_PLACES,
+    tag::CHANNELS,
+    tag::STRIP_ROWS,
+    tag::STRIP_LENGTHS,
+    tag::PLANAR,
+    tag::FAX_OPTIONS,
+    tag::PREDICTOR,
+    tag::COLOUR_MAP,
+    tag::TILE_WIDTH,
+    tag::TILE_HEIGHT,
+    tag::TILE_PLACES,
+    tag::TILE_LENGTHS,
+    tag::EXTRA,
+    tag::FORMAT,
+    tag::JPEG_TABLES,
+    tag::YCBCR_SHARES,
+];
+
 /// Why there is no picture.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fault {
@@ -115,6 +142,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<Page<'_>, Fault> {
     }
     let first = pages.first().and_then(|(directory, _)| exif::orientation(directory));
     let (page, below) = choose(pages).ok_or(Fault::Damaged)?;
+    // Without one of its entries it would be another picture.
+    if page.cut || page.lost.iter().any(|tag| DECISIVE.contains(tag)) {
+        return Err(Fault::Cut);
+    }
     let side = |tag| page.number(tag).and_then(|side| u32::try_from(side).ok()).ok_or(Fault::Damaged);
     Ok(Page {
         width: side(tag::WIDTH)?,
