@@ -242,7 +242,7 @@ fn pngs_say_their_colours_in_chunks() {
     check(&[(b"cICP", &[12, 13, 0, 1]), (b"iCCP", &packed)], P3);
     check(&[(b"iCCP", &packed), (b"gAMA", &linear)], ADOBE);
     // What is not read is told, and then as if it were not there.
-    for codes in [[9, 16, 0, 1], [1, 13, 1, 1], [1, 13, 0, 0], [200, 13, 0, 1]] {
+    for codes in [[9, 16, 0, 1], [1, 13, 0, 0], [200, 13, 0, 1]] {
         assert_eq!(of(&[(b"cICP", &codes)]), (SAME, 1), "{codes:?}");
     }
     assert_eq!(of(&[(b"gAMA", &usual), (b"cHRM", &chunk(&[0; 8]))]).0, SAME);
