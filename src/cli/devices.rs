@@ -5,7 +5,7 @@ use impasto::engine::gpu::{Adapter, Gpu};
 
 use super::print;
 
-/// List the graphics adapters of this machine, the default one first
+/// List the graphics adapters of this machine with their numbers, the default one first
 #[derive(clap::Args)]
 pub struct Options {
     /// Print a JSON array instead
@@ -38,8 +38,9 @@ fn describe(adapter: &Adapter) -> String {
         Some((least, most)) => format!("{least} to {most}"),
     };
     format!(
-        "{}{}\n  {} through {}, driver {}\n  largest buffer {} MiB, largest binding {} MiB, subgroups {subgroup}, half \
+        "{}: {}{}\n  {} through {}, driver {}\n  largest buffer {} MiB, largest binding {} MiB, subgroups {subgroup}, half \
          precision {}, timestamps {}",
+        adapter.number,
         adapter.name,
         if adapter.default { "  (default)" } else { "" },
         kind,

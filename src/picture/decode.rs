@@ -2,15 +2,17 @@
 
 use std::io::{Cursor, ErrorKind};
 
-use image::codecs::jpeg::JpegDecoder;
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
-use image::codecs::tiff::TiffDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 
+use super::colour::{self, Colour};
 use super::exif::{self, Found};
-use super::save::TEXT_KEY;
-use super::{Format, Picture, icc, jpeg};
+use super::png_chunks::Chunks;
+use super::{Picture, jpeg, raw, tiff};
 
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
 const MAX_PIXELS: u64 = 200_000_000;
@@ -18,87 +20,85 @@ const MAX_PIXELS: u64 = 200_000_000;
 /// The most bytes that a decoder may hold: [`MAX_PIXELS`] of four 16-bit channels, and its own buffers.
 const MAX_DECODER: u64 = 2 << 30;
 
-const DAMAGED: &str = "download, copy or export it again";
-const CONVERT: &str = "convert it to PNG or JPEG first";
-const UNMARKED_INKS: &str = "it is a CMYK JPEG without Adobe's marker, so whether its inks are inverted cannot be \
-     known; convert it to RGB in an image editor first";
+const DAMAGED: &str = "it is damaged or cut short; download, copy or export it again";
+const CUT: &str = "it is cut short; download, copy or export it again";
 const INKS_NOTE: &str = "its CMYK inks were converted without their colour profile, so colours may be off; convert \
      it to RGB in an image editor for exact ones";
 const EXIF_NOTE: &str = "its EXIF is damaged or too long in parts, which were left out";
 
+/// A kind of file that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Jpeg,
+    Png,
+    Tiff,
+    WebP,
+    Bmp,
+    Gif,
+}
+
+/// The contents of a file, before orientation and conversion to sRGB.
+struct Content {
+    image: DynamicImage,
+    colour: Colour,
+    exif: Found,
+    /// Whether colours are multiplied by alpha.
+    multiplied: bool,
+    /// Whether the colours were converted from inks.
+    inks: bool,
+    notes: Vec<String>,
+}
+
+impl Content {
+    fn new(image: DynamicImage, colour: Colour, exif: Found) -> Self {
+        Self { image, colour, exif, multiplied: false, inks: false, notes: Vec::new() }
+    }
+}
+
 /// # Errors
 /// Says what is wrong with the file and what to try.
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
-    let format = recognise(bytes)?;
-    let mut notes = Vec::new();
-    let mut inks = false;
-    let mut end = None;
-    if format == Format::Jpeg {
-        let Some(outline) = jpeg::outline(bytes) else {
-            return Err(format!("it is cut short: its data stop before their end marker; {DAMAGED}"));
-        };
-        end = Some(outline.end);
-        inks = outline.components == 4;
-        if inks && !outline.adobe {
-            return Err(UNMARKED_INKS.into());
-        }
-    }
-
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODER);
-    let mut decoder = decoder(format, bytes, limits.clone()).map_err(explain)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 {
-        return Err(format!("it has no pixels ({width} x {height}); {DAMAGED}"));
-    }
-    if pixels > MAX_PIXELS {
-        return Err(format!(
-            "it claims {width} x {height} pixels and {} million are the most that is read; scale it down first",
-            MAX_PIXELS / 1_000_000
-        ));
-    }
-    inks |= matches!(decoder.original_color_type(), ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16);
-    // Unreadable metadata is no reason to refuse a picture.
-    let orientation = decoder.orientation().ok();
-    let profile = decoder.icc_profile().unwrap_or_default();
-    let exif = exif(format, bytes, decoder.as_mut());
-    // The limits are set only now. The TIFF decoder applies the limit for pixels to the profile as well, and
-    // a small picture would lose its profile.
-    decoder.set_limits(limits).map_err(explain)?;
-
-    let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
-    if end.is_some_and(|end| differs(&image, &jpeg::continued(bytes, end))) {
-        return Err(format!("it is cut short: its end marker comes before the end of its pixels; {DAMAGED}"));
-    }
-    if let Some(orientation) = orientation {
+    let content = match recognise(bytes)? {
+        Kind::Jpeg => jpeg(bytes)?,
+        Kind::Png => png(bytes)?,
+        Kind::Tiff => tiff(bytes)?,
+        Kind::WebP => webp(bytes)?,
+        Kind::Bmp => Content::new(
+            pixels_of(BmpDecoder::new(Cursor::new(bytes)).map_err(explain)?)?,
+            colour::of_bmp(bytes),
+            Found::default(),
+        ),
+        Kind::Gif => Content::new(
+            pixels_of(GifDecoder::new(Cursor::new(bytes)).map_err(explain)?)?,
+            Colour::Srgb,
+            Found::default(),
+        ),
+    };
+    let Content { mut image, mut colour, exif, multiplied, inks, mut notes } = content;
+    if let Some(orientation) = exif.orientation.and_then(Orientation::from_exif) {
         image.apply_orientation(orientation);
     }
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let (mut colour, alpha) = planes(image)?;
-
-    // The decoder has already converted the inks to RGB, which their profile does not describe.
-    let profile = if inks { None } else { profile };
+    let (mut planes, alpha) = planes(image)?;
+    if let Some(alpha) = alpha.as_ref().filter(|_| multiplied) {
+        divide(&mut planes, alpha);
+    }
     if inks {
+        // The inks that their profile describes were already converted to RGB.
+        colour = Colour::Srgb;
         notes.push(INKS_NOTE.to_owned());
     }
-    if let Err(why) = icc::to_srgb(&mut colour, width * height, profile.as_deref()) {
+    if let Err(why) = colour::to_srgb(&mut planes, width * height, colour) {
         notes.push(format!("its colour profile was ignored ({why}); its colours are taken as sRGB"));
     }
     let alpha = alpha.filter(|a| a.iter().any(|&a| a < 1.0));
     if let Some(alpha) = &alpha {
-        paint_hidden(&mut colour, alpha)?;
+        paint_hidden(&mut planes, alpha)?;
     }
     if exif.damaged {
         notes.push(EXIF_NOTE.to_owned());
     }
-    Ok(Picture { width, height, rgb: colour, alpha, exif: exif.exif, source: None, notes })
-}
-
-/// Whether this version of a JPEG has other samples than `image`, which was decoded before.
-fn differs(image: &DynamicImage, jpeg: &[u8]) -> bool {
-    let again = JpegDecoder::new(Cursor::new(jpeg)).and_then(DynamicImage::from_decoder);
-    again.map_or(true, |again| again.as_bytes() != image.as_bytes())
+    Ok(Picture { width, height, rgb: planes, alpha, exif: exif.exif, source: None, notes })
 }
 
 /// The comment in the file, where [`Picture::save`] stores records.
@@ -106,65 +106,120 @@ fn differs(image: &DynamicImage, jpeg: &[u8]) -> bool {
 /// # Errors
 /// Says what is wrong with the file and what to try.
 pub(crate) fn comment(bytes: &[u8]) -> Result<Option<String>, String> {
-    let format = recognise(bytes)?;
-    if format == Format::Png {
-        return png_text(bytes).map_err(|_| format!("it is damaged or cut short; {DAMAGED}"));
-    }
-    let mut decoder = decoder(format, bytes, Limits::default()).map_err(explain)?;
-    Ok(exif(format, bytes, decoder.as_mut()).comment)
+    Ok(match recognise(bytes)? {
+        Kind::Jpeg => jpeg::outline(bytes).exif.and_then(|block| exif::read(block).comment),
+        Kind::Png => Chunks::of(bytes).ok().filter(|chunks| chunks.whole).ok_or(DAMAGED)?.record,
+        Kind::Tiff => exif::read(bytes).comment,
+        Kind::WebP => {
+            let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(explain)?;
+            block(&mut decoder).comment
+        }
+        Kind::Bmp | Kind::Gif => None,
+    })
 }
 
-/// The text of a PNG whose keyword is this program's name.
-fn png_text(bytes: &[u8]) -> Result<Option<String>, png::DecodingError> {
-    let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
-    // Other programs may move the text behind the pixels.
-    reader.finish()?;
-    let mut texts = reader.info().utf8_text.iter().filter(|text| text.keyword == TEXT_KEY);
-    Ok(texts.next().and_then(|text| text.get_text().ok()))
+/// The format by content, because names can be wrong.
+fn recognise(bytes: &[u8]) -> Result<Kind, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty; download or copy it again".into());
+    }
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Ok(Kind::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Kind::Png),
+        [b'I', b'I', b'*' | b'+', 0, ..] | [b'M', b'M', 0, b'*' | b'+', ..] => Ok(Kind::Tiff),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Kind::WebP),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Kind::Gif),
+        [b'B', b'M', ..] if bytes.len() > 26 => Ok(Kind::Bmp),
+        _ => Err(raw::refused(bytes).unwrap_or_else(|| {
+            "it is not a picture of a known kind; use a JPEG, PNG, TIFF, WebP, BMP or GIF file".into()
+        })),
+    }
 }
 
-/// What the file's EXIF says. Unreadable metadata is no reason to refuse a picture.
-fn exif(format: Format, bytes: &[u8], decoder: &mut dyn ImageDecoder) -> Found {
-    if format == Format::Tiff {
-        return exif::read(bytes);
+/// # Errors
+/// If the picture has no pixels, or more than [`MAX_PIXELS`].
+fn check_size(width: u32, height: u32) -> Result<(), String> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(format!("it has no pixels ({width} x {height}); download, copy or export it again"));
     }
+    if pixels > MAX_PIXELS {
+        return Err(format!(
+            "it claims {width} x {height} pixels and {} million are the most that is read; scale it down first",
+            MAX_PIXELS / 1_000_000
+        ));
+    }
+    Ok(())
+}
+
+fn jpeg(bytes: &[u8]) -> Result<Content, String> {
+    let outline = jpeg::outline(bytes);
+    outline.check()?;
+    check_size(outline.width.into(), outline.height.into())?;
+    let (image, note) = jpeg::decode(bytes, &outline)?;
+    let exif = outline.exif.map(exif::read).unwrap_or_default();
+    let colour = Colour::of_profile(outline.profile(), &exif);
+    let notes = note.map(str::to_owned).into_iter().collect();
+    Ok(Content { inks: outline.components.len() == 4, notes, ..Content::new(image, colour, exif) })
+}
+
+fn png(bytes: &[u8]) -> Result<Content, String> {
+    // The decoder decompresses parts of the header, so it must know the limits before.
+    let mut decoder = PngDecoder::with_limits(Cursor::new(bytes), limits()).map_err(explain)?;
+    let profile = decoder.icc_profile().unwrap_or_default();
+    let chunks = Chunks::of(bytes).unwrap_or_default();
+    let exif = chunks.exif.as_deref().map(exif::read).unwrap_or_default();
+    let colour = match chunks.colour {
+        Some(colour @ Colour::Codes(_)) => colour,
+        _ if profile.is_some() => Colour::of_profile(profile, &exif),
+        Some(colour) => colour,
+        None => Colour::of_profile(None, &exif),
+    };
+    Ok(Content::new(pixels_of(decoder)?, colour, exif))
+}
+
+fn webp(bytes: &[u8]) -> Result<Content, String> {
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(explain)?;
+    let (profile, exif) = (decoder.icc_profile().unwrap_or_default(), block(&mut decoder));
+    let colour = Colour::of_profile(profile, &exif);
+    Ok(Content::new(pixels_of(decoder)?, colour, exif))
+}
+
+/// What the EXIF of a file says. Unreadable metadata is no reason to refuse a picture.
+fn block(decoder: &mut impl ImageDecoder) -> Found {
     match decoder.exif_metadata() {
-        Ok(None) => Found::default(),
-        // Some programs put JPEG's marker before the block in other formats, too.
-        Ok(Some(block)) => exif::read(block.strip_prefix(b"Exif\0\0").unwrap_or(&block)),
+        Ok(block) => block.map(|block| exif::read(&block)).unwrap_or_default(),
         Err(_) => Found { damaged: true, ..Found::default() },
     }
 }
 
-/// The format by content, because names can be wrong.
-fn recognise(bytes: &[u8]) -> Result<Format, String> {
-    if bytes.is_empty() {
-        return Err("the file is empty; download or copy it again".into());
-    }
-    match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => Ok(Format::Jpeg),
-        Ok(ImageFormat::Png) => Ok(Format::Png),
-        Ok(ImageFormat::Tiff) => Ok(Format::Tiff),
-        Ok(ImageFormat::WebP) => Ok(Format::WebP),
-        Ok(other) => Err(format!("{other:?} pictures are not read; {CONVERT}")),
-        // The files of phones; the brand that follows distinguishes HEIC from AVIF and video.
-        Err(_) if bytes.get(4..8) == Some(b"ftyp") => {
-            Err(format!("it is a HEIC or other MPEG-family file, which is not read; {CONVERT}"))
-        }
-        Err(_) => Err("it is not a picture of a known kind; use a JPEG, PNG, TIFF or WebP file".into()),
-    }
+fn tiff(bytes: &[u8]) -> Result<Content, String> {
+    let words = |fault| match fault {
+        tiff::Fault::Unread(why) => why,
+        tiff::Fault::Damaged => DAMAGED.to_owned(),
+        tiff::Fault::Cut => CUT.to_owned(),
+        tiff::Fault::TooLarge => too_large(),
+    };
+    let page = tiff::open(bytes).map_err(words)?;
+    check_size(page.width, page.height)?;
+    let exif = Found { orientation: page.orientation, ..exif::read(bytes) };
+    let colour = Colour::of_profile(page.profile.map(<[u8]>::to_vec), &exif);
+    let tiff::Pixels { image, multiplied, inks, notes } = page.pixels().map_err(words)?;
+    Ok(Content { multiplied, inks, notes, ..Content::new(image, colour, exif) })
 }
 
-/// Reads the header. PNG decompresses parts of it, so it must know the limits before; the others get them
-/// later.
-fn decoder(format: Format, bytes: &[u8], limits: Limits) -> ImageResult<Box<dyn ImageDecoder + '_>> {
-    let bytes = Cursor::new(bytes);
-    Ok(match format {
-        Format::Jpeg => Box::new(JpegDecoder::new(bytes)?),
-        Format::Png => Box::new(PngDecoder::with_limits(bytes, limits)?),
-        Format::Tiff => Box::new(TiffDecoder::new(bytes)?),
-        Format::WebP => Box::new(WebPDecoder::new(bytes)?),
-    })
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER);
+    limits
+}
+
+/// The first frame.
+fn pixels_of(mut decoder: impl ImageDecoder) -> Result<DynamicImage, String> {
+    let (width, height) = decoder.dimensions();
+    check_size(width, height)?;
+    decoder.set_limits(limits()).map_err(explain)?;
+    DynamicImage::from_decoder(decoder).map_err(explain)
 }
 
 /// One (gray) or three (RGB) planes of colour in 0..1, and alpha if the file has it.
@@ -196,6 +251,13 @@ fn split<T: Copy + Into<f32>>(samples: &[T], channels: usize, max: T) -> (Vec<f3
     (colour, (colours < channels).then(|| plane(colours).collect()))
 }
 
+/// Undoes the multiplication of colours by alpha.
+fn divide(planes: &mut [f32], alpha: &[f32]) {
+    for plane in planes.chunks_exact_mut(alpha.len()) {
+        plane.iter_mut().zip(alpha).filter(|(_, a)| **a > 0.0).for_each(|(v, a)| *v = (*v / a).min(1.0));
+    }
+}
+
 /// Gives fully transparent pixels the mean colour of the others, weighted by their visibility.
 fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
     let visible: f64 = alpha.iter().map(|&a| f64::from(a)).sum();
@@ -210,18 +272,18 @@ fn paint_hidden(colour: &mut [f32], alpha: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
+fn too_large() -> String {
+    format!("reading it takes more than {} GiB of memory; scale it down first", MAX_DECODER >> 30)
+}
+
 /// The library's own texts are for programmers and are not shown.
 fn explain(e: ImageError) -> String {
     match e {
-        ImageError::Limits(_) => {
-            format!("reading it takes more than {} GiB of memory; scale it down first", MAX_DECODER >> 30)
+        ImageError::Limits(_) => too_large(),
+        ImageError::Unsupported(_) => {
+            "it uses a feature of its format that is not read; convert it to PNG or JPEG first".to_owned()
         }
-        ImageError::Unsupported(_) => format!(
-            "it uses a feature of its format that is not read, such as samples that are not 8- or 16-bit integers; {CONVERT}"
-        ),
-        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
-            format!("it is cut short; {DAMAGED}")
-        }
-        _ => format!("it is damaged or cut short; {DAMAGED}"),
+        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => CUT.to_owned(),
+        _ => DAMAGED.to_owned(),
     }
 }

@@ -1,23 +1,24 @@
 //! From samples to the bytes of a picture file, with profile, EXIF and comment.
 
 use std::borrow::Cow;
-use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use img_parts::webp::WebP;
 use img_parts::{Bytes, ImageEXIF, ImageICC};
-use tiff::encoder::TiffEncoder;
-use tiff::encoder::colortype::{ColorType, RGB8, RGB16, RGBA8, RGBA16};
-use tiff::tags::Tag;
 
 use super::exif::Contents;
+use super::ifd::{Kind, Value, Writer};
 use super::save::TEXT_KEY;
+use super::tiff::tag;
 use super::{Comment, Exif, icc};
 
 /// The longest EXIF block of a JPEG: a segment of 64 KiB less its length and what says that it is EXIF.
 const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
+
+/// The approximate size of a TIFF's strips in bytes, as readers that work strip by strip expect it.
+const STRIP: usize = 64 << 10;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -63,27 +64,38 @@ impl File<'_> {
     }
 
     pub fn tiff(&self) -> Result<Vec<u8>, Failure> {
-        match (&self.samples, self.alpha) {
-            (Samples::Eight(samples), false) => self.tiff_of::<RGB8>(samples),
-            (Samples::Eight(samples), true) => self.tiff_of::<RGBA8>(samples),
-            (Samples::Sixteen(samples), false) => self.tiff_of::<RGB16>(samples),
-            (Samples::Sixteen(samples), true) => self.tiff_of::<RGBA16>(samples),
-        }
-    }
-
-    fn tiff_of<C: ColorType>(&self, samples: &[C::Inner]) -> Result<Vec<u8>, Failure>
-    where
-        [C::Inner]: tiff::encoder::TiffValue,
-    {
-        let contents = self.contents(true);
-        let mut bytes = Cursor::new(Vec::new());
-        let mut file = TiffEncoder::new(&mut bytes)?;
-        let children = contents.write_children(&mut file)?;
-        let mut image = file.new_image::<C>(self.width, self.height)?;
-        contents.write_main(image.encoder(), &children)?;
-        image.encoder().write_tag(Tag::IccProfile, icc::srgb()?.as_slice())?;
-        image.write_data(samples)?;
-        Ok(bytes.into_inner())
+        let channels: u16 = if self.alpha { 4 } else { 3 };
+        let (depth, samples): (u16, &[u8]) = match &self.samples {
+            Samples::Eight(samples) => (8, samples),
+            Samples::Sixteen(samples) => (16, bytemuck::cast_slice(samples)),
+        };
+        let row = self.width as usize * usize::from(channels) * usize::from(depth / 8);
+        let rows = (STRIP / row).max(1);
+        let mut file = Writer::new();
+        let strips = samples.chunks(row * rows);
+        let lengths: Vec<u32> = strips.clone().map(|strip| strip.len() as u32).collect();
+        let places = strips.map(|strip| file.add(strip)).collect::<Result<Vec<_>, _>>()?;
+        let mut values = self.contents(true).write(&mut file)?;
+        values.extend([
+            Value::longs(tag::WIDTH, &[self.width]),
+            Value::longs(tag::HEIGHT, &[self.height]),
+            Value::shorts(tag::BITS, &vec![depth; usize::from(channels)]),
+            Value::shorts(tag::COMPRESSION, &[1]),
+            Value::shorts(tag::PHOTOMETRIC, &[2]),
+            Value::longs(tag::STRIP_PLACES, &places),
+            Value::shorts(tag::CHANNELS, &[channels]),
+            Value::longs(tag::STRIP_ROWS, &[rows as u32]),
+            Value::longs(tag::STRIP_LENGTHS, &lengths),
+            // TIFF requires a resolution. The unit 1 means none, so these values only say that pixels are square.
+            Value::new(tag::X_RESOLUTION, Kind::Rational, bytemuck::cast_slice(&[1u32, 1])),
+            Value::new(tag::Y_RESOLUTION, Kind::Rational, bytemuck::cast_slice(&[1u32, 1])),
+            Value::shorts(tag::RESOLUTION_UNIT, &[1]),
+            Value::new(tag::PROFILE, Kind::Undefined, icc::srgb()?),
+        ]);
+        // 2: alpha that is not multiplied into the colour.
+        values.extend(self.alpha.then(|| Value::shorts(tag::EXTRA, &[2])));
+        let main = file.directory(values)?;
+        Ok(file.finish(main))
     }
 
     pub fn jpeg(&self, quality: u8) -> Result<Vec<u8>, Failure> {

@@ -1,17 +1,10 @@
 //! EXIF: what a photograph's file says about camera, time, place and author, and carrying it over.
 //!
-//! It is a TIFF file without a picture: a header and directories of entries, each a tag, a type, a count and where the
-//! value is ("Exif 2.32", chapter 4). Entries that are known to stay true of a repainted picture are read one by one,
-//! inside bounds, and written anew, so that nothing of a damaged or hostile file is copied as it stands.
-//!
-//! Read here and not by a library: the crate `tiff` insists on a picture in the file, and others take every value that
-//! an entry claims, which lets a small file ask for gigabytes.
+//! It is a TIFF file without a picture: a header and directories of entries ("Exif 2.32", chapter 4). Entries that are known
+//! to stay true of a repainted picture are read one by one, inside bounds, and written anew, so that nothing of a damaged or
+//! hostile file is copied as it stands. Orientation and colour space, which the pixels depend on, are read, too.
 
-use std::io::{Cursor, Seek, Write};
-
-use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKindStandard};
-use tiff::tags::{Tag, Type};
-use tiff::{Directory, TiffResult};
+use super::ifd::{self, Directory, Kind, Tiff, TooLong, Value, Writer};
 
 /// The longest value that is taken, in bytes; captions are the longest there are.
 const MAX_VALUE: usize = 4 << 10;
@@ -20,7 +13,14 @@ const MAX_TOTAL: usize = 24 << 10;
 /// The longest comment that is looked at.
 const MAX_COMMENT: usize = 1 << 20;
 
+const ORIENTATION: u16 = 0x0112;
+const SOFTWARE: u16 = 0x0131;
+const PHOTO: u16 = 0x8769;
+const GPS: u16 = 0x8825;
+const INTEROPERABILITY: u16 = 0xa005;
+const VERSION: u16 = 0x9000;
 const COMMENT: u16 = 0x9286;
+const FLASHPIX: u16 = 0xa000;
 const COLOUR_SPACE: u16 = 0xa001;
 /// What says that a comment's bytes are ASCII.
 const ASCII: &[u8] = b"ASCII\0\0\0";
@@ -53,7 +53,7 @@ impl Exif {
     }
 
     #[cfg(test)]
-    pub(super) fn block(&self) -> TiffResult<Option<Vec<u8>>> {
+    pub(super) fn block(&self) -> Result<Option<Vec<u8>>, TooLong> {
         Contents { exif: self, software: None, comment: None }.block()
     }
 }
@@ -67,24 +67,26 @@ enum Place {
     Photo,
     /// The one of entry 0x8825.
     Gps,
+    /// The one of entry 0xa005 of the photo's: by which rules a camera wrote the file.
+    Interoperability,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     place: Place,
     tag: u16,
-    kind: Type,
+    kind: Kind,
     /// In the machine's byte order.
     value: Vec<u8>,
 }
 
 /// The types that entry `tag` may have; `None` if it is not carried over.
-fn wanted(place: Place, tag: u16) -> Option<&'static [Type]> {
-    const TEXT: &[Type] = &[Type::ASCII];
-    const WHOLE: &[Type] = &[Type::BYTE, Type::SHORT, Type::LONG];
-    const RATIO: &[Type] = &[Type::RATIONAL, Type::SRATIONAL];
-    const OPAQUE: &[Type] = &[Type::UNDEFINED];
-    const GPS: &[Type] = &[Type::BYTE, Type::ASCII, Type::SHORT, Type::RATIONAL, Type::UNDEFINED];
+fn wanted(place: Place, tag: u16) -> Option<&'static [Kind]> {
+    const TEXT: &[Kind] = &[Kind::Ascii];
+    const WHOLE: &[Kind] = &[Kind::Byte, Kind::Short, Kind::Long];
+    const RATIO: &[Kind] = &[Kind::Rational, Kind::SRational];
+    const OPAQUE: &[Kind] = &[Kind::Undefined];
+    const GPS: &[Kind] = &[Kind::Byte, Kind::Ascii, Kind::Short, Kind::Rational, Kind::Undefined];
     Some(match (place, tag) {
         // Description, maker, model; last change; artist, computer; copyright.
         (Place::Main, 0x010e..=0x0110 | 0x0132 | 0x013b | 0x013c | 0x8298) => TEXT,
@@ -108,142 +110,124 @@ fn wanted(place: Place, tag: u16) -> Option<&'static [Type]> {
     })
 }
 
+/// The place of the directory that entry `tag` points at.
+fn below(place: Place, tag: u16) -> Option<Place> {
+    match (place, tag) {
+        (Place::Main, PHOTO) => Some(Place::Photo),
+        (Place::Main, GPS) => Some(Place::Gps),
+        (Place::Photo, INTEROPERABILITY) => Some(Place::Interoperability),
+        _ => None,
+    }
+}
+
 /// What [`read`] found.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Found {
     /// What is carried over.
     pub exif: Exif,
+    /// The orientation of the picture, 1 to 8.
+    pub orientation: Option<u8>,
+    /// Whether the pixels are in Adobe RGB (1998), by the rules of cameras ("DCF 2.0").
+    pub adobe_rgb: bool,
     /// The comment, if it is ASCII.
     pub comment: Option<String>,
     /// Whether something is damaged or beyond the bounds.
     pub damaged: bool,
     /// Which directories were read, and whether there was a comment.
-    pub visited: [bool; 3],
+    pub visited: [bool; 4],
     pub commented: bool,
+    /// The colour space: 1 is sRGB, 2 used to be Adobe RGB.
+    pub colour_space: Option<u64>,
+    /// The rules of interoperability: R03 is the option file of Adobe RGB.
+    pub rules: Option<[u8; 3]>,
 }
 
 /// Reads an EXIF block, or a whole TIFF file.
 pub(crate) fn read(bytes: &[u8]) -> Found {
     let mut found = Found::default();
-    let reader = match bytes.first_chunk() {
-        Some(b"II*\0") => Reader { bytes, big_endian: false },
-        Some(b"MM\0*") => Reader { bytes, big_endian: true },
-        // BigTIFF, whose directories are built in another way.
-        Some(b"II+\0" | b"MM\0+") => return found,
-        _ => return Found { damaged: true, ..found },
-    };
-    match reader.u32(4) {
-        Some(at) => reader.directory(Place::Main, at, &mut found),
+    // Some programs put JPEG's marker before the block in other formats, too.
+    let bytes = bytes.strip_prefix(b"Exif\0").and_then(|rest| rest.get(1..)).unwrap_or(bytes);
+    let Some(tiff) = Tiff::new(bytes) else { return Found { damaged: true, ..found } };
+    match tiff.first() {
+        Some(at) => read_directory(&tiff, Place::Main, at, &mut found),
         None => found.damaged = true,
     }
-    // The order is no information, and here it is that in which entries are written.
+    // "DCF 2.0": for Adobe RGB, cameras mark the colour space as unknown, and the rules as those of the option file.
+    found.adobe_rgb = match found.colour_space {
+        Some(2) => true,
+        Some(1) => false,
+        _ => found.rules == Some(*b"R03"),
+    };
+    // The order of entries has no meaning. Sorted, they are in the order in which they are written.
     found.exif.entries.sort_by_key(|e| (e.place, e.tag));
     found
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    big_endian: bool,
+/// The orientation in a TIFF directory.
+pub(super) fn orientation(directory: &Directory) -> Option<u8> {
+    directory
+        .number(ORIENTATION)
+        .and_then(|value| u8::try_from(value).ok())
+        .filter(|value| (1..=8).contains(value))
 }
 
-impl Reader<'_> {
-    fn take<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.bytes.get(at..)?.first_chunk().copied()
+/// Reads the directory at `at` and those below it, each place once, however many entries point there.
+fn read_directory(tiff: &Tiff, place: Place, at: usize, found: &mut Found) {
+    if std::mem::replace(&mut found.visited[place as usize], true) {
+        return;
     }
-
-    fn u16(&self, at: usize) -> Option<u16> {
-        self.take(at).map(if self.big_endian { u16::from_be_bytes } else { u16::from_le_bytes })
+    let directory = tiff.directory(at);
+    let matters = |tag: &u16| below(place, *tag).is_some() || wanted(place, *tag).is_some();
+    found.damaged |= directory.cut || directory.lost.iter().any(matters);
+    if place == Place::Main {
+        found.orientation = orientation(&directory);
     }
-
-    fn u32(&self, at: usize) -> Option<usize> {
-        let read = if self.big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
-        self.take(at).map(|bytes| read(bytes) as usize)
-    }
-
-    /// Reads the directory at `at` and those below it, each place once, however many entries point there.
-    fn directory(&self, place: Place, at: usize, found: &mut Found) {
-        if std::mem::replace(&mut found.visited[place as usize], true) {
-            return;
+    for entry in &directory.entries {
+        if read_entry(tiff, place, entry, found).is_none() {
+            found.damaged = true;
         }
-        let count = self.u16(at).map_or(0, usize::from);
-        let whole = self.bytes.len().saturating_sub(at + 2) / 12;
-        found.damaged |= count == 0 || count > whole;
-        for i in 0..count.min(whole) {
-            if self.entry(place, at + 2 + 12 * i, found).is_none() {
-                found.damaged = true;
-            }
-        }
-    }
-
-    /// Reads the entry of 12 bytes at `at`. `None` if it is damaged.
-    fn entry(&self, place: Place, at: usize, found: &mut Found) -> Option<()> {
-        let tag = self.u16(at)?;
-        match (place, tag) {
-            (Place::Main, 0x8769) => self.directory(Place::Photo, self.u32(at + 8)?, found),
-            (Place::Main, 0x8825) => self.directory(Place::Gps, self.u32(at + 8)?, found),
-            (Place::Photo, COMMENT) => {
-                // The first counts, as of all entries.
-                if std::mem::replace(&mut found.commented, true) {
-                    return Some(());
-                }
-                let (_, value) = self.value(at, MAX_COMMENT)?;
-                let text = value.strip_prefix(ASCII).and_then(|text| std::str::from_utf8(text).ok());
-                found.comment = text.map(|text| text.trim_end_matches('\0').to_owned());
-            }
-            _ => {
-                let Some(kinds) = wanted(place, tag) else { return Some(()) };
-                let (kind, value) = self.value(at, MAX_VALUE)?;
-                let known = found.exif.entries.iter().any(|e| (e.place, e.tag) == (place, tag));
-                if found.exif.len() + value.len() > MAX_TOTAL {
-                    return None;
-                }
-                if kinds.contains(&kind) && !value.is_empty() && !known {
-                    found.exif.entries.push(Entry { place, tag, kind, value: self.native(kind, value) });
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// Type and bytes of an entry's value, which stands in the entry if it has at most four bytes.
-    fn value(&self, at: usize, most: usize) -> Option<(Type, &[u8])> {
-        let kind = Type::from_u16(self.u16(at + 2)?)?;
-        let length = self.u32(at + 4)?.checked_mul(bytes_of(kind))?;
-        if length > most {
-            return None;
-        }
-        let start = if length <= 4 { at + 8 } else { self.u32(at + 8)? };
-        Some((kind, self.bytes.get(start..)?.get(..length)?))
-    }
-
-    /// A value in the machine's byte order; text ends with a zero byte.
-    fn native(&self, kind: Type, value: &[u8]) -> Vec<u8> {
-        let mut value = value.to_vec();
-        if self.big_endian != cfg!(target_endian = "big") {
-            let unit = if matches!(kind, Type::RATIONAL | Type::SRATIONAL) { 4 } else { bytes_of(kind) };
-            value.chunks_exact_mut(unit).for_each(<[u8]>::reverse);
-        }
-        if kind == Type::ASCII && value.last() != Some(&0) {
-            value.push(0);
-        }
-        value
     }
 }
 
-/// Bytes of one value.
-fn bytes_of(kind: Type) -> usize {
-    match kind {
-        Type::SHORT | Type::SSHORT => 2,
-        Type::LONG | Type::SLONG | Type::FLOAT | Type::IFD => 4,
-        Type::RATIONAL | Type::SRATIONAL | Type::DOUBLE => 8,
-        Type::LONG8 | Type::SLONG8 | Type::IFD8 => 8,
-        _ => 1,
+/// `None` if the entry is damaged or too much.
+fn read_entry(tiff: &Tiff, place: Place, entry: &ifd::Entry, found: &mut Found) -> Option<()> {
+    let number = || entry.numbers()?.next();
+    if let Some(below) = below(place, entry.tag) {
+        read_directory(tiff, below, usize::try_from(number()?).ok()?, found);
+        return Some(());
     }
+    let value = entry.bytes();
+    match (place, entry.tag) {
+        (Place::Photo, COLOUR_SPACE) => found.colour_space = found.colour_space.or_else(number),
+        (Place::Interoperability, 1) => found.rules = found.rules.or(value.first_chunk().copied()),
+        (Place::Photo, COMMENT) => {
+            // The first comment is used, as with all entries.
+            if std::mem::replace(&mut found.commented, true) {
+                return Some(());
+            }
+            if value.len() > MAX_COMMENT {
+                return None;
+            }
+            let text = value.strip_prefix(ASCII).and_then(|text| std::str::from_utf8(text).ok());
+            found.comment = text.map(|text| text.trim_end_matches('\0').to_owned());
+        }
+        (_, tag) => {
+            let Some(kinds) = wanted(place, tag) else { return Some(()) };
+            let known = found.exif.entries.iter().any(|e| (e.place, e.tag) == (place, tag));
+            if value.len() > MAX_VALUE || found.exif.len() + value.len() > MAX_TOTAL {
+                return None;
+            }
+            if kinds.contains(&entry.kind) && !value.is_empty() && !known {
+                found.exif.entries.push(Entry { place, tag, kind: entry.kind, value: entry.native() });
+            }
+        }
+    }
+    Some(())
 }
 
 /// What is to be written: what was carried over, and what this program adds.
 #[derive(Clone, Copy)]
-pub(crate) struct Contents<'a> {
+pub(super) struct Contents<'a> {
     pub exif: &'a Exif,
     /// Name and version of the program that wrote the picture.
     pub software: Option<&'a str>,
@@ -251,78 +235,46 @@ pub(crate) struct Contents<'a> {
     pub comment: Option<&'a str>,
 }
 
-/// The entries of the main directory that point at others, and where those are.
-pub(crate) struct Children(Vec<(Tag, u32)>);
-
 impl Contents<'_> {
-    /// A block to be put into a file; nothing if there is nothing to say.
-    pub fn block(&self) -> TiffResult<Option<Vec<u8>>> {
+    /// The block for a file; `None` if there is nothing to write.
+    pub fn block(&self) -> Result<Option<Vec<u8>>, TooLong> {
         if self.exif.is_empty() && self.software.is_none() && self.comment.is_none() {
             return Ok(None);
         }
-        let mut bytes = Cursor::new(Vec::new());
-        let mut file = TiffEncoder::new(&mut bytes)?;
-        let children = self.write_children(&mut file)?;
-        let mut main = file.image_directory()?;
-        self.write_main(&mut main, &children)?;
-        main.finish()?;
-        Ok(Some(bytes.into_inner()))
+        let mut file = Writer::new();
+        let main = self.write(&mut file)?;
+        let main = file.directory(main)?;
+        Ok(Some(file.finish(main)))
     }
 
-    /// Writes the directories below the main one.
-    pub fn write_children<W: Write + Seek>(&self, file: &mut TiffEncoder<W>) -> TiffResult<Children> {
-        let mut children = Vec::new();
-        for (place, tag) in [(Place::Photo, Tag::ExifDirectory), (Place::Gps, Tag::GpsDirectory)] {
+    /// Writes the directories below the main one. Returns the entries of the main directory, for a block or for a picture.
+    pub fn write(&self, file: &mut Writer) -> Result<Vec<Value>, TooLong> {
+        let mut main = self.values(Place::Main);
+        main.extend(self.software.map(|software| Value::text(SOFTWARE, software)));
+        for (place, tag) in [(Place::Photo, PHOTO), (Place::Gps, GPS)] {
             let comment = self.comment.filter(|_| place == Place::Photo);
-            if comment.is_none() && !self.exif.entries.iter().any(|e| e.place == place) {
+            let mut values = self.values(place);
+            if comment.is_none() && values.is_empty() {
                 continue;
             }
-            let mut directory = file.extra_directory()?;
-            self.write_entries(&mut directory, place)?;
             if place == Place::Photo {
-                // 1 is sRGB.
-                directory.write_tag(Tag::Unknown(COLOUR_SPACE), 1u16)?;
+                // Every such directory must have these entries. 1 is sRGB.
+                let version = Value::new(VERSION, Kind::Undefined, *b"0232");
+                values.extend(
+                    Some(version).filter(|version| values.iter().all(|value| value.tag != version.tag)),
+                );
+                values.push(Value::new(FLASHPIX, Kind::Undefined, *b"0100"));
+                values.push(Value::shorts(COLOUR_SPACE, &[1]));
             }
-            if let Some(comment) = comment {
-                write(&mut directory, COMMENT, Type::UNDEFINED, &[ASCII, comment.as_bytes()].concat())?;
-            }
-            children.push((tag, directory.finish_with_offsets()?.offset));
+            let comment = comment.map(|comment| [ASCII, comment.as_bytes()].concat());
+            values.extend(comment.map(|comment| Value::new(COMMENT, Kind::Undefined, comment)));
+            main.push(Value::longs(tag, &[file.directory(values)?]));
         }
-        Ok(Children(children))
+        Ok(main)
     }
 
-    /// Adds what belongs into the main directory, of a block or of a picture.
-    pub fn write_main<W: Write + Seek>(
-        &self,
-        main: &mut DirectoryEncoder<W, TiffKindStandard>,
-        children: &Children,
-    ) -> TiffResult<()> {
-        self.write_entries(main, Place::Main)?;
-        if let Some(software) = self.software {
-            main.write_tag(Tag::Software, software)?;
-        }
-        children.0.iter().try_for_each(|(tag, at)| main.write_tag(*tag, *at))
+    fn values(&self, place: Place) -> Vec<Value> {
+        let entries = self.exif.entries.iter().filter(|e| e.place == place);
+        entries.map(|e| Value::new(e.tag, e.kind, e.value.clone())).collect()
     }
-
-    fn write_entries<W: Write + Seek>(
-        &self,
-        directory: &mut DirectoryEncoder<W, TiffKindStandard>,
-        place: Place,
-    ) -> TiffResult<()> {
-        let mut entries = self.exif.entries.iter().filter(|e| e.place == place);
-        entries.try_for_each(|e| write(directory, e.tag, e.kind, &e.value))
-    }
-}
-
-fn write<W: Write + Seek>(
-    directory: &mut DirectoryEncoder<W, TiffKindStandard>,
-    tag: u16,
-    kind: Type,
-    value: &[u8],
-) -> TiffResult<()> {
-    let entry = directory.write_entry_bytes(kind, value)?;
-    let mut entries = Directory::empty();
-    entries.extend([(Tag::from_u16_exhaustive(tag), entry)]);
-    directory.extend_from(&entries);
-    Ok(())
 }

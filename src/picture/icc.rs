@@ -18,12 +18,15 @@ const PROBES: usize = 9;
 ///
 /// # Errors
 /// Says why the profile cannot be used; `planes` are then as without a profile.
-pub(super) fn to_srgb(planes: &mut Vec<f32>, n: usize, profile: Option<&[u8]>) -> Result<(), String> {
-    let channels = planes.len() / n;
-    if channels == 1 {
+pub(super) fn to_srgb(planes: &mut Vec<f32>, n: usize, profile: Option<&ColorProfile>) -> Result<(), String> {
+    let gray = profile.is_some_and(|profile| profile.color_space == DataColorSpace::Gray);
+    let found = planes.len() / n;
+    if found == 1 {
         *planes = planes.repeat(3);
     }
     let Some(profile) = profile else { return Ok(()) };
+    // A gray picture can have a profile of a colour space, too.
+    let channels = if gray { found } else { 3 };
     let Some(transform) = transform(profile, channels)? else { return Ok(()) };
     let mut source = vec![0.0; channels * BLOCK];
     let mut target = vec![0.0; 3 * BLOCK];
@@ -42,8 +45,7 @@ pub(super) fn to_srgb(planes: &mut Vec<f32>, n: usize, profile: Option<&[u8]>) -
 }
 
 /// `None` if the profile is sRGB in effect.
-fn transform(profile: &[u8], channels: usize) -> Result<Option<Arc<TransformF32Executor>>, String> {
-    let profile = ColorProfile::new_from_slice(profile).map_err(|e| reason(&e))?;
+fn transform(profile: &ColorProfile, channels: usize) -> Result<Option<Arc<TransformF32Executor>>, String> {
     let (layout, space) = match channels {
         1 => (Layout::Gray, DataColorSpace::Gray),
         _ => (Layout::Rgb, DataColorSpace::Rgb),
@@ -73,7 +75,7 @@ fn is_identity(transform: &TransformF32Executor, channels: usize) -> Result<bool
     Ok(target.iter().enumerate().all(|(i, v)| (v - probe(i)).abs() < 1.0 / 255.0))
 }
 
-fn reason(e: &CmsError) -> String {
+pub(super) fn reason(e: &CmsError) -> String {
     e.to_string().trim_end_matches('.').to_owned()
 }
 

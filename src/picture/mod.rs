@@ -1,5 +1,6 @@
 //! Pictures: from a file to planar floats and back, with colour profiles, orientation and transparency.
 
+mod colour;
 mod colours;
 mod comment;
 mod decode;
@@ -8,9 +9,12 @@ mod enlarged;
 pub(crate) mod exif;
 mod guided;
 mod icc;
+mod ifd;
 mod interpolate;
 mod jpeg;
 mod oklab;
+mod png_chunks;
+mod raw;
 mod recolour;
 mod regions;
 mod resize;
@@ -18,6 +22,7 @@ mod save;
 mod source;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tiff;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -88,9 +93,10 @@ impl Picture {
         Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
-    /// Reads a JPEG, PNG, TIFF or WebP file of 8 or 16 bits per sample, whatever its name ends in.
+    /// Reads a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample, whatever its name ends in.
     ///
-    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame or page counts.
+    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame counts, or the first page that is
+    /// no thumbnail or mask of another.
     ///
     /// # Errors
     /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than

@@ -51,6 +51,7 @@ fn a_folder_is_painted_and_one_bad_file_stops_nothing() {
     assert!(text(&output.stdout).contains("c.png"));
     assert!(talk.contains("error: cannot use picture photos/bad.jpg"), "{talk}");
     assert!(talk.contains("4 pictures: 3 painted, 1 failed"), "{talk}");
+    assert_eq!(talk.matches("note: photos: 1 .txt file in it is left out").count(), 1, "{talk}");
     // Whatever pictures have in common is done once: a.png and b.jpg have the same longest side, c.png has
     // another.
     assert_eq!(talk.matches("style measured").count(), 2, "{talk}");

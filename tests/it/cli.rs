@@ -204,9 +204,52 @@ fn adapters_are_listed_and_chosen() {
     let output = studio.run("devices --json");
     assert!(output.status.success());
     let adapters: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(adapters[0]["default"], true);
-    assert!(!studio.run("devices").stdout.is_empty());
+    assert_eq!((&adapters[0]["default"], &adapters[0]["number"]), (&true.into(), &1.into()));
+    let list = String::from_utf8(studio.run("devices").stdout).unwrap();
+    assert!(list.starts_with("1: "), "{list}");
     studio.refuses(1, "no adapter is called", &format!("{RUN} --adapter voodoo"));
+    // A number is a place in the list, and never a part of a name.
+    studio.refuses(1, "there is no adapter 4711; there is 1: ", &format!("{RUN} --adapter 4711"));
+    let output = studio.run(&format!("{RUN} --adapter 1"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn numbers_that_are_not_clear_are_refused_with_what_to_write() {
+    let studio = Studio::new();
+    for (why, options) in [
+        ("whole number from 0 to 9223372036854775807", "--init noise --seed -1"),
+        ("write 512 for the longest side", "--size -5"),
+        ("write it with a point and not a comma: 0.5", "--tv-weight 0,5"),
+        ("write it with a point and not a comma: 0.5", "--strength 0,5"),
+        ("write a whole number from 0 on", "--iterations 1.5"),
+        ("write a whole number from 0 on", "--iterations -3"),
+        ("write a number", "--learning-rate fast"),
+    ] {
+        studio.refuses(2, why, &format!("stylize photo.png painting.png -o out.png {options}"));
+    }
+    // Other unambiguous forms are accepted.
+    for options in ["--strength 50% --iterations 1e0", "--strength 0.5 --iterations 1"] {
+        let output =
+            studio.run(&format!("stylize photo.png painting.png -q --no-metadata -o out.png {options}"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::rename(studio.path("out.png"), studio.path(&options[11..12])).unwrap();
+    }
+    assert!(fs::read(studio.path("5")).unwrap() == fs::read(studio.path("0")).unwrap());
+}
+
+/// The network would halve its shorter side to nothing.
+#[test]
+fn a_panorama_is_told_the_smallest_size_that_works() {
+    let studio = Studio::new();
+    studio.paint("wide.png", 403, 40);
+    let run = "stylize wide.png painting.png -o out.png --iterations 1";
+    studio.refuses(2, "--size 157 is the smallest that works", &format!("{run} --size 96"));
+    studio.refuses(2, "--size 157 is the smallest that works", &format!("{run} --size 156"));
+    let output = studio.run(&format!("{run} --size 157"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = "stylize photo.png wide.png -o out.png --iterations 1 --size 40";
+    studio.refuses(2, "--style-size 157 is the smallest that works", run);
 }
 
 #[cfg(target_os = "linux")]

@@ -28,6 +28,20 @@ fn same(studio: &Studio, a: &str, b: &str) {
     assert!(fs::read(studio.path(a)).unwrap() == fs::read(studio.path(b)).unwrap(), "{a} and {b} differ");
 }
 
+/// The same command begins a run and continues it.
+#[test]
+fn a_checkpoint_that_is_not_there_yet_begins_a_run() {
+    let studio = Studio::new();
+    let run = format!("{RUN} out.png --iterations 3 --checkpoint c --resume c");
+    succeeds(&studio, &run);
+    assert!(studio.path("c").exists());
+    succeeds(&studio, &run.replace("--iterations 3", "--iterations 4"));
+    succeeds(&studio, &format!("{RUN} whole.png --iterations 4"));
+    same(&studio, "out.png", "whole.png");
+    // A checkpoint with another name has to exist.
+    studio.refuses(1, "no such file", &format!("{RUN} out.png --iterations 3 --checkpoint c --resume d"));
+}
+
 #[test]
 fn a_resumed_run_gives_the_same_bytes() {
     let studio = Studio::new();

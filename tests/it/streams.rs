@@ -24,6 +24,9 @@ fn a_pipeline_gives_the_bytes_of_files() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(output.stdout == fs::read(studio.path(&format!("out.{format}"))).unwrap(), "{format}");
     }
+    // The system's own name for standard output is not a file whose ending matters.
+    let output = studio.run(&format!("stylize photo.png painting.png {RUN} -q -o /dev/stdout --format webp"));
+    assert!(output.stdout == fs::read(studio.path("out.webp")).unwrap());
     // The painting may come from standard input, too. Without an option the result is a PNG.
     let output = pipe(&studio, "painting.png", &format!("stylize photo.png - {RUN} -q -o -"));
     assert!(output.stdout == fs::read(studio.path("out.png")).unwrap());

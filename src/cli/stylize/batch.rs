@@ -167,7 +167,8 @@ impl Batch<'_> {
         });
         self.tell(|| event("summary", None, summary));
         if !self.options.reporting.quiet && left < self.of {
-            let mut line = format!("{} pictures: {painted} painted", self.of);
+            let pictures = if self.of == 1 { "picture" } else { "pictures" };
+            let mut line = format!("{} {pictures}: {painted} painted", self.of);
             for (count, what) in [
                 (skipped, "skipped, whose results are there already (--force paints them again)"),
                 (failed.len(), "failed"),

@@ -143,6 +143,7 @@ impl Job<'_> {
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
         let Shared { gpu, vgg, styles, .. } = self.shared;
+        sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.warn((width, height))?;

@@ -14,6 +14,8 @@ use impasto::picture::Input;
 use impasto::picture::{Picture, Size, name_of};
 use impasto::{Edge, Pooling, Tap};
 
+use super::numbers;
+
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Look")]
@@ -28,7 +30,8 @@ pub struct Look {
     preset: Option<PathBuf>,
 
     /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight [default: 0.5]
-    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true,
+          value_parser = numbers::share)]
     strength: Option<f64>,
 
     /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
@@ -42,11 +45,11 @@ pub struct Look {
 
     /// Steps of the optimiser at each size, from the smallest; the last number is for all further ones
     /// [default: 500,400,300,250,200,150; with the book 500]
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::count)]
     iterations: Vec<usize>,
 
     /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96; with the book one size]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true, value_parser = numbers::count)]
     first_size: Option<usize>,
 
     /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default: wasserstein;
@@ -57,16 +60,16 @@ pub struct Look {
 
     /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none [default: 0.98;
     /// with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
     average: Option<f64>,
 
     /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the painting; 0 for
     /// none [default: 0.67; with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
     finish: Option<f64>,
 
     /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4; with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true)]
+    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
     settle: Option<f64>,
 
     /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes [default: painting]
@@ -75,20 +78,20 @@ pub struct Look {
     colours: Option<Colours>,
 
     /// Weight of the content loss; more keeps the photograph [default: 0.08; with the book 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     content_weight: Option<f64>,
 
     /// Weight of the style loss; more looks like the painting [default: 1; with the book 10000]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     style_weight: Option<f64>,
 
     /// Weight of the total variation loss; more is smoother [default: 0.5; with the book 10]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
     /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
     /// standard deviations, where it falls to 0.8 of itself every 50 iterations [default: 0.02; with the book 0.3]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
     /// Start from the content in the colours of the painting, from the content itself, from noise, from gray, or from a picture
@@ -97,7 +100,7 @@ pub struct Look {
     init: Option<Init>,
 
     /// Which noise `--init noise` starts from [default: 0]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::seed)]
     seed: Option<u64>,
 
     /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for

@@ -1,7 +1,7 @@
 //! Which photographs are meant, and the names of their results.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,12 +12,10 @@ use impasto::picture::Format;
 use impasto::same_file;
 use sha2::{Digest, Sha256};
 
+use super::names::{expand, pattern};
 use super::options::{Options, Reporting};
 use super::outputs::Outputs;
 use super::streams::{check_inputs, is_stream};
-
-/// The endings of files in a folder that are taken for pictures.
-const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "tif", "tiff", "webp"];
 
 /// The options for many pictures, and how they are shared among machines.
 #[derive(clap::Args)]
@@ -171,7 +169,10 @@ impl Options {
             checkpoint: self.keep.checkpoint.clone(),
             save: self.reporting.save_options(),
         };
-        Item { content, outputs, resume: self.keep.resume.clone() }
+        // The same command begins a long run and continues it.
+        let begins = |file: &&PathBuf| !file.exists() && self.keep.checkpoint.as_ref() == Some(*file);
+        let resume = self.keep.resume.as_ref().filter(|file| !begins(file)).cloned();
+        Item { content, outputs, resume }
     }
 
     /// The pictures that `names` stand for and that belong to this run's part, with results in `folder`.
@@ -185,7 +186,9 @@ impl Options {
                 let why = "a photograph from standard input has no name that its result could have; name the result with -o";
                 return Err(Error::Setting(why.into()).into());
             }
-            for content in expand(name, folder, self.reporting.contact_sheet.as_deref())? {
+            let found = expand(name, folder, self.reporting.contact_sheet.as_deref())?;
+            found.left_out.iter().for_each(|text| self.reporting.note(name, text));
+            for content in found.files {
                 let style = self.styles.iter().any(|style| same_file(style, &content));
                 if style {
                     self.reporting.note(&content, "it is the style, and is not painted");
@@ -280,67 +283,6 @@ impl Drop for Folder<'_> {
             let _ = fs::remove_dir(self.path);
         }
     }
-}
-
-/// The pictures that one name stands for: those of a folder, those that a pattern finds, or a single file.
-/// The folder must not be one that pictures are written to, which are `results` and that of the contact
-/// sheets.
-fn expand(name: &Path, results: &Path, sheets: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    if name.is_dir() {
-        let written = [(Some(results), "results"), (sheets, "contact sheets")];
-        if let Some((_, what)) = written.iter().find(|(to, _)| to.is_some_and(|to| same_file(name, to))) {
-            return Err(Error::Setting(format!(
-                "the {what} cannot go into {} itself, where the next run would take them for photographs; name another \
-                 folder",
-                name.display()
-            ))
-            .into());
-        }
-        let unreadable = || format!("cannot list the folder {}: change its permissions", name.display());
-        for entry in fs::read_dir(name).with_context(unreadable)? {
-            let path = entry.with_context(unreadable)?.path();
-            if is_picture(&path) {
-                found.push(path);
-            }
-        }
-    } else if let Some(pattern) = pattern(name) {
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
-        let refused = |e| Error::Setting(format!("{} is not a pattern of names: {e}", name.display()));
-        for path in glob::glob_with(pattern, options).map_err(refused)? {
-            found.extend(Some(path?).filter(|path| !path.is_dir()));
-        }
-        if found.is_empty() {
-            let why = "no file has a name of that pattern; check it, and quote it";
-            return Err(Error::Setting(format!("{}: {why}", name.display())).into());
-        }
-    } else {
-        return Ok(vec![name.to_owned()]);
-    }
-    if found.is_empty() {
-        return Err(Error::Setting(format!(
-            "there are no pictures in {}: only files that end in .{} are looked for, and not in folders below; a pattern such \
-             as \"photos/**/*.jpg\" finds those",
-            name.display(),
-            ENDINGS.join(", .")
-        ))
-        .into());
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The text of a name that is a pattern and not the name of an existing file.
-fn pattern(name: &Path) -> Option<&str> {
-    let special = |text: &&str| text.contains(['*', '?', '[']);
-    name.to_str().filter(special).filter(|_| !name.exists())
-}
-
-fn is_picture(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let ending = path.extension().map(OsStr::to_ascii_lowercase);
-    let known = ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
-    known && !hidden && path.is_file()
 }
 
 /// The form in which the file system compares names.

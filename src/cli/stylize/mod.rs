@@ -9,10 +9,13 @@ mod job;
 mod keep;
 mod look;
 mod many;
+mod names;
+mod numbers;
 mod options;
 mod outputs;
 mod report;
 mod shared;
+mod sizes;
 mod streams;
 mod tell;
 
@@ -27,8 +30,9 @@ use impasto::picture::{Format, Picture};
 use self::job::{Ending, Job};
 pub use self::look::Look;
 use self::many::{Item, Target};
-pub use self::options::{Machine, Options, Sizes, load, network, resolve};
+pub use self::options::{Machine, Options, load, network, resolve};
 use self::shared::Shared;
+pub use self::sizes::Sizes;
 pub use self::streams::{check_inputs, is_stream, read};
 use super::{INTERRUPTED, interrupt, print, talk};
 

@@ -10,21 +10,18 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
-use impasto::painting::preset::{Preset, check_scale};
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
-use impasto::picture::{Picture, SaveOptions, Size, name_of};
+use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
 
 use super::look::Look;
 use super::many::Many;
+use super::sizes::Sizes;
 use super::streams::is_stream;
 use crate::cli::preview::Way;
 use crate::cli::talk;
-
-/// The longest side if no size is given.
-const DEFAULT_SIDE: usize = 512;
 
 /// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
@@ -105,57 +102,6 @@ pub fn resolve(sizes: &mut Sizes, look: &mut Look, machine: &mut Machine) -> any
     Ok(repeated)
 }
 
-/// How large the pictures are made.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Size")]
-pub struct Sizes {
-    /// Size of the result: N for the longest side, or WxH exactly [default: longest side 512, never enlarged]
-    #[arg(long, value_name = "N|WxH")]
-    pub size: Option<Size>,
-
-    /// Size of the painting, on which the size of its strokes depends [default: the result's longest side]
-    #[arg(long, value_name = "N|WxH")]
-    pub style_size: Option<Size>,
-
-    /// The same as a multiple of the result's longest side: 2 for strokes twice as broad, 0.5 for finer ones
-    /// [default: 1]
-    #[arg(long, value_name = "X", conflicts_with = "style_size", allow_negative_numbers = true, value_parser = scale)]
-    pub style_scale: Option<f64>,
-}
-
-fn scale(text: &str) -> anyhow::Result<f64> {
-    Ok(check_scale(text.parse()?)?)
-}
-
-impl Sizes {
-    /// The width and height of the content.
-    pub fn of_content(&self, content: &Picture) -> (usize, usize) {
-        let size = self.size.unwrap_or(Size::Longest(DEFAULT_SIDE));
-        size.of(content.width, content.height, self.size.is_some())
-    }
-
-    /// The size of the styles for a content of `width x height`.
-    pub fn of_styles(&self, (width, height): (usize, usize)) -> Size {
-        let scaled = (width.max(height) as f64 * self.style_scale.unwrap_or(1.0)).round() as usize;
-        self.style_size.unwrap_or(Size::Longest(scaled.max(1)))
-    }
-
-    /// Applies the sizes of another picture, where none are given.
-    pub fn adopt(&mut self, record: &Record) {
-        self.size = self.size.or(record.size);
-        if (self.style_size, self.style_scale) == (None, None) {
-            (self.style_size, self.style_scale) = (record.style_size, record.style_scale);
-        }
-    }
-
-    /// Applies the sizes of a preset, where none are given.
-    pub fn take_preset(&mut self, preset: &Preset) {
-        if self.style_size.is_none() {
-            self.style_scale = self.style_scale.or(preset.style_scale);
-        }
-    }
-}
-
 /// What computes: network, adapter, variants, cache.
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
@@ -168,8 +114,8 @@ pub struct Machine {
     #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
     network: Option<Network>,
 
-    /// Use the first adapter whose name contains this (see `impasto devices`)
-    #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
+    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`)
+    #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,

@@ -10,9 +10,10 @@ use impasto::picture::Picture;
 /// The name of a picture from standard input.
 const INPUT: &str = "standard input";
 
-/// Whether a name means a stream and not a file. A file with this name is `./-`.
+/// Whether a name means a stream and not a file. A file with this name is `./-`. The names that the system has
+/// for its own streams mean streams, too.
 pub fn is_stream(name: &Path) -> bool {
-    name.as_os_str() == "-"
+    ["-", "/dev/stdin", "/dev/stdout"].iter().any(|stream| name.as_os_str() == *stream)
 }
 
 /// Reads a picture from a file or from standard input.

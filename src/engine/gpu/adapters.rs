@@ -7,6 +7,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Adapter {
+    /// The number that `--adapter` takes: 1 is the default adapter.
+    pub number: usize,
     /// The name that the driver gives.
     pub name: String,
     /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
@@ -48,25 +50,23 @@ fn enumerate() -> Vec<wgpu::Adapter> {
 }
 
 impl Gpu {
-    /// Opens the default adapter, or the first whose name contains `name` (in any case).
+    /// Opens the default adapter, or the one that `choice` means: its number among [`Gpu::adapters`], or a part of its name,
+    /// in upper or lower case, that no other adapter has. The backend may follow the name, as in `geforce vulkan`.
     ///
     /// # Errors
-    /// [`Error::Adapter`] if there is none, or if the driver refuses to open it.
-    pub fn new(name: Option<&str>) -> Result<Self> {
-        let adapters = enumerate();
+    /// [`Error::Adapter`] if there is none or more than one, or if the driver refuses to open it.
+    pub fn new(choice: Option<&str>) -> Result<Self> {
+        let mut adapters = enumerate();
         if adapters.is_empty() {
             return Err(Error::no_adapter());
         }
-        let wanted = name.unwrap_or("").to_lowercase();
-        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted))
-        else {
-            let names: Vec<_> = adapters.iter().map(|a| a.get_info().name).collect();
-            return Err(Error::Adapter(format!(
-                "no adapter is called {:?}; there is {}",
-                name.unwrap_or(""),
-                names.join(" and ")
-            )));
-        };
+        let names: Vec<_> = adapters
+            .iter()
+            .map(|adapter| adapter.get_info())
+            .map(|info| (info.name, info.backend.to_string()))
+            .collect();
+        let chosen = choice.map_or(Ok(0), |choice| choose(&names, choice))?;
+        let adapter = adapters.swap_remove(chosen);
         let optional = wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F64
             | wgpu::Features::SHADER_F16
@@ -94,6 +94,7 @@ impl Gpu {
         let describe = |(index, adapter): (usize, wgpu::Adapter)| {
             let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
             Adapter {
+                number: index + 1,
                 kind: match info.device_type {
                     wgpu::DeviceType::DiscreteGpu => "discrete",
                     wgpu::DeviceType::IntegratedGpu => "integrated",
@@ -115,5 +116,78 @@ impl Gpu {
             }
         };
         enumerate().into_iter().enumerate().map(describe).collect()
+    }
+}
+
+/// The index of the adapter that `choice` means, among these names and backends.
+fn choose(adapters: &[(String, String)], choice: &str) -> Result<usize> {
+    let list = |chosen: &mut dyn Iterator<Item = usize>| {
+        let line = |i: usize| format!("{}: {} through {}", i + 1, adapters[i].0, adapters[i].1);
+        chosen.map(line).collect::<Vec<_>>().join(", ")
+    };
+    if let Ok(number) = choice.trim().parse::<usize>() {
+        return match number {
+            1.. if number <= adapters.len() => Ok(number - 1),
+            _ => Err(Error::Adapter(format!(
+                "there is no adapter {number}; there is {}",
+                list(&mut (0..adapters.len()))
+            ))),
+        };
+    }
+    let wanted = choice.to_lowercase();
+    let full = |(name, backend): &(String, String)| format!("{name} {backend}").to_lowercase();
+    let exact = |i: &usize| adapters[*i].0.to_lowercase() == wanted;
+    let part = |i: &usize| {
+        let full = full(&adapters[*i]);
+        full.contains(&wanted) || wanted.split_whitespace().all(|word| full.contains(word))
+    };
+    let all = || 0..adapters.len();
+    let mut found: Vec<usize> = all().filter(exact).collect();
+    if found.is_empty() {
+        found = all().filter(part).collect();
+    }
+    match found[..] {
+        [only] => Ok(only),
+        [] => Err(Error::Adapter(format!("no adapter is called {choice:?}; there is {}", list(&mut all())))),
+        _ => Err(Error::Adapter(format!(
+            "{choice:?} may be one of {}; choose it by its number",
+            list(&mut found.iter().copied())
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_chosen_by_number_or_by_a_name_that_is_its_own() {
+        let adapters = [
+            ("GeForce RTX 4090", "vulkan"),
+            ("GeForce RTX 4090", "dx12"),
+            ("GeForce RTX 4090 Ti", "vulkan"),
+            ("llvmpipe (LLVM 15.0.6, 128 bits)", "vulkan"),
+        ]
+        .map(|(name, backend)| (name.to_owned(), backend.to_owned()));
+        for (choice, index) in
+            [("1", 0), ("2", 1), ("4", 3), ("LLVM", 3), ("llvm 15", 3), ("ti", 2), ("dx12", 1)]
+        {
+            assert_eq!(choose(&adapters, choice).unwrap(), index, "{choice}");
+        }
+        // Numbers in names are ignored, and adapters with equal names are distinguished.
+        for (choice, why) in [
+            ("15", "there is no adapter 15; there is 1: GeForce RTX 4090 through vulkan, 2: "),
+            ("0", "there is no adapter 0; "),
+            ("voodoo", "no adapter is called \"voodoo\"; there is 1: "),
+            (
+                "geforce rtx 4090",
+                "may be one of 1: GeForce RTX 4090 through vulkan, 2: GeForce RTX 4090 through dx12; choose it by its number",
+            ),
+            ("geforce", "3: GeForce RTX 4090 Ti through vulkan; choose it by its number"),
+        ] {
+            let text = choose(&adapters, choice).unwrap_err().to_string();
+            assert!(text.contains(why), "{text}");
+        }
+        assert_eq!(choose(&adapters[..1], "4090 vulkan").unwrap(), 0);
     }
 }

@@ -3,11 +3,15 @@
 mod colours;
 mod decode;
 pub(crate) mod exif;
+mod files;
 mod interpolate;
+mod kinds;
+mod meaning;
 mod recolour;
 mod regions;
 mod resize;
 mod save;
+mod tiffs;
 
 use std::io::Cursor;
 

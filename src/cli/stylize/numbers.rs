@@ -1,0 +1,79 @@
+//! Parsing numbers as people write them, with errors that say what to write instead.
+
+use std::str::FromStr;
+
+/// A count: also `1e3`.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn count(text: &str) -> Result<usize, String> {
+    let exact = |value: &f64| value.fract() == 0.0 && (0.0..=9e15).contains(value);
+    let written = text.parse().ok().or_else(|| text.parse().ok().filter(exact).map(|value| value as usize));
+    written.ok_or_else(|| "write a whole number from 0 on, such as 500".into())
+}
+
+/// A number that chooses noise.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn seed(text: &str) -> Result<u64, String> {
+    let most = i64::MAX as u64;
+    let seed = text.parse().ok().filter(|seed| *seed <= most);
+    seed.ok_or_else(|| format!("write a whole number from 0 to {most}; which one does not matter"))
+}
+
+/// A number with a point.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn real(text: &str) -> Result<f64, String> {
+    let pointed = text.replace(',', ".");
+    match text.parse() {
+        Ok(value) => Ok(value),
+        Err(_) if f64::from_str(&pointed).is_ok() => {
+            Err(format!("write it with a point and not a comma: {pointed}"))
+        }
+        Err(_) => Err("write a number, such as 0.5 or 1e4".into()),
+    }
+}
+
+/// A share: `0.5` or `50%`.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('%') {
+        Some(percent) => Ok(real(percent.trim_end())? / 100.0),
+        None => real(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_clear_is_read() {
+        for (text, value) in [("0", 0), ("500", 500), ("1e3", 1000), ("1.5e3", 1500), ("2.0", 2)] {
+            assert_eq!(count(text), Ok(value), "{text}");
+        }
+        for (text, value) in [("0.5", 0.5), ("50%", 0.5), ("7 %", 0.07), ("1", 1.0), ("-3", -3.0)] {
+            assert!((share(text).unwrap() - value).abs() < 1e-15, "{text}");
+        }
+        assert_eq!(real("1e4"), Ok(1e4));
+        assert_eq!(seed("7"), Ok(7));
+    }
+
+    #[test]
+    fn what_is_not_clear_is_refused_with_what_to_write() {
+        for text in ["-1", "1.5", "many", "1e300", "", "NaN"] {
+            assert!(count(text).unwrap_err().contains("whole number"), "{text}");
+        }
+        for text in ["-1", "1.5", "x", "18446744073709551615"] {
+            assert!(seed(text).unwrap_err().contains("from 0 to 9223372036854775807"), "{text}");
+        }
+        assert!(real("0,5").unwrap_err().ends_with(": 0.5"));
+        assert!(real("1,000,000").unwrap_err().contains("write a number"));
+        assert!(share("half").unwrap_err().contains("write a number"));
+    }
+}
