@@ -10,6 +10,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
+use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
