@@ -23,9 +23,11 @@ mod adam;
 mod chain;
 /// Each op in each form, against float64. A new op needs no new test here, only its table of cases.
 mod gradients;
+/// The painterly recipe at one size, against the figures that PyTorch computed.
+mod painterly;
 /// Each op in each form at random sizes and values.
 mod properties;
-/// The default recipe, against the figures that PyTorch computed.
+/// The book's recipe, against the figures that PyTorch computed.
 mod recipe;
 /// Shaders as text: valid, translatable to every backend, inside every device's limits.
 mod shaders;
