@@ -47,8 +47,8 @@ KEPT = (0, 6)
 
 
 class ReplicatedEdge(Network):
-    """Features behind every ReLU, channels x sites, of a picture of rgb in 0..1 whose edge pixels are replicated for the
-    first convolution."""
+    """Features behind every ReLU, channels x sites, of a picture of rgb in 0..1. The first convolution sees the nearest
+    pixel beyond the picture's edge, all later ones zeros."""
 
     def __call__(self, rgb):
         h = F.pad(((rgb - self.mean) / self.std)[None], (1, 1, 1, 1), mode="replicate")
