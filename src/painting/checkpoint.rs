@@ -167,10 +167,15 @@ impl Snapshot {
             ("state", Dtype::U32, vec![STATE_WORDS], &self.carried.state),
             ("losses", Dtype::F32, vec![self.iteration, slots(&self.origin)], &self.losses),
         ];
-        let average = [("average", real, picture, &self.carried.average)].into_iter();
+        let transports = vec![self.carried.transports.len()];
+        let more = [
+            ("average", real, picture, &self.carried.average),
+            ("transports", Dtype::F32, transports, &self.carried.transports),
+        ];
+        let more = more.into_iter();
         let tensors: Vec<_> = tensors
             .into_iter()
-            .chain(average.filter(|(_, _, _, values)| !values.is_empty()))
+            .chain(more.filter(|(_, _, _, values)| !values.is_empty()))
             .map(|(name, dtype, shape, values)| {
                 Ok((name, TensorView::new(dtype, shape, bytemuck::cast_slice(values))?))
             })
@@ -192,8 +197,8 @@ impl Snapshot {
 
     /// The digest of all values, because a disk may change them unnoticed.
     fn digest(&self) -> String {
-        let Carried { picture, m, v, state, average } = &self.carried;
-        sha256::arrays([picture, m, v, state, average, &self.losses].map(Vec::as_slice))
+        let Carried { picture, m, v, state, average, transports } = &self.carried;
+        sha256::arrays([picture, m, v, state, average, transports, &self.losses].map(Vec::as_slice))
     }
 
     /// Reads a checkpoint.
@@ -255,8 +260,11 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
     let words = origin.real.len(3 * stage.width * stage.height);
     let averaged = if origin.settings.average > 0.0 { words } else { 0 };
     let log = iteration.checked_mul(slots(&origin)).ok_or("it claims too many iterations")?;
+    // How many these are is the network's.
+    let transports = header.info("transports").map_or(0, |info| info.shape.iter().product());
     let expected =
-        4 * (3 * words + averaged + STATE_WORDS).checked_add(log).ok_or("it claims too many iterations")?;
+        (3 * words + averaged + STATE_WORDS).checked_add(log).and_then(|n| n.checked_add(transports));
+    let expected = expected.and_then(|n| n.checked_mul(4)).ok_or("it claims too many iterations")?;
     if header.data_len() != expected {
         return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));
     }
@@ -283,15 +291,17 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
             v: values("v", words)?,
             state: values("state", STATE_WORDS)?,
             average: if averaged > 0 { values("average", words)? } else { Vec::new() },
+            transports: if transports > 0 { values("transports", transports)? } else { Vec::new() },
         },
         losses: values("losses", log)?,
         origin,
     };
     let real = snapshot.origin.real;
     let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
-    let Carried { picture, m, v, state, average } = &snapshot.carried;
+    let Carried { picture, m, v, state, average, transports } = &snapshot.carried;
+    let sane = transports.iter().all(|v| v.is_finite());
     let sound = steps_counted(state) == iteration && finite(state);
-    if !sound || ![picture, m, v, average].into_iter().all(|values| finite(values)) {
+    if !sound || !sane || ![picture, m, v, average].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
     }
     if metadata.and_then(|m| m.get("sha256")) != Some(&snapshot.digest()) {

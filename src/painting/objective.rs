@@ -19,7 +19,7 @@ use crate::ops::mse::{mean_square, mse};
 use crate::ops::nearest;
 use crate::ops::tv::tv;
 use crate::ops::tv9::tv9;
-use crate::ops::wasserstein::{self, wasserstein};
+use crate::ops::wasserstein::{self, Renewal, wasserstein};
 use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
 use crate::painting::settings::Settings;
@@ -34,6 +34,10 @@ pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// The layers whose features the finish compares with their nearest neighbours.
 const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
+
+/// The optimal transport of a style term is computed in each of so many iterations of a stage, and later in every so many-th: it
+/// changes little, and costs as much as some layers of the network.
+const RENEWED: (usize, usize) = (10, 3);
 
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,6 +98,8 @@ pub(crate) struct Recorded<'a> {
     pub(crate) adam: Adam,
     /// The losses of the last iterations.
     pub(crate) log: Log,
+    /// What style terms keep from one iteration to the next.
+    pub(crate) transports: Vec<Tensor>,
     /// The average of the iterates, if there is one.
     pub(crate) average: Option<Tensor>,
     /// What can be changed while the run goes on.
@@ -202,6 +208,7 @@ impl<'g> Objective<'g, '_> {
             losses,
             count: kept.count,
             weights: vec![None; terms.len()],
+            transports: Vec::new(),
         };
         // Recorded first, so it adds its gradient last, when the network's has arrived.
         terms_on_tape.variation(&mut tape, picture, exact, real);
@@ -209,7 +216,7 @@ impl<'g> Objective<'g, '_> {
         let (line, options) = (self.line(), settings.network_options());
         self.vgg
             .record(&mut tape, picture, &line, options, &taps, |tape, tap, x| terms_on_tape.at(tape, tap, x));
-        let weights = terms_on_tape.weights;
+        let (weights, transports) = (terms_on_tape.weights, terms_on_tape.transports);
         tape.op("log");
         log(&mut tape, kept, losses, terms.len(), history);
         tape.op("adam");
@@ -231,7 +238,17 @@ impl<'g> Objective<'g, '_> {
             tape.op("average");
             average(&mut tape, picture, exact, real, settings.average)
         });
-        Recorded { tape, picture, exact, real, adam, log: kept, average, knobs: Knobs { weights, schedule } }
+        Recorded {
+            tape,
+            picture,
+            exact,
+            real,
+            adam,
+            log: kept,
+            transports,
+            average,
+            knobs: Knobs { weights, schedule },
+        }
     }
 
     /// The layers that the terms of a stage look at.
@@ -252,6 +269,7 @@ struct TermsOnTape<'o, 'g, 'a> {
     /// Iterations so far, on the device.
     count: Tensor,
     weights: Vec<Option<(Knob, f64)>>,
+    transports: Vec<Tensor>,
 }
 
 impl TermsOnTape<'_, '_, '_> {
@@ -341,7 +359,10 @@ impl TermsOnTape<'_, '_, '_> {
                 };
                 let (weight, slot) = self.weigh(tape, index, 1.0);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
-                wasserstein(tape, x, &target, weight, slot, variant, None);
+                let (first, every) = RENEWED;
+                let renewal = Some(Renewal { clock: self.count, first, every });
+                let kept = wasserstein(tape, x, &target, weight, slot, variant, renewal);
+                self.transports.extend([kept.gradient, kept.traces]);
             }
         }
     }

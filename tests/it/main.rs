@@ -23,6 +23,8 @@ mod adam;
 mod chain;
 /// Each op in each form, against float64. A new op needs no new test here, only its table of cases.
 mod gradients;
+/// The neighbours that the finish finds, over iterations.
+mod nearest;
 /// The painterly recipe at one size, against the figures that PyTorch computed.
 mod painterly;
 /// Each op in each form at random sizes and values.

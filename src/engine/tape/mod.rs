@@ -286,6 +286,11 @@ impl<'g> Tape<'g> {
         Var { precision: self.map_precision, ..var }
     }
 
+    /// The number of values of a tensor.
+    pub(crate) fn len(&self, tensor: Tensor) -> usize {
+        self.tensors[tensor.0].len
+    }
+
     /// Stores a tensor in `precision`. To be asked for before it is used.
     pub(crate) fn set_precision(&mut self, tensor: Tensor, precision: Precision) {
         self.tensors[tensor.0].precision = precision;

@@ -44,7 +44,7 @@ impl Variant {
         }
     }
 
-    /// The fastest on a device, unless it is measured there.
+    /// The one for a kind of device.
     pub fn of(gpu: &Gpu) -> Self {
         if gpu.is_software() && Self::Subgroup.supports(gpu) { Self::Subgroup } else { Self::Tiled }
     }
@@ -216,8 +216,10 @@ fn params(
 /// The sites are all of a map of up to 4096, or a lattice of at most so many, whose offset follows from the first value of `step`:
 /// the iterations before this one, as `u32`. All sites have their turn before one has its second.
 ///
-/// # Errors
-/// None here; when the tape is finished, if `target` has not as many values as its sites and the channels of `x` ask for.
+/// The weight enters by the shaders' parameters `scale` and `slope`, and both are proportional to it.
+///
+/// # Panics
+/// If `target` has not as many values as its sites and the channels of `x` ask for.
 pub fn nearest(
     tape: &mut Tape,
     x: Var,
@@ -227,8 +229,14 @@ pub fn nearest(
     slot: Slot,
     variant: Variant,
 ) {
+    let c = x.shape.channels;
+    for (tensor, len) in
+        [(target.features, Target::features_len(c, target.sites)), (target.mean, Target::mean_len(c))]
+    {
+        assert_eq!(tape.tensors[tensor.0].len, len, "{}", tape.tensors[tensor.0].label);
+    }
     let lattice = Lattice::new(x.shape, SITES);
-    let (quads, slots) = (quads(x.shape.channels), lattice.slots());
+    let (quads, slots) = (quads(c), lattice.slots());
     let bands = tape.bands(&[x.shape]);
     let u = tape.scratch("differences", 4 * quads * slots);
     let search = Search { variant, quads, slots, blocks: target.sites.div_ceil(BLOCK) };

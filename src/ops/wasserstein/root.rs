@@ -191,7 +191,8 @@ mod tests {
         for step in 0..=10_000 {
             let start = 2e-4f64.powf(f64::from(step) / 1e4);
             let s = POLYNOMIALS.iter().fold(start, |s, [a, b, c]| s * (a + s * s * (b + c * s * s)));
-            assert!((s - 1.0).abs() < 2e-8, "{start} comes to {s}");
+            // Two roundings of float32, in which the device computes.
+            assert!((s - 1.0).abs() < 1.2e-7, "{start} comes to {s}");
         }
     }
 }

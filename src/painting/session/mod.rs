@@ -114,7 +114,10 @@ impl<'g> Session<'g> {
         self.keep_copies()?;
         self.log.append(&mut self.running.log);
         let stage = self.stages[self.at + 1];
-        let carried = if stage.same_size(&done) { carried } else { self.resized(&carried, &done, &stage) };
+        let carried = match stage.same_size(&done) {
+            true => Carried { transports: Vec::new(), ..carried },
+            false => self.resized(&carried, &done, &stage),
+        };
         // What is not needed any more makes room first.
         self.at += 1;
         let copy_every = self.running.copy_every;
@@ -163,6 +166,7 @@ impl<'g> Session<'g> {
             v: real.encode(&v),
             state: at_another_size(carried.state.clone()),
             average: real.encode(&average),
+            transports: Vec::new(),
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Carried {
     pub(crate) state: Vec<f32>,
     /// Empty where there is no average.
     pub(crate) average: Vec<f32>,
+    /// What style terms keep between iterations, one behind the other. It belongs to the stage alone.
+    pub(crate) transports: Vec<f32>,
 }
 
 /// A stage that is being painted.
@@ -53,6 +55,7 @@ pub(super) struct Running<'g> {
     pub(super) real: Real,
     adam: Adam,
     kept: Log,
+    transports: Vec<(Tensor, usize)>,
     average: Option<Tensor>,
     /// The share of itself that the average keeps.
     keep: f64,
@@ -83,9 +86,10 @@ impl<'g> Running<'g> {
         targets: Targets,
         whole: usize,
     ) -> Result<Self> {
-        let Recorded { tape, picture, exact, real, adam, log, average, knobs } =
+        let Recorded { tape, picture, exact, real, adam, log, transports, average, knobs } =
             objective.record(&stage, Some(&targets), HISTORY);
         let gpu = objective.gpu;
+        let transports = transports.into_iter().map(|tensor| (tensor, tape.len(tensor))).collect();
         Ok(Self {
             gpu,
             stage,
@@ -95,6 +99,7 @@ impl<'g> Running<'g> {
             real,
             adam,
             kept: log,
+            transports,
             average,
             keep: objective.settings.average,
             variable: objective.variable(),
@@ -130,6 +135,14 @@ impl<'g> Running<'g> {
         self.write(self.adam.state, &carried.state);
         if let Some(average) = self.average {
             self.write(average, &carried.average);
+        }
+        let mut rest = carried.transports.as_slice();
+        for (tensor, len) in &self.transports {
+            // A stage that begins computes its own.
+            if let Some((own, others)) = rest.split_at_checked(*len) {
+                self.write(*tensor, own);
+                rest = others;
+            }
         }
         let count = (iterations - self.stage.first) as u32;
         self.write(self.kept.count, &[f32::from_bits(count)]);
@@ -254,6 +267,11 @@ impl<'g> Running<'g> {
             v: self.read(self.adam.v)?,
             state: self.read(self.adam.state)?,
             average: self.average.map_or(Ok(Vec::new()), |average| self.read(average))?,
+            transports: {
+                let tensors: Vec<Tensor> = self.transports.iter().map(|(tensor, _)| *tensor).collect();
+                let read = |tensor: &Tensor| self.read(*tensor);
+                tensors.iter().map(read).collect::<Result<Vec<_>>>()?.concat()
+            },
         })
     }
 

@@ -1,9 +1,9 @@
 //! The nearest neighbours where random values do not lead: what has no direction, what is equally near, large paintings.
 
-use impasto::gpu::Gpu;
+use impasto::engine::gpu::Gpu;
+use impasto::engine::tape::Slot;
+use impasto::engine::tape::{Shape, Tape};
 use impasto::ops::nearest::{Target, Variant, nearest, prepare};
-use impasto::ops::reduce::Slot;
-use impasto::tape::{Shape, Tape};
 
 /// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after the first.
 fn each_variant(
@@ -23,7 +23,8 @@ fn each_variant(
         let target = prepare(&mut tape, painting);
         assert_eq!(target.sites, Target::sites(of_painting));
         let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
-        nearest(&mut tape, map, &target, 2.0, counter, Slot { losses, index: 0 }, variant);
+        let weight = tape.knob(2.0);
+        nearest(&mut tape, map, &target, weight, counter, Slot { losses, index: 0 }, variant);
         let plan = tape.finish_guarded().unwrap();
         plan.write(&gpu, map.value, x);
         plan.write(&gpu, painting.value, y);
