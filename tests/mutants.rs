@@ -242,13 +242,13 @@ const MUTANTS: &[Mutant] = &[
     ("gram", "tiled", "gram_tiled", "j * params.c + i] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
     // The wrong element of a pooling window; the dropped row gets a gradient.
-    ("pool", "max", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
-    ("pool", "max", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
+    ("pool", "plain", "pool", "write(row, c, column + 1u, d.y)", "write(row, c, column + 1u, d.z)"),
+    ("pool", "plain", "pool", "v.y >= max(v.z, v.w)", "v.y >= v.z"),
     ("pool", "average", "pool", "vec4f(0.5 * dy)", "vec4f(0.25 * dy)"),
     ("pool", "l2", "pool", "return 0.78 * norm(v)", "return 0.39 * norm(v)"),
     ("pool", "l2", "pool", "0.78 / norm(v) * dy * v", "vec4f(0.78 * norm(v) * dy)"),
     // Erasing what another op added to the gradient, adding to what nobody wrote, adding twice at the end.
-    ("pool", "max", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("pool", "plain", "pool", "if ACCUMULATE { d += f32(dx[i]); }", ""),
     ("conv3x3", "naive", "conv3x3", "if ACCUMULATE { sum += f32(dx[i]); }", ""),
     ("conv3x3", "tiled", "conv3x3_tiled", "if ACCUMULATE { d += f32(dx[i]); }", "d += f32(dx[i]);"),
     ("conv3x3", "uniform", "conv3x3_uniform", "if ACCUMULATE { d += f32(dx[at]); }", ""),
