@@ -40,7 +40,10 @@ impl Studio {
     /// Runs `impasto stylize`, which must succeed, and returns its messages.
     #[track_caller]
     fn stylize(&self, arguments: &str) -> String {
-        told(self.command(&format!("stylize {arguments}")).output().unwrap(), 0)
+        // The book's one small size is the quickest to paint.
+        let looks = ["--preset", "--settings-from"].iter().any(|look| arguments.contains(look));
+        let book = if looks { "" } else { "--preset book" };
+        told(self.command(&format!("stylize {book} {arguments}")).output().unwrap(), 0)
     }
 
     /// Runs a command that must be refused with exit code `code`.
