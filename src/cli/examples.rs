@@ -31,8 +31,8 @@ Examples:
     impasto stylize photos/ painting.jpg -o painted/
     impasto stylize photos/ painting.jpg -o painted/ --shard 2/8
   A long run, and how to continue it:
-    impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --save-every 50 --checkpoint run.checkpoint
-    impasto stylize photo.jpg painting.jpg -o result.png --iterations 2000 --resume run.checkpoint
+    impasto stylize photo.jpg painting.jpg -o result.png --size 1024 --save-every 50 --checkpoint run.checkpoint
+    impasto stylize photo.jpg painting.jpg -o result.png --size 1024 --resume run.checkpoint
   For other programs:
     impasto stylize photo.jpg painting.jpg -o result.png --json --quiet
     impasto stylize - painting.jpg -o - --format jpg < photo.jpg > result.jpg

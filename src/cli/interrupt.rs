@@ -44,6 +44,7 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
 fn end() -> ! {
     impasto::abandon_files();
     // Not `exit`, which takes down the driver's libraries while other threads are inside them.
+    // SAFETY: `_exit` has no preconditions. It ends the process at once and runs nothing of it any more.
     #[cfg(unix)]
     unsafe {
         nix::libc::_exit(INTERRUPTED.into())

@@ -41,7 +41,7 @@ enum Command {
     Estimate(Box<estimate::Options>),
     Devices(devices::Options),
     Check(check::Options),
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
     Weights(weights::Options),
     Completions(shell::Completions),
     Man(shell::Man),

@@ -194,7 +194,7 @@ fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
     };
     // What the steps before have left.
     let state = move |real: Real| {
-        let decays = if t % 50 == 0 { (t as i32 / 50 - 1).max(0) } else { t as i32 / 50 };
+        let decays = if t.is_multiple_of(50) { (t as i32 / 50 - 1).max(0) } else { t as i32 / 50 };
         let base = if t == 0 { 0.0 } else { learning_rate };
         let reals =
             [base * decay.powi(decays), base, 0.0, 1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32)];

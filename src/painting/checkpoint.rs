@@ -204,7 +204,7 @@ impl Snapshot {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file cannot be read, was written by another version of this program,
+    /// [`Error::Checkpoint`] if the file cannot be read, was written in another format,
     /// contradicts itself, was changed, or holds values that are not finite.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();

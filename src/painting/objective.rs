@@ -35,9 +35,12 @@ pub(crate) const SPARE_FROM: usize = 1 << 18;
 /// The layers whose features the finish compares with their nearest neighbours.
 const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
 
-/// The optimal transport of a style term is computed in each of so many iterations of a stage, and later in every so many-th: it
-/// changes little, and costs as much as some layers of the network.
-const RENEWED: (usize, usize) = (10, 3);
+/// The optimal transport of a style term is computed in each of the first iterations at a size, while the picture changes much, and
+/// later in every third: it changes little then, and costs as much as some layers of the network.
+const RENEWED_FIRST: usize = 50;
+/// The same where a stage goes on at the size of the one before.
+const RENEWED_FIRST_AGAIN: usize = 10;
+const RENEWED_EVERY: usize = 3;
 
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -359,8 +362,8 @@ impl TermsOnTape<'_, '_, '_> {
                 };
                 let (weight, slot) = self.weigh(tape, index, 1.0);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
-                let (first, every) = RENEWED;
-                let renewal = Some(Renewal { clock: self.count, first, every });
+                let first = if self.stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
+                let renewal = Some(Renewal { clock: self.count, first, every: RENEWED_EVERY });
                 let kept = wasserstein(tape, x, &target, weight, slot, variant, renewal);
                 self.transports.extend([kept.gradient, kept.traces]);
             }

@@ -231,7 +231,8 @@ mod tests {
             let preset = Preset::parse(name, text).unwrap();
             assert!(!preset.description.is_empty(), "{name}");
         }
-        assert_eq!(Preset::bundled("balanced").unwrap().settings, Settings::default());
+        assert_eq!(Preset::bundled("painterly").unwrap().settings, Settings::default());
+        assert_eq!(Preset::bundled("book").unwrap().settings, Settings::book());
     }
 
     #[test]
@@ -275,25 +276,36 @@ mod tests {
     /// As on the command line, where `--learning-rate` takes precedence over what `--strength` would set.
     #[test]
     fn a_learning_rate_wins_over_that_of_a_strength() {
-        let preset = Preset::parse("it", "strength = 0.2\nlearning_rate = 0.05").unwrap();
-        let alone = Preset::parse("it", "strength = 0.2").unwrap();
+        let preset = Preset::parse("it", "recipe = \"book\"\nstrength = 0.2\nlearning_rate = 0.05").unwrap();
+        let alone = Preset::parse("it", "recipe = \"book\"\nstrength = 0.2").unwrap();
         assert_eq!(preset.settings.learning_rate, 0.05);
         assert_eq!(preset.settings.content_weight, alone.settings.content_weight);
-        assert!(alone.settings.learning_rate < Settings::default().learning_rate);
+        assert!(alone.settings.learning_rate < Settings::book().learning_rate);
     }
 
     #[test]
     fn strength_is_the_default_in_the_middle_and_never_turns_back() {
-        let at = |strength: f64| {
-            let mut settings = Settings::default();
-            settings.set_strength(strength).map(|()| (settings.content_weight, settings.learning_rate))
-        };
-        let default = Settings::default();
-        assert_eq!(at(0.5).unwrap(), (default.content_weight, default.learning_rate));
-        for i in 0..20 {
-            let (low, high) = (at(f64::from(i) / 20.0).unwrap(), at(f64::from(i + 1) / 20.0).unwrap());
-            assert!(low.0 > high.0 && low.1 <= high.1, "{i}");
+        for default in [Settings::book(), Settings::painterly()] {
+            let at = |strength: f64| {
+                let mut settings = default.clone();
+                settings.set_strength(strength).map(|()| (settings.content_weight, settings.learning_rate))
+            };
+            assert_eq!(at(0.5).unwrap(), (default.content_weight, default.learning_rate));
+            for i in 0..20 {
+                let (low, high) = (at(f64::from(i) / 20.0).unwrap(), at(f64::from(i + 1) / 20.0).unwrap());
+                assert!(low.0 > high.0 && low.1 <= high.1, "{i}");
+            }
+            assert!(at(-0.1).is_err() && at(1.1).is_err() && at(f64::NAN).is_err());
         }
-        assert!(at(-0.1).is_err() && at(1.1).is_err() && at(f64::NAN).is_err());
+    }
+
+    /// In the painterly recipe a strength moves the content weight and nothing else.
+    #[test]
+    fn a_painterly_strength_is_a_content_weight() {
+        let mut settings = Settings::painterly();
+        settings.set_strength(1.0).unwrap();
+        assert!((settings.content_weight - 0.08 / 6.0).abs() < 1e-12);
+        settings.content_weight = Settings::painterly().content_weight;
+        assert_eq!(settings, Settings::painterly());
     }
 }

@@ -244,8 +244,10 @@ impl Settings {
     /// One number instead of several that are hard to guess: 0 is hardly anything of the painting, 0.5 the
     /// balance of the default, and 1 all of the painting.
     ///
-    /// It sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps
-    /// its proportion to the style. It also sets [`Self::learning_rate`]: to the default from 0.5 on, and
+    /// In the painterly recipe it sets [`Self::content_weight`] and nothing else, to `0.08 * 6^(1 - 2 strength)`.
+    ///
+    /// In the book's recipe it sets [`Self::content_weight`] on a logarithmic scale, from 32 over 1 to 0.1; total variation keeps
+    /// its proportion to the style. There it also sets [`Self::learning_rate`]: to the default from 0.5 on, and
     /// down to a tenth of it below. Adam's steps have the same size whatever the weights are, and large ones
     /// would leave marks where the photograph should stay.
     ///

@@ -52,8 +52,11 @@ impl Stage {
 fn sizes((width, height): (usize, usize), first_size: usize) -> Vec<(usize, usize)> {
     let mut sizes = vec![(width, height)];
     let longest = width.max(height);
+    if first_size == 0 {
+        return sizes;
+    }
     let mut side = longest;
-    while first_size > 0 {
+    loop {
         side = (side as f64 / GROWTH).round() as usize;
         let scaled = |n: usize| ((n * side) as f64 / longest as f64).round().max(1.0) as usize;
         let size = (scaled(width), scaled(height));

@@ -145,6 +145,7 @@ impl File<'_> {
         }
         // SAFETY: on success `output` points at `length` bytes, ours until they are freed, which happens once.
         let file = unsafe { std::slice::from_raw_parts(output, length) }.to_vec();
+        // SAFETY: libwebp allocated it, and nothing refers to it any more.
         unsafe { libwebp_sys::WebPFree(output.cast()) };
         Ok(file)
     }

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn colours_come_back() {
         for i in 0..17 * 17 * 17 {
-            let rgb = [i / 289, i / 17 % 17, i % 17].map(|v| v as f64 / 16.0);
+            let rgb = [i / 289, i / 17 % 17, i % 17].map(|v| f64::from(v) / 16.0);
             assert_near(Oklab::from_srgb(rgb).to_srgb(), rgb, 13.0 * ROUNDING);
         }
     }

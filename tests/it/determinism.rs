@@ -37,8 +37,10 @@ fn a_progress_bar_changes_nothing() {
 
     let studio = Studio::new();
     let quiet = outputs(&studio, "quiet", "-q");
-    let line =
-        format!("{} {RUN} -o bar.png --losses bar.jsonl", assert_cmd::cargo::cargo_bin!("impasto").display());
+    let line = format!(
+        "{} {RUN} --preset book -o bar.png --losses bar.jsonl",
+        assert_cmd::cargo::cargo_bin!("impasto").display()
+    );
     let script = Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
         .current_dir(studio.folder.path())

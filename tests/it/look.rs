@@ -120,7 +120,7 @@ fn presets_are_written_and_taken() {
     assert!(pixels(&studio, &other) == pixels(&studio, "--preset my.toml --seed 5"));
     assert!(
         pixels(&studio, "--preset broad --style-scale 1 --strength 0.5")
-            == pixels(&studio, "--preset balanced")
+            == pixels(&studio, "--preset painterly")
     );
     for name in Preset::names() {
         // Half the size of the result is still large enough for the network.
@@ -130,7 +130,7 @@ fn presets_are_written_and_taken() {
     fs::write(studio.path("deep.toml"), "content_layers = [\"relu5_4\"]\n").unwrap();
     studio.refuses(2, "ends at conv5_1", &format!("{RUN} new.png --preset deep.toml"));
     // A file written by hand, with one line.
-    fs::write(studio.path("hand.toml"), "strength = 0.9\n").unwrap();
+    fs::write(studio.path("hand.toml"), "recipe = \"book\"\nstrength = 0.9\n").unwrap();
     assert!(pixels(&studio, "--preset hand.toml") == pixels(&studio, "--strength 0.9"));
 }
 
@@ -143,7 +143,7 @@ fn useless_presets_are_refused() {
     let run = format!("{RUN} n.png");
     studio.refuses(2, "style_wait", &format!("{run} --preset bad.toml"));
     studio.refuses(2, "line 1", &format!("{run} --preset half.toml"));
-    studio.refuses(2, "one of balanced, bold", &format!("{run} --preset blod"));
+    studio.refuses(2, "one of bold, book", &format!("{run} --preset blod"));
     studio.refuses(2, "cannot be read", &format!("{run} --preset folder"));
     studio.refuses(2, "cannot be read", &format!("{run} --preset photo.png"));
     studio.refuses(2, "is an input", &format!("{run} --write-preset photo.png"));

@@ -25,9 +25,11 @@ mod chain;
 mod gradients;
 /// The neighbours that the finish finds, over iterations.
 mod nearest;
+/// The painterly recipe at one size, against the figures that PyTorch computed.
+mod painterly;
 /// Each op in each form at random sizes and values.
 mod properties;
-/// The default recipe, against the figures that PyTorch computed.
+/// The book's recipe, against the figures that PyTorch computed.
 mod recipe;
 /// Shaders as text: valid, translatable to every backend, inside every device's limits.
 mod shaders;
@@ -51,6 +53,8 @@ mod faults;
 /// Checkpoints, and runs that go on from them.
 mod resume;
 mod rooms;
+/// Runs of several sizes, and the painterly default.
+mod stages;
 /// Weights and rates that change on the way.
 mod weights;
 

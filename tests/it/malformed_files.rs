@@ -48,18 +48,28 @@ impl Bounded {
     }
 }
 
+// SAFETY: all memory comes from `System` and goes back to it with the same layouts.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if Self::take(layout.size()) { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
+        if !Self::take(layout.size()) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: `System` has the same contract.
+        unsafe { System.alloc(layout) }
     }
 
-    // Pages of zeros are not there until they are written to.
+    // Zeroed pages take no memory until they are written to.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if Self::take(layout.size()) { unsafe { System.alloc_zeroed(layout) } } else { std::ptr::null_mut() }
+        if !Self::take(layout.size()) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         IN_USE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as `alloc`.
         unsafe { System.dealloc(place, layout) }
     }
 }

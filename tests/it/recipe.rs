@@ -1,8 +1,6 @@
-//! The whole chain against PyTorch in float64: 30 iterations of the default recipe on the project's own pictures.
+//! The whole chain against PyTorch in float64: 30 iterations of the book's recipe on the project's own pictures.
 //!
 //! `tools/reference.py` made the figures, see `tests/fixtures/README.md`.
-
-use std::path::Path;
 
 use impasto::Network;
 use impasto::cases::{relative_error, widen};
@@ -15,7 +13,7 @@ use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, Size};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+use crate::support::figures;
 
 struct Setup {
     gpu: Gpu,
@@ -33,8 +31,8 @@ impl Setup {
         let network = Network::vgg19();
         let specs = network.specs(&Settings::book().taps()).unwrap();
         let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
-        let open = |name: &str| Picture::open(&Path::new(FIXTURES).join(name)).unwrap();
-        Self { gpu, vgg, content: open("content_70x101.png"), style: open("style_83x64.png") }
+        let (content, style) = (figures::open("content_70x101.png"), figures::open("style_83x64.png"));
+        Self { gpu, vgg, content, style }
     }
 
     fn session(&self, iterations: usize) -> Session<'_> {
@@ -53,15 +51,8 @@ fn run(session: &mut Session) -> Vec<Losses> {
     std::iter::from_fn(|| session.step().unwrap()).collect()
 }
 
-/// A tensor of `recipe.safetensors` (`3 x height x width`) in this crate's order (`height x 3 x width`).
 fn reference(name: &str) -> Vec<f64> {
-    let bytes = std::fs::read(Path::new(FIXTURES).join("recipe.safetensors")).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let tensor = file.tensor(name).unwrap();
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
-    let (height, width) = (tensor.shape()[1], tensor.shape()[2]);
-    let planes: Vec<&[f32]> = values.chunks_exact(width).collect();
-    (0..height * 3).flat_map(|row| planes[row % 3 * height + row / 3].iter().map(|v| f64::from(*v))).collect()
+    figures::tensor("recipe", name)
 }
 
 #[test]
@@ -89,20 +80,10 @@ fn losses_follow_the_reference_as_on_a_gpu() {
 
 /// Compares all losses, of `iterations` iterations, with the reference's.
 fn follow(losses: &[Losses], iterations: usize) {
-    let text = std::fs::read_to_string(Path::new(FIXTURES).join("recipe.json")).unwrap();
-    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let figures = figures["losses"].as_array().unwrap();
-    assert_eq!((losses.len(), figures.len()), (iterations, 30));
-    for (found, expected) in losses.iter().zip(figures) {
-        let value = |key: &str| expected[key].as_f64().unwrap();
-        let mut pairs = vec![
-            (found.content, value("content")),
-            (found.style, value("style")),
-            (found.tv, value("tv")),
-            (found.total, value("total")),
-        ];
-        let layers = expected["style_layers"].as_array().unwrap();
-        pairs.extend(found.style_layers.iter().zip(layers).map(|(f, e)| (*f, e.as_f64().unwrap())));
+    let report = figures::report("recipe");
+    let rows = report["losses"].as_array().unwrap();
+    assert_eq!((losses.len(), rows.len()), (iterations, 30));
+    for (found, expected) in losses.iter().zip(rows) {
         // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32 in PyTorch
         // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. Two forms of the Gram
         // matrix, both with errors below 1e-6, were both off by 5e-7 in the first six iterations and by 2e-5 in the
@@ -112,8 +93,9 @@ fn follow(losses: &[Losses], iterations: usize) {
             6..10 => 3e-4,
             _ => 1e-2,
         };
-        for (found_loss, expected_loss) in pairs {
-            let error = (found_loss - expected_loss).abs() / value("total");
+        let total = expected["total"].as_f64().unwrap();
+        for (found_loss, expected_loss) in figures::pairs(found, expected) {
+            let error = (found_loss - expected_loss).abs() / total;
             assert!(error <= bound, "iteration {}: {found:?}\nexpected {expected}", found.iteration);
         }
     }
@@ -152,11 +134,10 @@ fn half_precision_follows_within_its_rounding() {
         assert!(refused.to_string().contains("half precision"), "{refused}");
         return;
     }
-    let text = std::fs::read_to_string(Path::new(FIXTURES).join("recipe.json")).unwrap();
-    let figures: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let report = figures::report("recipe");
     let losses = run(&mut setup.build(&setup.content, settings.clone()).unwrap());
     let mut worst = 0.0f64;
-    for (found, expected) in losses.iter().zip(figures["losses"].as_array().unwrap()) {
+    for (found, expected) in losses.iter().zip(report["losses"].as_array().unwrap()) {
         let expected = expected["total"].as_f64().unwrap();
         let error = (found.total - expected).abs() / expected;
         worst = worst.max(error);
@@ -175,16 +156,10 @@ fn half_precision_follows_within_its_rounding() {
     }
 }
 
-/// A normalised variable as a picture of the size of `like`, values beyond black and white included.
+/// A normalised variable as a picture of the size of `like`.
 fn picture(variable: &[f64], like: &Picture) -> Picture {
-    let (width, plane) = (like.width, like.width * like.height);
-    let mut rgb = vec![0.0; 3 * plane];
-    for (i, value) in variable.iter().enumerate() {
-        let (row, c, column) = (i / (3 * width), i / width % 3, i % width);
-        let (mean, std) = ([0.485, 0.456, 0.406][c], [0.229, 0.224, 0.225][c]);
-        rgb[c * plane + row * width + column] = (value * std + mean) as f32;
-    }
-    Picture::new(width, like.height, rgb)
+    let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    figures::picture(variable, like, |c, value| value * std[c] + mean[c])
 }
 
 #[test]

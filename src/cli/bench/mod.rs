@@ -13,7 +13,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::engine::precision::Precision;
 use impasto::measuring::bench::Measured;
 use impasto::painting::capacity::check_sizes;
-use impasto::painting::settings::Settings;
+use impasto::painting::preset::Preset;
 use impasto::picture::Size;
 use serde_json::{Value, json};
 
@@ -51,6 +51,10 @@ pub struct Options {
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Precision,
 
+    /// Whose iteration is timed, a preset's: the last size, with the finish if that takes at least half of it
+    #[arg(long, value_name = "NAME|FILE", default_value = "book", requires = "iteration")]
+    preset: PathBuf,
+
     #[command(flatten)]
     machine: Machine,
 
@@ -80,8 +84,10 @@ impl Options {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    let mut settings = Settings::book();
+    let mut settings = Preset::open(&options.preset)?.settings;
     settings.precision = options.precision;
+    settings.first_size = 0;
+    settings.finish = settings.finish.round();
     if let Some(folder) = &options.first {
         let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;
         impasto::measuring::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;

@@ -17,7 +17,8 @@ use crate::picture::Picture;
 use crate::{Error, Result};
 
 /// Multiplications and additions of one iteration per pixel, with VGG-19 to conv5_1 and convolutions counted in their
-/// direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices, in each direction.
+/// direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices or covariances, in each direction. What a style
+/// term computes of these, and the nearest-neighbour term, are not counted.
 const FLOP_PER_PIXEL: f64 = 4.0 * (361_152.0 + 17_408.0);
 /// How long a block of iterations should take, and how many blocks there are.
 const BLOCK: Duration = Duration::from_millis(250);

@@ -202,7 +202,7 @@ fn measure<E: From<crate::Error>>(
         }
         let runs = times.len();
         let ns = median(&mut times).max(1e-3);
-        let gflops = flop(case.op, &pass.name, case.size).map(|flop| flop / ns);
+        let gflops = flop(case.op, pass.name, case.size).map(|flop| flop / ns);
         let gbps = pass.bytes as f64 / ns;
         told(Measured {
             op: case.op.into(),

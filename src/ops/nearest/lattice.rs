@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn large_maps_are_looked_at_densely() {
         for (height, width, apart) in
-            [(65, 64, (2, 1)), (192, 256, (4, 3)), (96, 128, (2, 2)), (1, 9000, (1, 3)), (9000, 1, (3, 1))]
+            [(65, 64, (2, 1)), (192, 256, (4, 4)), (96, 128, (2, 2)), (1, 9000, (1, 3)), (9000, 1, (3, 1))]
         {
             let lattice = Lattice::new(Shape::new(3, height, width), 4096);
             assert_eq!((lattice.rows_apart, lattice.columns_apart), apart, "{height} x {width}");

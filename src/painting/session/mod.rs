@@ -141,7 +141,7 @@ impl<'g> Session<'g> {
 
     /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
     fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
-        self.finish_weight = finish_weight(&mut self.running, &self.origin.settings)?;
+        self.finish_weight = finish_weight(&mut self.running, &self.origin.settings, carried, iterations)?;
         self.running.turn(&self.origin.settings, self.finish_weight);
         self.running.set(carried, iterations);
         Ok(())
@@ -363,9 +363,16 @@ impl Targets {
 }
 
 /// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
-fn finish_weight(running: &mut Running, settings: &Settings) -> Result<f64> {
+fn finish_weight(
+    running: &mut Running,
+    settings: &Settings,
+    carried: &Carried,
+    iterations: usize,
+) -> Result<f64> {
     let terms = terms(settings);
     let mut length = |style: bool| {
+        // Each run also moves the picture.
+        running.set(carried, iterations);
         running.weigh(|slot| match terms[slot].kind {
             Kind::Style(_) if style => terms[slot].weight,
             Kind::Nearest(_) if !style => terms[slot].weight,

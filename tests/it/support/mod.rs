@@ -1,5 +1,6 @@
 //! What several modules of the tests use.
 
+pub mod figures;
 #[cfg(target_os = "linux")]
 pub mod inject;
 pub mod studio;

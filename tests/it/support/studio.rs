@@ -37,13 +37,16 @@ impl Studio {
     /// quickest to paint; `--preset painterly` asks for the default.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("impasto"));
-        command.current_dir(self.folder.path()).args(arguments.split_whitespace()).stdin(Stdio::null());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         let mut words = arguments.split_whitespace();
-        let paints = words.next().is_some_and(|name| ["stylize", "grid", "estimate"].contains(&name));
+        let name = words.next();
+        command.args(name);
+        let paints = name.is_some_and(|name| ["stylize", "grid", "estimate"].contains(&name));
         let looks = ["--preset", "--settings-from", "--help", "preset="];
-        if paints && !words.any(|word| looks.iter().any(|look| word.starts_with(look))) {
+        if paints && !words.clone().any(|word| looks.iter().any(|look| word.starts_with(look))) {
             command.args(["--preset", "book"]);
         }
+        command.args(words);
         command
     }
 

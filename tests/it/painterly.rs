@@ -1,0 +1,141 @@
+//! The painterly recipe at one size against PyTorch in float64: 12 iterations on the project's own pictures, and the
+//! first iteration of its finish.
+//!
+//! `tools/reference_painterly.py` made the figures, see `tests/fixtures/README.md`.
+
+use impasto::Network;
+use impasto::cases::{relative_error, widen};
+use impasto::engine::gpu::Gpu;
+use impasto::network::tuning::Tuning;
+use impasto::network::vgg::Vgg;
+use impasto::network::weights::Weights;
+use impasto::painting::session::{Losses, Session};
+use impasto::painting::settings::Settings;
+use impasto::picture::Picture;
+
+use crate::support::figures;
+
+struct Setup {
+    gpu: Gpu,
+    vgg: Vgg,
+    content: Picture,
+    style: Picture,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self::on(Gpu::new(None).expect("an adapter"))
+    }
+
+    fn on(gpu: Gpu) -> Self {
+        let network = Network::vgg19();
+        let specs = network.specs(&Settings::painterly().taps()).unwrap();
+        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
+        let (content, style) = (figures::open("content_70x101.png"), figures::open("style_83x64.png"));
+        Self { gpu, vgg, content, style }
+    }
+
+    fn session(&self, start: &Picture, settings: Settings) -> Session<'_> {
+        let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
+        builder.start(start).settings(settings).build().unwrap()
+    }
+}
+
+/// The recipe as the figures have it: one size, no average, no finish, a step that does not fall.
+fn plain(iterations: usize) -> Settings {
+    let mut settings = Settings::painterly();
+    (settings.first_size, settings.first_iterations) = (0, vec![]);
+    (settings.finish, settings.settle, settings.average) = (0.0, 0.0, 0.0);
+    settings.iterations = iterations;
+    settings
+}
+
+fn run(session: &mut Session) -> Vec<Losses> {
+    std::iter::from_fn(|| session.step().unwrap()).collect()
+}
+
+fn reference(name: &str) -> Vec<f64> {
+    figures::tensor("painterly", name)
+}
+
+/// Compares all losses, of `iterations` iterations, with the reference's.
+fn follow(losses: &[Losses], iterations: usize) {
+    let report = figures::report("painterly");
+    let rows = report["losses"].as_array().unwrap();
+    assert_eq!((losses.len(), rows.len()), (iterations, 12));
+    for (found, expected) in losses.iter().zip(rows) {
+        let total = expected["total"].as_f64().unwrap();
+        let errors = figures::pairs(found, expected).into_iter().map(|(f, e)| (f - e).abs() / total);
+        let worst = errors.fold(0.0, f64::max);
+        println!("iteration {}: losses off by {worst:.1e} of the total at most", found.iteration);
+        // Room for what the iteration for the inverse root leaves. With roots by eigenvalues, float32 in PyTorch is off
+        // by 6.5e-6 in iteration 0 and by 7.7e-5 at most, see the fixtures' README.
+        let bound = if found.iteration == 0 { 2e-3 } else { 1e-2 };
+        assert!(worst <= bound, "iteration {}: {found:?}\nexpected {expected}", found.iteration);
+    }
+}
+
+#[test]
+fn losses_follow_the_reference_for_12_iterations() {
+    let setup = Setup::new();
+    let mut session = setup.session(&setup.content, plain(12));
+    follow(&run(&mut session), 12);
+    let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
+    println!("picture after 12 iterations: off by {error:.1e}");
+    // Float32 in PyTorch: 3.2e-3. The reference's picture of iteration 6 is 0.15 away from its last.
+    assert!(error <= 0.02, "picture off by {error:.1e}");
+}
+
+/// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs.
+#[test]
+fn losses_follow_the_reference_as_on_a_gpu() {
+    let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms());
+    follow(&run(&mut setup.session(&setup.content, plain(3))), 3);
+}
+
+/// The gradient at the reference's own pictures, so that no step's rounding is in it.
+#[test]
+fn gradients_follow_the_reference() {
+    let setup = Setup::new();
+    // Float32 in PyTorch is off by 1.5e-4 and by 4.2e-4, see the fixtures' README.
+    for (image, grad, bound) in [("image_0", "grad_0", 1e-3), ("image_6", "grad_6", 2e-3)] {
+        let start = figures::picture(&reference(image), &setup.content, |_, value| value);
+        let mut session = setup.session(&start, plain(1));
+        let error = relative_error(&session.variable().unwrap(), &reference(image));
+        // The picture goes in and comes out as float32.
+        assert!(error <= 1e-6, "{image} off by {error:.1e}");
+        run(&mut session);
+        let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
+        println!("{grad}: off by {error:.1e}");
+        assert!(error <= bound, "{grad} off by {error:.1e}");
+    }
+}
+
+/// The nearest-neighbour term and its weight, which is found on the device: by it, the term's gradient is as long as the
+/// style's.
+#[test]
+fn the_finish_follows_the_reference() {
+    let setup = Setup::new();
+    let mut settings = plain(1);
+    // The whole run is a finish.
+    settings.finish = 1.0;
+    let mut session = setup.session(&setup.content, settings);
+    let losses = run(&mut session).remove(0);
+    let gradient = widen(&session.gradient().unwrap());
+
+    let report = figures::report("painterly");
+    let weight = report["finish_weight_0"].as_f64().unwrap();
+    let parts = report["nearest_0"].as_array().unwrap().iter();
+    let expected = weight * parts.map(|part| part.as_f64().unwrap()).sum::<f64>();
+    let found = losses.nearest.expect("the finish has begun");
+    let error = (found - expected).abs() / expected;
+    println!("nearest-neighbour term: {found} instead of {expected}, off by {error:.1e}");
+    assert!(error <= 2e-3, "nearest-neighbour term: {found} instead of {expected}");
+
+    // All other terms are those of a run without a finish.
+    let found: Vec<f64> =
+        gradient.iter().zip(reference("grad_0")).map(|(g, rest)| (g - rest) / weight).collect();
+    let error = relative_error(&found, &reference("grad_nearest_0"));
+    println!("grad_nearest_0: off by {error:.1e}");
+    assert!(error <= 1e-3, "grad_nearest_0 off by {error:.1e}");
+}
