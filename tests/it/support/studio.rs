@@ -74,7 +74,9 @@ impl Studio {
         assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
         assert!(message.contains(text), "{arguments}: expected {text:?} in: {message}");
         assert!(!message.contains("panicked"), "{arguments}: {message}");
-        assert!(message.starts_with("error: "), "{arguments}: {message}");
+        // Notes may come before it.
+        let first = message.lines().find(|line| !line.starts_with("note: ")).unwrap_or_default();
+        assert!(first.starts_with("error: "), "{arguments}: {message}");
         assert!(before == snapshot(), "{arguments} changed files");
     }
 }
