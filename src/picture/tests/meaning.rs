@@ -318,7 +318,7 @@ fn a_tiff_is_written_by_the_rules() {
     assert!(main.entries.is_sorted_by_key(|entry| entry.tag));
     for entry in &main.entries {
         let place = entry.bytes().as_ptr() as usize - bytes.as_ptr() as usize;
-        assert!(place % 2 == 0, "tag {} is at {place}", entry.tag);
+        assert!(place.is_multiple_of(2), "tag {} is at {place}", entry.tag);
     }
     assert_eq!(main.get(34675).unwrap().kind, Kind::Undefined);
     assert_eq!((main.numbers(338, 9), main.numbers(258, 9)), (vec![2], vec![8; 4]));
