@@ -184,8 +184,7 @@ impl<'a> Chunks<'a> {
     ) -> Result<Samples, Fault> {
         let tables = self.page.directory.get(tag::JPEG_TABLES).map(|tables| tables.bytes());
         // The end marker of the tables and the start marker of the chunk are removed.
-        let tables =
-            tables.and_then(|tables| tables.strip_suffix(b"\xff\xd9").unwrap_or(tables).get(2..));
+        let tables = tables.and_then(|tables| tables.strip_suffix(b"\xff\xd9").unwrap_or(tables).get(2..));
         let body = part.get(2..).ok_or(Fault::Cut)?;
         let file = [&[0xff, 0xd8], tables.unwrap_or_default(), body, &[0xff, 0xd9]].concat();
         let outline = jpeg::outline(&file);
