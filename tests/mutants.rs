@@ -238,6 +238,8 @@ const MUTANTS: &[Mutant] = &[
     ("average", "f32", "average", "(1 - KEEP) * x[i]", "x[i]"),
     ("average", "f64", "average", "KEEP * sum[i]", "sum[i]"),
     ("log", "plain", "log", "count % params.history", "count"),
+    ("mean_square", "plain", "mse", "let d = f32(x[i]);", "let d = 1.1 * f32(x[i]);"),
+    ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
     // One side of a symmetric gradient only, a neighbouring channel.
     ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),
