@@ -61,6 +61,15 @@ fn normalize(@builtin(global_invocation_id) id: vec3u) {
     r[id.x] = m[id.x] / sqrt(norm[0]);
 }
 
+// The matrix of the gradient from the transport T.
+@compute @workgroup_size(64)
+fn renew(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.n * params.n || !is_due() { return; }
+    let diagonal = select(0.0, 1.0, id.x / params.n == id.x % params.n);
+    let t = transport[id.x] / sqrt(sqrt(norm[0]));
+    gradient[id.x] = 0.5 * (diagonal - t);
+}
+
 // With the transport T of covariances, the gradient by a pixel x is x - target - T (x - mean): what T does to the mean is a
 // constant, and so is the target's mean. The trace of the root of the product of both covariances is that of T times the
 // covariance; a T that is kept from an earlier one gives half of its change, which is right to first order.
@@ -68,19 +77,11 @@ fn normalize(@builtin(global_invocation_id) id: vec3u) {
 fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let own = group.y;
     let due = is_due();
-    var factor = 0.0;
-    if due { factor = 1.0 / sqrt(sqrt(norm[0])); }
     var moved = vec2f();
     for (var k = lane; k < params.n; k += LANES) {
         let i = own * params.n + k;
         let diagonal = select(0.0, 1.0, k == own);
-        var t = 0.0;
-        if due {
-            t = factor * transport[i];
-            gradient[i] = 0.5 * (diagonal - t);
-        } else {
-            t = diagonal - 2.0 * gradient[i];
-        }
+        let t = diagonal - 2.0 * gradient[i];
         moved += t * vec2f(mean[k], covariance[i] / params.energy + params.epsilon * diagonal);
     }
     moved = together(moved, lane);

@@ -145,7 +145,7 @@ fn damaged_and_malformed_checkpoints_are_refused() {
         (whole[..end - 1].to_vec(), "cut short"),
         (u64::MAX.to_le_bytes().to_vec(), "not a checkpoint"),
         (altered(&whole, &version, &other), "wrote it, and this is"),
-        (altered(&whole, "impasto checkpoint 2", "impasto checkpoint 1"), "wrote it"),
+        (altered(&whole, "impasto checkpoint 3", "impasto checkpoint 1"), "wrote it"),
         (altered(&whole, "\"iteration\":\"1\"", "\"iteration\":\"2\""), "do not fit"),
         (altered(&whole, "\"iteration\":\"1\"", "\"iteration\":\"x\""), "damaged"),
         (altered(&whole, "\\\"width\\\":16", "\\\"width\\\":99"), "do not fit"),
@@ -216,7 +216,7 @@ fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     // checkpoint.
     let mut lost = content.clone();
     lost.rgb[100] = f32::NAN;
-    let builder = Session::builder(&gpu, &vgg).content(&content).start(&lost);
+    let builder = Session::builder(&gpu, &vgg).content(&content).start(&lost).settings(Settings::book());
     let mut session = builder.measured(&style).build().unwrap();
     assert!(matches!(session.step(), Err(Error::NotFinite(_))));
     assert!(matches!(session.picture(), Err(Error::NotFinite(_))));

@@ -91,7 +91,7 @@ fn variables_stand_in_for_options() {
         "content  16 x 16  photo.png",
         "style    16 x 16  painting.png",
         "start    the photograph",
-        "settings iterations 1; weights: content 1, style 10000, tv 10; learning rate 0.3",
+        "settings book, gram; weights: content 1, style 10000, tv 10; learning rate 0.3",
         "output   out.png",
         "memory   ",
     ] {

@@ -131,12 +131,19 @@ pub fn wasserstein(
     let kept = Kept { gradient: own("gradient", c * c), traces: own("traces", c) };
     let (bias, partial) = (tape.scratch("bias", c), tape.scratch("partial", c));
     let lanes = lanes(tape.gpu());
-    tape.forward(kernel!("wasserstein", "finish").constant("LANES", lanes))
-        .params(target.params(weight.scaled(1.0, c as f64)))
+    let scale = weight.scaled(1.0, c as f64);
+    tape.forward(kernel!("wasserstein", "renew"))
+        .params(target.params(scale))
         .params(renewal.params())
         .bind("clock", renewal.clock)
         .bind("norm", moved.norm)
         .bind("transport", moved.transport)
+        .bind("gradient", kept.gradient)
+        .grid([c * c, 1, 1]);
+    tape.forward(kernel!("wasserstein", "finish").constant("LANES", lanes))
+        .params(target.params(scale))
+        .params(renewal.params())
+        .bind("clock", renewal.clock)
         .bind("gradient", kept.gradient)
         .bind("traces", kept.traces)
         .bind("covariance", covariance)
