@@ -394,9 +394,9 @@ fn every_form_and_every_shader_has_a_mistake() {
                 }
                 // Recording is what names the shaders, and needs the device that the form needs.
                 if candidate.runs_on(&gpu) {
-                    let sources = case.sources(&gpu, candidate).unwrap();
+                    let kernels = case.kernels(&gpu, candidate).unwrap();
                     let without =
-                        sources.iter().map(|source| source.file).filter(|file| !shaders.contains(file));
+                        kernels.iter().map(|kernel| kernel.file).filter(|file| !shaders.contains(file));
                     missing.extend(without.map(|file| format!("the shader {file}")));
                 }
             }

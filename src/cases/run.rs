@@ -7,7 +7,7 @@ use super::outcome::{Deviation, Outcome};
 use super::{Candidate, Case, Leaf, Recorded, widen};
 use crate::Result;
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::{Source, kernel};
+use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::placement::{dispatch, ordered};
 use crate::engine::plan::{Pass, Plan};
 use crate::engine::tape::{Tape, Tensor, Var};
@@ -97,9 +97,9 @@ impl Case {
     ///
     /// # Errors
     /// Whatever keeps the candidate from being recorded.
-    pub fn sources(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Vec<Source>> {
+    pub fn kernels(&self, gpu: &Gpu, candidate: &Candidate) -> Result<Vec<Kernel>> {
         let values: Vec<Vec<f32>> = self.inputs.iter().map(|input| vec![0.0; input.shape.len()]).collect();
-        let mut sources: Vec<Source> = Vec::new();
+        let mut kernels: Vec<Kernel> = Vec::new();
         for added in [false, true] {
             let mut tape = Tape::new(gpu);
             let (leaves, _) = self.record(&mut tape, candidate, &values)?;
@@ -107,9 +107,9 @@ impl Case {
                 add_others(&mut tape, &leaves);
             }
             let steps = ordered(&tape)?;
-            sources.extend(steps.iter().filter_map(dispatch).map(|d| d.source.clone()));
+            kernels.extend(steps.iter().filter_map(dispatch).map(|d| d.kernel.clone()));
         }
-        Ok(sources)
+        Ok(kernels)
     }
 
     /// Records the inputs and the candidate, and keeps what is read later.

@@ -45,13 +45,13 @@ pub(crate) fn ordered(tape: &Tape) -> Result<Vec<Step>> {
             if let Step::Dispatch(dispatch) = &mut step
                 && let Some(Tensor(grad)) = dispatch.grad
             {
-                if here.iter().any(|(other, file)| *other == grad && *file != dispatch.source.file) {
+                if here.iter().any(|(other, file)| *other == grad && *file != dispatch.kernel.file) {
                     let why = format!("two ops that write `{}` share a label", tape.tensors[grad].label);
-                    return Err(Error::shader(dispatch.source.label(), why));
+                    return Err(Error::shader(dispatch.kernel.label(), why));
                 }
-                here.push((grad, dispatch.source.file));
+                here.push((grad, dispatch.kernel.file));
                 let first = *written[grad].get_or_insert(index) == index;
-                dispatch.source.constants.push(("ACCUMULATE", (!first).to_string()));
+                dispatch.kernel.constants.push(("ACCUMULATE", (!first).to_string()));
             }
             all.push(step);
         }
@@ -123,13 +123,13 @@ fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
         };
         match step {
             Step::Dispatch(dispatch) => {
-                let layout = tape.gpu.layout(&dispatch.source)?;
+                let interface = tape.gpu.interface(&dispatch.kernel)?;
                 let writes = |name: &str| {
-                    let access = layout.bindings.iter().find(|b| b.name == name).map(|b| b.access);
+                    let access = interface.bindings.iter().find(|b| b.name == name).map(|b| b.access);
                     access == Some(Access::Write)
                 };
                 for (name, View { tensor, .. }) in &dispatch.bound {
-                    touch(*tensor, !writes(name), &|| dispatch.source.label())?;
+                    touch(*tensor, !writes(name), &|| dispatch.kernel.label())?;
                 }
                 for (name, view) in &dispatch.bound {
                     let others = dispatch.bound.iter().filter(|(other, _)| writes(other) != writes(name));

@@ -1,7 +1,7 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
-use crate::engine::kernel::{Knob, Source, kernel};
+use crate::engine::kernel::{Kernel, Knob, kernel};
 use crate::engine::real::Real;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Tape, Tensor, Var};
@@ -112,7 +112,7 @@ pub fn adam(
         ("settle_over", schedule.settle_over.into()),
         ("factor", factor.into()),
     ];
-    let kernel = |kernel: Source| {
+    let kernel = |kernel: Kernel| {
         kernel
             .constant("real", real.wgsl())
             .constant("BETA1", format!("{:?}", rule.beta1))

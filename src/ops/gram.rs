@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::tape::{Shape, Tape, Tensor, Var, band_pixels};
 
 /// How the Gram matrix is computed. `tune` chooses.
@@ -130,7 +130,7 @@ impl Products {
     }
 
     /// A kernel with the constants of this variant.
-    fn set_up(&self, kernel: Source) -> Source {
+    fn set_up(&self, kernel: Kernel) -> Kernel {
         match self.variant {
             Variant::Naive => kernel,
             Variant::Tiled => kernel.constant("TILE", format!("{TILE}u")),
@@ -142,7 +142,7 @@ impl Products {
     }
 
     /// The entry point that subtracts means from the channels, if there are any, or the plain one.
-    fn forward_kernel(&self, centred: bool) -> Source {
+    fn forward_kernel(&self, centred: bool) -> Kernel {
         let kernel = match (self.variant, centred) {
             (Variant::Naive, false) => kernel!("gram", "forward").storing("Map", self.x),
             (Variant::Naive, true) => kernel!("gram", "forward_centred").storing("Map", self.x),
@@ -198,7 +198,7 @@ impl Products {
     }
 
     /// The entry point that adds a constant to each channel, if there are any, or the plain one.
-    fn backward_kernel(&self, biased: bool) -> Source {
+    fn backward_kernel(&self, biased: bool) -> Kernel {
         let kernel = match (self.variant, biased) {
             (Variant::Naive, false) => kernel!("gram", "backward"),
             (Variant::Naive, true) => kernel!("gram", "backward_biased"),

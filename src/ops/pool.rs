@@ -2,7 +2,7 @@
 
 use crate::architecture::Pooling;
 use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, vgg19_maps};
-use crate::engine::kernel::{Source, kernel};
+use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::tape::{Shape, Tape, Var};
 
 /// Added to the sum of squares of a window, so that its root has a finite slope for a window of zeros.
@@ -19,7 +19,7 @@ pub fn pool(tape: &mut Tape, x: Var, pooling: Pooling) -> Var {
     assert!(height > 1, "a map of at least two rows");
     let shape = Shape::new(channels, height / 2, width / 2);
     let y = tape.feature_map("y", shape, x);
-    let kernel = |kernel: Source| {
+    let kernel = |kernel: Kernel| {
         let kernel = kernel.storing("Map", x);
         match pooling {
             Pooling::Max => kernel,

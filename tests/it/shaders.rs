@@ -9,7 +9,7 @@ use std::{fs, iter};
 
 use impasto::Network;
 use impasto::engine::gpu::Gpu;
-use impasto::engine::kernel::Source;
+use impasto::engine::kernel::Kernel;
 use impasto::engine::precision::Precision;
 use impasto::network::tuning::Tuning;
 use impasto::network::vgg::Vgg;
@@ -25,7 +25,7 @@ use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, 
 struct Form {
     op: &'static str,
     variant: &'static str,
-    source: Source,
+    kernel: Kernel,
 }
 
 /// Every kernel of every variant that some case records, once for each op and variant. The adapter must have
@@ -40,9 +40,9 @@ fn forms() -> Vec<Form> {
         let cases = table.edges.iter().flat_map(|size| (table.at)(*size));
         for case in cases.filter(|case| case.size.c_in * case.size.c_out <= 4096) {
             for candidate in case.candidates.iter().filter(|candidate| candidate.runs_on(&gpu)) {
-                for source in case.sources(&gpu, candidate).unwrap() {
-                    if seen.insert((case.op, candidate.name, source.label())) {
-                        forms.push(Form { op: case.op, variant: candidate.name, source });
+                for kernel in case.kernels(&gpu, candidate).unwrap() {
+                    if seen.insert((case.op, candidate.name, kernel.label())) {
+                        forms.push(Form { op: case.op, variant: candidate.name, kernel });
                     }
                 }
             }
@@ -64,8 +64,8 @@ fn rulers() -> Vec<Form> {
         let text: &'static str = fs::read_to_string(&path).unwrap().leak();
         let module = naga::front::wgsl::parse_str(text).unwrap();
         for entry in module.entry_points {
-            let source = Source { file: stem, text, entry: entry.name.leak(), constants: Vec::new() };
-            forms.push(Form { op: "bench", variant: stem, source });
+            let kernel = Kernel { file: stem, text, entry: entry.name.leak(), constants: Vec::new() };
+            forms.push(Form { op: "bench", variant: stem, kernel });
         }
     }
     forms
@@ -87,8 +87,8 @@ fn capabilities(text: &str) -> Capabilities {
     capabilities
 }
 
-fn validate(source: &Source, capabilities: Capabilities) -> (naga::Module, ModuleInfo) {
-    let (name, text) = (source.label(), source.wgsl().unwrap());
+fn validate(kernel: &Kernel, capabilities: Capabilities) -> (naga::Module, ModuleInfo) {
+    let (name, text) = (kernel.label(), kernel.wgsl().unwrap());
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &name)));
     let info = Validator::new(ValidationFlags::all(), capabilities)
@@ -120,13 +120,13 @@ fn every_form_translates_to_every_backend() {
     println!("spirv-val is {}", if spirv_val { "used" } else { "not installed; SPIR-V is only written" });
     let folder = tempfile::tempdir().unwrap();
     let mut done = BTreeSet::new();
-    for (index, Form { source, .. }) in forms().iter().enumerate() {
-        let name = source.label();
+    for (index, Form { kernel, .. }) in forms().iter().enumerate() {
+        let name = kernel.label();
         if !done.insert(name.clone()) {
             continue;
         }
-        let text = source.wgsl().unwrap();
-        let (module, info) = validate(source, capabilities(&text));
+        let text = kernel.wgsl().unwrap();
+        let (module, info) = validate(kernel, capabilities(&text));
         let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
         let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap();
         if spirv_val {
@@ -170,7 +170,7 @@ fn the_cases_meet_every_kernel() {
     settings.iterations = 1;
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
-    let known: BTreeSet<String> = forms.iter().map(|form| form.source.label()).collect();
+    let known: BTreeSet<String> = forms.iter().map(|form| form.kernel.label()).collect();
     // The number of dispatches of an iteration. Each line ends in a kernel's label, behind the op's.
     let meet = |session: Session| -> usize {
         let text = session.describe();
@@ -207,7 +207,7 @@ fn the_cases_meet_every_kernel() {
     for path in files() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
-        let met = forms.iter().any(|form| form.source.file == stem);
+        let met = forms.iter().any(|form| form.kernel.file == stem);
         // Some variants need subgroups of a size that this adapter may not have.
         let with_subgroups = ["winograd", "shifted"].iter().any(|name| stem.starts_with(name));
         let special = !gpu_has_all && (text.contains("subgroup") || with_subgroups);
@@ -230,13 +230,13 @@ fn the_base_tier_needs_nothing() {
                     continue;
                 }
                 variants.insert(format!("{} {}", case.op, candidate.name));
-                let sources = case.sources(&gpu, candidate).unwrap();
-                if !sources.iter().any(|source| done.insert(source.label())) {
+                let kernels = case.kernels(&gpu, candidate).unwrap();
+                if !kernels.iter().any(|kernel| done.insert(kernel.label())) {
                     continue;
                 }
-                for source in &sources {
-                    let (module, info) = validate(source, Capabilities::empty());
-                    inside(source, &module, &info, &limits);
+                for kernel in &kernels {
+                    let (module, info) = validate(kernel, Capabilities::empty());
+                    inside(kernel, &module, &info, &limits);
                 }
                 // wgpu checks the pipelines against the device's limits itself.
                 let proved = case.prove(&gpu, candidate, &case.truth(1));
@@ -264,15 +264,15 @@ fn the_base_tier_needs_nothing() {
 /// The other tiers have more features, but no larger limits.
 #[test]
 fn every_form_stays_inside_webgpus_default_limits() {
-    for Form { source, .. } in forms() {
-        let (module, info) = validate(&source, capabilities(&source.wgsl().unwrap()));
-        inside(&source, &module, &info, &wgpu::Limits::defaults());
+    for Form { kernel, .. } in forms() {
+        let (module, info) = validate(&kernel, capabilities(&kernel.wgsl().unwrap()));
+        inside(&kernel, &module, &info, &wgpu::Limits::defaults());
     }
 }
 
-fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wgpu::Limits) {
-    let name = source.label();
-    let index = module.entry_points.iter().position(|entry| entry.name == source.entry).unwrap();
+fn inside(kernel: &Kernel, module: &naga::Module, info: &ModuleInfo, limits: &wgpu::Limits) {
+    let name = kernel.label();
+    let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry).unwrap();
     let (entry, usage) = (&module.entry_points[index], info.get_entry_point(index));
     let (mut storage, mut textures, mut uniforms, mut workgroup) = (0, 0, 0, 0);
     for (_, global) in module.global_variables.iter().filter(|(h, _)| !usage[*h].is_empty()) {
@@ -301,8 +301,8 @@ fn inside(source: &Source, module: &naga::Module, info: &ModuleInfo, limits: &wg
 
 /// Name and declaration, without its number, of each of a kernel's bindings. Aliases are resolved unless
 /// something replaces them.
-fn declarations(source: &Source) -> Vec<(String, String)> {
-    let lines = || source.text.lines();
+fn declarations(kernel: &Kernel) -> Vec<(String, String)> {
+    let lines = || kernel.text.lines();
     let alias = |line: &str| -> Option<(String, String)> {
         let (name, rest) = line.strip_prefix("alias ")?.split_once(" = ")?;
         Some((format!("<{name}>"), format!("<{}>", rest.split_once(';')?.0)))
@@ -323,9 +323,9 @@ fn variants_share_their_interface() {
     let mut ops: BTreeMap<&str, BTreeMap<&str, BTreeMap<String, String>>> = BTreeMap::new();
     let mut entries: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let forms = forms();
-    for Form { op, variant, source } in forms.iter().filter(|form| form.op != "bench") {
-        entries.entry((op, variant)).or_default().insert(source.entry);
-        ops.entry(op).or_default().entry(variant).or_default().extend(declarations(source));
+    for Form { op, variant, kernel } in forms.iter().filter(|form| form.op != "bench") {
+        entries.entry((op, variant)).or_default().insert(kernel.entry);
+        ops.entry(op).or_default().entry(variant).or_default().extend(declarations(kernel));
     }
     for (op, variants) in &ops {
         // The part of the interface that the op's neighbours use.
@@ -362,8 +362,8 @@ fn variants_share_their_interface() {
         };
         assert_eq!(shared("naive"), shared("tiled"), "{op}");
         let members = |file: &str| -> Vec<String> {
-            let form = forms.iter().find(|form| form.source.file == file).unwrap();
-            let text = form.source.wgsl().unwrap();
+            let form = forms.iter().find(|form| form.kernel.file == file).unwrap();
+            let text = form.kernel.wgsl().unwrap();
             let block = text.split_once("struct Params {").unwrap().1.split_once('}').unwrap().0;
             let member = |line: &str| line.split(',').next().unwrap_or("").trim().to_owned();
             let declared = |line: &String| !own.iter().any(|name| line.starts_with(&format!("{name}:")));

@@ -2,18 +2,18 @@
 
 mod adapters;
 mod identity;
-mod pipelines;
+mod pipeline_cache;
 mod quirks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::engine::kernel::{Kernel, Layout, Source};
+use crate::engine::kernel::{Interface, Kernel, Pipeline};
 use crate::engine::memory::{Readback, Texels};
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
 pub use adapters::Adapter;
-use pipelines::Pipelines;
+use pipeline_cache::PipelineCache;
 
 /// An opened graphics adapter and the kernels compiled on it so far.
 pub struct Gpu {
@@ -24,9 +24,9 @@ pub struct Gpu {
     poses_as_gpu: bool,
     fault: Arc<Mutex<Option<Error>>>,
     mutation: Option<Mutation>,
-    layouts: Mutex<HashMap<Source, Arc<Layout>>>,
-    kernels: Mutex<HashMap<Source, Arc<Kernel>>>,
-    pipelines: Option<Pipelines>,
+    interfaces: Mutex<HashMap<Kernel, Arc<Interface>>>,
+    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    cache: Option<PipelineCache>,
 }
 
 /// A deliberate mistake in one shader, see [`Gpu::with_mutation`].
@@ -68,9 +68,9 @@ impl Gpu {
             poses_as_gpu: false,
             mutation: None,
             fault,
-            layouts: Mutex::default(),
-            kernels: Mutex::default(),
-            pipelines: None,
+            interfaces: Mutex::default(),
+            pipelines: Mutex::default(),
+            cache: None,
         }
     }
 
@@ -150,64 +150,64 @@ impl Gpu {
     }
 
     /// The declaration of a kernel, read from its WGSL once.
-    pub(crate) fn layout(&self, source: &Source) -> Result<Arc<Layout>> {
-        if let Some(layout) = self.layouts.lock().expect("no panic holds this lock").get(source) {
-            return Ok(layout.clone());
+    pub(crate) fn interface(&self, kernel: &Kernel) -> Result<Arc<Interface>> {
+        if let Some(interface) = self.interfaces.lock().expect("no panic holds this lock").get(kernel) {
+            return Ok(interface.clone());
         }
-        let mut text = source.wgsl()?;
-        if let Some(Mutation { file, from, to }) = self.mutation.as_ref().filter(|m| m.file == source.file) {
+        let mut text = kernel.wgsl()?;
+        if let Some(Mutation { file, from, to }) = self.mutation.as_ref().filter(|m| m.file == kernel.file) {
             assert!(text.contains(from), "{file} has no {from:?} to mutate");
             text = text.replace(from, to);
         }
-        let layout = Arc::new(Layout::read(source, &text)?);
-        self.layouts.lock().expect("no panic holds this lock").insert(source.clone(), layout.clone());
-        Ok(layout)
+        let interface = Arc::new(Interface::read(kernel, &text)?);
+        self.interfaces.lock().expect("no panic holds this lock").insert(kernel.clone(), interface.clone());
+        Ok(interface)
     }
 
     /// Compiles the kernels that are not compiled yet, side by side.
-    pub(crate) fn compile(&self, sources: &[Source]) -> Result<Vec<Arc<Kernel>>> {
-        let mut missing: Vec<&Source> = Vec::new();
+    pub(crate) fn compile(&self, kernels: &[Kernel]) -> Result<Vec<Arc<Pipeline>>> {
+        let mut missing: Vec<&Kernel> = Vec::new();
         {
-            let known = self.kernels.lock().expect("no panic holds this lock");
-            for source in sources {
-                if !known.contains_key(source) && !missing.contains(&source) {
-                    missing.push(source);
+            let known = self.pipelines.lock().expect("no panic holds this lock");
+            for kernel in kernels {
+                if !known.contains_key(kernel) && !missing.contains(&kernel) {
+                    missing.push(kernel);
                 }
             }
         }
-        let layouts = missing.iter().map(|s| self.layout(s)).collect::<Result<Vec<_>>>()?;
+        let interfaces = missing.iter().map(|s| self.interface(s)).collect::<Result<Vec<_>>>()?;
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(missing.len().max(1));
         let next = std::sync::atomic::AtomicUsize::new(0);
-        let cache = self.pipelines.as_ref().map(Pipelines::cache);
+        let cache = self.cache.as_ref().map(PipelineCache::cache);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     loop {
                         let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some(source) = missing.get(i) else { break };
-                        let kernel =
-                            Arc::new(Kernel::compile(&self.device, source, layouts[i].clone(), cache));
-                        let mut known = self.kernels.lock().expect("no panic holds this lock");
-                        known.insert((*source).clone(), kernel);
+                        let Some(kernel) = missing.get(i) else { break };
+                        let pipeline =
+                            Arc::new(Pipeline::compile(&self.device, kernel, interfaces[i].clone(), cache));
+                        let mut known = self.pipelines.lock().expect("no panic holds this lock");
+                        known.insert((*kernel).clone(), pipeline);
                     }
                 });
             }
         });
-        let mut known = self.kernels.lock().expect("no panic holds this lock");
+        let mut known = self.pipelines.lock().expect("no panic holds this lock");
         if let Err(error) = self.check() {
             // Whichever failed must not be found here by the next plan.
             known.clear();
             return Err(error);
         }
-        if let Some(pipelines) = self.pipelines.as_ref().filter(|_| !missing.is_empty()) {
-            pipelines.keep();
+        if let Some(cache) = self.cache.as_ref().filter(|_| !missing.is_empty()) {
+            cache.keep();
         }
-        Ok(sources.iter().map(|s| known[s].clone()).collect())
+        Ok(kernels.iter().map(|s| known[s].clone()).collect())
     }
 
     /// How many kernels were compiled on this device so far. Whoever works with it later finds them ready.
     pub fn pipelines(&self) -> usize {
-        self.kernels.lock().expect("no panic holds this lock").len()
+        self.pipelines.lock().expect("no panic holds this lock").len()
     }
 
     /// A storage buffer of `bytes`, all zero; parts of it may also be bound as uniform blocks.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::{Access, Follower, Kernel, Knob};
+use crate::engine::kernel::{Access, Follower, Knob, Pipeline};
 use crate::engine::memory::Texels;
 use crate::engine::placement::{
     GUARD, Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
@@ -25,7 +25,7 @@ enum Ready {
         label: String,
         /// The label of the op, and the entry point.
         names: [String; 2],
-        kernel: Arc<Kernel>,
+        pipeline: Arc<Pipeline>,
         bindings: wgpu::BindGroup,
         workgroups: [u32; 3],
     },
@@ -57,8 +57,8 @@ impl Ready {
 
     /// Records a dispatch into a pass.
     fn encode_dispatch(&self, pass: &mut wgpu::ComputePass) {
-        let Self::Dispatch { kernel, bindings, workgroups: [x, y, z], .. } = self else { return };
-        pass.set_pipeline(&kernel.pipeline);
+        let Self::Dispatch { pipeline, bindings, workgroups: [x, y, z], .. } = self else { return };
+        pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, bindings, &[]);
         pass.dispatch_workgroups(*x, *y, *z);
     }
@@ -139,9 +139,9 @@ impl Plan {
         let align = limits.min_uniform_buffer_offset_alignment as usize;
         let mut params = 0usize;
         for dispatch in steps.iter().filter_map(dispatch) {
-            let layout = tape.gpu.layout(&dispatch.source)?;
-            workgroups(tape.gpu, dispatch, layout.workgroup)?;
-            params = params.next_multiple_of(align) + layout.uniform_bytes;
+            let interface = tape.gpu.interface(&dispatch.kernel)?;
+            workgroups(tape.gpu, dispatch, interface.workgroup)?;
+            params = params.next_multiple_of(align) + interface.uniform_bytes;
             for (_, view) in &dispatch.bound {
                 window(tape, &placement.places, view)?;
             }
@@ -152,17 +152,17 @@ impl Plan {
     /// Compiles the kernels, fills one buffer with all parameters, and makes the bind groups.
     fn ready(&mut self, tape: &Tape, steps: &[Step]) -> Result<()> {
         let gpu = tape.gpu;
-        let sources: Vec<_> = steps.iter().filter_map(dispatch).map(|d| d.source.clone()).collect();
-        let mut kernels = gpu.compile(&sources)?.into_iter();
+        let kernels: Vec<_> = steps.iter().filter_map(dispatch).map(|d| d.kernel.clone()).collect();
+        let mut pipelines = gpu.compile(&kernels)?.into_iter();
         let align = gpu.limits().min_uniform_buffer_offset_alignment as usize;
         let mut params = Vec::new();
         let mut offsets = Vec::new();
         for dispatch in steps.iter().filter_map(dispatch) {
             params.resize(params.len().next_multiple_of(align), 0);
             offsets.push(params.len() as u64);
-            let layout = gpu.layout(&dispatch.source)?;
-            self.followers.extend(layout.followers(&dispatch.params, params.len()));
-            params.extend(layout.uniform(&dispatch.params)?);
+            let interface = gpu.interface(&dispatch.kernel)?;
+            self.followers.extend(interface.followers(&dispatch.params, params.len()));
+            params.extend(interface.uniform(&dispatch.params)?);
         }
         params.resize(params.len().next_multiple_of(align).max(align), 0);
         let uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -179,9 +179,9 @@ impl Plan {
         for step in steps {
             self.steps.push(match step {
                 Step::Dispatch(dispatch) => {
-                    let (kernel, offset) = (kernels.next(), offsets.next());
-                    let (kernel, offset) = kernel.zip(offset).expect("one of each per dispatch");
-                    self.ready_dispatch(tape, dispatch, kernel, &uniform, offset)?
+                    let (pipeline, offset) = (pipelines.next(), offsets.next());
+                    let (pipeline, offset) = pipeline.zip(offset).expect("one of each per dispatch");
+                    self.ready_dispatch(tape, dispatch, pipeline, &uniform, offset)?
                 }
                 Step::Copy { from, to, at, len } => {
                     let place = |t: &Tensor| self.places[t.0].expect("a tensor in use has a place");
@@ -210,18 +210,18 @@ impl Plan {
         &self,
         tape: &Tape,
         dispatch: &Dispatch,
-        kernel: Arc<Kernel>,
+        pipeline: Arc<Pipeline>,
         uniform: &wgpu::Buffer,
         offset: u64,
     ) -> Result<Ready> {
         let mut entries = Vec::new();
-        for binding in &kernel.layout.bindings {
+        for binding in &pipeline.interface.bindings {
             let slice = |buffer, offset, bytes| {
                 let size = wgpu::BufferSize::new(bytes);
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
             };
             let resource = if binding.access == Access::Uniform {
-                slice(uniform, offset, kernel.layout.uniform_bytes as u64)
+                slice(uniform, offset, pipeline.interface.uniform_bytes as u64)
             } else {
                 let (_, view) =
                     dispatch.bound.iter().find(|(name, _)| *name == binding.name).expect("checked");
@@ -235,13 +235,13 @@ impl Plan {
         }
         let bindings = tape.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&dispatch.label),
-            layout: &kernel.group_layout,
+            layout: &pipeline.group_layout,
             entries: &entries,
         });
-        let workgroups = workgroups(tape.gpu, dispatch, kernel.layout.workgroup)?;
-        let label = format!("{} {}", dispatch.label, dispatch.source.label());
-        let names = [dispatch.label.clone(), format!("{}/{}", dispatch.source.file, dispatch.source.entry)];
-        Ok(Ready::Dispatch { label, names, kernel, bindings, workgroups })
+        let workgroups = workgroups(tape.gpu, dispatch, pipeline.interface.workgroup)?;
+        let label = format!("{} {}", dispatch.label, dispatch.kernel.label());
+        let names = [dispatch.label.clone(), format!("{}/{}", dispatch.kernel.file, dispatch.kernel.entry)];
+        Ok(Ready::Dispatch { label, names, pipeline, bindings, workgroups })
     }
 
     /// Encodes one run of the plan. It is one compute pass, unless a step copies to a texture, which passes

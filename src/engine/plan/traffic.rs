@@ -60,9 +60,9 @@ impl Tape<'_> {
                     touch(*to, *len, true);
                 }
                 Step::Dispatch(dispatch) => {
-                    let layout = self.gpu.layout(&dispatch.source)?;
+                    let interface = self.gpu.interface(&dispatch.kernel)?;
                     for (name, view) in &dispatch.bound {
-                        let access = layout.bindings.iter().find(|b| b.name == *name).map(|b| b.access);
+                        let access = interface.bindings.iter().find(|b| b.name == *name).map(|b| b.access);
                         let len = view.range.as_ref().map_or(self.tensors[view.tensor.0].len, |r| r.len());
                         touch(view.tensor, len, access == Some(Access::Write));
                     }

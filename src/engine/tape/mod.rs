@@ -7,7 +7,7 @@ mod steps;
 use std::ops::Range;
 
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::{Knob, Source};
+use crate::engine::kernel::{Kernel, Knob};
 use crate::engine::memory::Texels;
 use crate::engine::plan::Plan;
 use crate::engine::precision::Precision;
@@ -302,24 +302,24 @@ impl<'g> Tape<'g> {
     }
 
     /// Records a dispatch of the forward pass.
-    pub fn forward(&mut self, source: Source) -> Recorder<'_, 'g> {
-        self.record(Phase::Forward, source)
+    pub fn forward(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
+        self.record(Phase::Forward, kernel)
     }
 
     /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
     /// the order in which they were recorded.
-    pub fn backward(&mut self, source: Source) -> Recorder<'_, 'g> {
-        self.record(Phase::Backward, source)
+    pub fn backward(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
+        self.record(Phase::Backward, kernel)
     }
 
     /// Records a dispatch that runs when all gradients are there.
-    pub fn update(&mut self, source: Source) -> Recorder<'_, 'g> {
-        self.record(Phase::Update, source)
+    pub fn update(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
+        self.record(Phase::Update, kernel)
     }
 
     /// Records a dispatch of any phase.
-    pub(crate) fn record(&mut self, phase: Phase, source: Source) -> Recorder<'_, 'g> {
-        Recorder::new(self, phase, source)
+    pub(crate) fn record(&mut self, phase: Phase, kernel: Kernel) -> Recorder<'_, 'g> {
+        Recorder::new(self, phase, kernel)
     }
 
     /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are

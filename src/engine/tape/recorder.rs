@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Dispatch, Phase, Step, Tape, Var, View};
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::{Error, Result};
 
 /// One dispatch while it is being recorded; [`Recorder::grid`] completes it.
@@ -17,11 +17,11 @@ pub struct Recorder<'t, 'g> {
 }
 
 impl<'t, 'g> Recorder<'t, 'g> {
-    pub(super) fn new(tape: &'t mut Tape<'g>, phase: Phase, source: Source) -> Self {
+    pub(super) fn new(tape: &'t mut Tape<'g>, phase: Phase, kernel: Kernel) -> Self {
         let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
         let (params, bound) = Default::default();
         let skip = phase == Phase::Backward && !tape.differentiate;
-        let dispatch = Dispatch { label, source, params, bound, grad: None, grid: [1; 3] };
+        let dispatch = Dispatch { label, kernel, params, bound, grad: None, grid: [1; 3] };
         Self { tape, phase, dispatch, skip }
     }
 
@@ -79,10 +79,11 @@ impl<'t, 'g> Recorder<'t, 'g> {
 
 /// Checks a dispatch against its shader's declaration.
 fn check(gpu: &Gpu, dispatch: &Dispatch) -> Result<()> {
-    let layout = gpu.layout(&dispatch.source)?;
-    let wrong = |why: String| Err(Error::shader(dispatch.source.label(), why));
-    layout.uniform(&dispatch.params)?;
-    let declared = || layout.bindings.iter().filter(|b| b.access != crate::engine::kernel::Access::Uniform);
+    let interface = gpu.interface(&dispatch.kernel)?;
+    let wrong = |why: String| Err(Error::shader(dispatch.kernel.label(), why));
+    interface.uniform(&dispatch.params)?;
+    let declared =
+        || interface.bindings.iter().filter(|b| b.access != crate::engine::kernel::Access::Uniform);
     if let Some(missing) = declared().find(|b| dispatch.bound.iter().all(|(name, _)| *name != b.name)) {
         return wrong(format!("nothing is bound to `{}`", missing.name));
     }

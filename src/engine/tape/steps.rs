@@ -1,7 +1,7 @@
 //! The contents of a tape: tensors as declared, steps as recorded.
 
 use super::{Tensor, View};
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::memory::Texels;
 use crate::engine::precision::Precision;
 
@@ -65,7 +65,7 @@ pub(crate) enum Step {
 #[derive(Clone)]
 pub(crate) struct Dispatch {
     pub(crate) label: String,
-    pub(crate) source: Source,
+    pub(crate) kernel: Kernel,
     pub(crate) params: Vec<(&'static str, Value)>,
     pub(crate) bound: Vec<(&'static str, View)>,
     /// The gradient that is written. Its first writer must not accumulate.

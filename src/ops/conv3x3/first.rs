@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::{After, Band, Conv, Gates, Variant, edged};
 use crate::architecture::Edge;
-use crate::engine::kernel::Source;
+use crate::engine::kernel::Kernel;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Phase, Recorder, Shape, Tape, Tensor, Var, View};
 
@@ -68,7 +68,7 @@ impl First {
         &self,
         tape: &'t mut Tape<'g>,
         phase: Phase,
-        kernels: [Source; 2],
+        kernels: [Kernel; 2],
         rows: usize,
     ) -> Recorder<'t, 'g> {
         let [first, few] = kernels;

@@ -17,7 +17,7 @@ use crate::Result;
 use crate::architecture::Edge;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Memory, Shape, Tape, Tensor, Var, band_pixels};
 pub(crate) use cases::{TABLE, reference};
@@ -152,7 +152,7 @@ struct Conv<'a> {
 }
 
 /// Tells a kernel what stands beyond the edge.
-fn edged(kernel: Source, edge: Edge) -> Source {
+fn edged(kernel: Kernel, edge: Edge) -> Kernel {
     match edge {
         Edge::Zeros => kernel,
         Edge::Replicate => kernel.constant("REPLICATE", true),
@@ -194,7 +194,7 @@ fn naive(tape: &mut Tape, conv: &Conv) {
                 ("c_out", c_out.into()),
             ]
         };
-        let kernel = |kernel: Source| {
+        let kernel = |kernel: Kernel| {
             let relu = conv.after == After::Relu;
             edged(kernel, conv.edge).constant("RELU", relu).storing("X", *x).storing("Y", *y)
         };

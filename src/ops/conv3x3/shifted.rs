@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{After, BLOCK, Conv};
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::tape::{Shape, Tape, Tensor};
 
 /// The pixels that go through both steps together, in whole rows. There are many, because each time two more
@@ -40,8 +40,8 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let Conv { x, y, filter, after, .. } = conv;
     let (c_in, c_out) = (filter.c_in, filter.c_out);
     let Shape { width, height, .. } = x.shape;
-    let kernel = |kernel: Source| kernel.storing("X", *x).storing("Y", *y);
-    let with_relu = |source: Source| kernel(source).constant("RELU", *after == After::Relu);
+    let kernel = |kernel: Kernel| kernel.storing("X", *x).storing("Y", *y);
+    let with_relu = |plain: Kernel| kernel(plain).constant("RELU", *after == After::Relu);
     // All rows use the same workspace.
     let at_once = (PIXELS / width).max(ROWS).min(height);
     let most = pixels(at_once, width);

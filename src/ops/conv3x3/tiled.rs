@@ -2,7 +2,7 @@
 
 use super::{After, Conv, Gates, Variant, edged};
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::tape::{Tape, band_pixels};
 
 /// The invocations of a workgroup in each direction.
@@ -24,7 +24,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let [channels, pixels] = tile(filter.variant);
     // A word of gates covers four channels of a 2 x 2 window.
     let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
-    let kernel = |kernel: Source| {
+    let kernel = |kernel: Kernel| {
         let kernel = edged(kernel, conv.edge)
             .constant("CHANNELS", format!("{channels}u"))
             .constant("PIXELS", format!("{pixels}u"))

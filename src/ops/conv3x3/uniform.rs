@@ -2,7 +2,7 @@
 
 use super::{After, BLOCK, Conv};
 use crate::engine::kernel::Value;
-use crate::engine::kernel::{Source, kernel};
+use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::tape::{Tape, View};
 
 /// The weights of a block.
@@ -40,7 +40,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
             let start = (o * ins + i) * WEIGHTS;
             View { tensor: conv.weights, range: Some(start..start + WEIGHTS) }
         };
-        let kernel = |kernel: Source| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y);
+        let kernel = |kernel: Kernel| kernel.constant("RELU", relu).storing("X", *x).storing("Y", *y);
         for (o, i) in (0..outs).flat_map(|o| (0..ins).map(move |i| (o, i))) {
             tape.forward(kernel(kernel!("conv3x3_uniform", "forward")))
                 .params(params(i, o, x_rows.start, x_rows.len(), i, ins))

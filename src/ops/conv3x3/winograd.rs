@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use super::{After, BLOCK, Band, Conv, Filter, Gates, Variant};
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Source, Value};
+use crate::engine::kernel::{Kernel, Value};
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Phase, Tape, Tensor};
@@ -168,7 +168,7 @@ impl Workspace {
 
 /// The product for software drivers: a workgroup is one subgroup of 8 lanes and computes 32 channels of 32 tiles, or of 24 or
 /// 16 if that is all.
-fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
+fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Kernel, [usize; 3]) {
     let each = count.div_ceil(8).clamp(2, 4);
     let kernel = match phase {
         Phase::Backward => kernel!("winograd_gemm", "backward"),
@@ -183,7 +183,7 @@ fn by_shuffles(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Sou
 }
 
 /// The product for GPUs. The larger a workgroup's tile, the less is loaded for each product, as long as little of it is empty.
-fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Source, [usize; 3]) {
+fn in_workgroup_memory(tape: &Tape, phase: Phase, channels: usize, count: usize) -> (Kernel, [usize; 3]) {
     let full = |n: usize| n.next_multiple_of(128) * 8 <= n.next_multiple_of(64) * 9;
     // Channels and tiles of a workgroup.
     let each = [channels, count].map(|n| if full(n) { 128 } else { 64 });
@@ -230,7 +230,7 @@ fn record_band(tape: &mut Tape, conv: &Conv, [u, du]: [Tensor; 2], gates: &Gates
     let back = Workspace::new(tape, ["dv", "dv.texels", "dm"], [c_out, c_in], stride, as_texels);
     // Channels of an invocation of the first and the last step. A software driver allocates memory for each workgroup.
     let channels = if as_texels { 16 } else { 1 };
-    let edges = |kernel: Source| {
+    let edges = |kernel: Kernel| {
         let kernel = kernel.storing("X", *x).storing("Y", *y);
         let lines = if as_texels { 1 } else { 16 };
         kernel.constant("LINES", format!("{lines}u")).constant("CHANNELS", format!("{channels}u"))

@@ -6,7 +6,7 @@ mod lattice;
 
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Knob, Source, Value};
+use crate::engine::kernel::{Kernel, Knob, Value};
 use crate::engine::plan::Plan;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
@@ -146,7 +146,7 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     let mean = tape.scratch("mean", Target::mean_len(c));
     let (packed, features) = (tape.scratch("differences", len), tape.scratch("features", len));
     let bands = tape.bands(&[y.shape]);
-    let kernel = |source: Source| source.storing("Map", y);
+    let kernel = |kernel: Kernel| kernel.storing("Map", y);
     let params = |top: usize, rows: usize| params(lattice, top, rows, 0, [Value::Float(0.0); 2]);
     for rows in &bands {
         tape.forward(kernel(kernel!("nearest", "sum_rows")))
@@ -327,7 +327,7 @@ impl Search {
         let (slots, chunks) = (self.slots, self.chunks());
         let scores = tape.scratch("scores", chunks * slots);
         let candidates = tape.scratch("candidates", chunks * slots);
-        let (source, names, from, grid) = match self.variant {
+        let (kernel, names, from, grid) = match self.variant {
             Variant::Naive => {
                 (kernel!("nearest_search", "search"), ["u", "features"], [u, features], [slots, chunks, 1])
             }
@@ -349,7 +349,7 @@ impl Search {
                 (kernel!("nearest_search_subgroup", "search"), ["sites", "painting"], texels, grid)
             }
         };
-        tape.forward(source)
+        tape.forward(kernel)
             .params([
                 ("quads", self.quads.into()),
                 ("slots", slots.into()),

@@ -18,7 +18,7 @@ const HEAD: usize = MAGIC.len() + 1 + 2 * 65;
 const MOST: u64 = 256 << 20;
 
 /// A cache for compiling pipelines, and its file.
-pub(super) struct Pipelines {
+pub(super) struct PipelineCache {
     cache: wgpu::PipelineCache,
     path: PathBuf,
     key: String,
@@ -50,8 +50,8 @@ impl Gpu {
         if refused {
             note = Some(format!("the driver does not take the compiled shaders in {}", path.display()));
         }
-        self.pipelines =
-            cache.map(|cache| Pipelines { held: Mutex::new(cache.get_data()), cache, path, key });
+        self.cache =
+            cache.map(|cache| PipelineCache { held: Mutex::new(cache.get_data()), cache, path, key });
         note
     }
 
@@ -73,7 +73,7 @@ impl Gpu {
     }
 }
 
-impl Pipelines {
+impl PipelineCache {
     pub(super) fn cache(&self) -> &wgpu::PipelineCache {
         &self.cache
     }
@@ -152,7 +152,7 @@ mod tests {
 
     /// The file in which this device keeps its pipelines; `None` if its backend has no caches.
     fn file(folder: &Path) -> Option<(PathBuf, String)> {
-        compile(folder).0.pipelines.map(|pipelines| (pipelines.path, pipelines.key))
+        compile(folder).0.cache.map(|cache| (cache.path, cache.key))
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_a_driver_gives_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
-        let Some(cache) = compile(folder.path()).0.pipelines else {
+        let Some(cache) = compile(folder.path()).0.cache else {
             println!("this backend has no pipeline caches");
             return;
         };
@@ -213,7 +213,7 @@ mod tests {
         let (gpu, note) = compile(folder.path());
         assert_eq!(note, None);
         // Everything is there; SwiftShader puts one more header in front.
-        let now = gpu.pipelines.unwrap().cache.get_data().unwrap();
+        let now = gpu.cache.unwrap().cache.get_data().unwrap();
         assert!(
             now == data || now.len() > data.len() && now.ends_with(&data[HEADER..]),
             "{now:?} of {data:?}"
@@ -228,9 +228,9 @@ mod tests {
         for place in [blocked.clone(), blocked.join("below")] {
             let (gpu, _) = compile(&place);
             // As if something had been added to the cache.
-            if let Some(pipelines) = gpu.pipelines {
-                *pipelines.held.lock().unwrap() = None;
-                pipelines.keep();
+            if let Some(cache) = gpu.cache {
+                *cache.held.lock().unwrap() = None;
+                cache.keep();
             }
         }
         assert_eq!(fs::read_to_string(blocked).unwrap(), "in the way");
