@@ -1,8 +1,8 @@
 //! Checkpoints.
 #![no_main]
 
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = Snapshot::from_bytes("fuzz", bytes);
+    let _ = Checkpoint::from_bytes("fuzz", bytes);
 });

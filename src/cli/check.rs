@@ -7,7 +7,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::engine::precision::Precision;
 use impasto::ops::tables;
 
-use super::print;
+use super::console;
 
 /// Check every shader on this machine's adapter against float64, forward and backward
 #[derive(clap::Args)]
@@ -111,7 +111,7 @@ impl Line {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<u8> {
-    run_on(&Gpu::new(options.adapter.as_deref())?, &tables(), options.json, print)
+    run_on(&Gpu::new(options.adapter.as_deref())?, &tables(), options.json, console::data_line)
 }
 
 /// Checks the ops of `tables` and passes the lines to `print`; the result is the exit code.

@@ -3,7 +3,7 @@
 use impasto::Error;
 use impasto::engine::gpu::{Adapter, Gpu};
 
-use super::print;
+use super::console;
 
 /// List the graphics adapters of this machine with their numbers, the default one first
 #[derive(clap::Args)]
@@ -16,14 +16,14 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let adapters = Gpu::adapters();
     if options.json {
-        print(&serde_json::to_string_pretty(&adapters)?)?;
+        console::data_line(&serde_json::to_string_pretty(&adapters)?)?;
     }
     if adapters.is_empty() {
         return Err(Error::no_adapter().into());
     }
     if !options.json {
         for adapter in &adapters {
-            print(&describe(adapter))?;
+            console::data_line(&describe(adapter))?;
         }
     }
     Ok(0)

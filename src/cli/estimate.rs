@@ -7,7 +7,7 @@ use impasto::measuring::estimate::{Estimate, estimate};
 use impasto::painting::stages;
 
 use super::stylize::{Look, Machine, Sizes, read, resolve};
-use super::{memory_text, print, time_text};
+use super::{console, memory_text, time_text};
 
 /// How long a measurement may take.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -70,11 +70,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         (line["width"], line["height"]) = (size.0.into(), size.1.into());
         line["iterations"] = stages::iterations(&settings, size).into();
         line["fits"] = found.fits().into();
-        print(&line.to_string())?;
+        console::data_line(&line.to_string())?;
     } else {
         describe(&found, adapter, size, stages::iterations(&settings, size))
             .iter()
-            .try_for_each(|line| print(line))?;
+            .try_for_each(|line| console::data_line(line))?;
     }
     Ok(u8::from(!found.fits()))
 }

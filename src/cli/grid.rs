@@ -19,7 +19,7 @@ use impasto::picture::{self, Picture, SaveOptions, Size};
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
 use super::stylize::{Look, Machine, Sizes, check_inputs, is_stream, read, resolve};
-use super::{Cli, Command, INTERRUPTED, interrupt, print, rescue, talk};
+use super::{Cli, Command, INTERRUPTED, console, interrupt, rescue};
 
 /// The longest side of a cell if no size is given.
 const SIDE: usize = 192;
@@ -125,7 +125,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         [&content].into_iter().chain(&styles).zip([&options.content].into_iter().chain(&options.styles))
     {
         let notes = picture.notes.iter().filter(|_| !options.quiet);
-        notes.for_each(|note| talk(&format!("note: {}: {note}", path.display())));
+        notes.for_each(|note| console::message(&format!("note: {}: {note}", path.display())));
     }
     // The network is opened once, as deep as the deepest cell needs it.
     let settings =
@@ -136,7 +136,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     deepest.style_layers = settings.iter().flat_map(Settings::taps).collect();
     let tell = |note: &str| {
         if !options.quiet {
-            talk(note);
+            console::message(note);
         }
     };
     // All cells have the same machine, which may come from `--settings-from`.
@@ -159,9 +159,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let write = |path: &Path| Ok(page.save(path, &SaveOptions::default())?);
     rescue::or_elsewhere(write(&options.output), &options.output, write)?;
     if painted.interrupted {
-        talk("interrupted; the sheet has the cells so far");
+        console::message("interrupted; the sheet has the cells so far");
     }
-    print(&options.output.display().to_string())?;
+    console::data_line(&options.output.display().to_string())?;
     Ok(if painted.interrupted { INTERRUPTED } else { u8::from(painted.failed) })
 }
 
@@ -318,7 +318,7 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
     painted.failed = !failed.is_empty();
     let last = if painted.cells.is_empty() { failed.pop() } else { None };
     for (label, error) in failed {
-        talk(&format!("error: {label}: {error}"));
+        console::message(&format!("error: {label}: {error}"));
     }
     match last {
         Some((label, error)) => Err(anyhow::Error::from(error).context(label.clone())),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::{INTERRUPTED, talk};
+use super::{INTERRUPTED, console};
 
 /// When the user asked to stop.
 static ASKED: OnceLock<Instant> = OnceLock::new();
@@ -22,11 +22,11 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     let ignored = ignore_hangup()?;
     ctrlc::set_handler(move || match ASKED.set(Instant::now()) {
         Ok(()) if !RUNNING.load(Ordering::SeqCst) => {
-            talk("interrupted before the first iteration; nothing is saved");
+            console::message("interrupted before the first iteration; nothing is saved");
             end();
         }
         Ok(()) if quiet => {}
-        Ok(()) => talk(
+        Ok(()) => console::message(
             "stopping after the running iterations and saving; interrupt again to end at once without that",
         ),
         Err(_) if ASKED.get().is_some_and(|asked| asked.elapsed() < ECHO) => {}

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod console;
 mod devices;
 mod estimate;
 mod examples;
@@ -16,10 +17,8 @@ mod shell;
 mod stylize;
 mod weights;
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Interrupted, but the picture so far was saved.
@@ -78,16 +77,11 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            talk(&format!("error: {error:#}"));
+            console::message(&format!("error: {error:#}"));
             let usage = matches!(error.downcast_ref(), Some(impasto::Error::Setting(_)));
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
-}
-
-/// Writes a line to stderr. If nobody reads it, the program goes on.
-pub fn talk(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Bytes in a readable unit.
@@ -110,20 +104,6 @@ fn time_text(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours == 0 { format!("{minutes} min {seconds} s") } else { format!("{hours} h {minutes} min") }
-}
-
-/// Writes a line to stdout, see [`write`].
-pub fn print(line: &str) -> anyhow::Result<()> {
-    write(format!("{line}\n").as_bytes())
-}
-
-/// Writes data to stdout. A reader that closes the pipe, such as `head`, has seen enough; that is no failure.
-pub fn write(data: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(data).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
 }
 
 #[cfg(test)]

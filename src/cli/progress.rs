@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use impasto::painting::session::Losses;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::{talk, time_text};
+use super::{console, time_text};
 
 /// The least time between two lines if stderr is not a terminal.
 const QUIET_TIME: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Progress {
                     *last = now;
                     let rate = (done - *first) as f64 / (now - *start).as_secs_f64();
                     let left = time_text((*total - done) as f64 / rate);
-                    talk(&format!("{label}{done}/{total}  {text}  {rate:.2}/s  {} left", left));
+                    console::message(&format!("{label}{done}/{total}  {text}  {rate:.2}/s  {} left", left));
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Progress {
     pub fn say(&self, line: &str) {
         match self {
             Self::Silent => {}
-            _ => self.aside(|| talk(line)),
+            _ => self.aside(|| console::message(line)),
         }
     }
 

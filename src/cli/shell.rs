@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::write;
+use super::console;
 
 /// Print the completions for a shell
 #[derive(clap::Args)]
@@ -31,7 +31,7 @@ pub struct Man {
 pub fn completions(options: &Completions, mut program: clap::Command) -> anyhow::Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut program, "impasto", &mut script);
-    write(&script)?;
+    console::data(&script)?;
     Ok(0)
 }
 
@@ -39,7 +39,7 @@ pub fn man(options: &Man, program: clap::Command) -> anyhow::Result<u8> {
     let mut program = program.disable_help_subcommand(true);
     program.build();
     let Some(folder) = &options.folder else {
-        write(&page(&clap_mangen::Man::new(program))?)?;
+        console::data(&page(&clap_mangen::Man::new(program))?)?;
         return Ok(0);
     };
     fs::create_dir_all(folder)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use impasto::Network;
 use impasto::painting::settings::Settings;
 
-use super::print;
+use super::console;
 use super::stylize::{load, network};
 
 /// Show the network: the built-in one, or that of a safetensors file
@@ -22,11 +22,14 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<u8> {
     let taps = Settings::default().style_layers;
     let (network, weights) = load(options.network.as_ref(), options.file.as_deref(), &taps)?;
-    print(&format!("{}, input (rgb - {:?}) / {:?}", network.name, weights.input_mean, weights.input_std))?;
+    console::data_line(&format!(
+        "{}, input (rgb - {:?}) / {:?}",
+        network.name, weights.input_mean, weights.input_std
+    ))?;
     for layer in &weights.layers {
         let size = layer.weight.len() as f32;
         let rms = (layer.weight.iter().map(|w| w * w).sum::<f32>() / size).sqrt();
-        print(&format!(
+        console::data_line(&format!(
             "{:12} {:3} -> {:3} channels, weights rms {rms:.5}",
             layer.name, layer.c_in, layer.c_out
         ))?;

@@ -64,7 +64,7 @@ fn slots(origin: &Origin) -> usize {
 /// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses
 /// so far, and the data that decide whether another run can continue from here.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct Checkpoint {
     /// The file it was read from, for error texts.
     pub(crate) name: String,
     pub(crate) origin: Origin,
@@ -77,7 +77,7 @@ pub struct Snapshot {
     pub(crate) losses: Vec<f32>,
 }
 
-impl Snapshot {
+impl Checkpoint {
     /// The number of iterations that are done.
     pub fn iteration(&self) -> usize {
         self.iteration
@@ -218,10 +218,10 @@ impl Snapshot {
         read().map_err(|why| Error::checkpoint(&name, why))
     }
 
-    /// Like [`Snapshot::open`], from the bytes of such a file; `name` is for error texts.
+    /// Like [`Checkpoint::open`], from the bytes of such a file; `name` is for error texts.
     ///
     /// # Errors
-    /// Like [`Snapshot::open`].
+    /// Like [`Checkpoint::open`].
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }
@@ -252,7 +252,7 @@ const DAMAGED: &str = "use another checkpoint, or start anew";
 
 /// Reads and checks a file; the error says why it is refused. The header is checked against the file's length
 /// before the rest is read.
-fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot, String> {
+fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Checkpoint, String> {
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();
     let (origin, iteration, finish_weight) = read_metadata(metadata)?;
@@ -281,7 +281,7 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
         };
         Ok(values)
     };
-    let snapshot = Snapshot {
+    let checkpoint = Checkpoint {
         name: name.to_owned(),
         iteration,
         finish_weight,
@@ -296,18 +296,18 @@ fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Snapshot,
         losses: values("losses", log)?,
         origin,
     };
-    let real = snapshot.origin.real;
+    let real = checkpoint.origin.real;
     let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
-    let Carried { picture, m, v, state, average, transports } = &snapshot.carried;
+    let Carried { picture, m, v, state, average, transports } = &checkpoint.carried;
     let sane = transports.iter().all(|v| v.is_finite());
     let sound = steps_counted(state) == iteration && finite(state);
     if !sound || !sane || ![picture, m, v, average].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
     }
-    if metadata.and_then(|m| m.get("sha256")) != Some(&snapshot.digest()) {
+    if metadata.and_then(|m| m.get("sha256")) != Some(&checkpoint.digest()) {
         return Err(format!("it has changed since it was written; {DAMAGED}"));
     }
-    Ok(snapshot)
+    Ok(checkpoint)
 }
 
 /// The header of a safetensors file of `length` bytes, checked against that length.

@@ -211,7 +211,7 @@ fn an_interrupt_ends_the_run_and_the_same_command_goes_on() {
     assert_eq!(names(&studio, "out"), ["a.unfinished.png"]);
     assert_eq!(names(&studio, "later"), ["a.checkpoint"]);
 
-    let done = impasto::painting::checkpoint::Snapshot::open(&studio.path("later/a.checkpoint"))
+    let done = impasto::painting::checkpoint::Checkpoint::open(&studio.path("later/a.checkpoint"))
         .unwrap()
         .iteration();
     let output = ends(&studio, 0, &run(done + 1));

@@ -58,7 +58,7 @@ fn after_a_lost_device_the_checkpoint_goes_on() {
     only(&studio, &["c", "l", "out.png"]);
     image::open(studio.path("out.png")).unwrap();
     let log = fs::read_to_string(studio.path("l")).unwrap().lines().count();
-    let done = impasto::painting::checkpoint::Snapshot::open(&studio.path("c")).unwrap().iteration();
+    let done = impasto::painting::checkpoint::Checkpoint::open(&studio.path("c")).unwrap().iteration();
     assert!((2..=log + 2).contains(&done), "{done} of {log}");
     assert!(studio.run(&format!("{RUN} {} --resume c", done + 1)).status.success());
     let resumed = fs::read(studio.path("out.png")).unwrap();
@@ -298,7 +298,7 @@ fn killed_while_saving_leaves_the_picture_before_and_the_next_run_tidies_up() {
         assert_eq!(output.status.signal(), Some(9));
         image::open(studio.path("out.png")).unwrap();
         if step > STEPS_OF_A_SAVE {
-            impasto::painting::checkpoint::Snapshot::open(&studio.path("c")).unwrap();
+            impasto::painting::checkpoint::Checkpoint::open(&studio.path("c")).unwrap();
         }
     }
 }

@@ -19,7 +19,7 @@ use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use impasto::LayerSpec;
 use impasto::network::weights::Weights;
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::provenance::{Record, Start};
 use impasto::painting::settings::Settings;
 use impasto::picture::Input;
@@ -365,10 +365,10 @@ fn checkpoints() {
     while session.step().unwrap().is_some() {}
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c");
-    session.snapshot().unwrap().save(&path).unwrap();
+    session.checkpoint().unwrap().save(&path).unwrap();
     let bytes = std::fs::read(path).unwrap();
-    Snapshot::from_bytes("whole", &bytes).unwrap();
+    Checkpoint::from_bytes("whole", &bytes).unwrap();
     survive("checkpoint", &[bytes], |bytes| {
-        let _ = Snapshot::from_bytes("malformed", bytes);
+        let _ = Checkpoint::from_bytes("malformed", bytes);
     });
 }

@@ -11,7 +11,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::Tuning;
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::painting::style::Style;
@@ -52,7 +52,7 @@ fn a_resumed_run_gives_the_same_bytes() {
     // The log covers the whole run, and so does the checkpoint.
     same(&studio, "whole.jsonl", "out.jsonl");
     assert_eq!(fs::read_to_string(studio.path("out.jsonl")).unwrap().lines().count(), 12);
-    let open = |name: &str| Snapshot::open(&studio.path(name)).unwrap();
+    let open = |name: &str| Checkpoint::open(&studio.path(name)).unwrap();
     assert_eq!((open("c").iteration(), open("c").size()), (12, (40, 33)));
     // Nothing is left to do, and the picture is written anyway.
     fs::remove_file(studio.path("out.png")).unwrap();
@@ -79,7 +79,7 @@ fn interrupts_and_kills_lose_nothing() {
         rest.join().unwrap();
         assert_eq!(status.code(), if signal == "-TERM" { Some(130) } else { None });
         image::open(studio.path("out.png")).unwrap();
-        let done = Snapshot::open(&studio.path("c")).unwrap().iteration();
+        let done = Checkpoint::open(&studio.path("c")).unwrap().iteration();
         assert!(done >= 3, "{done}");
         let iterations = done + 2;
         succeeds(&studio, &format!("{RUN} out.png --iterations {iterations} --resume c"));
@@ -130,7 +130,7 @@ fn damaged_and_malformed_checkpoints_are_refused() {
         &format!("{RUN} out.png --iterations 1 --checkpoint c --size 16x16 --style-size 16x16"),
     );
     let whole = fs::read(studio.path("c")).unwrap();
-    Snapshot::open(&studio.path("c")).unwrap();
+    Checkpoint::open(&studio.path("c")).unwrap();
     let version = format!("\"program\":\"{}\"", env!("CARGO_PKG_VERSION"));
     let other = version.replace(|c: char| c.is_ascii_digit(), "9");
     let mut nan = whole.clone();
@@ -156,10 +156,10 @@ fn damaged_and_malformed_checkpoints_are_refused() {
     cases.push((fits(15), "do not fit"));
     // Another version of the program that writes the same format.
     fs::write(studio.path("other"), altered(&whole, &version, &other)).unwrap();
-    assert!(Snapshot::open(&studio.path("other")).is_ok());
+    assert!(Checkpoint::open(&studio.path("other")).is_ok());
     for (bytes, text) in cases {
         fs::write(studio.path("bad"), &bytes).unwrap();
-        let error = Snapshot::open(&studio.path("bad")).unwrap_err().to_string();
+        let error = Checkpoint::open(&studio.path("bad")).unwrap_err().to_string();
         assert!(error.contains(text), "expected {text:?} in: {error}");
     }
     // Whichever byte is wrong, the program answers.
@@ -171,7 +171,7 @@ fn damaged_and_malformed_checkpoints_are_refused() {
             bytes[at] = random.u8(..);
         }
         fs::write(studio.path("bad"), &bytes).unwrap();
-        let _ = Snapshot::open(&studio.path("bad"));
+        let _ = Checkpoint::open(&studio.path("bad"));
     }
 }
 
@@ -222,5 +222,5 @@ fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     let mut session = builder.measured(&style).build().unwrap();
     assert!(matches!(session.step(), Err(Error::NotFinite(_))));
     assert!(matches!(session.picture(), Err(Error::NotFinite(_))));
-    assert!(matches!(session.snapshot(), Err(Error::NotFinite(_))));
+    assert!(matches!(session.checkpoint(), Err(Error::NotFinite(_))));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Losses;
 use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
 
@@ -19,17 +19,17 @@ fn settings() -> Settings {
 }
 
 /// Steps a session to its end and gives losses, the variable's bits, and a checkpoint after each step by its iteration.
-fn finish(mut session: Session, keep: bool) -> (Vec<Losses>, Vec<u64>, BTreeMap<usize, Snapshot>) {
-    let mut snapshots = BTreeMap::new();
+fn finish(mut session: Session, keep: bool) -> (Vec<Losses>, Vec<u64>, BTreeMap<usize, Checkpoint>) {
+    let mut checkpoints = BTreeMap::new();
     while session.step().unwrap().is_some() {
         if keep {
-            let snapshot = session.snapshot().unwrap();
-            snapshots.insert(snapshot.iteration(), snapshot);
+            let checkpoint = session.checkpoint().unwrap();
+            checkpoints.insert(checkpoint.iteration(), checkpoint);
         }
     }
     let losses = session.losses().collect();
     let bits = session.variable().unwrap().into_iter().map(f64::to_bits).collect();
-    (losses, bits, snapshots)
+    (losses, bits, checkpoints)
 }
 
 #[test]
@@ -50,29 +50,29 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     assert!(losses.iter().enumerate().all(|(i, l)| l.iteration == i && l.nearest.is_some() == (i >= 7)));
 
     // Checkpoints on the way change nothing, and each of them leads to the same end.
-    let (kept_losses, kept_bits, snapshots) = finish(builder().build().unwrap(), true);
+    let (kept_losses, kept_bits, checkpoints) = finish(builder().build().unwrap(), true);
     assert!(kept_losses == losses && kept_bits == bits);
-    let at: Vec<usize> = snapshots.keys().copied().collect();
+    let at: Vec<usize> = checkpoints.keys().copied().collect();
     // Among them the borders of sizes and of the finish.
     assert!(
         [4, 7].iter().all(|border| at.contains(border)) && at.iter().any(|n| ![4, 7, 10].contains(n)),
         "{at:?}"
     );
     let folder = tempfile::tempdir().unwrap();
-    for (iteration, snapshot) in &snapshots {
+    for (iteration, checkpoint) in &checkpoints {
         // As a file, too.
         let path = folder.path().join("run.checkpoint");
-        snapshot.save(&path).unwrap();
-        let snapshot = Snapshot::open(&path).unwrap();
-        let (resumed, resumed_bits, _) = finish(builder().resume(&snapshot).build().unwrap(), false);
+        checkpoint.save(&path).unwrap();
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let (resumed, resumed_bits, _) = finish(builder().resume(&checkpoint).build().unwrap(), false);
         assert!(resumed == losses, "losses differ after {iteration}");
         assert!(resumed_bits == bits, "the picture differs after {iteration}");
     }
     // Other sizes are another run.
-    let (_, snapshot) = snapshots.first_key_value().unwrap();
+    let (_, checkpoint) = checkpoints.first_key_value().unwrap();
     let mut other = settings.clone();
     other.iterations = 8;
-    let refused = builder().settings(other).resume(snapshot).build().err().unwrap().to_string();
+    let refused = builder().settings(other).resume(checkpoint).build().err().unwrap().to_string();
     assert!(refused.contains("several sizes"), "{refused}");
 }
 

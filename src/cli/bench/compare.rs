@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::startup::Startup;
-use crate::cli::talk;
+use crate::cli::console;
 
 /// The earlier measurements.
 pub struct Earlier {
@@ -74,7 +74,7 @@ impl Earlier {
         for key in ["name", "driver"] {
             let (now, then) = (&device[key], &self.report["device"][key]);
             if now != then {
-                talk(&format!("note: the earlier report is of {then}, this one of {now}"));
+                console::message(&format!("note: the earlier report is of {then}, this one of {now}"));
             }
         }
         Ok(())

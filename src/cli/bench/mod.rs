@@ -18,8 +18,8 @@ use impasto::picture::Size;
 use serde_json::{Value, json};
 
 use self::compare::{Earlier, Ratios};
+use super::console;
 use super::stylize::Machine;
-use super::{print, talk};
 
 /// Measure every op and variant on this machine's adapter, or whole iterations
 #[derive(clap::Args)]
@@ -91,7 +91,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     if let Some(folder) = &options.first {
         let (gpu, vgg) = options.machine.caching_in(folder).open(&settings)?;
         impasto::measuring::bench::first(&gpu, &vgg, &settings, options.size(&gpu))?;
-        print(&startup::told(options.precision))?;
+        console::data_line(&startup::told(options.precision))?;
         return Ok(0);
     }
     let earlier = options.compare.as_deref().map(Earlier::open).transpose()?;
@@ -115,9 +115,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         if let Some(ratios) = ratios {
             report["ratios"] = serde_json::to_value(ratios)?;
         }
-        print(&serde_json::to_string_pretty(&report)?)?;
+        console::data_line(&serde_json::to_string_pretty(&report)?)?;
     } else {
-        print(&iteration::table(&device, &measured, &startup, ratios.as_ref()))?;
+        console::data_line(&iteration::table(&device, &measured, &startup, ratios.as_ref()))?;
     }
     Ok(0)
 }
@@ -137,8 +137,8 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
     let earlier = earlier.map(|earlier| earlier.ops(device, size, precision)).transpose()?;
     let ceilings = impasto::measuring::bench::ceilings(gpu)?;
     if !options.json {
-        print(&title(device))?;
-        print(&ops::head(&ceilings, size, precision, earlier.is_some()))?;
+        console::data_line(&title(device))?;
+        console::data_line(&ops::head(&ceilings, size, precision, earlier.is_some()))?;
     }
     let (mut all, mut compared) = (Vec::new(), false);
     let enough = Duration::from_millis(options.time);
@@ -161,11 +161,11 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
                 return Ok(());
             }
             all.push(Value::Null);
-            print(&ops::line(&measured, ratio))
+            console::data_line(&ops::line(&measured, ratio))
         },
     )?;
     if let Some(earlier) = earlier.filter(|_| !compared) {
-        talk(&format!(
+        console::message(&format!(
             "note: of the {} measurements of the earlier report none is among these",
             earlier.len()
         ));
@@ -179,7 +179,7 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
             "ceilings": ceilings,
             "ops": all,
         });
-        print(&serde_json::to_string_pretty(&report)?)?;
+        console::data_line(&serde_json::to_string_pretty(&report)?)?;
     }
     Ok(0)
 }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use impasto::Error;
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
 use impasto::picture::Picture;
 
+use super::inputs::{Folder, Item};
 use super::job::Ending;
-use super::many::{Folder, Item};
+use super::messages::{event, failed};
 use super::options::Options;
-use super::shared::Shared;
-use super::tell::{event, failed};
+use super::studio::Studio;
 use super::{Work, check, paint};
-use crate::cli::{INTERRUPTED, interrupt, print, talk, time_text};
+use crate::cli::{INTERRUPTED, console, interrupt, time_text};
 
 /// How the pictures of a run ended.
 #[derive(Default)]
@@ -50,7 +50,7 @@ pub fn run(
     let skipped = |item: &Item| item.outputs.result.exists() && !options.many.force;
     let left = items.iter().filter(|item| !skipped(item)).count();
     let took = Duration::ZERO;
-    let mut batch = Batch { options, settings, repeated, shared: None, summary, of, left, took, told };
+    let mut batch = Batch { options, settings, repeated, studio: None, summary, of, left, took, told };
     for (index, item) in items.iter().enumerate() {
         // Checked again: another machine may have painted it in the meantime.
         if skipped(item) {
@@ -92,7 +92,7 @@ struct Batch<'a> {
     settings: &'a Settings,
     repeated: Option<Record>,
     /// Opened when it is first needed, and again after the device has failed.
-    shared: Option<Shared>,
+    studio: Option<Studio>,
     summary: Summary,
     /// Number of pictures.
     of: usize,
@@ -107,26 +107,26 @@ impl Batch<'_> {
     fn paint(&mut self, number: usize, item: &Item) -> Result<Ending, Failure> {
         let options = self.options;
         check(options, item).map_err(Failure::OfOne)?;
-        if self.shared.is_none() {
-            self.shared = Some(Shared::open(options, self.settings).map_err(Failure::OfAll)?);
+        if self.studio.is_none() {
+            self.studio = Some(Studio::open(options, self.settings).map_err(Failure::OfAll)?);
         }
-        let shared = self.shared.as_ref().expect("it was opened");
+        let studio = self.studio.as_ref().expect("it was opened");
         let repeated = self.repeated.take();
         let painted = (|| {
             let content = Picture::open(&item.content)?;
-            let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
+            let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
             // With many pictures it is no news that the photograph is another one.
             let repeated = repeated.map(|mut record| {
                 record.content = content.source.clone().unwrap_or(record.content);
                 record
             });
             let left = self.took.checked_div(self.summary.painted as u32).map(|mean| mean * self.left as u32);
-            let work = Work { content, snapshot, repeated, place: (number, self.of), left };
-            paint(options, self.settings, shared, item, work)
+            let work = Work { content, checkpoint, repeated, place: (number, self.of), left };
+            paint(options, self.settings, studio, item, work)
         })();
         painted.map_err(|error| {
             if matches!(error.downcast_ref(), Some(Error::Device(_))) {
-                self.shared = None;
+                self.studio = None;
             }
             Failure::OfOne(error)
         })
@@ -145,7 +145,7 @@ impl Batch<'_> {
         if !why.contains(&name) {
             why = format!("{name}: {why}");
         }
-        talk(&format!("error: {why}"));
+        console::message(&format!("error: {why}"));
         self.tell(|| failed(number, &item.content, &why));
         self.summary.failed.push(why);
     }
@@ -153,7 +153,7 @@ impl Batch<'_> {
     /// Writes a line of JSON. A failure is reported at the end, because the pictures can still be painted.
     fn tell(&mut self, line: impl FnOnce() -> String) {
         if self.options.reporting.json && self.told.is_ok() {
-            self.told = print(&line());
+            self.told = console::data_line(&line());
         }
     }
 
@@ -178,9 +178,9 @@ impl Batch<'_> {
                     line += &format!(", {count} {what}");
                 }
             }
-            talk(&format!("{line}, in {}", time_text(began.elapsed().as_secs_f64())));
+            console::message(&format!("{line}, in {}", time_text(began.elapsed().as_secs_f64())));
             // The first error was printed long ago.
-            failed.iter().for_each(|why| talk(&format!("  failed: {why}")));
+            failed.iter().for_each(|why| console::message(&format!("  failed: {why}")));
         }
         self.told?;
         Ok(if interrupted { INTERRUPTED } else { u8::from(!failed.is_empty()) })

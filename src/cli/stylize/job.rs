@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use impasto::measuring::estimate::Pace;
 use impasto::painting::capacity::check_sizes;
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
 use impasto::painting::session::{Losses, Session};
@@ -14,12 +14,12 @@ use impasto::painting::settings::Settings;
 use impasto::painting::stages;
 use impasto::picture::{Exif, Picture, Size};
 
-use super::keep::Keeper;
+use super::autosave::Autosave;
 use super::options::Options;
 use super::outputs::Outputs;
-use super::shared::{Measured, Shared};
+use super::studio::{Measured, Studio};
 use crate::cli::progress::{Progress, preparing};
-use crate::cli::{interrupt, talk, write};
+use crate::cli::{console, interrupt};
 
 /// How long the pace is watched before the run says how long it will take.
 const STEADY: Duration = Duration::from_secs(1);
@@ -28,17 +28,17 @@ const STEADY: Duration = Duration::from_secs(1);
 pub struct Job<'a> {
     pub options: &'a Options,
     pub settings: &'a Settings,
-    pub shared: &'a Shared,
+    pub studio: &'a Studio,
     /// The content's file, for messages.
     pub name: &'a Path,
     /// The picture as it was read.
     pub content: Picture,
     /// Where the run continues, if it was interrupted.
-    pub snapshot: Option<Snapshot>,
+    pub checkpoint: Option<Checkpoint>,
     /// The record of the picture whose settings are used.
     pub repeated: Option<Record>,
     pub outputs: &'a Outputs,
-    /// The file of `snapshot`.
+    /// The file of `checkpoint`.
     pub resume: Option<&'a Path>,
     /// The number of the picture, counted from 1, and the number of all pictures.
     pub place: (usize, usize),
@@ -110,7 +110,7 @@ pub struct Painted<'a> {
     pub times: [Duration; 2],
     /// Whether everything for stdout could be written.
     told: anyhow::Result<()>,
-    keeper: Keeper<'a>,
+    keeper: Autosave<'a>,
 }
 
 impl Job<'_> {
@@ -122,7 +122,7 @@ impl Job<'_> {
             preparing(&self.label(), self.options.reporting.quiet || self.options.reporting.verbose);
         let pictures = self.size()?;
         self.compare(&pictures);
-        let compiled = self.shared.gpu.pipelines();
+        let compiled = self.studio.gpu.pipelines();
         let mut session = self.session(&pictures)?;
         drop(preparing);
         // Only between pictures. Before the first picture, an interrupt ends the program.
@@ -130,7 +130,7 @@ impl Job<'_> {
             return Ok(Ending::NotBegun);
         }
         if self.options.reporting.verbose {
-            self.explain(&session, &pictures, self.shared.gpu.pipelines() - compiled);
+            self.explain(&session, &pictures, self.studio.gpu.pipelines() - compiled);
         }
         let painted = self.paint(&pictures, &mut session, began)?;
         self.save(&pictures, &mut session, painted, began)
@@ -142,37 +142,37 @@ impl Job<'_> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
-        let Shared { gpu, vgg, styles, .. } = self.shared;
+        let Studio { gpu, vgg, styles, .. } = self.studio;
         sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.warn((width, height))?;
         self.outputs.check_sides((width, height), &style_sizes)?;
         let content = self.content.resized(Size::Exact { width, height }, true);
-        let styles = self.shared.measured(style_size, self.settings)?;
-        let weights = self.shared.weights.iter().copied();
+        let styles = self.studio.measured(style_size, self.settings)?;
+        let weights = self.studio.weights.iter().copied();
         let paintings: Vec<_> = styles.pictures.iter().zip(weights).collect();
-        let start = self.options.look.start(&content, self.shared.start.as_ref(), &paintings);
+        let start = self.options.look.start(&content, self.studio.start.as_ref(), &paintings);
         let record = self.record(start.as_ref());
         let (colours, bare) = (self.settings.colours, self.options.reporting.no_metadata);
         Ok(Sized { content, styles, start, record, colours, bare })
     }
 
     fn session(&self, pictures: &Sized) -> anyhow::Result<Session<'_>> {
-        let mut builder = Session::builder(&self.shared.gpu, &self.shared.vgg)
+        let mut builder = Session::builder(&self.studio.gpu, &self.studio.vgg)
             .content(&pictures.content)
             .measured(&pictures.styles.style)
             .settings(self.settings.clone());
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }
-        let Some(snapshot) = &self.snapshot else { return Ok(builder.build()?) };
-        let session = builder.resume(snapshot).build()?;
+        let Some(checkpoint) = &self.checkpoint else { return Ok(builder.build()?) };
+        let session = builder.resume(checkpoint).build()?;
         if !session.same_bits() {
             let why = format!(
                 "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from that of a \
                  run without a break",
-                snapshot.adapter()
+                checkpoint.adapter()
             );
             self.options.reporting.note(self.resume.unwrap_or(self.name), &why);
         }
@@ -190,7 +190,7 @@ impl Job<'_> {
         let mut log: Vec<Losses> = session.losses().collect();
         let quiet = self.options.reporting.quiet;
         let mut progress = Progress::new(self.label(), log.len(), session.iterations(), quiet);
-        let mut keeper = Keeper::new(self.outputs, pictures, session, self.options, &progress);
+        let mut keeper = Autosave::new(self.outputs, pictures, session, self.options, &progress);
         let (first, started) = (log.len(), Instant::now());
         let (mut pace, mut estimated) = (Pace::default(), false);
         interrupt::running();
@@ -200,7 +200,7 @@ impl Job<'_> {
                 "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
                 "width": content.width, "height": content.height,
                 "first": log.len(), "iterations": session.iterations(),
-                "memory_bytes": session.bytes(), "network_bytes": self.shared.vgg.bytes(),
+                "memory_bytes": session.bytes(), "network_bytes": self.studio.vgg.bytes(),
             });
             told = self.tell("start", start);
         }
@@ -245,7 +245,7 @@ impl Job<'_> {
     /// The error that ended the run. The losses are saved, because they may show its cause.
     fn failed(&self, error: impasto::Error, log: &[Losses]) -> anyhow::Error {
         if let Err(other) = self.outputs.save_losses(log) {
-            talk(&format!("error: {other:#}"));
+            console::message(&format!("error: {other:#}"));
         }
         self.outputs.with_way_on(error).into()
     }
@@ -275,7 +275,7 @@ impl Job<'_> {
             self.outputs.clean_up(self.resume);
         }
         if interrupted && there {
-            talk(&format!(
+            console::message(&format!(
                 "interrupted after {} iterations; the picture so far is saved",
                 session.submitted()
             ));
@@ -292,11 +292,11 @@ impl Job<'_> {
             outcomes.push(self.tell("done", done));
         } else if there && self.outputs.stream.is_none() {
             // The path in the system's own encoding, for scripts, even if it is not valid text.
-            outcomes.push(write(&[output.as_os_str().as_encoded_bytes(), b"\n"].concat()));
+            outcomes.push(console::data(&[output.as_os_str().as_encoded_bytes(), b"\n"].concat()));
         }
         let mut errors = outcomes.into_iter().filter_map(Result::err);
         let first = errors.next();
-        errors.for_each(|error| talk(&format!("error: {error:#}")));
+        errors.for_each(|error| console::message(&format!("error: {error:#}")));
         match first {
             Some(error) => Err(error),
             None => Ok(if interrupted { Ending::Interrupted } else { Ending::Finished }),
@@ -306,13 +306,13 @@ impl Job<'_> {
     /// What determines the result; `start` is that of [`Sized`].
     fn record(&self, start: Option<&Picture>) -> Option<Record> {
         let Options { sizes, look, machine, .. } = self.options;
-        let styles = self.shared.styles.iter().filter_map(|style| style.source.clone()).collect();
-        let network = machine.recorded(&self.shared.vgg);
+        let styles = self.studio.styles.iter().filter_map(|style| style.source.clone()).collect();
+        let network = machine.recorded(&self.studio.vgg);
         let mut record =
             Record::new(self.settings.clone(), self.adapter(), network, self.content.source.clone()?, styles);
         record.size = sizes.size;
         (record.style_size, record.style_scale) = (sizes.style_size, sizes.style_scale);
-        record.style_weights = self.shared.weights.clone();
+        record.style_weights = self.studio.weights.clone();
         record.start = look.recorded(start);
         record.variant = machine.variant.as_ref().map(ToString::to_string);
         Some(record)
@@ -327,6 +327,6 @@ impl Job<'_> {
     }
 
     pub fn adapter(&self) -> String {
-        self.shared.gpu.description()
+        self.studio.gpu.description()
     }
 }

@@ -3,38 +3,38 @@
 //! To follow one picture through the code, go from [`run`] here to [`Job::run`]. The user's options are in
 //! [`options`], the outputs in [`outputs`]. Many pictures are many jobs ([`batch`]).
 
+mod autosave;
 mod batch;
 mod chart;
+mod inputs;
 mod job;
-mod keep;
 mod look;
-mod many;
+mod messages;
 mod names;
 mod numbers;
 mod options;
 mod outputs;
 mod report;
-mod shared;
 mod sizes;
-mod streams;
-mod tell;
+mod stdio;
+mod studio;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use impasto::painting::checkpoint::Snapshot;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
 use impasto::picture::{Format, Picture};
 
+use self::inputs::{Item, Target};
 use self::job::{Ending, Job};
 pub use self::look::Look;
-use self::many::{Item, Target};
 pub use self::options::{Machine, Options, load, network, resolve};
-use self::shared::Shared;
 pub use self::sizes::Sizes;
-pub use self::streams::{check_inputs, is_stream, read};
-use super::{INTERRUPTED, interrupt, print, talk};
+pub use self::stdio::{check_inputs, is_stream, read};
+use self::studio::Studio;
+use super::{INTERRUPTED, console, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     interrupt::listen(options.reporting.quiet)?;
@@ -53,9 +53,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let painted = one(options, &settings, &contents, result, repeated);
     if let Err(error) = &painted
         && options.reporting.json
-        && let Err(other) = print(&tell::failed(1, &options.content, &format!("{error:#}")))
+        && let Err(other) = console::data_line(&messages::failed(1, &options.content, &format!("{error:#}")))
     {
-        talk(&format!("error: {other:#}"));
+        console::message(&format!("error: {other:#}"));
     }
     painted
 }
@@ -72,10 +72,10 @@ fn one(
     check(options, &item)?;
     options.write_preset(contents)?;
     let content = read(&item.content)?;
-    let snapshot = item.resume.as_deref().map(Snapshot::open).transpose()?;
-    let shared = Shared::open(options, settings)?;
-    let work = Work { content, snapshot, repeated, place: (1, 1), left: None };
-    Ok(match paint(options, settings, &shared, &item, work)? {
+    let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
+    let studio = Studio::open(options, settings)?;
+    let work = Work { content, checkpoint, repeated, place: (1, 1), left: None };
+    Ok(match paint(options, settings, &studio, &item, work)? {
         Ending::Finished => 0,
         Ending::Interrupted | Ending::NotBegun => INTERRUPTED,
     })
@@ -84,7 +84,7 @@ fn one(
 /// What has been read for a picture.
 struct Work {
     content: Picture,
-    snapshot: Option<Snapshot>,
+    checkpoint: Option<Checkpoint>,
     repeated: Option<Record>,
     place: (usize, usize),
     left: Option<Duration>,
@@ -92,19 +92,19 @@ struct Work {
 
 fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
     let mut inputs = options.inputs();
-    inputs.extend(Some(item.content.as_path()).filter(|content| !streams::is_stream(content)));
+    inputs.extend(Some(item.content.as_path()).filter(|content| !stdio::is_stream(content)));
     item.outputs.check(&inputs, item.resume.as_deref())
 }
 
 fn paint(
     options: &Options,
     settings: &Settings,
-    shared: &Shared,
+    studio: &Studio,
     item: &Item,
     work: Work,
 ) -> anyhow::Result<Ending> {
-    let Work { content, snapshot, repeated, place, left } = work;
+    let Work { content, checkpoint, repeated, place, left } = work;
     let Item { content: name, outputs, resume } = item;
     let resume = resume.as_deref();
-    Job { options, settings, shared, name, content, snapshot, repeated, outputs, resume, place, left }.run()
+    Job { options, settings, studio, name, content, checkpoint, repeated, outputs, resume, place, left }.run()
 }

@@ -17,12 +17,12 @@ use impasto::picture::Input;
 use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
 
+use super::inputs::Inputs;
 use super::look::Look;
-use super::many::Many;
 use super::sizes::Sizes;
-use super::streams::is_stream;
+use super::stdio::is_stream;
+use crate::cli::console;
 use crate::cli::preview::Way;
-use crate::cli::talk;
 
 /// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ pub struct Options {
     pub output: PathBuf,
 
     #[command(flatten)]
-    pub many: Many,
+    pub many: Inputs,
     #[command(flatten)]
     pub sizes: Sizes,
     #[command(flatten)]
@@ -184,7 +184,7 @@ impl Machine {
 
     /// Opens the adapter and uploads the network, as deep as `settings` need it.
     pub fn open(&self, settings: &Settings) -> anyhow::Result<(Gpu, Vgg)> {
-        self.open_telling(settings, talk)
+        self.open_telling(settings, console::message)
     }
 
     /// The same machine with its caches in another folder.
@@ -338,7 +338,7 @@ impl Reporting {
     /// Prints a note about a file.
     pub fn note(&self, file: &Path, text: &str) {
         if !self.quiet {
-            talk(&format!("note: {}: {text}", file.display()));
+            console::message(&format!("note: {}: {text}", file.display()));
         }
     }
 }

@@ -9,7 +9,7 @@ use impasto::painting::provenance::Record;
 use impasto::painting::session::{Losses, Session};
 use impasto::picture::{self, Format, Picture, SaveOptions};
 
-use super::streams;
+use super::stdio;
 use crate::cli::rescue;
 
 /// White pixels around the pictures of a contact sheet.
@@ -72,7 +72,7 @@ impl Outputs {
                 .into());
             }
             // The result that goes to standard output is not among them.
-            if streams::is_stream(output) {
+            if stdio::is_stream(output) {
                 let why = "- stands for standard output, where only the result (-o) can go; name a file";
                 return Err(Error::Setting(why.into()).into());
             }
@@ -86,7 +86,7 @@ impl Outputs {
                 self.save.check(&self.result)?;
             }
             Some(format) => {
-                streams::check_output()?;
+                stdio::check_output()?;
                 self.save.check_for(format, "the picture on standard output")?;
             }
         }
@@ -195,7 +195,7 @@ impl Outputs {
         let mut options = self.save.clone();
         options.comment = record.as_ref().map(Record::comment);
         if let Some(format) = self.stream {
-            return streams::write(&picture.to_bytes(format, &options)?);
+            return stdio::write(&picture.to_bytes(format, &options)?);
         }
         picture.save(self.picture(finished), &options)?;
         if let Some(unfinished) = self.unfinished.as_ref().filter(|_| finished) {
@@ -208,7 +208,7 @@ impl Outputs {
     /// Writes the checkpoint, if asked for.
     pub fn save_checkpoint(&self, session: &mut Session) -> anyhow::Result<()> {
         let Some(path) = &self.checkpoint else { return Ok(()) };
-        Ok(session.snapshot()?.save(path)?)
+        Ok(session.checkpoint()?.save(path)?)
     }
 
     /// Of many pictures, those that are finished leave no checkpoints behind.

@@ -133,7 +133,7 @@ impl Job<'_> {
         let each = iterate.div_f64(done.max(1) as f64);
         let mut sizes = vec![("size", format!("{} x {}", result.width, result.height))];
         let styles = &pictures.styles.pictures;
-        for (style, weight) in styles.iter().zip(&self.shared.weights) {
+        for (style, weight) in styles.iter().zip(&self.studio.weights) {
             let weight = if styles.len() > 1 { format!(", weight {weight}") } else { String::new() };
             sizes.push(("size of the painting", format!("{} x {}{weight}", style.width, style.height)));
         }
@@ -146,7 +146,7 @@ impl Job<'_> {
             ("iterations", format!("{done} in {}, {} each", seconds(iterate), seconds(each))),
             (
                 "device memory",
-                format!("{} and {} for the network", mib(session.bytes()), mib(self.shared.vgg.bytes())),
+                format!("{} and {} for the network", mib(session.bytes()), mib(self.studio.vgg.bytes())),
             ),
             ("result", self.outputs.picture(!painted.interrupted).display().to_string()),
         ];

@@ -103,6 +103,10 @@ pub const TABLE: Table = Table {
     // The layers of the finish.
     network: |height, width| vgg19_maps(height, width)[1..4].to_vec(),
     at: |size| {
+        // The cosine of one channel is 1 or -1: it jumps, and nowhere has a slope.
+        if size.c_in == 1 {
+            return Vec::new();
+        }
         let moves = Lattice::new(size.shape(), SITES).offsets() > 1;
         // One is enough where hundreds of channels take their time.
         let steps: &[u32] = if moves && size.c_in < 64 { &[0, 1, 5] } else { &[2] };

@@ -8,7 +8,7 @@ use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
-use crate::painting::checkpoint::{Origin, Snapshot};
+use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
@@ -25,13 +25,13 @@ pub struct Builder<'g, 'a> {
     measured: Option<&'a Style>,
     start: Option<&'a Picture>,
     settings: Settings,
-    snapshot: Option<&'a Snapshot>,
+    checkpoint: Option<&'a Checkpoint>,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
-        let (content, styles, measured, start, settings, snapshot) = Default::default();
-        Self { gpu, vgg, content, styles, measured, start, settings, snapshot }
+        let (content, styles, measured, start, settings, checkpoint) = Default::default();
+        Self { gpu, vgg, content, styles, measured, start, settings, checkpoint }
     }
 
     /// The photograph. It determines what the result shows, and its size.
@@ -62,8 +62,8 @@ impl<'g, 'a> Builder<'g, 'a> {
 
     /// Continues from a checkpoint of a run with the same pictures, network and settings. Only the number of
     /// iterations may be larger.
-    pub fn resume(mut self, snapshot: &'a Snapshot) -> Self {
-        self.snapshot = Some(snapshot);
+    pub fn resume(mut self, checkpoint: &'a Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
         self
     }
 
@@ -79,7 +79,7 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub fn build(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, start, settings, snapshot } = self;
+        let Self { gpu, vgg, content, styles, measured, start, settings, checkpoint } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -99,7 +99,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             ));
         }
         let stages = stages(&settings, size);
-        let done = snapshot.map_or(0, |snapshot| snapshot.iteration);
+        let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
@@ -130,14 +130,14 @@ impl<'g, 'a> Builder<'g, 'a> {
             finish_weight: 1.0,
             reported: 0,
             stopped: false,
-            same_bits: snapshot.is_none_or(|snapshot| snapshot.same_arithmetic(&origin)),
+            same_bits: checkpoint.is_none_or(|checkpoint| checkpoint.same_arithmetic(&origin)),
             last_bytes,
             copies: VecDeque::new(),
             origin,
             stages,
         };
-        match snapshot {
-            Some(snapshot) => session.restore(snapshot)?,
+        match checkpoint {
+            Some(checkpoint) => session.restore(checkpoint)?,
             None => session.begin(start)?,
         }
         Ok(session)
@@ -161,15 +161,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Everything as it was when `snapshot` was taken.
-    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        if let Some(why) = snapshot.refusal(&self.origin) {
-            return Err(Error::checkpoint(&snapshot.name, why));
+    /// Everything as it was when `checkpoint` was taken.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if let Some(why) = checkpoint.refusal(&self.origin) {
+            return Err(Error::checkpoint(&checkpoint.name, why));
         }
-        self.log = snapshot.losses.clone();
-        self.reported = snapshot.iteration;
-        self.finish_weight = snapshot.finish_weight;
-        self.running.set(&snapshot.carried, snapshot.iteration);
+        self.log = checkpoint.losses.clone();
+        self.reported = checkpoint.iteration;
+        self.finish_weight = checkpoint.finish_weight;
+        self.running.set(&checkpoint.carried, checkpoint.iteration);
         self.running.turn(&self.origin.settings, self.finish_weight);
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::ops::adam::at_another_size;
-use crate::painting::checkpoint::{Origin, Snapshot};
+use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Kind, Objective, Targets, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
@@ -282,10 +282,10 @@ impl<'g> Session<'g> {
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
-    pub fn snapshot(&mut self) -> Result<Snapshot> {
+    pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         let carried = self.running.carried()?;
         self.running.picture()?;
-        Ok(Snapshot {
+        Ok(Checkpoint {
             name: "the checkpoint".into(),
             origin: self.origin.clone(),
             iteration: self.running.submitted(),

@@ -65,10 +65,10 @@ impl Studio {
     /// Runs a command that must be refused with exit code `code` and a message containing `text`, and that
     /// must leave every file as it was.
     pub fn refuses(&self, code: i32, text: &str, arguments: &str) {
-        let snapshot = || -> Vec<(String, Option<Vec<u8>>)> {
+        let files = || -> Vec<(String, Option<Vec<u8>>)> {
             self.files().into_iter().map(|f| (f.clone(), fs::read(self.path(&f)).ok())).collect()
         };
-        let before = snapshot();
+        let before = files();
         let output = self.run(arguments);
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments}: {message}");
@@ -77,6 +77,6 @@ impl Studio {
         // Notes may come before it.
         let first = message.lines().find(|line| !line.starts_with("note: ")).unwrap_or_default();
         assert!(first.starts_with("error: "), "{arguments}: {message}");
-        assert!(before == snapshot(), "{arguments} changed files");
+        assert!(before == files(), "{arguments} changed files");
     }
 }

@@ -9,9 +9,9 @@ use impasto::picture::Picture;
 use super::job::Sized;
 use super::options::Options;
 use super::outputs::Outputs;
+use crate::cli::console;
 use crate::cli::preview::Screen;
 use crate::cli::progress::Progress;
-use crate::cli::talk;
 
 /// The time between two checkpoints. Writing one takes far less.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const PREVIEW_EVERY: usize = 10;
 const PREVIEW_PAUSE: Duration = Duration::from_millis(500);
 
 /// Writes what is due while a session runs, and shows it.
-pub struct Keeper<'a> {
+pub struct Autosave<'a> {
     outputs: &'a Outputs,
     pictures: &'a Sized,
     last: Instant,
@@ -32,7 +32,7 @@ pub struct Keeper<'a> {
     shown: Option<Instant>,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> Autosave<'a> {
     /// Starts the schedule now.
     pub fn new(
         outputs: &'a Outputs,
@@ -102,7 +102,7 @@ impl<'a> Keeper<'a> {
 
     fn checkpoint(&mut self, session: &mut Session, progress: &Progress) -> Result<()> {
         let Some(path) = &self.outputs.checkpoint else { return Ok(()) };
-        warn(progress, session.snapshot()?.save(path).map_err(Into::into));
+        warn(progress, session.checkpoint()?.save(path).map_err(Into::into));
         self.last = Instant::now();
         Ok(())
     }
@@ -116,6 +116,6 @@ fn common(a: usize, b: usize) -> usize {
 /// Reports a failure, even if no progress is wanted.
 fn warn(progress: &Progress, outcome: anyhow::Result<()>) {
     if let Err(error) = outcome {
-        progress.aside(|| talk(&format!("warning: {error:#}; the run goes on")));
+        progress.aside(|| console::message(&format!("warning: {error:#}; the run goes on")));
     }
 }

@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 use super::names::{expand, pattern};
 use super::options::{Options, Reporting};
 use super::outputs::Outputs;
-use super::streams::{check_inputs, is_stream};
+use super::stdio::{check_inputs, is_stream};
 
 /// The options for many pictures, and how they are shared among machines.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Many pictures")]
-pub struct Many {
+#[command(next_help_heading = "Inputs pictures")]
+pub struct Inputs {
     /// A painting; all other names are then photographs. May be given several times
     #[arg(long = "style", value_name = "FILE")]
     pub named_styles: Vec<PathBuf>,

@@ -10,14 +10,14 @@ use impasto::painting::style::Style;
 use impasto::picture::{Picture, Size};
 
 use super::options::Options;
-use super::streams::read;
-use crate::cli::talk;
+use super::stdio::read;
+use crate::cli::console;
 
 /// The most measured styles that are kept. Photographs of many sizes need many, and each holds device memory.
 const MOST_KEPT: usize = 8;
 
 /// Opened once for all pictures.
-pub struct Shared {
+pub struct Studio {
     pub gpu: Gpu,
     pub vgg: Vgg,
     /// The pictures as they were read.
@@ -39,7 +39,7 @@ pub struct Measured {
     pub style: Style,
 }
 
-impl Shared {
+impl Studio {
     /// Reads the styles and the start, opens the adapter and uploads the network.
     pub fn open(options: &Options, settings: &Settings) -> anyhow::Result<Self> {
         let styles = options.styles.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -49,7 +49,7 @@ impl Shared {
         let start = options.look.read_start()?;
         let (gpu, vgg) = options.machine.open_telling(settings, |note| {
             if !options.reporting.quiet {
-                talk(note);
+                console::message(note);
             }
         })?;
         let weights = options.look.weights(styles.len())?;
@@ -68,7 +68,7 @@ impl Shared {
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
                 let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
                 if self.verbose {
-                    talk(&format!("style measured at {size}"));
+                    console::message(&format!("style measured at {size}"));
                 }
                 Rc::new(Measured { size, pictures, style })
             }

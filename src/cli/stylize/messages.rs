@@ -9,15 +9,15 @@ use impasto::painting::settings::Settings;
 use impasto::picture::name_of;
 
 use super::job::{Job, Sized};
-use super::shared::Shared;
+use super::studio::Studio;
 use crate::cli::progress::Progress;
-use crate::cli::{memory_text, print, talk, time_text};
+use crate::cli::{console, memory_text, time_text};
 
 impl Job<'_> {
     /// Warns, before the work begins, if the adapter has too little memory according to its driver. The run
     /// may still work, because drivers can use the machine's memory, but slowly.
     pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
-        let Shared { gpu, vgg, .. } = self.shared;
+        let Studio { gpu, vgg, .. } = self.studio;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
         let needed = capacity::memory(gpu, vgg, self.settings, size)? + vgg.bytes();
         if needed > there {
@@ -26,7 +26,7 @@ impl Job<'_> {
                 None => "nothing of this shape fits".to_owned(),
                 Some((width, height)) => format!("the largest that fits is --size {width}x{height}"),
             };
-            talk(&format!(
+            console::message(&format!(
                 "warning: {} x {} pixels need {} of memory, and {} has {}; {largest}",
                 size.0,
                 size.1,
@@ -47,7 +47,7 @@ impl Job<'_> {
         each: f64,
         progress: &Progress,
     ) -> anyhow::Result<()> {
-        let Shared { gpu, vgg, estimated, .. } = self.shared;
+        let Studio { gpu, vgg, estimated, .. } = self.studio;
         let (memory, there) = (session.bytes() + vgg.bytes(), device_memory(gpu));
         if !estimated.replace(true) {
             let of = there.map_or(String::new(), |there| format!(" of {}", memory_text(there)));
@@ -71,7 +71,7 @@ impl Job<'_> {
 
     /// Prints a line of JSON about this picture.
     pub(super) fn tell(&self, kind: &str, value: serde_json::Value) -> anyhow::Result<()> {
-        print(&event(kind, Some(self.place.0), value))
+        console::data_line(&event(kind, Some(self.place.0), value))
     }
 
     /// The beginning of the progress line.
@@ -91,35 +91,40 @@ impl Job<'_> {
         Sized { content, styles, start, .. }: &Sized,
         compiled: usize,
     ) {
-        talk(&format!("adapter  {}", self.adapter()));
-        let network = self.options.machine.recorded(&self.shared.vgg);
-        talk(&format!("network  {} (SHA-256 {:.16}...)", network.name, network.sha256));
-        talk(&format!("content  {} x {}  {}", content.width, content.height, self.name.display()));
+        console::message(&format!("adapter  {}", self.adapter()));
+        let network = self.options.machine.recorded(&self.studio.vgg);
+        console::message(&format!("network  {} (SHA-256 {:.16}...)", network.name, network.sha256));
+        console::message(&format!(
+            "content  {} x {}  {}",
+            content.width,
+            content.height,
+            self.name.display()
+        ));
         for (style, path) in styles.pictures.iter().zip(&self.options.styles) {
-            talk(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
+            console::message(&format!("style    {} x {}  {}", style.width, style.height, path.display()));
         }
-        talk(&format!("start    {}", self.options.look.recorded(start.as_ref())));
+        console::message(&format!("start    {}", self.options.look.recorded(start.as_ref())));
         let Settings { recipe, style_loss, content_weight, style_weight, tv_weight, learning_rate, .. } =
             self.settings;
         let stages = session.stages().iter().map(|stage| {
             let finish = if stage.finish { " with the finish" } else { "" };
             format!("{} x {}: {} iterations{finish}", stage.width, stage.height, stage.iterations)
         });
-        talk(&format!("sizes    {}", stages.collect::<Vec<_>>().join("; ")));
-        talk(&format!(
+        console::message(&format!("sizes    {}", stages.collect::<Vec<_>>().join("; ")));
+        console::message(&format!(
             "settings {recipe}, {style_loss}; weights: content {content_weight}, style {style_weight}, tv {tv_weight}; \
              learning rate {learning_rate}"
         ));
-        talk(&format!("output   {}", self.outputs.result.display()));
+        console::message(&format!("output   {}", self.outputs.result.display()));
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let pixels = (content.width * content.height) as u64;
-        talk(&format!(
+        console::message(&format!(
             "memory   {} MiB for the iteration ({} bytes per pixel), {} MiB for the network",
             mib(session.bytes()),
             session.bytes() / pixels,
-            mib(self.shared.vgg.bytes())
+            mib(self.studio.vgg.bytes())
         ));
-        talk(&format!("shaders  {compiled} compiled, {} in all", self.shared.gpu.pipelines()));
+        console::message(&format!("shaders  {compiled} compiled, {} in all", self.studio.gpu.pipelines()));
     }
 }
 
