@@ -17,8 +17,7 @@ use crate::ops::gram::gram;
 use crate::ops::log::{Log, log};
 use crate::ops::mse::{mean_square, mse};
 use crate::ops::nearest;
-use crate::ops::tv::tv;
-use crate::ops::tv9::tv9;
+use crate::ops::tv::{Differences, tv};
 use crate::ops::wasserstein::{self, Renewal, wasserstein};
 use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
@@ -288,10 +287,11 @@ impl TermsOnTape<'_, '_, '_> {
             self.terms.iter().position(|term| term.kind == Kind::Variation).expect("a term of every run");
         tape.op("tv");
         let (weight, slot) = self.weigh(tape, index, 1.0);
-        match self.objective.settings.recipe {
-            Recipe::Book => tv(tape, picture, exact, real, weight, slot),
-            Recipe::Painterly => tv9(tape, picture, exact, real, weight, slot),
-        }
+        let differences = match self.objective.settings.recipe {
+            Recipe::Book => Differences::Absolute,
+            Recipe::Painterly => Differences::NinePoint,
+        };
+        tv(tape, picture, exact, real, weight, slot, differences);
     }
 
     /// Records the terms that look at the features `x` of a layer.
