@@ -1,12 +1,12 @@
 //! The program as users meet it: what it writes, what it refuses, and what it says.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use impasto::ops::conv3x3::Variant;
 
+use crate::support::figures::network;
 use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
@@ -188,7 +188,7 @@ fn a_size_beyond_the_adapter_names_the_largest_that_fits() {
 #[test]
 fn useless_weights_are_refused() {
     let studio = Studio::new();
-    let whole = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/vgg19.safetensors")).unwrap();
+    let whole = network();
     fs::write(studio.path("empty"), "").unwrap();
     fs::write(studio.path("cut"), &whole[..whole.len() - 1000]).unwrap();
     fs::write(studio.path("lies"), u64::MAX.to_le_bytes()).unwrap();
