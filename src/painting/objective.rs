@@ -27,7 +27,7 @@ use crate::painting::style::{LayerStyle, Measured};
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
+/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of conv1_1 is computed
 /// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 

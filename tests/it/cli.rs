@@ -321,7 +321,7 @@ fn names_need_not_be_unicode() {
 fn before_the_run_one_interrupt_is_enough() {
     let studio = Studio::new();
     assert!(Command::new("mkfifo").arg(studio.path("fifo")).status().unwrap().success());
-    // Nobody writes to the pipe, so the program waits for its content.
+    // Nothing is written to the pipe, so the program waits for its content.
     let mut child =
         studio.command("stylize fifo painting.png -o out.png").stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -337,7 +337,7 @@ fn closed_pipes_are_no_failure() {
     let mut child = studio.command(&format!("{RUN} --json")).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let status = child.wait().unwrap();
-    // Nobody reads the events any more, but the picture is still wanted.
+    // The events have no reader any more, but the picture is still wanted.
     assert!(status.success(), "{status}");
     image::open(studio.path("out.png")).unwrap();
 }

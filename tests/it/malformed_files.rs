@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Changed files of each kind.
 const FILES: usize = 150;
 
-/// Refuses what nobody should ask for; that ends the test with a message.
+/// Refuses requests that are too large; that ends the test with a message.
 struct Bounded;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);

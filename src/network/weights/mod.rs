@@ -132,7 +132,7 @@ impl Weights {
     /// missing, of another shape or type, or holds values that are not finite.
     pub fn from_file(path: &Path, specs: &[LayerSpec]) -> Result<Self> {
         let name = path.display().to_string();
-        // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+        // On some systems a folder can be opened, and reading it fails with an obscure message.
         if path.is_dir() {
             return Err(Error::weights(name, "it is a folder; name a .safetensors file inside it"));
         }

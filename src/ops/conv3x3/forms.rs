@@ -174,7 +174,7 @@ fn whole_blocks(c_in: usize, c_out: usize) -> bool {
     c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK)
 }
 
-/// The same, for subgroups that read so many values of weights as texels.
+/// The same, for subgroups that read this number of weights as texels.
 fn blocks_of_lanes(gpu: &Gpu, c_in: usize, c_out: usize, values: u64) -> bool {
     whole_blocks(c_in, c_out) && gpu.has_subgroups_of(8) && gpu.has_texels_of(values)
 }
