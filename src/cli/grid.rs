@@ -11,7 +11,8 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::choices::Colours;
-use impasto::painting::session::Session;
+use impasto::painting::run::{Ending, Observer, Run};
+use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
 use impasto::picture::{self, Picture, SaveOptions, Size};
@@ -266,6 +267,25 @@ impl Options {
     }
 }
 
+/// The observer of a cell's run.
+struct Watch<'a> {
+    /// The iterations of the cells before.
+    before: usize,
+    progress: &'a mut Progress,
+}
+
+impl Observer for Watch<'_> {
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
+        let mut losses = losses.clone();
+        losses.iteration += self.before;
+        self.progress.report(&losses);
+        if interrupt::requested() {
+            run.stop();
+        }
+        Ok(())
+    }
+}
+
 /// Paints all cells, one after the other; after an interrupt, those that were begun. A failure does not
 /// affect other cells.
 fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
@@ -283,17 +303,9 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             builder = builder.start(start);
         }
         let paint = || {
-            let (mut session, mut stopped) = (builder.build()?, false);
-            while let Some(mut losses) = session.step()? {
-                losses.iteration += before;
-                progress.report(&losses);
-                if !stopped && interrupt::requested() {
-                    stopped = true;
-                    session.stop();
-                }
-            }
-            // The device works ahead and may have all iterations already.
-            painted.interrupted = session.submitted() < session.iterations();
+            let mut session = builder.build()?;
+            let ending = session.run(&mut Watch { before, progress: &mut progress })?;
+            painted.interrupted = ending != Ending::Complete;
             session.picture()
         };
         match paint() {

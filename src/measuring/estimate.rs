@@ -6,7 +6,8 @@ use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
-use crate::painting::session::Session;
+use crate::painting::run::{Observer, Run};
+use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
 use crate::painting::style::Style;
@@ -203,18 +204,30 @@ impl Bench<'_> {
         let began = Instant::now();
         let (mut session, size) = self.start(share)?;
         let start = began.elapsed().as_secs_f64();
-        let mut pace = Pace::default();
-        let iteration = loop {
-            session.step()?;
-            pace.note(session.landed());
-            if let Some(seconds) = pace.steady(time) {
-                break seconds;
-            }
-        };
-        // Work that is still on the device must not disturb the next measurement.
-        session.stop();
-        while session.step()?.is_some() {}
+        let mut watch = Watch { time, pace: Pace::default(), iteration: None };
+        // It ends when all that was submitted is done: what is still on the device would disturb the next measurement.
+        session.run(&mut watch)?;
+        let iteration = watch.iteration.expect("without a pace the run goes on");
         Ok(Sample { size, start, iteration })
+    }
+}
+
+/// Stops a run when its pace is known.
+struct Watch {
+    /// How long the pace is watched at least.
+    time: Duration,
+    pace: Pace,
+    /// Seconds of an iteration.
+    iteration: Option<f64>,
+}
+
+impl Observer for Watch {
+    fn losses(&mut self, run: &mut Run, _: &Losses) -> Result<()> {
+        if self.iteration.is_none() {
+            self.pace.note(run.session().landed());
+            self.iteration = self.pace.steady(self.time).inspect(|_| run.stop());
+        }
+        Ok(())
     }
 }
 

@@ -53,6 +53,8 @@ mod faults;
 /// Checkpoints, and runs that go on from them.
 mod resume;
 mod rooms;
+/// The run loop and what its observer can do.
+mod run;
 /// Runs of several sizes, and the painterly default.
 mod stages;
 /// Weights and rates that change on the way.

@@ -18,6 +18,7 @@ mod report;
 mod sizes;
 mod stdio;
 mod studio;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
