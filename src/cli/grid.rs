@@ -14,7 +14,7 @@ use impasto::painting::choices::Colours;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
-use impasto::picture::{self, Picture, SaveOptions, Size};
+use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
@@ -96,6 +96,7 @@ struct Cell {
     content: Picture,
     styles: Vec<(Picture, f64)>,
     start: Option<Picture>,
+    regions: Option<Regions>,
 }
 
 impl Cell {
@@ -245,7 +246,7 @@ impl Options {
     fn cell(
         &self,
         label: &str,
-        settings: Settings,
+        mut settings: Settings,
         content: &Picture,
         styles: &[Picture],
         start: Option<&Picture>,
@@ -254,6 +255,10 @@ impl Options {
         let (width, height) = self.sizes.of_content(content);
         let style_size = self.sizes.of_styles((width, height));
         let sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+        let drawn_beside: Vec<_> = styles.iter().map(|s| (s.width, s.height)).collect();
+        let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
+        let regions = regions.map(|read| read.regions);
+        settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
         check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
         let content = content.resized(Size::Exact { width, height }, true);
         let weights = self.look.weights(styles.len())?;
@@ -261,7 +266,7 @@ impl Options {
             styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
         let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
         let start = self.look.start(&content, start, &paintings);
-        Ok(Cell { label: label.to_owned(), settings, content, styles, start })
+        Ok(Cell { label: label.to_owned(), settings, content, styles, start, regions })
     }
 }
 
@@ -280,6 +285,9 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         }
         if let Some(start) = &cell.start {
             builder = builder.start(start);
+        }
+        if let Some(regions) = &cell.regions {
+            builder = builder.regions(regions);
         }
         let paint = || {
             let (mut session, mut stopped) = (builder.build()?, false);
