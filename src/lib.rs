@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] repaints one picture: it is built from a device ([`Gpu`]), a network ([`Vgg`]),
 //! pictures ([`Picture`]) and [`Settings`], whose default is the recipe of "Dive into Deep Learning",
-//! and then stepped by whoever owns the loop. The library never prints and never reads the environment.
+//! and then stepped by the caller. The library never prints and never reads the environment.
 //!
 //! ```no_run
 //! use std::path::Path;

@@ -105,7 +105,7 @@ pub fn estimate(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they are few.
+    // A slightly larger picture is measured at its own size: for few pixels, time does not grow in proportion.
     let first = match alone {
         true => bench.sample(1.0, patience.mul_f64(LONG))?,
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
@@ -218,7 +218,7 @@ impl Bench<'_> {
                 break seconds;
             }
         };
-        // What is still on the device must not disturb whoever comes next.
+        // Work that is still on the device must not disturb the next measurement.
         session.stop();
         while session.step()?.is_some() {}
         Ok(Sample { size, start, iteration })
@@ -233,7 +233,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many iterations have landed by now; see [`Session::landed`]. To be called after every step.
+    /// Tells how many iterations have landed by now; see [`Session::landed`]. To be called after every step.
     pub fn note(&mut self, landed: usize) {
         if self.last.is_none_or(|(before, _)| landed > before) {
             let now = Some((landed, Instant::now()));

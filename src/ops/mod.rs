@@ -14,7 +14,6 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
-pub mod tv9;
 pub mod wasserstein;
 pub mod widened;
 
@@ -34,7 +33,7 @@ pub fn tables() -> Vec<Table> {
         widened::TABLE,
         nearest::TABLE,
         tv::TABLE,
-        tv9::TABLE,
+        tv::NINE_POINT_TABLE,
         wasserstein::TABLE,
         adam::TABLE,
         average::TABLE,

@@ -18,8 +18,7 @@ use crate::ops::log::{Log, log};
 use crate::ops::masked::SiteWeights;
 use crate::ops::mse::{mean_square, mse};
 use crate::ops::nearest;
-use crate::ops::tv::tv;
-use crate::ops::tv9::tv9;
+use crate::ops::tv::{Differences, tv};
 use crate::ops::wasserstein::{self, Renewal, wasserstein};
 use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
@@ -29,7 +28,7 @@ use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
+/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of conv1_1 is computed
 /// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
@@ -292,10 +291,11 @@ impl TermsOnTape<'_, '_, '_> {
             self.terms.iter().position(|term| term.kind == Kind::Variation).expect("a term of every run");
         tape.op("tv");
         let (weight, slot) = self.weigh(tape, index, 1.0);
-        match self.objective.settings.recipe {
-            Recipe::Book => tv(tape, picture, exact, real, weight, slot),
-            Recipe::Painterly => tv9(tape, picture, exact, real, weight, slot),
-        }
+        let differences = match self.objective.settings.recipe {
+            Recipe::Book => Differences::Absolute,
+            Recipe::Painterly => Differences::NinePoint,
+        };
+        tv(tape, picture, exact, real, weight, slot, differences);
     }
 
     /// Records the terms that look at the features `x` of a layer.

@@ -214,9 +214,11 @@ impl Style {
             return Ok(measured.clone());
         }
         let resized = |((painting, share), (width, height)): (&(Picture, f64), (usize, usize))| {
-            let same = (width, height) == (painting.width, painting.height);
-            let picture =
-                if same { painting.clone() } else { painting.resized(Size::Exact { width, height }, true) };
+            let picture = if place.scale == 1.0 {
+                painting.clone()
+            } else {
+                painting.resampled(Size::Exact { width, height }, true, self.0.settings.recipe.filter())
+            };
             (picture, *share)
         };
         let paintings: Vec<_> = self.0.paintings.iter().zip(self.sizes(place.scale)).map(resized).collect();

@@ -33,7 +33,7 @@ pub(crate) use decode::comment;
 pub use exif::Exif;
 pub use interpolate::{Interpolation, interpolate};
 pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
-pub use resize::{Size, contact_sheet, contact_sheet_size};
+pub use resize::{Filter, Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
 pub use source::Input;
 
@@ -147,7 +147,7 @@ pub fn name_of(path: &Path) -> String {
 
 /// All bytes of a file, or why there are none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+    // On some systems a folder can be opened, and reading it fails with an obscure message.
     if path.is_dir() {
         return Err("it is a folder; name a picture inside it".into());
     }

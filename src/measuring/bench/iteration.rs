@@ -105,7 +105,7 @@ pub struct Memory {
     pub allocated: Option<u64>,
 }
 
-/// A session on pictures of this size (width, height) that nobody has seen before.
+/// A session on new pictures of this size (width, height).
 fn session<'g>(
     gpu: &'g Gpu,
     vgg: &'g Vgg,

@@ -5,6 +5,8 @@ use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use half::{bf16, f16};
+use impasto_network_first::BYTES as FIRST;
+use impasto_network_second::BYTES as SECOND;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensors};
 
@@ -12,8 +14,15 @@ use crate::architecture::LayerSpec;
 use crate::disk::sha256;
 use crate::error::{Error, Result};
 
-/// VGG-19 up to conv5_1 as it ships; its origin and licence are told in `weights/README.md`.
-static VGG19: &[u8] = include_bytes!("../../../weights/vgg19.safetensors");
+/// VGG-19 up to conv5_1 as it ships, put together from two crates when the program is compiled; `weights/README.md` tells
+/// its origin and licence.
+static VGG19: [u8; FIRST.len() + SECOND.len()] = {
+    let mut whole = [0; FIRST.len() + SECOND.len()];
+    let (first, second) = whole.split_at_mut(FIRST.len());
+    first.copy_from_slice(FIRST);
+    second.copy_from_slice(SECOND);
+    whole
+};
 
 /// What torchvision's networks expect, and so the default of a file that does not say.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -105,7 +114,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Setting`] if a spec asks for a layer that the built-in network does not have.
     pub fn embedded(specs: &[LayerSpec]) -> Result<Self> {
-        let held = SafeTensors::read_metadata(VGG19).ok();
+        let held = SafeTensors::read_metadata(&VGG19).ok();
         let holds =
             |layer: &str| held.as_ref().is_some_and(|(_, m)| m.info(&format!("{layer}.bias")).is_some());
         if specs.iter().any(|spec| !holds(&spec.name)) {
@@ -113,7 +122,7 @@ impl Weights {
                        of a whole network with --weights";
             return Err(Error::Setting(why.into()));
         }
-        Self::from_bytes("built-in", VGG19, specs)
+        Self::from_bytes("built-in", &VGG19, specs)
     }
 
     /// The convolutions `specs` of a safetensors file. Only its header and the tensors asked for are read.
@@ -123,7 +132,7 @@ impl Weights {
     /// missing, of another shape or type, or holds values that are not finite.
     pub fn from_file(path: &Path, specs: &[LayerSpec]) -> Result<Self> {
         let name = path.display().to_string();
-        // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+        // On some systems a folder can be opened, and reading it fails with an obscure message.
         if path.is_dir() {
             return Err(Error::weights(name, "it is a folder; name a .safetensors file inside it"));
         }

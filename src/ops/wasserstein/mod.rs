@@ -47,7 +47,7 @@ fn measured(
     (mean, covariance, products)
 }
 
-/// Rows are dealt to so many partial sums of a channel that about this many workgroups are busy.
+/// Each channel gets as many partial sums as keep about this many workgroups busy.
 const BUSY: usize = 2048;
 
 fn mean(tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Tensor {
