@@ -15,7 +15,7 @@ use impasto::painting::run::{Ending, Observer, Run};
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
-use impasto::picture::{self, Picture, SaveOptions, Size};
+use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
@@ -97,6 +97,7 @@ struct Cell {
     content: Picture,
     styles: Vec<(Picture, f64)>,
     start: Option<Picture>,
+    regions: Option<Regions>,
 }
 
 impl Cell {
@@ -246,7 +247,7 @@ impl Options {
     fn cell(
         &self,
         label: &str,
-        settings: Settings,
+        mut settings: Settings,
         content: &Picture,
         styles: &[Picture],
         start: Option<&Picture>,
@@ -255,6 +256,10 @@ impl Options {
         let (width, height) = self.sizes.of_content(content);
         let style_size = self.sizes.of_styles((width, height));
         let sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+        let drawn_beside: Vec<_> = styles.iter().map(|s| (s.width, s.height)).collect();
+        let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
+        let regions = regions.map(|read| read.regions);
+        settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
         check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
@@ -263,7 +268,7 @@ impl Options {
             styles.iter().map(|s| s.resampled(style_size, true, filter)).zip(weights).collect();
         let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
         let start = self.look.start(&content, start, &paintings);
-        Ok(Cell { label: label.to_owned(), settings, content, styles, start })
+        Ok(Cell { label: label.to_owned(), settings, content, styles, start, regions })
     }
 }
 
@@ -301,6 +306,9 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         }
         if let Some(start) = &cell.start {
             builder = builder.start(start);
+        }
+        if let Some(regions) = &cell.regions {
+            builder = builder.regions(regions);
         }
         let paint = || {
             let mut session = builder.build()?;

@@ -11,7 +11,7 @@ use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
 use crate::painting::style::Style;
-use crate::picture::Picture;
+use crate::picture::{Picture, Regions};
 
 /// Pixels of the first, small measurement.
 const SMALL: f64 = 16384.0;
@@ -194,7 +194,14 @@ impl Bench<'_> {
         // The last size alone, as most of its iterations are.
         settings.first_size = 0;
         settings.finish = settings.finish.round();
-        let style = Style::measure(self.gpu, self.vgg, &settings, &weighted)?;
+        let style = match settings.regions {
+            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted)?,
+            // Time does not depend on where they lie.
+            count => {
+                let regions = Regions::stripes(count, weighted.len());
+                Style::measure_regions(self.gpu, self.vgg, &settings, &weighted, &regions)?
+            }
+        };
         let builder = Session::builder(self.gpu, self.vgg).content(&content).measured(&style);
         Ok((builder.settings(settings).build()?, (content.width, content.height)))
     }

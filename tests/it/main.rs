@@ -50,6 +50,8 @@ mod determinism;
 /// A device, a disk or a clock that fails while a run goes on. The faults are injected, for which Linux is needed.
 #[cfg(target_os = "linux")]
 mod faults;
+/// What belongs together in photograph and painting.
+mod regions;
 /// Checkpoints, and runs that go on from them.
 mod resume;
 mod rooms;

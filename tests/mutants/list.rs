@@ -237,6 +237,23 @@ pub const MUTANTS: &[Mutant] = &[
     ("gram", "tiled", "gram_tiled", "2u * local.y + 1u]", "2u * local.y]"),
     ("gram", "tiled", "gram_tiled", "j * params.c + i] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
+    // Weights that count twice or not at all, of another row, of another channel's mean.
+    ("gram", "naive", "masked", "sqrt(weight(id)) * f32(x[i])", "weight(id) * f32(x[i])"),
+    ("gram", "tiled", "masked", "sqrt(weight(id)) * dy[i]", "dy[i]"),
+    ("gram", "subgroup", "masked", "(params.top + id.y) * params.w", "id.y * params.w"),
+    ("gram", "naive", "masked", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("gram", "naive", "masked", "id.x % params.w", "id.x / params.w"),
+    (
+        "wasserstein",
+        "tiled",
+        "masked",
+        "f32(x[i]) - mean[id.x / params.w]",
+        "f32(x[i]) - mean[id.x % params.w]",
+    ),
+    ("wasserstein", "subgroup", "masked", "params.scale * m * (mean", "params.scale * (mean"),
+    ("wasserstein", "naive", "masked", "mean[c] - target_mean[c]", "target_mean[c] - mean[c]"),
+    ("wasserstein", "naive", "moments", "sum += mask[m + k] * f32(", "sum += f32("),
+    ("wasserstein", "naive", "moments", "(params.top + row) * params.w", "row * params.w"),
     // A mean that is not one, or of another channel; zeros beyond the end that are not; a constant of another channel.
     ("wasserstein", "naive", "moments", "params.scale * sum", "sum"),
     ("wasserstein", "naive", "moments", "k < params.w", "k + 1u < params.w"),

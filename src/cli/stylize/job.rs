@@ -149,6 +149,10 @@ impl Job<'_> {
         let filter = self.settings.recipe.filter();
         let content = self.content.resampled(Size::Exact { width, height }, true, filter);
         let styles = self.studio.measured(style_size, self.settings)?;
+        if let Some(file) = self.options.look.regions.content() {
+            let notes = styles.style.notes((width, height));
+            notes.iter().for_each(|note| self.options.reporting.note(file, note));
+        }
         let weights = self.studio.weights.iter().copied();
         let paintings: Vec<_> = styles.pictures.iter().zip(weights).collect();
         let start = self.options.look.start(&content, self.studio.start.as_ref(), &paintings);
@@ -282,6 +286,10 @@ impl Job<'_> {
         (record.style_size, record.style_scale) = (sizes.style_size, sizes.style_scale);
         record.style_weights = self.studio.weights.clone();
         record.start = look.recorded(start);
+        if let Some(regions) = &self.studio.regions {
+            record.content_regions = regions.content.clone();
+            record.style_regions = regions.styles.clone();
+        }
         record.variant = machine.variant.as_ref().map(ToString::to_string);
         Some(record)
     }
