@@ -40,6 +40,8 @@
 //!   does not fit is an error when the op is recorded.
 //! - [`network::tuning`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
+// What measuring and proving need stands beside what they measure and prove. Without `native` nobody calls it.
+#![cfg_attr(not(feature = "native"), allow(dead_code))]
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 mod architecture;
@@ -47,6 +49,7 @@ pub mod cases;
 mod disk;
 pub mod engine;
 mod error;
+#[cfg(feature = "native")]
 pub mod measuring;
 pub mod network;
 pub mod ops;
@@ -54,6 +57,7 @@ pub mod painting;
 pub mod picture;
 
 pub use architecture::{Block, Edge, LayerSpec, Network, NetworkOptions, Pooling, Tap};
+#[cfg(feature = "native")]
 pub use disk::{abandon_files, check_replaceable, replace_file, same_file};
 pub use engine::gpu::Gpu;
 pub use error::{Error, Result};

@@ -1,8 +1,9 @@
 //! Network weights: convolutions read from a safetensors file, plain or palettised, and checked before use.
 
-use std::fs::File;
+#[cfg(feature = "native")]
+mod files;
+
 use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use half::{bf16, f16};
 use impasto_network_first::BYTES as FIRST;
@@ -125,25 +126,11 @@ impl Weights {
         Self::from_bytes("built-in", &VGG19, specs)
     }
 
-    /// The convolutions `specs` of a safetensors file. Only its header and the tensors asked for are read.
+    /// The convolutions `specs` of the bytes of a safetensors file; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Weights`] if the file cannot be read, is cut short or contradicts itself, or if a tensor is
-    /// missing, of another shape or type, or holds values that are not finite.
-    pub fn from_file(path: &Path, specs: &[LayerSpec]) -> Result<Self> {
-        let name = path.display().to_string();
-        // On some systems a folder can be opened, and reading it fails with an obscure message.
-        if path.is_dir() {
-            return Err(Error::weights(name, "it is a folder; name a .safetensors file inside it"));
-        }
-        let file = File::open(path).map_err(|e| unreadable(&name, &e))?;
-        load(&name, file, specs)
-    }
-
-    /// As [`Weights::from_file`], from the bytes of such a file; `name` is for error texts.
-    ///
-    /// # Errors
-    /// As [`Weights::from_file`].
+    /// [`Error::Weights`] if the file is cut short or contradicts itself, or if a tensor is missing, of another shape or
+    /// type, or holds values that are not finite.
     pub fn from_bytes(name: &str, bytes: &[u8], specs: &[LayerSpec]) -> Result<Self> {
         load(name, Cursor::new(bytes), specs)
     }
