@@ -2,6 +2,7 @@
 
 #[cfg(feature = "native")]
 mod blocking;
+mod builtin;
 pub mod capacity;
 pub mod checkpoint;
 pub mod choices;

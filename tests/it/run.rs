@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake};
 
-use impasto::network::weights::ConvWeights;
-use impasto::painting::checkpoint::Checkpoint;
 use impasto::{
-    Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session, Settings, Tuning, Vgg,
-    Weights, wgpu,
+    Checkpoint, ConvWeights, Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session,
+    Settings, Tuning, Vgg, Weights, wgpu,
 };
 
 const ITERATIONS: usize = 40;
