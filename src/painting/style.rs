@@ -91,16 +91,21 @@ impl Style {
     /// # Errors
     /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
     /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
-    pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
-        Self::of(gpu, vgg, settings, paintings, None)
+    pub async fn measure_async(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+    ) -> Result<Self> {
+        Self::of(gpu, vgg, settings, paintings, None).await
     }
 
-    /// As [`Self::measure`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
+    /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
     /// regions they are.
     ///
     /// # Errors
-    /// As [`Self::measure`], and [`Error::Setting`] if the regions are those of another number of paintings.
-    pub fn measure_regions(
+    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions are those of another number of paintings.
+    pub async fn measure_regions_async(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
@@ -115,10 +120,10 @@ impl Style {
             )));
         }
         let settings = Settings { regions: regions.colours().len(), ..settings.clone() };
-        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone()))
+        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone())).await
     }
 
-    fn of(
+    async fn of(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
@@ -143,7 +148,7 @@ impl Style {
             measured: RefCell::default(),
         }));
         if settings.first_size == 0 && style.0.regions.is_none() {
-            style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None })?;
+            style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None }).await?;
         }
         Ok(style)
     }
@@ -205,11 +210,11 @@ impl Style {
     }
 
     /// The paintings' statistics at the size of a stage, and what its finish needs of them.
-    pub(crate) fn at(&self, gpu: &Gpu, vgg: &Vgg, stage: &Stage) -> Result<Rc<Measured>> {
-        self.measured(gpu, vgg, self.place(stage))
+    pub(crate) async fn at(&self, gpu: &Gpu, vgg: &Vgg, stage: &Stage) -> Result<Rc<Measured>> {
+        self.measured(gpu, vgg, self.place(stage)).await
     }
 
-    fn measured(&self, gpu: &Gpu, vgg: &Vgg, place: Place) -> Result<Rc<Measured>> {
+    async fn measured(&self, gpu: &Gpu, vgg: &Vgg, place: Place) -> Result<Rc<Measured>> {
         if let Some((_, measured)) = self.0.measured.borrow().iter().find(|(known, _)| *known == place) {
             return Ok(measured.clone());
         }
@@ -226,8 +231,8 @@ impl Style {
         let masks = self.masks(place).map(|masks| self.by_number(masks));
         let measuring = Measuring { objective: Objective { gpu, vgg, settings }, paintings, masks };
         let statistics = match settings.style_loss {
-            StyleLoss::Gram => measuring.grams()?,
-            StyleLoss::Wasserstein => measuring.moments()?,
+            StyleLoss::Gram => measuring.grams().await?,
+            StyleLoss::Wasserstein => measuring.moments().await?,
         };
         let mut layers = Vec::new();
         for (number, statistics) in statistics.into_iter().enumerate() {
@@ -296,7 +301,7 @@ impl Measuring<'_> {
     }
 
     /// Reads of the painting number `index` what `look` records for each term.
-    fn read(
+    async fn read(
         &self,
         index: usize,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
@@ -322,18 +327,29 @@ impl Measuring<'_> {
         let plan = tape.finish()?;
         plan.write(gpu, leaf.value, &Real::F32.encode(&self.objective.variable().encode(painting)));
         plan.run(gpu);
-        let read = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| plan.read(gpu, *tensor)).collect();
-        seen.into_iter().map(|tensors| tensors.map(read).transpose()).collect()
+        let mut read = Vec::new();
+        for tensors in seen {
+            let Some(tensors) = tensors else {
+                read.push(None);
+                continue;
+            };
+            let mut values = Vec::new();
+            for tensor in tensors {
+                values.push(plan.read_async(gpu, tensor).await?);
+            }
+            read.push(Some(values));
+        }
+        Ok(read)
     }
 
     /// Each term's values of the paintings that have a part in it, with their shares.
-    fn gathered(
+    async fn gathered(
         &self,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
     ) -> Result<Vec<Vec<(Vec<Vec<f32>>, f64)>>> {
         let mut terms: Vec<Vec<_>> = Vec::new();
         for (index, (_, share)) in self.paintings.iter().enumerate() {
-            let measured = self.read(index, &look)?;
+            let measured = self.read(index, &look).await?;
             terms.resize_with(measured.len(), Vec::new);
             for (term, values) in terms.iter_mut().zip(measured) {
                 // A painting that counts nothing must not be all that has a region.
@@ -345,8 +361,9 @@ impl Measuring<'_> {
     }
 
     /// The weighted mean of the paintings' Gram matrices.
-    fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
-        let terms = self.gathered(|tape, x, weights| vec![self.objective.gram(tape, x, weights).value])?;
+    async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
+        let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
+        let terms = self.gathered(look).await?;
         let upload = |paintings: &Vec<(Vec<Vec<f32>>, f64)>| {
             let mut sum = vec![0.0; paintings[0].0[0].len()];
             for (gram, share) in paintings {
@@ -367,13 +384,14 @@ impl Measuring<'_> {
     }
 
     /// Mean and covariance of the paintings together.
-    fn moments(&self) -> Result<Vec<Option<StyleStatistics>>> {
+    async fn moments(&self) -> Result<Vec<Option<StyleStatistics>>> {
         let gpu = self.objective.gpu;
-        let terms = self.gathered(|tape, x, weights| {
+        let look = |tape: &mut Tape, x: Var, weights| {
             let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
             let (mean, covariance) = wasserstein::moments(tape, x, variant, weights);
             vec![mean, covariance]
-        })?;
+        };
+        let terms = self.gathered(look).await?;
         let moments = |(values, share): (Vec<Vec<f32>>, f64)| {
             let [mean, covariance] = values.try_into().expect("two tensors were asked for");
             (Moments { mean, covariance }, share)

@@ -35,6 +35,11 @@ impl<'g, 'a> Builder<'g, 'a> {
         Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint }
     }
 
+    /// The device that the session will run on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
     /// The photograph. It determines what the result shows, and its size.
     pub fn content(mut self, picture: &'a Picture) -> Self {
         self.content = Some(picture);
@@ -86,7 +91,7 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
-    pub fn build(self) -> Result<Session<'g>> {
+    pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, checkpoint } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
@@ -107,8 +112,8 @@ impl<'g, 'a> Builder<'g, 'a> {
             Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
             None => match regions {
-                Some(regions) => Style::measure_regions(gpu, vgg, &settings, &styles, regions)?,
-                None => Style::measure(gpu, vgg, &settings, &styles)?,
+                Some(regions) => Style::measure_regions_async(gpu, vgg, &settings, &styles, regions).await?,
+                None => Style::measure_async(gpu, vgg, &settings, &styles).await?,
             },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
@@ -121,7 +126,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
-        let targets = Targets::measure(&objective, content, &style, &stages[at])?;
+        let targets = Targets::measure(&objective, content, &style, &stages[at]).await?;
         let whole = stages[stages.len() - 1].end();
         let running = Running::new(&objective, stages[at], targets, whole)?;
         let origin = Origin {
@@ -157,7 +162,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         };
         match checkpoint {
             Some(checkpoint) => session.restore(checkpoint)?,
-            None => session.begin(start)?,
+            None => session.begin(start).await?,
         }
         Ok(session)
     }
@@ -165,7 +170,7 @@ impl<'g, 'a> Builder<'g, 'a> {
 
 impl Session<'_> {
     /// Sets the picture that the first stage starts from.
-    fn begin(&mut self, start: &Picture) -> Result<()> {
+    async fn begin(&mut self, start: &Picture) -> Result<()> {
         let stage = self.running.stage;
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
@@ -174,8 +179,8 @@ impl Session<'_> {
             self.running.place(&start.resampled(size, true, self.origin.settings.recipe.filter()));
         }
         if stage.finish {
-            let carried = self.running.carried()?;
-            self.begin_finish(&carried, stage.first)?;
+            let carried = self.running.carried().await?;
+            self.begin_finish(&carried, stage.first).await?;
         }
         Ok(())
     }
