@@ -23,6 +23,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tiff;
+mod xmp;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
