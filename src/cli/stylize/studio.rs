@@ -29,6 +29,8 @@ pub struct Studio {
     measured: RefCell<Vec<Rc<Measured>>>,
     /// Whether the needs of a picture have been printed.
     pub estimated: Cell<bool>,
+    /// Whether paintings that are too small have been noted.
+    pub enlarged: Cell<bool>,
     verbose: bool,
 }
 
@@ -53,9 +55,9 @@ impl Studio {
             }
         })?;
         let weights = options.look.weights(styles.len())?;
-        let (measured, estimated, verbose) =
-            (RefCell::default(), Cell::new(false), options.reporting.verbose);
-        Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, verbose })
+        let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
+        let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
+        Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, enlarged, verbose })
     }
 
     /// The styles at `size`. They are measured on the first call with that size.
