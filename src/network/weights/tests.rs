@@ -1,7 +1,6 @@
 //! Tests of reading weights: both forms of a layer, and every way in which a file can be wrong.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
