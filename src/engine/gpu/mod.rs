@@ -1,7 +1,7 @@
 //! The adapter in use and what is done with it directly: buffers, kernels, read-backs, faults.
 //!
-//! What a program of the machine can do and a page in a browser cannot is in [`native`]: list adapters, wait, use threads and
-//! files. [`browser`] has what stands in its place.
+//! What a program of the machine can do and a page in a browser cannot is in `native.rs`: wait, use threads, keep compiled
+//! kernels in files. `browser.rs` has what stands in its place.
 
 #[cfg(feature = "native")]
 mod adapters;

@@ -31,6 +31,17 @@ struct Flight {
     submission: wgpu::SubmissionIndex,
 }
 
+impl Flight {
+    /// Waits until the processor can read what it brings, and returns whether that was so before.
+    async fn arrives(&self, gpu: &Gpu) -> Result<bool> {
+        let overdue = self.readback.is_there(gpu)?;
+        for readback in std::iter::once(&self.readback).chain(&self.copy) {
+            readback.arrives(gpu, &self.submission).await?;
+        }
+        Ok(overdue)
+    }
+}
+
 /// What a stage leaves to the next one, and what a checkpoint keeps of it: the optimised variable, the optimiser's state, the sum of
 /// the average. Words as they lie on the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -355,12 +366,10 @@ impl<'g> Running<'g> {
     /// Takes the losses of the oldest submission when it is done.
     async fn land(&mut self) -> Result<()> {
         let Some(flight) = self.in_flight.front() else { return Ok(()) };
-        let overdue = flight.readback.is_there(self.gpu)?;
-        for readback in std::iter::once(&flight.readback).chain(&flight.copy) {
-            readback.arrives(self.gpu, &flight.submission).await?;
-        }
-        // Not earlier: whoever gives up waiting can ask again.
+        let arrived = flight.arrives(self.gpu).await;
+        // Not earlier: whoever gives up waiting can ask again. What has failed will never come.
         let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
+        let overdue = arrived?;
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
         for iteration in flight.first..flight.first + flight.count {
             let row = (iteration - self.stage.first) % HISTORY;
