@@ -239,6 +239,11 @@ const MUTANTS: &[Mutant] = &[
     ("log", "plain", "log", "count % params.history", "count"),
     ("mean_square", "plain", "mse", "let d = f32(x[i]);", "let d = 1.1 * f32(x[i]);"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
+    // What belongs to a tile: its edges, its sites at a lower resolution, the reference of each channel.
+    ("owned", "plain", "owned", "row < (own[1] >> k)", "row <= (own[1] >> k)"),
+    ("owned", "plain", "owned", "column >= (own[2] >> k)", "column > (own[2] >> k)"),
+    ("owned", "plain", "owned", "let k = params.halvings;", "let k = params.halvings + 1u;"),
+    ("owned", "plain", "owned", "shift[id.x / params.w]", "shift[id.x % params.c]"),
     // One side of a symmetric gradient only, a neighbouring channel.
     ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),

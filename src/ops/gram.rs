@@ -93,6 +93,12 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     g
 }
 
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from the gradient `dg` of the whole map's matrix.
+pub(crate) fn pull(tape: &mut Tape, x: Var, values: usize, dg: Tensor, variant: Variant) {
+    let scale = Value::Float(1.0 / values as f64);
+    Products::new(tape, x, variant).backward(tape, dg, scale, None);
+}
+
 /// The products of all pairs of channels of a map, and their gradient, in one of the variants.
 pub(super) struct Products {
     x: Var,

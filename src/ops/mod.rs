@@ -9,6 +9,7 @@ pub mod gram;
 pub mod log;
 pub mod mse;
 pub mod nearest;
+pub mod owned;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
@@ -31,6 +32,7 @@ pub fn tables() -> Vec<Table> {
         mse::TABLE,
         mse::SQUARES,
         widened::TABLE,
+        owned::TABLE,
         nearest::TABLE,
         tv::TABLE,
         tv9::TABLE,

@@ -16,7 +16,7 @@ pub use crate::engine::shape::Shape;
 use crate::{Error, Result};
 use recompute::Recomputed;
 pub use recorder::Recorder;
-pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
+pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step, Turn};
 
 /// A named array of values on the device, of 32 bits each or of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +211,11 @@ impl<'g> Tape<'g> {
     /// Opens the next op: dispatches and tensors recorded from here on belong to it and carry its label.
     pub fn op(&mut self, label: impl Into<String>) {
         self.groups.push(Group { label: label.into(), ..Group::default() });
+    }
+
+    /// As [`Self::op`], of which the forward steps run in one pass only: see [`Plan::submit_pass`].
+    pub(crate) fn op_in(&mut self, turn: Turn, label: impl Into<String>) {
+        self.groups.push(Group { label: label.into(), turn, ..Group::default() });
     }
 
     fn declare(&mut self, name: &str, len: usize, home: Home) -> Tensor {

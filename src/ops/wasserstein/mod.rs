@@ -29,7 +29,7 @@ pub fn moments(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor) {
 fn measured(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor, Products) {
     let Shape { channels: c, width: w, .. } = x.shape;
     let covariance = tape.scratch("covariance", c * c);
-    let mean = mean(tape, x);
+    let mean = channel_sums(tape, x, 1.0 / x.shape.pixels() as f64);
     let products = Products::new(tape, x, variant);
     products.forward(tape, covariance, (1.0 / (x.shape.height * w) as f64).into(), Some(mean));
     (mean, covariance, products)
@@ -38,7 +38,8 @@ fn measured(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor, Produ
 /// Rows are dealt to so many partial sums of a channel that about this many workgroups are busy.
 const BUSY: usize = 2048;
 
-fn mean(tape: &mut Tape, x: Var) -> Tensor {
+/// Records, for the forward pass, the sum of each channel of `x`, times `scale`.
+pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64) -> Tensor {
     let Shape { channels: c, width: w, .. } = x.shape;
     let bands = tape.bands(&[x.shape]);
     let shares = (BUSY / c / bands.len()).clamp(1, bands[0].len());
@@ -50,7 +51,7 @@ fn mean(tape: &mut Tape, x: Var) -> Tensor {
             ("c", c.into()),
             ("h", rows.into()),
             ("w", w.into()),
-            ("scale", (1.0 / x.shape.pixels() as f64).into()),
+            ("scale", scale.into()),
             ("shares", shares.into()),
             ("share", share.into()),
             ("parts", parts.into()),
@@ -121,10 +122,34 @@ pub fn wasserstein(
     variant: Variant,
     renewal: Option<Renewal>,
 ) -> Kept {
-    let c = x.shape.channels;
     let keeps = renewal.is_some();
     let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
     let (mean, covariance, products) = measured(tape, x, variant);
+    let (kept, bias) = compare(tape, [mean, covariance], target, weight, slot, variant, (renewal, keeps));
+    if x.grad.is_some() {
+        let slope = slope(tape, target, weight, x.shape.len());
+        products.backward(tape, kept.gradient, slope, Some(bias));
+    }
+    kept
+}
+
+/// The factor on the gradient of a map that has so many values.
+fn slope(tape: &Tape, target: &Target, weight: Knob, values: usize) -> Value {
+    weight.scaled(2.0 * tape.gradient_scale(), target.energy * values as f64)
+}
+
+/// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is made of; see
+/// [`wasserstein`]. Returns that, and the constant of each channel. What the renewal needs is kept if `keeps` is set.
+pub(crate) fn compare(
+    tape: &mut Tape,
+    [mean, covariance]: [Tensor; 2],
+    target: &Target,
+    weight: Knob,
+    slot: Slot,
+    variant: Variant,
+    (renewal, keeps): (Renewal, bool),
+) -> (Kept, Tensor) {
+    let c = target.channels;
     let moved = root::transport(tape, target, covariance, variant, renewal);
     let mut own =
         |name: &str, len: usize| if keeps { tape.state(name, len) } else { tape.scratch(name, len) };
@@ -153,9 +178,19 @@ pub fn wasserstein(
         .bind("partial", partial)
         .grid([1, c, 1]);
     reduce(tape, partial, c, slot);
-    if x.grad.is_some() {
-        let slope = weight.scaled(2.0 * tape.gradient_scale(), target.energy * x.shape.len() as f64);
-        products.backward(tape, kept.gradient, slope, Some(bias));
-    }
-    kept
+    (kept, bias)
+}
+
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from what [`compare`] found for the whole map.
+pub(crate) fn pull(
+    tape: &mut Tape,
+    x: Var,
+    values: usize,
+    target: &Target,
+    weight: Knob,
+    [gradient, bias]: [Tensor; 2],
+    variant: Variant,
+) {
+    let slope = slope(tape, target, weight, values);
+    Products::new(tape, x, variant).backward(tape, gradient, slope, Some(bias));
 }

@@ -1,0 +1,186 @@
+//! The running stage, as a whole or in tiles.
+
+use std::collections::VecDeque;
+
+use super::running::{Carried, Running};
+use super::tiled::Tiled;
+use crate::Result;
+use crate::engine::plan::Plan;
+use crate::engine::real::Real;
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::tiling::layout::Layout;
+use crate::picture::Picture;
+
+/// A stage that is being painted.
+pub(super) enum Work<'g> {
+    Whole(Box<Running<'g>>),
+    Tiled(Box<Tiled<'g>>),
+}
+
+/// Does the same to either.
+macro_rules! either {
+    ($self:expr, $work:ident => $what:expr) => {
+        match $self {
+            Work::Whole($work) => $what,
+            Work::Tiled($work) => $what,
+        }
+    };
+}
+
+impl Work<'_> {
+    pub(super) fn stage(&self) -> &Stage {
+        either!(self, work => &work.stage)
+    }
+
+    pub(super) fn real(&self) -> Real {
+        either!(self, work => work.real)
+    }
+
+    /// The tiles of the stage, if it has any.
+    pub(super) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Tiled(tiled) => Some(&tiled.layout),
+        }
+    }
+
+    /// See [`Running::log`].
+    pub(super) fn log(&self) -> &[f32] {
+        either!(self, work => &work.log)
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<f32> {
+        either!(self, work => std::mem::take(&mut work.log))
+    }
+
+    pub(super) fn copy_every(&self) -> Option<usize> {
+        either!(self, work => work.copy_every)
+    }
+
+    pub(super) fn set_copy_every(&mut self, every: Option<usize>) {
+        either!(self, work => work.copy_every = every);
+    }
+
+    pub(super) fn copies(&mut self) -> &mut VecDeque<(usize, Vec<f64>)> {
+        either!(self, work => &mut work.copies)
+    }
+
+    /// See [`Running::place`].
+    pub(super) fn place(&mut self, start: &Picture) {
+        either!(self, work => work.place(start));
+    }
+
+    /// See [`Running::set`].
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
+        either!(self, work => work.set(carried, iterations));
+    }
+
+    /// See [`Running::turn`].
+    pub(super) fn turn(&mut self, settings: &Settings, finish: f64) {
+        either!(self, work => work.turn(settings, finish));
+    }
+
+    /// See [`Running::weigh`].
+    pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
+        either!(self, work => work.weigh(weight));
+    }
+
+    /// See [`Running::advance`].
+    pub(super) fn advance(&mut self) -> Result<bool> {
+        either!(self, work => work.advance())
+    }
+
+    /// See [`Running::stop`].
+    pub(super) fn stop(&mut self) {
+        either!(self, work => work.stop());
+    }
+
+    /// See [`Running::allow`].
+    pub(super) fn allow(&mut self, n: usize) {
+        either!(self, work => work.allow(n));
+    }
+
+    /// See [`Running::submitted`].
+    pub(super) fn submitted(&self) -> usize {
+        either!(self, work => work.submitted())
+    }
+
+    /// See [`Running::landed`].
+    pub(super) fn landed(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.landed(),
+            Self::Tiled(tiled) => tiled.submitted(),
+        }
+    }
+
+    /// See [`Running::show`].
+    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
+        either!(self, work => work.show(iterations, values))
+    }
+
+    /// See [`Running::averaged`].
+    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
+        either!(self, work => work.averaged(carried))
+    }
+
+    /// See [`Running::picture`].
+    pub(super) fn picture(&mut self) -> Result<Picture> {
+        either!(self, work => work.picture())
+    }
+
+    /// See [`Running::variable`].
+    pub(super) fn variable(&mut self) -> Result<Vec<f64>> {
+        either!(self, work => work.variable())
+    }
+
+    /// See [`Running::gradient`].
+    pub(super) fn gradient(&mut self) -> Result<Vec<f32>> {
+        either!(self, work => work.gradient())
+    }
+
+    /// See [`Running::carried`].
+    pub(super) fn carried(&mut self) -> Result<Carried> {
+        either!(self, work => work.carried())
+    }
+
+    /// See [`Running::gradient_length`].
+    pub(super) fn gradient_length(&mut self) -> Result<f64> {
+        either!(self, work => work.gradient_length())
+    }
+
+    /// See [`Running::bytes`].
+    pub(super) fn bytes(&self) -> u64 {
+        either!(self, work => work.bytes())
+    }
+
+    /// See [`Running::readback_bytes`].
+    pub(super) fn readback_bytes(&self) -> u64 {
+        either!(self, work => work.readback_bytes())
+    }
+
+    /// What an iteration is, or a tile of it.
+    pub(super) fn plan(&self) -> &Plan {
+        match self {
+            Self::Whole(running) => &running.plan,
+            Self::Tiled(tiled) => tiled.plan(),
+        }
+    }
+
+    /// Submissions of one iteration of the whole picture.
+    pub(super) fn pieces(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.pieces(),
+            Self::Tiled(_) => 1,
+        }
+    }
+
+    /// See [`Running::most_in_flight`].
+    #[cfg(test)]
+    pub(super) fn most_in_flight(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.most_in_flight(),
+            Self::Tiled(_) => 1,
+        }
+    }
+}
