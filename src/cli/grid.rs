@@ -255,10 +255,11 @@ impl Options {
         let style_size = self.sizes.of_styles((width, height));
         let sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
-        let content = content.resized(Size::Exact { width, height }, true);
+        let filter = settings.recipe.filter();
+        let content = content.resampled(Size::Exact { width, height }, true, filter);
         let weights = self.look.weights(styles.len())?;
         let styles: Vec<(Picture, f64)> =
-            styles.iter().map(|s| s.resized(style_size, true)).zip(weights).collect();
+            styles.iter().map(|s| s.resampled(style_size, true, filter)).zip(weights).collect();
         let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
         let start = self.look.start(&content, start, &paintings);
         Ok(Cell { label: label.to_owned(), settings, content, styles, start })

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::picture::Filter;
 use crate::{Error, Result};
 
 /// Whose conventions a run follows, where these are more than numbers.
@@ -68,6 +69,15 @@ impl Recipe {
         match self {
             Self::Book => "book",
             Self::Painterly => "painterly",
+        }
+    }
+
+    /// How photograph and paintings are brought to the sizes of a run. The book's recipe was tuned with torchvision's smooth
+    /// filter. Crisp strokes need a painting that is crisp.
+    pub fn filter(self) -> Filter {
+        match self {
+            Self::Book => Filter::Bilinear,
+            Self::Painterly => Filter::Bicubic,
         }
     }
 }

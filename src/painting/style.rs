@@ -115,7 +115,11 @@ impl Style {
         let resized = |(painting, share): &(Picture, f64)| {
             let side = |n: usize| ((n as f64 * scale).round() as usize).max(least.min(n));
             let size = Size::Exact { width: side(painting.width), height: side(painting.height) };
-            let picture = if scale == 1.0 { painting.clone() } else { painting.resized(size, true) };
+            let picture = if scale == 1.0 {
+                painting.clone()
+            } else {
+                painting.resampled(size, true, self.0.settings.recipe.filter())
+            };
             (picture, *share)
         };
         let paintings: Vec<_> = self.0.paintings.iter().map(resized).collect();

@@ -33,7 +33,7 @@ pub(crate) use decode::comment;
 pub use exif::Exif;
 pub use interpolate::{Interpolation, interpolate};
 pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
-pub use resize::{Size, contact_sheet, contact_sheet_size};
+pub use resize::{Filter, Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions, check_writable};
 pub use source::Input;
 

@@ -148,7 +148,8 @@ impl Job<'_> {
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.warn((width, height))?;
         self.outputs.check_sides((width, height), &style_sizes)?;
-        let content = self.content.resized(Size::Exact { width, height }, true);
+        let filter = self.settings.recipe.filter();
+        let content = self.content.resampled(Size::Exact { width, height }, true, filter);
         let styles = self.studio.measured(style_size, self.settings)?;
         let weights = self.studio.weights.iter().copied();
         let paintings: Vec<_> = styles.pictures.iter().zip(weights).collect();

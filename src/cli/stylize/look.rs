@@ -308,7 +308,8 @@ impl Look {
             Start::Noise { seed } => Some(Picture::noise(width, height, seed)),
             Start::Gray => Some(Picture::new(width, height, vec![0.5; 3 * width * height])),
             Start::Matched => Some(content.with_colours_of(paintings, 1.0)),
-            _ => read.map(|start| start.resized(Size::Exact { width, height }, true)),
+            _ => read
+                .map(|start| start.resampled(Size::Exact { width, height }, true, self.base.recipe.filter())),
         }
     }
 

@@ -64,7 +64,8 @@ impl Studio {
         let known = match kept.iter().position(|measured| measured.size == size) {
             Some(index) => kept.remove(index),
             None => {
-                let pictures: Vec<_> = self.styles.iter().map(|style| style.resized(size, true)).collect();
+                let resampled = |style: &Picture| style.resampled(size, true, settings.recipe.filter());
+                let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
                 let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
                 if self.verbose {

@@ -151,8 +151,8 @@ impl Session<'_> {
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
         } else {
-            self.running
-                .place(&start.resized(Size::Exact { width: stage.width, height: stage.height }, true));
+            let size = Size::Exact { width: stage.width, height: stage.height };
+            self.running.place(&start.resampled(size, true, self.origin.settings.recipe.filter()));
         }
         if stage.finish {
             let carried = self.running.carried()?;

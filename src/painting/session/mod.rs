@@ -354,7 +354,7 @@ impl Targets {
         let content = if (content.width, content.height) == (stage.width, stage.height) {
             content
         } else {
-            resized = content.resized(size, true);
+            resized = content.resampled(size, true, objective.settings.recipe.filter());
             &resized
         };
         let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
