@@ -10,5 +10,5 @@ pub mod session;
 pub mod settings;
 pub mod stages;
 pub mod style;
-pub(crate) mod tiling;
+pub mod tiling;
 pub(crate) mod variable;

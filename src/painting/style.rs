@@ -13,6 +13,8 @@ use crate::ops::wasserstein::{self, Moments, Statistics};
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Objective, nearest_taps};
 use crate::painting::settings::Settings;
+use crate::painting::tiling::Tiling;
+use crate::painting::tiling::statistics::Sums;
 use crate::picture::{Picture, Size};
 use crate::{Error, Result};
 
@@ -26,6 +28,8 @@ struct Inner {
     settings: Settings,
     /// Digest of the network that measures.
     network: String,
+    /// When they are measured in tiles.
+    tiling: Tiling,
     /// What was measured so far, and at which scale.
     measured: RefCell<Vec<(f64, bool, Rc<Measured>)>>,
 }
@@ -66,6 +70,20 @@ impl Style {
     /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
     /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
     pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
+        Self::measure_in(gpu, vgg, settings, paintings, Tiling::Off)
+    }
+
+    /// As [`Self::measure`], in tiles where the whole would need too much memory.
+    ///
+    /// # Errors
+    /// As [`Self::measure`].
+    pub fn measure_in(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+        tiling: Tiling,
+    ) -> Result<Self> {
         let sum: f64 = paintings.iter().map(|(_, weight)| weight).sum();
         if paintings.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0)
             || sum <= 0.0
@@ -74,11 +92,12 @@ impl Style {
             return Err(Error::Setting("no style picture with a weight above 0".into()));
         }
         let sizes: Vec<_> = paintings.iter().map(|(p, _)| Shape::new(3, p.height, p.width)).collect();
-        Objective { gpu, vgg, settings }.fits_styles(&sizes)?;
+        Objective { gpu, vgg, settings }.fits_styles(&sizes, tiling)?;
         let style = Self(Rc::new(Inner {
             paintings: paintings.iter().map(|(p, weight)| (p.bare(), weight / sum)).collect(),
             settings: settings.clone(),
             network: vgg.digest().to_owned(),
+            tiling,
             measured: RefCell::default(),
         }));
         if settings.first_size == 0 {
@@ -124,7 +143,7 @@ impl Style {
         };
         let paintings: Vec<_> = self.0.paintings.iter().map(resized).collect();
         let measuring =
-            Measuring { objective: Objective { gpu, vgg, settings: &self.0.settings }, paintings };
+            Measuring { objective: Objective { gpu, vgg, settings: &self.0.settings }, paintings, tiling: self.0.tiling };
         let measured = Rc::new(Measured {
             layers: match self.0.settings.style_loss {
                 StyleLoss::Gram => measuring.grams()?,
@@ -147,9 +166,16 @@ impl Style {
 struct Measuring<'a> {
     objective: Objective<'a, 'a>,
     paintings: Vec<(Picture, f64)>,
+    tiling: Tiling,
 }
 
 impl Measuring<'_> {
+    /// What is summed over a painting in tiles, if it is measured in tiles.
+    fn in_tiles(&self, painting: &Picture) -> Result<Option<Vec<(Sums, usize)>>> {
+        let layout = self.objective.painting_layout((painting.width, painting.height), self.tiling)?;
+        layout.map(|layout| self.objective.painting_in_tiles(painting, &layout)).transpose()
+    }
+
     /// Reads of one painting what `look` records at each style layer.
     fn read(
         &self,
@@ -178,7 +204,13 @@ impl Measuring<'_> {
     fn grams(&self) -> Result<Vec<LayerStyle>> {
         let mut grams = vec![Vec::new(); self.objective.settings.style_layers.len()];
         for (painting, share) in &self.paintings {
-            let measured = self.read(painting, |tape, x| vec![self.objective.gram(tape, x).value])?;
+            let measured = match self.in_tiles(painting)? {
+                None => self.read(painting, |tape, x| vec![self.objective.gram(tape, x).value])?,
+                Some(layers) => {
+                    let narrow = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
+                    layers.into_iter().map(|(sums, sites)| vec![narrow(sums.gram(sites))]).collect()
+                }
+            };
             for (sum, gram) in grams.iter_mut().zip(measured) {
                 sum.resize(gram[0].len(), 0.0);
                 sum.iter_mut().zip(&gram[0]).for_each(|(s, g)| *s += share * f64::from(*g));
@@ -199,11 +231,16 @@ impl Measuring<'_> {
         let gpu = self.objective.gpu;
         let mut layers: Vec<Vec<(Moments, f64)>> = Vec::new();
         for (painting, share) in &self.paintings {
-            let measured = self.read(painting, |tape, x| {
-                let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
-                let (mean, covariance) = wasserstein::moments(tape, x, variant);
-                vec![mean, covariance]
-            })?;
+            let measured = match self.in_tiles(painting)? {
+                None => self.read(painting, |tape, x| {
+                    let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
+                    let (mean, covariance) = wasserstein::moments(tape, x, variant);
+                    vec![mean, covariance]
+                })?,
+                Some(layers) => {
+                    layers.into_iter().map(|(sums, sites)| sums.raw_moments(sites).into()).collect()
+                }
+            };
             layers.resize_with(measured.len(), Vec::new);
             for (layer, values) in layers.iter_mut().zip(measured) {
                 let [mean, covariance] = values.try_into().expect("two tensors were asked for");

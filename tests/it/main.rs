@@ -53,6 +53,8 @@ mod faults;
 /// Checkpoints, and runs that go on from them.
 mod resume;
 mod rooms;
+/// Runs in tiles, which give what runs of whole pictures give.
+mod tiling;
 /// Runs of several sizes, and the painterly default.
 mod stages;
 /// Weights and rates that change on the way.

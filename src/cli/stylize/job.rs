@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use impasto::measuring::estimate::Pace;
-use impasto::painting::capacity::check_sizes;
+use impasto::painting::capacity::check_sizes_in;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
@@ -142,10 +142,10 @@ impl Job<'_> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
-        let Studio { gpu, vgg, styles, .. } = self.studio;
+        let Studio { gpu, vgg, styles, tiling, .. } = self.studio;
         sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
-        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
+        check_sizes_in(gpu, vgg, self.settings, (width, height), &style_sizes, *tiling)?;
         self.warn((width, height))?;
         self.outputs.check_sides((width, height), &style_sizes)?;
         let filter = self.settings.recipe.filter();
@@ -163,7 +163,8 @@ impl Job<'_> {
         let mut builder = Session::builder(&self.studio.gpu, &self.studio.vgg)
             .content(&pictures.content)
             .measured(&pictures.styles.style)
-            .settings(self.settings.clone());
+            .settings(self.settings.clone())
+            .tiling(self.studio.tiling);
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }
@@ -192,6 +193,7 @@ impl Job<'_> {
         let quiet = self.options.reporting.quiet;
         let mut progress = Progress::new(self.label(), log.len(), session.iterations(), quiet);
         let mut keeper = Autosave::new(self.outputs, pictures, session, self.options, &progress);
+        session.watch_tiles(progress.tiles());
         let (first, started) = (log.len(), Instant::now());
         let (mut pace, mut estimated) = (Pace::default(), false);
         interrupt::running();
@@ -239,7 +241,7 @@ impl Job<'_> {
         }
         let times = [started - began, started.elapsed()];
         // The device works ahead and may have all iterations already.
-        let interrupted = stopped && session.submitted() < session.iterations();
+        let interrupted = session.submitted() < session.iterations();
         Ok(Painted { log, interrupted, first, times, told, keeper })
     }
 

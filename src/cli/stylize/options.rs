@@ -7,18 +7,21 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
 use impasto::engine::gpu::Gpu;
+use impasto::measuring::estimate::device_memory;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::Input;
 use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
 
 use super::inputs::Inputs;
 use super::look::Look;
+use super::numbers;
 use super::sizes::Sizes;
 use super::stdio::is_stream;
 use crate::cli::console;
@@ -49,6 +52,8 @@ pub struct Options {
     pub look: Look,
     #[command(flatten)]
     pub machine: Machine,
+    #[command(flatten)]
+    pub room: Room,
     #[command(flatten)]
     pub reporting: Reporting,
     #[command(flatten)]
@@ -133,6 +138,34 @@ pub struct Machine {
     /// folder]
     #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
     cache: Option<PathBuf>,
+}
+
+/// How much device memory a run may take.
+#[derive(Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Machine")]
+pub struct Room {
+    /// Paint in tiles where the whole would need more device memory than this, such as 2GiB; the result is the same [default: what
+    /// the adapter has, less a tenth]
+    #[arg(long, value_name = "SIZE", value_parser = numbers::bytes)]
+    memory: Option<u64>,
+
+    /// Paint in tiles of N x N pixels, a multiple of 16, or never
+    #[arg(long, value_name = "N|off", value_parser = numbers::tile, conflicts_with = "memory")]
+    tile: Option<Option<usize>>,
+}
+
+impl Room {
+    /// When a picture is painted in tiles.
+    pub fn tiling(&self, gpu: &Gpu) -> Tiling {
+        // Other programs, and the driver itself, need some memory, too.
+        let spared = |there: u64| there / 10 * 9;
+        match (self.tile, self.memory) {
+            (Some(None), _) => Tiling::Off,
+            (Some(Some(side)), _) => Tiling::Side(side),
+            (None, Some(bytes)) => Tiling::Within(bytes),
+            (None, None) => Tiling::Within(device_memory(gpu).map_or(u64::MAX, spared)),
+        }
+    }
 }
 
 /// Reads the name of a network.

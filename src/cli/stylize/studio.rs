@@ -7,6 +7,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::settings::Settings;
 use impasto::painting::style::Style;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
 use super::options::Options;
@@ -20,6 +21,8 @@ const MOST_KEPT: usize = 8;
 pub struct Studio {
     pub gpu: Gpu,
     pub vgg: Vgg,
+    /// When pictures are painted in tiles.
+    pub tiling: Tiling,
     /// The pictures as they were read.
     pub styles: Vec<Picture>,
     /// The weight of each style.
@@ -53,9 +56,10 @@ impl Studio {
             }
         })?;
         let weights = options.look.weights(styles.len())?;
+        let tiling = options.room.tiling(&gpu);
         let (measured, estimated, verbose) =
             (RefCell::default(), Cell::new(false), options.reporting.verbose);
-        Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, verbose })
+        Ok(Self { gpu, vgg, tiling, styles, weights, start, measured, estimated, verbose })
     }
 
     /// The styles at `size`. They are measured on the first call with that size.
@@ -67,7 +71,7 @@ impl Studio {
                 let resampled = |style: &Picture| style.resampled(size, true, settings.recipe.filter());
                 let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
-                let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
+                let style = Style::measure_in(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?;
                 if self.verbose {
                     console::message(&format!("style measured at {size}"));
                 }

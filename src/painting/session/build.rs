@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::running::Running;
-use super::{Session, Targets};
+use super::Session;
+use super::work::Work;
 use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
@@ -13,6 +13,7 @@ use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
 use crate::painting::style::Style;
+use crate::painting::tiling::Tiling;
 use crate::picture::{Picture, Size};
 use crate::{Error, Result};
 
@@ -26,12 +27,13 @@ pub struct Builder<'g, 'a> {
     start: Option<&'a Picture>,
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
+    tiling: Tiling,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
-        let (content, styles, measured, start, settings, checkpoint) = Default::default();
-        Self { gpu, vgg, content, styles, measured, start, settings, checkpoint }
+        let (content, styles, measured, start, settings, checkpoint, tiling) = Default::default();
+        Self { gpu, vgg, content, styles, measured, start, settings, checkpoint, tiling }
     }
 
     /// The photograph. It determines what the result shows, and its size.
@@ -73,13 +75,19 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// When the picture is painted in tiles; never, by default.
+    pub fn tiling(mut self, tiling: Tiling) -> Self {
+        self.tiling = tiling;
+        self
+    }
+
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub fn build(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, start, settings, checkpoint } = self;
+        let Self { gpu, vgg, content, styles, measured, start, settings, checkpoint, tiling } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -87,11 +95,11 @@ impl<'g, 'a> Builder<'g, 'a> {
         if (start.width, start.height) != size {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
-        let last_bytes = capacity::memory(gpu, vgg, &settings, size)?;
+        let last_bytes = capacity::memory_in(gpu, vgg, &settings, size, tiling)?;
         let style = match measured {
             Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
-            None => Style::measure(gpu, vgg, &settings, &styles)?,
+            None => Style::measure_in(gpu, vgg, &settings, &styles, tiling)?,
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
             return Err(Error::Setting(
@@ -103,9 +111,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
-        let targets = Targets::measure(&objective, content, &style, &stages[at])?;
         let whole = stages[stages.len() - 1].end();
-        let running = Running::new(&objective, stages[at], targets, whole)?;
+        let running = Work::new(&objective, stages[at], content, &style, tiling, whole)?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -113,9 +120,9 @@ impl<'g, 'a> Builder<'g, 'a> {
             start: start.digest(),
             styles: style.paintings(),
             network: vgg.digest().to_owned(),
-            real: running.real,
+            real: running.real(),
             adapter: gpu.description(),
-            shaders: sha256::words(&running.plan.describe_steps()),
+            shaders: sha256::words(&running.described()),
             settings,
         };
         let mut session = Session {
@@ -123,6 +130,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             vgg,
             content: content.bare(),
             style,
+            tiling,
             at,
             running,
             log: Vec::new(),
@@ -133,6 +141,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             same_bits: checkpoint.is_none_or(|checkpoint| checkpoint.same_arithmetic(&origin)),
             last_bytes,
             copies: VecDeque::new(),
+            watch: None,
             origin,
             stages,
         };
@@ -147,7 +156,7 @@ impl<'g, 'a> Builder<'g, 'a> {
 impl Session<'_> {
     /// Sets the picture that the first stage starts from.
     fn begin(&mut self, start: &Picture) -> Result<()> {
-        let stage = self.running.stage;
+        let stage = *self.running.stage();
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
         } else {

@@ -5,8 +5,12 @@ mod running;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod tiled;
+mod work;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -15,15 +19,16 @@ use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::ops::adam::at_another_size;
 use crate::painting::checkpoint::{Checkpoint, Origin};
-use crate::painting::objective::{Kind, Objective, Targets, terms};
+use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::Style;
-use crate::picture::{Interpolation, Picture, Size, interpolate};
+use crate::painting::tiling::{Tiles, Tiling};
+use crate::picture::{Interpolation, Picture, interpolate};
 
 pub use build::Builder;
 pub(crate) use running::Carried;
-use running::Running;
+use work::Work;
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -59,7 +64,8 @@ pub struct Session<'g> {
     content: Picture,
     style: Style,
     stages: Vec<Stage>,
-    running: Running<'g>,
+    tiling: Tiling,
+    running: Work<'g>,
     /// The number of the running stage.
     at: usize,
     /// The losses of the stages before it.
@@ -74,7 +80,11 @@ pub struct Session<'g> {
     /// Device memory of the last stage, found by counting.
     last_bytes: u64,
     copies: VecDeque<(usize, Picture)>,
+    watch: Option<Watch>,
 }
+
+/// What is told of tiles, and says whether to go on.
+pub(crate) type Watch = Rc<RefCell<dyn FnMut(usize, usize) -> bool>>;
 
 impl<'g> Session<'g> {
     /// Starts to describe a session. Content and at least one style are needed.
@@ -98,8 +108,11 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            if !self.running.advance()? && !self.next_stage()? {
-                return Ok(None);
+            if !self.running.advance()? {
+                self.stopped |= self.running.given_up();
+                if !self.next_stage()? {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -109,10 +122,10 @@ impl<'g> Session<'g> {
         if self.stopped || self.at + 1 == self.stages.len() {
             return Ok(false);
         }
-        let done = self.running.stage;
+        let done = *self.running.stage();
         let carried = self.running.carried()?;
         self.keep_copies()?;
-        self.log.append(&mut self.running.log);
+        self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
         let carried = match stage.same_size(&done) {
             true => Carried { transports: Vec::new(), ..carried },
@@ -120,9 +133,10 @@ impl<'g> Session<'g> {
         };
         // What is not needed any more makes room first.
         self.at += 1;
-        let copy_every = self.running.copy_every;
+        let copy_every = self.running.copy_every();
         self.running = self.start(&carried)?;
-        self.running.copy_every = copy_every;
+        self.running.set_copy_every(copy_every);
+        self.running.watch(self.watch.clone());
         if stage.finish {
             self.begin_finish(&carried, stage.first)?;
         }
@@ -130,11 +144,11 @@ impl<'g> Session<'g> {
     }
 
     /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
-    fn start(&mut self, carried: &Carried) -> Result<Running<'g>> {
+    fn start(&mut self, carried: &Carried) -> Result<Work<'g>> {
         let stage = self.stages[self.at];
         let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
-        let targets = Targets::measure(&objective, &self.content, &self.style, &stage)?;
-        let mut running = Running::new(&objective, stage, targets, self.iterations())?;
+        let whole = self.iterations();
+        let mut running = Work::new(&objective, stage, &self.content, &self.style, self.tiling, whole)?;
         running.set(carried, stage.first);
         Ok(running)
     }
@@ -150,7 +164,7 @@ impl<'g> Session<'g> {
     /// What a stage left, brought to the size of the next one: the average takes the picture's place. Moments keep their meaning,
     /// because losses and step are the same at every size.
     fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
-        let real = self.running.real;
+        let real = self.running.real();
         let (small, large) = ((from.width, from.height), (to.width, to.height));
         let resize = |values: &[f64], how| interpolate(values, 3, small, large, how);
         let shown = self.running.averaged(carried);
@@ -184,9 +198,9 @@ impl<'g> Session<'g> {
     /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
     pub fn left(&self) -> f64 {
         let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        let here = (self.running.stage.end() - self.landed()) as f64;
+        let here = (self.running.stage().end() - self.landed()) as f64;
         let later = self.stages[self.at + 1..].iter();
-        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(&self.running.stage));
+        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(self.running.stage()));
         here + later.sum::<f64>()
     }
 
@@ -197,7 +211,20 @@ impl<'g> Session<'g> {
 
     /// The stage that the device works on.
     pub fn stage(&self) -> &Stage {
-        &self.running.stage
+        self.running.stage()
+    }
+
+    /// The tiles of that stage, if it is painted in tiles.
+    pub fn tiles(&self) -> Option<Tiles> {
+        let stage = self.stage();
+        self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
+    }
+
+    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the iteration are done and of how
+    /// many. If it returns `false`, the iteration is given up as if it had not begun, and the run is stopped as by [`Self::stop`].
+    pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
+        self.watch = Some(Rc::new(RefCell::new(watch)));
+        self.running.watch(self.watch.clone());
     }
 
     /// Iterations that were given to the device so far.
@@ -211,7 +238,7 @@ impl<'g> Session<'g> {
     }
 
     fn landed_in_log(&self) -> usize {
-        (self.log.len() + self.running.log.len()) / self.slots
+        (self.log.len() + self.running.log().len()) / self.slots
     }
 
     /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
@@ -223,7 +250,7 @@ impl<'g> Session<'g> {
     fn loss(&self, iteration: usize) -> Losses {
         let at = iteration * self.slots;
         let slots = match at.checked_sub(self.log.len()) {
-            Some(at) => &self.running.log[at..],
+            Some(at) => &self.running.log()[at..],
             None => &self.log[at..],
         };
         let finish = self.stages.iter().any(|s| s.finish && (s.first..s.end()).contains(&iteration));
@@ -257,7 +284,7 @@ impl<'g> Session<'g> {
     /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
     /// that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
-        self.running.copy_every = Some(n.max(1));
+        self.running.set_copy_every(Some(n.max(1)));
     }
 
     /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
@@ -271,7 +298,7 @@ impl<'g> Session<'g> {
 
     /// Takes the copies of the running stage, which knows how to show them.
     fn keep_copies(&mut self) -> Result<()> {
-        while let Some((iterations, values)) = self.running.copies.pop_front() {
+        while let Some((iterations, values)) = self.running.copies().pop_front() {
             let picture = self.running.show(iterations, values)?;
             self.copies.push_back((iterations, picture));
         }
@@ -291,7 +318,7 @@ impl<'g> Session<'g> {
             iteration: self.running.submitted(),
             finish_weight: self.finish_weight,
             carried,
-            losses: [self.log.as_slice(), &self.running.log].concat(),
+            losses: [self.log.as_slice(), self.running.log()].concat(),
         })
     }
 
@@ -332,7 +359,7 @@ impl<'g> Session<'g> {
 
     /// What an iteration is.
     pub(crate) fn plan(&self) -> &Plan {
-        &self.running.plan
+        self.running.plan()
     }
 
     /// Submissions of one iteration.
@@ -342,29 +369,13 @@ impl<'g> Session<'g> {
 
     /// One line per dispatch and buffer of an iteration.
     pub fn describe(&self) -> String {
-        self.running.plan.describe()
-    }
-}
-
-impl Targets {
-    /// Measures the photograph at the size of a stage, and takes what was measured of the paintings.
-    fn measure(objective: &Objective, content: &Picture, style: &Style, stage: &Stage) -> Result<Self> {
-        let size = Size::Exact { width: stage.width, height: stage.height };
-        let resized;
-        let content = if (content.width, content.height) == (stage.width, stage.height) {
-            content
-        } else {
-            resized = content.resampled(size, true, objective.settings.recipe.filter());
-            &resized
-        };
-        let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
-        Ok(Self { content: objective.features(content)?, style })
+        self.running.plan().describe()
     }
 }
 
 /// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
 fn finish_weight(
-    running: &mut Running,
+    running: &mut Work,
     settings: &Settings,
     carried: &Carried,
     iterations: usize,

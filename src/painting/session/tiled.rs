@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Watch;
 use super::running::{Carried, averaged, show};
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
@@ -69,6 +70,9 @@ pub(super) struct Tiled<'g> {
     pub(super) log: Vec<f32>,
     pub(super) copy_every: Option<usize>,
     pub(super) copies: VecDeque<(usize, Vec<f64>)>,
+    pub(super) watch: Option<Watch>,
+    /// Whether the watch wanted an end.
+    pub(super) given_up: bool,
 }
 
 impl<'g> Tiled<'g> {
@@ -139,6 +143,8 @@ impl<'g> Tiled<'g> {
             log: Vec::new(),
             copy_every: None,
             copies: VecDeque::new(),
+            watch: None,
+            given_up: false,
             layout,
         })
     }
@@ -202,7 +208,12 @@ impl<'g> Tiled<'g> {
         if self.submitted >= self.end {
             return Ok(false);
         }
-        let losses = self.differentiate()?;
+        let Some(losses) = self.differentiate()? else {
+            // Nothing has moved yet.
+            self.given_up = true;
+            self.stop();
+            return Ok(false);
+        };
         let moved = Moved {
             picture: &mut self.picture,
             m: &mut self.m,
@@ -219,14 +230,24 @@ impl<'g> Tiled<'g> {
         Ok(true)
     }
 
-    /// Computes the gradient of the picture as it is; returns the losses by slot.
-    fn differentiate(&mut self) -> Result<Vec<f32>> {
-        let sums = self.sums()?;
+    /// Tells the watch of a tile that is to come; whether to go on.
+    fn goes_on(&mut self, done: usize) -> bool {
+        let all = self.layout.features.len() + self.layout.gradients.len();
+        self.watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(done, all))
+    }
+
+    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch wanted an end.
+    fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(sums) = self.sums()? else { return Ok(None) };
         let mut losses = self.compare(&sums)?;
-        let squares = self.gradients()?;
+        let Some(sums) = self.gradients()? else { return Ok(None) };
+        let (squares, nearest) = sums.split_at(self.window.contents.len());
         for (number, content) in self.window.contents.iter().enumerate() {
             let weight = self.weights[content.index] * self.times[content.number];
             losses[content.index] = (weight * squares[number] / content.values as f64) as f32;
+        }
+        for (layer, loss) in self.window.nearest.iter().zip(nearest) {
+            losses[layer.index] = *loss as f32;
         }
         if let Some(compare) = &self.compare {
             let found = compare.losses()?;
@@ -238,7 +259,7 @@ impl<'g> Tiled<'g> {
         let variation = variation.expect("a term of every run");
         let weight = self.weights[variation];
         losses[variation] = self.variation.add(&self.picture, weight, &mut self.gradient) as f32;
-        Ok(losses)
+        Ok(Some(losses))
     }
 
     /// The pixels of a tile's window, as the network reads them.
@@ -248,7 +269,7 @@ impl<'g> Tiled<'g> {
     }
 
     /// The first pass: the statistics of the picture at all style layers.
-    fn sums(&mut self) -> Result<Vec<Sums>> {
+    fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
         let mut sums: Vec<Sums> = self.window.styles.iter().map(|style| Sums::new(style.channels)).collect();
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let tiles = if sums.is_empty() { 0 } else { self.layout.features.len() };
@@ -258,11 +279,14 @@ impl<'g> Tiled<'g> {
                 self.window.sums(flight, |layer, sum, products| sums[layer].add(sum, products))?;
             }
             if next < tiles {
+                if !self.goes_on(next) {
+                    return Ok(None);
+                }
                 let tile = &self.layout.features[next];
                 flights.push_back(self.window.submit(Turn::First, tile, &self.pixels(tile), &[]));
             }
         }
-        Ok(sums)
+        Ok(Some(sums))
     }
 
     /// Compares the statistics of the whole picture with the paintings'. Returns the losses by slot, without those that the device
@@ -291,19 +315,23 @@ impl<'g> Tiled<'g> {
     }
 
     /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared differences of each content
-    /// layer.
-    fn gradients(&mut self) -> Result<Vec<f64>> {
-        let mut squares = vec![0.0; self.window.contents.len()];
+    /// layer, then the loss of each layer of the nearest-neighbour term.
+    fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
+        self.window.set_count(self.submitted - self.stage.first);
+        let mut sums = vec![0.0; self.window.contents.len() + self.window.nearest.len()];
         let mut flights: VecDeque<(usize, Flight)> = VecDeque::new();
         let tiles = self.layout.gradients.len();
         for next in 0..tiles + AHEAD {
             if flights.len() == AHEAD || next >= tiles {
                 let Some((tile, flight)) = flights.pop_front() else { break };
                 let (own, gradient) = self.window.gradient(flight)?;
-                squares.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+                sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
                 self.take(tile, &gradient);
             }
             if next < tiles {
+                if !self.goes_on(self.layout.features.len() + next) {
+                    return Ok(None);
+                }
                 let tile = &self.layout.gradients[next];
                 let seen = self.window.contents.iter();
                 let seen = seen.map(|content| self.features[content.number].seen(tile, content.shape));
@@ -312,7 +340,7 @@ impl<'g> Tiled<'g> {
                 flights.push_back((next, flight));
             }
         }
-        Ok(squares)
+        Ok(Some(sums))
     }
 
     /// Takes what a tile owns of the gradient of its window.

@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 
 use super::running::{Carried, Running};
+use super::Watch;
 use super::tiled::Tiled;
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
+use crate::painting::objective::{Objective, Targets};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
+use crate::painting::style::Style;
+use crate::painting::tiling::Tiling;
 use crate::painting::tiling::layout::Layout;
-use crate::picture::Picture;
+use crate::picture::{Picture, Size};
 
 /// A stage that is being painted.
 pub(super) enum Work<'g> {
@@ -28,6 +32,38 @@ macro_rules! either {
     };
 }
 
+impl<'g> Work<'g> {
+    /// Measures the photograph and the paintings for a stage of a run of `whole` iterations, and lays it out. Picture and state are to be
+    /// set.
+    pub(super) fn new(
+        objective: &Objective<'g, '_>,
+        stage: Stage,
+        content: &Picture,
+        style: &Style,
+        tiling: Tiling,
+        whole: usize,
+    ) -> Result<Self> {
+        let size = Size::Exact { width: stage.width, height: stage.height };
+        let resized;
+        let content = if (content.width, content.height) == (stage.width, stage.height) {
+            content
+        } else {
+            resized = content.resampled(size, true, objective.settings.recipe.filter());
+            &resized
+        };
+        let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
+        Ok(match objective.layout(&stage, tiling)? {
+            None => {
+                let targets = Targets { content: objective.features(content)?, style };
+                Self::Whole(Box::new(Running::new(objective, stage, targets, whole)?))
+            }
+            Some(layout) => {
+                Self::Tiled(Box::new(Tiled::new(objective, stage, layout, content, &style, whole)?))
+            }
+        })
+    }
+}
+
 impl Work<'_> {
     pub(super) fn stage(&self) -> &Stage {
         either!(self, work => &work.stage)
@@ -43,6 +79,18 @@ impl Work<'_> {
             Self::Whole(_) => None,
             Self::Tiled(tiled) => Some(&tiled.layout),
         }
+    }
+
+    /// See [`super::Session::watch_tiles`].
+    pub(super) fn watch(&mut self, watch: Option<Watch>) {
+        if let Self::Tiled(tiled) = self {
+            tiled.watch = watch;
+        }
+    }
+
+    /// Whether the watch wanted an end.
+    pub(super) fn given_up(&self) -> bool {
+        matches!(self, Self::Tiled(tiled) if tiled.given_up)
     }
 
     /// See [`Running::log`].
@@ -165,6 +213,12 @@ impl Work<'_> {
             Self::Whole(running) => &running.plan,
             Self::Tiled(tiled) => tiled.plan(),
         }
+    }
+
+    /// All that decides the order in which an iteration adds up, as text.
+    pub(super) fn described(&self) -> String {
+        let tiles = self.layout().map_or(String::new(), |layout| format!("{layout:?}\n"));
+        tiles + &self.plan().describe_steps()
     }
 
     /// Submissions of one iteration of the whole picture.

@@ -1,10 +1,12 @@
 //! Whether a picture is painted in tiles, and how large they are.
 
 use crate::engine::plan::Plan;
+use crate::engine::tape::Shape;
+use crate::network::vgg::Vgg;
 use crate::painting::objective::Objective;
+use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::tiling::layout::{Layout, Reach};
-use crate::picture::memory_text;
 use crate::{Error, Result};
 
 /// When a picture is painted in tiles. The result is the same within rounding.
@@ -22,6 +24,43 @@ pub enum Tiling {
     Within(u64),
 }
 
+/// The side of the tiles that [`Tiling::Side`] gives for `side`.
+pub fn side_of_tiles(vgg: &Vgg, settings: &Settings, side: usize) -> usize {
+    let (step, sight) = vgg.reach(&settings.taps());
+    let step = Reach::new(step, sight).step;
+    (side / step * step).max(step)
+}
+
+/// The tiles in which a size is painted. An iteration is two passes over them.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Tiles {
+    /// Columns and rows of what the network sees of the picture at a time: a tile and what is around it.
+    pub window: (usize, usize),
+    /// Tiles of the first pass, which measures the picture.
+    pub statistics: usize,
+    /// Tiles of the second pass, which finds the gradients.
+    pub gradients: usize,
+    /// What an iteration computes, as a multiple of what it would for the whole picture at once.
+    pub overhead: f64,
+}
+
+impl Tiles {
+    pub(crate) fn new(layout: &Layout, size: (usize, usize)) -> Self {
+        Self {
+            window: layout.window,
+            statistics: layout.features.len(),
+            gradients: layout.gradients.len(),
+            overhead: layout.overhead(size),
+        }
+    }
+
+    /// Tiles of an iteration.
+    pub fn passes(&self) -> usize {
+        self.statistics + self.gradients
+    }
+}
+
 impl Objective<'_, '_> {
     /// How far the network looks.
     fn reach(&self) -> Reach {
@@ -29,64 +68,68 @@ impl Objective<'_, '_> {
         Reach::new(step, sight)
     }
 
-    /// The side of the tiles that [`Tiling::Side`] gives for `side`.
-    pub(crate) fn tile_side(&self, side: usize) -> usize {
-        let step = self.reach().step;
-        (side / step * step).max(step)
-    }
-
     /// The tiles of a stage, if it is painted in tiles.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if not even the smallest tiles keep within a budget, [`Error::Setting`] for tiles of no pixels.
     pub(crate) fn layout(&self, stage: &Stage, tiling: Tiling) -> Result<Option<Layout>> {
-        let (size, reach) = ((stage.width, stage.height), self.reach());
+        let size = (stage.width, stage.height);
+        self.choose(size, tiling, || self.whole_memory(stage), |layout| self.tiled_memory(stage, layout))
+    }
+
+    /// The tiles of a painting, if it is measured in tiles.
+    ///
+    /// # Errors
+    /// As [`Self::layout`].
+    pub(crate) fn painting_layout(&self, size: (usize, usize), tiling: Tiling) -> Result<Option<Layout>> {
+        let whole = || self.style_memory(Shape::new(3, size.1, size.0));
+        self.choose(size, tiling, whole, |layout| self.painting_memory(layout))
+    }
+
+    /// The tiles of a picture that needs so much memory as a whole and in tiles.
+    fn choose(
+        &self,
+        size: (usize, usize),
+        tiling: Tiling,
+        whole: impl Fn() -> Result<u64>,
+        tiled: impl Fn(&Layout) -> Result<u64>,
+    ) -> Result<Option<Layout>> {
+        let reach = self.reach();
         let of = |side: usize| Layout::new(size, side, reach);
         match tiling {
             Tiling::Off => Ok(None),
             Tiling::Side(0) => Err(Error::Setting("a tile has no pixels; choose a multiple of 16".into())),
-            Tiling::Side(side) => Ok(of(self.tile_side(side))),
+            Tiling::Side(side) => Ok(of(side_of_tiles(self.vgg, self.settings, side))),
             Tiling::Within(bytes) => {
                 let room = bytes.saturating_sub(self.vgg.bytes());
-                if self.whole_memory(stage).is_ok_and(|needed| needed <= room) {
+                if whole().is_ok_and(|needed| needed <= room) {
                     return Ok(None);
                 }
-                let fits = |side: usize| match of(side) {
-                    Some(layout) => self.tiled_memory(stage, &layout).is_ok_and(|needed| needed <= room),
-                    None => false,
-                };
-                let whole = size.0.max(size.1) / reach.step + 1;
-                // In steps: the largest that fits, if any does. One window for all is the whole, which does not.
-                let (mut low, mut high) = (0, whole);
+                let needed = |side: usize| of(side).map_or_else(&whole, |layout| tiled(&layout));
+                let fits = |side: usize| needed(side).is_ok_and(|needed| needed <= room);
+                if !fits(reach.step) {
+                    return Err(self.refuse(size, needed(reach.step)?, bytes));
+                }
+                // In steps. One window for all would be the whole, which does not fit.
+                let (mut low, mut high) = (1, size.0.max(size.1) / reach.step + 1);
                 while high - low > 1 {
                     let middle = (low + high) / 2;
                     if fits(middle * reach.step) { low = middle } else { high = middle }
                 }
-                match low {
-                    0 => Err(self.refuse(stage, of(reach.step), bytes)),
-                    _ => Ok(of(low * reach.step)),
-                }
+                Ok(of(low * reach.step))
             }
         }
     }
 
     /// The error for a budget that is too small, which names the least that works.
-    fn refuse(&self, stage: &Stage, smallest: Option<Layout>, bytes: u64) -> Error {
-        let needed = match smallest {
-            Some(layout) => self.tiled_memory(stage, &layout),
-            None => self.whole_memory(stage),
-        };
-        match needed {
-            Ok(needed) => Error::TooLarge(format!(
-                "{} of device memory are too few: {} x {} pixels need at least {} with the network, in the smallest tiles; \
-                 allow as much, or choose a smaller --size",
-                memory_text(bytes),
-                stage.width,
-                stage.height,
-                memory_text(needed + self.vgg.bytes())
-            )),
-            Err(error) => error,
-        }
+    fn refuse(&self, (width, height): (usize, usize), needed: u64, bytes: u64) -> Error {
+        Error::TooLarge(format!(
+            "{} MiB of device memory are too few: {width} x {height} pixels in the smallest tiles need {} MiB, of which the network \
+             has {}; allow as much, or choose a smaller --size",
+            bytes >> 20,
+            (needed + self.vgg.bytes()).div_ceil(1 << 20),
+            self.vgg.bytes().div_ceil(1 << 20)
+        ))
     }
 
     /// The device memory of a stage that is painted in these tiles, without the network's.

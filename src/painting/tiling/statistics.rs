@@ -31,6 +31,11 @@ impl Sums {
         [mean, covariance]
     }
 
+    /// [`Self::moments`] of unshifted sites.
+    pub(crate) fn raw_moments(&self, sites: usize) -> [Vec<f32>; 2] {
+        self.moments(&vec![0.0; self.sum.len()], sites)
+    }
+
     /// The Gram matrix of unshifted sites: the mean of all products, divided by the channels.
     pub(crate) fn gram(&self, sites: usize) -> Vec<f64> {
         let values = (self.sum.len() * sites) as f64;

@@ -8,7 +8,7 @@ use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Turn, Var};
 use crate::ops::owned::{self, Less, Own};
-use crate::ops::{gram, mse, wasserstein};
+use crate::ops::{gram, mse, nearest, wasserstein};
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Kind, Objective, SPARE_FROM, Term, terms};
 use crate::painting::stages::Stage;
@@ -45,13 +45,24 @@ pub(crate) struct ContentOnTape {
     bands: usize,
 }
 
+/// A layer of the nearest-neighbour term.
+pub(crate) struct NearestOnTape {
+    /// Slot of the term.
+    pub(crate) index: usize,
+    /// The loss of the tile's own sites.
+    loss: Tensor,
+}
+
 /// One window on a tape, for two passes.
 pub(crate) struct Recorded<'g> {
     pub(crate) tape: Tape<'g>,
     picture: Var,
     rectangle: Tensor,
+    /// Iterations of the stage so far, on the device.
+    count: Tensor,
     styles: Vec<StyleOnTape>,
     contents: Vec<ContentOnTape>,
+    nearest: Vec<NearestOnTape>,
     /// By slot: the weight of a term's gradient, and what the term's own weight is multiplied by to become it.
     weights: Vec<Option<(Knob, f64)>>,
 }
@@ -69,8 +80,10 @@ struct TermsAtWindow<'o, 'g, 'a> {
     compare: Option<&'o Compare<'g>>,
     terms: &'o [Term],
     rectangle: Tensor,
+    count: Tensor,
     styles: Vec<StyleOnTape>,
     contents: Vec<ContentOnTape>,
+    nearest: Vec<NearestOnTape>,
     weights: Vec<Option<(Knob, f64)>>,
 }
 
@@ -92,7 +105,9 @@ impl<'g> Objective<'g, '_> {
         tape.scale_gradients(self.settings.gradient_scale(stage.width * stage.height));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        let rectangle = tape.state("rectangle", 4);
+        // What the tile owns, and where its window begins.
+        let rectangle = tape.state("rectangle", 6);
+        let count = tape.state("count", 1);
         let mut at = TermsAtWindow {
             objective: self,
             stage,
@@ -100,22 +115,24 @@ impl<'g> Objective<'g, '_> {
             compare,
             terms: &terms,
             rectangle,
+            count,
             styles: Vec::new(),
             contents: Vec::new(),
+            nearest: Vec::new(),
             weights: vec![None; terms.len()],
         };
         let (line, options) = (self.line(), self.settings.network_options());
         let taps = self.taps(stage);
         self.vgg.record(&mut tape, picture, &line, options, &taps, |tape, tap, x| at.look(tape, tap, x));
-        let TermsAtWindow { styles, contents, weights, .. } = at;
-        Recorded { tape, picture, rectangle, styles, contents, weights }
+        let TermsAtWindow { styles, contents, nearest, weights, .. } = at;
+        Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights }
     }
 }
 
 impl TermsAtWindow<'_, '_, '_> {
     /// Records the terms that look at the features `x` of a layer.
     fn look(&mut self, tape: &mut Tape, tap: Tap, x: Var) {
-        let (mut content, mut style) = (0, 0);
+        let (mut content, mut style, mut near) = (0, 0, 0);
         for index in 0..self.terms.len() {
             match self.terms[index].kind {
                 Kind::Content(at) => {
@@ -130,7 +147,13 @@ impl TermsAtWindow<'_, '_, '_> {
                     }
                     style += 1;
                 }
-                Kind::Nearest(_) | Kind::Variation => {}
+                Kind::Nearest(at) => {
+                    if at == tap && self.stage.finish {
+                        self.nearest(tape, tap, index, near, x);
+                    }
+                    near += 1;
+                }
+                Kind::Variation => {}
             }
         }
     }
@@ -198,6 +221,30 @@ impl TermsAtWindow<'_, '_, '_> {
         }
         self.styles.push(StyleOnTape { index, number, channels: c, sites, bands, gram_gradient });
     }
+
+    fn nearest(&mut self, tape: &mut Tape, tap: Tap, index: usize, number: usize, x: Var) {
+        let (width, height) = map_size((self.stage.width, self.stage.height), tap);
+        let own = self.own(tap).0;
+        tape.op_in(Turn::Second, format!("{tap}.nearest"));
+        let target = match self.targets.map(|(_, style)| &style.nearest[number]) {
+            Some(resident) => resident.target(tape),
+            None => nearest::Target::blank(tape, x.shape),
+        };
+        let weight = tape.knob(self.terms[index].weight);
+        self.weights[index] = Some((weight, 1.0));
+        let loss = tape.state("loss", 1);
+        nearest::nearest_in_window(
+            tape,
+            x,
+            &target,
+            weight,
+            self.count,
+            Slot { losses: loss, index: 0 },
+            nearest::Variant::of(self.objective.gpu),
+            (Shape::new(x.shape.channels, height, width), own),
+        );
+        self.nearest.push(NearestOnTape { index, loss });
+    }
 }
 
 /// A pass over a window that the device may still be working on.
@@ -215,6 +262,8 @@ pub(crate) struct Window<'g> {
     /// In the order in which the network meets them.
     pub(crate) styles: Vec<StyleOnTape>,
     pub(crate) contents: Vec<ContentOnTape>,
+    pub(crate) nearest: Vec<NearestOnTape>,
+    count: Tensor,
     weights: Vec<Option<(Knob, f64)>>,
     /// Buffers for what either pass gives.
     spare: [Vec<Readback>; 2],
@@ -222,9 +271,10 @@ pub(crate) struct Window<'g> {
 
 impl<'g> Window<'g> {
     pub(crate) fn new(gpu: &'g Gpu, recorded: Recorded<'g>) -> Result<Self> {
-        let Recorded { tape, picture, rectangle, styles, contents, weights } = recorded;
+        let Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights } = recorded;
         let spare = [Vec::new(), Vec::new()];
-        Ok(Self { gpu, plan: tape.finish()?, picture, rectangle, styles, contents, weights, spare })
+        let plan = tape.finish()?;
+        Ok(Self { gpu, plan, picture, rectangle, count, styles, contents, nearest, weights, spare })
     }
 
     /// Gives the terms other weights.
@@ -234,6 +284,11 @@ impl<'g> Window<'g> {
                 self.plan.turn(self.gpu, *knob, weight(slot) * times);
             }
         }
+    }
+
+    /// Says how many iterations the stage has had.
+    pub(crate) fn set_count(&self, iterations: usize) {
+        self.plan.write(self.gpu, self.count, &[f32::from_bits(iterations as u32)]);
     }
 
     /// Sets the gradient of a style layer's Gram matrix.
@@ -257,7 +312,8 @@ impl<'g> Window<'g> {
             }
             _ => {
                 let squares = self.contents.iter().map(|content| content.squares);
-                squares.chain(self.picture.grad).collect()
+                let nearest = self.nearest.iter().map(|nearest| nearest.loss);
+                squares.chain(nearest).chain(self.picture.grad).collect()
             }
         }
     }
@@ -272,7 +328,9 @@ impl<'g> Window<'g> {
     ) -> Flight {
         let (gpu, plan) = (self.gpu, &self.plan);
         plan.write(gpu, self.picture.value, picture);
-        plan.write(gpu, self.rectangle, &tile.within().map(|n| f32::from_bits(n as u32)));
+        let [top, bottom, left, right] = tile.within();
+        let rectangle = [top, bottom, left, right, tile.rows.begin, tile.columns.begin];
+        plan.write(gpu, self.rectangle, &rectangle.map(|n| f32::from_bits(n as u32)));
         for (content, target) in self.contents.iter().zip(contents) {
             plan.write(gpu, content.target, target);
         }
@@ -315,7 +373,8 @@ impl<'g> Window<'g> {
         Ok(())
     }
 
-    /// Waits for a second pass: the sum of squared differences of each content layer's own sites, and the gradient of all pixels.
+    /// Waits for a second pass: the sum of squared differences of each content layer's own sites, then the loss of those of each
+    /// layer of the nearest-neighbour term, and the gradient of all pixels.
     pub(crate) fn gradient(&mut self, flight: Flight) -> Result<(Vec<f64>, Vec<f32>)> {
         let mut words = self.land(Turn::Second, flight)?;
         let mut at = 0;
@@ -324,6 +383,8 @@ impl<'g> Window<'g> {
             squares.push(words[at..at + content.bands].iter().map(|v| f64::from(*v)).sum());
             at += content.bands;
         }
+        squares.extend(words[at..at + self.nearest.len()].iter().map(|v| f64::from(*v)));
+        at += self.nearest.len();
         words.drain(..at);
         Ok((squares, words))
     }
