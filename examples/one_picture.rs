@@ -9,7 +9,7 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::tuning::Tuning;
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
-use impasto::painting::session::Session;
+use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, SaveOptions, Size};
 
@@ -34,9 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
     let mut session =
         Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings).build()?;
-    while let Some(losses) = session.step()? {
-        println!("{:4}  {:.3}", losses.iteration, losses.total);
-    }
+    session.run(&mut |losses: &Losses| println!("{:4}  {:.3}", losses.iteration, losses.total))?;
     session.picture()?.save(Path::new(result), &SaveOptions::default())?;
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! Neural style transfer by optimising the picture itself, in hand-written compute shaders.
 //!
 //! A [`Session`] repaints one picture: it is built from a device ([`Gpu`]), a network ([`Vgg`]),
-//! pictures ([`Picture`]) and [`Settings`], whose default is the recipe of "Dive into Deep Learning",
-//! and then stepped by whoever owns the loop. The library never prints and never reads the environment.
+//! pictures ([`Picture`]) and [`Settings`], whose default is the painterly recipe,
+//! and then run, watched and steered by an [`Observer`]. The library never prints and never reads the environment.
 //!
 //! ```no_run
 //! use std::path::Path;
 //!
 //! use impasto::picture::{SaveOptions, Size};
-//! use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
+//! use impasto::{Gpu, Losses, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
 //!
 //! fn main() -> impasto::Result<()> {
 //!     let mut settings = Settings::default();
@@ -26,9 +26,7 @@
 //!         .style(&painting, 1.0)
 //!         .settings(settings)
 //!         .build()?;
-//!     while let Some(losses) = session.step()? {
-//!         println!("{:4}  {:.3}", losses.iteration, losses.total);
-//!     }
+//!     session.run(&mut |losses: &Losses| println!("{:4}  {:.3}", losses.iteration, losses.total))?;
 //!     session.picture()?.save(Path::new("result.png"), &SaveOptions::default())
 //! }
 //! ```
@@ -62,7 +60,8 @@ pub use error::{Error, Result};
 pub use network::tuning::Tuning;
 pub use network::vgg::Vgg;
 pub use network::weights::Weights;
-pub use painting::session::Session;
+pub use painting::run::{Ending, Observer, Run};
+pub use painting::session::{Losses, Session};
 pub use painting::settings::Settings;
 pub use painting::style::Style;
 pub use picture::Picture;

@@ -22,7 +22,7 @@ use crate::{Error, Result};
 /// The bound on the relative errors of float32: about a hundred roundings.
 pub const FLOAT32: f64 = 1e-5;
 
-/// The same where maps are stored in half precision: two roundings to 11 bits, of what is added to and of the sum.
+/// The same where maps are stored in half precision: the summand and the sum are both rounded to 11 bits.
 pub const HALF: f64 = 1e-3;
 
 /// The size of a case.

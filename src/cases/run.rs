@@ -15,7 +15,7 @@ use crate::engine::tape::{Tape, Tensor, Var};
 /// How a candidate is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As it is recorded.
+    /// As the program records it.
     Plain,
     /// After another op has written the gradients, to which this one must add; and in bands of rows, where the widest row has
     /// so many values.

@@ -5,7 +5,8 @@ use crate::cases::{sum, widen};
 use crate::engine::tape::Shape;
 use crate::network::weights::Weights;
 use crate::ops::affine::Affine;
-use crate::ops::{conv3x3, gram, pool, tv};
+use crate::ops::tv::Differences;
+use crate::ops::{conv3x3, gram, pool};
 use crate::painting::settings::Settings;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
@@ -70,7 +71,7 @@ impl<'a> Chain<'a> {
         let style = style.map(|(i, (g, target))| self.settings.style_weight_at(i) * error(&g, target));
         self.settings.content_weight * content.sum::<f64>()
             + style.sum::<f64>()
-            + tv::reference(self.shape, self.settings.tv_weight, variable)
+            + Differences::Absolute.reference(self.shape, self.settings.tv_weight, variable)
     }
 
     /// The features of a picture at `taps`, in their order.

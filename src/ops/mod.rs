@@ -7,6 +7,7 @@ pub mod average;
 pub mod conv3x3;
 pub mod gram;
 pub mod log;
+pub mod masked;
 pub mod mse;
 pub mod nearest;
 pub mod owned;
@@ -14,7 +15,6 @@ pub mod pool;
 pub mod reduce;
 pub mod relu;
 pub mod tv;
-pub mod tv9;
 pub mod wasserstein;
 pub mod widened;
 
@@ -35,7 +35,7 @@ pub fn tables() -> Vec<Table> {
         owned::TABLE,
         nearest::TABLE,
         tv::TABLE,
-        tv9::TABLE,
+        tv::NINE_POINT_TABLE,
         wasserstein::TABLE,
         adam::TABLE,
         average::TABLE,

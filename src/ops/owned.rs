@@ -80,9 +80,9 @@ pub fn sums(tape: &mut Tape, x: Var, own: Own, shift: Tensor, variant: Variant) 
     let c = x.shape.channels;
     let bands = owned(tape, x, own, Less::Shift(shift));
     let record = |y: Var| {
-        let sum = channel_sums(tape, y, 1.0);
+        let sum = channel_sums(tape, y, 1.0, None);
         let products = tape.scratch("products", c * c);
-        Products::new(tape, y, variant).forward(tape, products, 1.0.into(), None);
+        Products::new(tape, y, variant, None).forward(tape, products, 1.0.into(), None);
         Sums { sum, products }
     };
     bands.into_iter().map(record).collect()

@@ -39,6 +39,9 @@ pub(crate) struct Origin {
     /// The digest and the share of each painting.
     pub(crate) styles: Vec<(String, f64)>,
     pub(crate) network: String,
+    /// The digest of the regions, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) regions: Option<String>,
     /// The precision of picture, moments and counters.
     #[serde(rename = "precision")]
     pub(crate) real: Real,
@@ -106,6 +109,14 @@ impl Checkpoint {
         let size = |o: &Origin| format!("{} x {}", o.width, o.height);
         if size(was) != size(origin) {
             return Some(format!("its picture is {}, and that of this run {}", size(was), size(origin)));
+        }
+        if was.regions != origin.regions {
+            let why = match (&was.regions, &origin.regions) {
+                (None, _) => "it was made without regions",
+                (_, None) => "it was made with regions, and this run has none",
+                _ => "its regions are other pictures",
+            };
+            return Some(format!("{why}; resume with what it was made with, or start anew"));
         }
         if let Some((name, before, now)) = first_difference(&was.settings, &origin.settings) {
             return Some(format!("it was made with {name} {before}, and this run has {now}; use the same"));

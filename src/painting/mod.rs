@@ -6,6 +6,7 @@ pub mod choices;
 pub(crate) mod objective;
 pub mod preset;
 pub mod provenance;
+pub mod run;
 pub mod session;
 pub mod settings;
 pub mod stages;

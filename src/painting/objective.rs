@@ -15,20 +15,20 @@ use crate::ops::affine::Affine;
 use crate::ops::average::average;
 use crate::ops::gram::gram;
 use crate::ops::log::{Log, log};
+use crate::ops::masked::SiteWeights;
 use crate::ops::mse::{mean_square, mse};
 use crate::ops::nearest;
-use crate::ops::tv::tv;
-use crate::ops::tv9::tv9;
+use crate::ops::tv::{Differences, tv};
 use crate::ops::wasserstein::{self, Renewal, wasserstein};
 use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
+/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of conv1_1 is computed
 /// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
@@ -47,8 +47,8 @@ const RENEWED_EVERY: usize = 3;
 pub(crate) enum Kind {
     /// Features of the picture with those of the photograph.
     Content(Tap),
-    /// Statistics of features with those of the paintings.
-    Style(Tap),
+    /// Statistics of features with those of the paintings, of one of the regions: number 0 is everything where there are none.
+    Style(Tap, usize),
     /// Features with the nearest ones of the painting.
     Nearest(Tap),
     /// Pixels with their neighbours.
@@ -68,7 +68,10 @@ pub(crate) fn terms(settings: &Settings) -> Vec<Term> {
     let contents = settings.content_layers.iter();
     let contents = contents.map(|tap| Term { kind: Kind::Content(*tap), weight: settings.content_weight });
     let styles = settings.style_layers.iter().enumerate();
-    let styles = styles.map(|(i, tap)| Term { kind: Kind::Style(*tap), weight: settings.style_weight_at(i) });
+    let styles = styles.flat_map(|(i, tap)| {
+        let weight = settings.style_weight_at(i);
+        (0..settings.regions.max(1)).map(move |region| Term { kind: Kind::Style(*tap, region), weight })
+    });
     let nearest = nearest_taps(settings).into_iter();
     let nearest = nearest.map(|tap| Term { kind: Kind::Nearest(tap), weight: 1.0 / NEAREST.len() as f64 });
     let variation = Term { kind: Kind::Variation, weight: settings.tv_weight };
@@ -142,8 +145,8 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// The Gram matrix, in the variant for this device.
-    pub(crate) fn gram(&self, tape: &mut Tape, x: Var) -> Var {
-        gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
+    pub(crate) fn gram(&self, tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Var {
+        gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels), weights)
     }
 
     /// Records the network on a picture of `shape`, for measuring it: `look` is called at each of `taps`, with its number. The
@@ -312,10 +315,11 @@ impl TermsOnTape<'_, '_, '_> {
             self.terms.iter().position(|term| term.kind == Kind::Variation).expect("a term of every run");
         tape.op("tv");
         let (weight, slot) = self.weigh(tape, index, 1.0);
-        match self.objective.settings.recipe {
-            Recipe::Book => tv(tape, picture, exact, real, weight, slot),
-            Recipe::Painterly => tv9(tape, picture, exact, real, weight, slot),
-        }
+        let differences = match self.objective.settings.recipe {
+            Recipe::Book => Differences::Absolute,
+            Recipe::Painterly => Differences::NinePoint,
+        };
+        tv(tape, picture, exact, real, weight, slot, differences);
     }
 
     /// Records the terms that look at the features `x` of a layer.
@@ -329,7 +333,7 @@ impl TermsOnTape<'_, '_, '_> {
                     }
                     content += 1;
                 }
-                Kind::Style(at) => {
+                Kind::Style(at, _) => {
                     if at == tap {
                         self.style(tape, index, style, x);
                     }
@@ -359,29 +363,41 @@ impl TermsOnTape<'_, '_, '_> {
     }
 
     fn style(&mut self, tape: &mut Tape, index: usize, number: usize, x: Var) {
-        let Kind::Style(tap) = self.terms[index].kind else { return };
+        let Kind::Style(tap, region) = self.terms[index].kind else { return };
         let objective = self.objective;
-        let measured = self.targets.map(|targets| &targets.style.layers[number]);
+        let regions = objective.settings.regions;
+        let (measured, weights, share) = match self.targets.map(|targets| &targets.style.layers[number]) {
+            None if regions == 0 => (None, None, 1.0),
+            None => (None, Some(SiteWeights::blank(tape, x.shape)), 1.0 / regions as f64),
+            // The region is too small for this layer.
+            Some(None) => return,
+            Some(Some(LayerStyle { statistics, region: None })) => (Some(statistics), None, 1.0),
+            Some(Some(LayerStyle { statistics, region: Some(region) })) => {
+                (Some(statistics), Some(region.on(tape)), region.sum() / x.shape.pixels() as f64)
+            }
+        };
+        let name = if regions == 0 { String::new() } else { format!(".region{region}") };
         match objective.settings.style_loss {
             StyleLoss::Gram => {
-                tape.op(format!("{tap}.gram"));
-                let g = objective.gram(tape, x);
-                tape.op(format!("{tap}.style"));
+                tape.op(format!("{tap}.gram{name}"));
+                let g = objective.gram(tape, x, weights);
+                tape.op(format!("{tap}.style{name}"));
                 let (target, energy) = match measured {
-                    Some(LayerStyle::Gram { matrix, energy }) => (tape.given("target", matrix), *energy),
+                    Some(StyleStatistics::Gram { matrix, energy }) => (tape.given("target", matrix), *energy),
                     _ => (tape.state("target", g.shape.len()), 1.0),
                 };
                 let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
-                let (weight, slot) = self.weigh(tape, index, times);
+                let (weight, slot) = self.weigh(tape, index, share * times);
                 mse(tape, g, target, weight, slot);
             }
             StyleLoss::Wasserstein => {
-                tape.op(format!("{tap}.style"));
+                tape.op(format!("{tap}.style{name}"));
                 let target = match measured {
-                    Some(LayerStyle::Moments(resident)) => resident.target(tape),
+                    Some(StyleStatistics::Moments(resident)) => resident.target(tape),
                     _ => wasserstein::Target::blank(tape, x.shape.channels),
                 };
-                let (weight, slot) = self.weigh(tape, index, 1.0);
+                let target = target.within(weights);
+                let (weight, slot) = self.weigh(tape, index, share);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
                 let renewal = Some(objective.renewal(self.stage, self.count));
                 let kept = wasserstein(tape, x, &target, weight, slot, variant, renewal);

@@ -146,6 +146,8 @@ impl Preset {
                 file.name
             )));
         }
+        // Regions are pictures, too: a preset is used with others, or with none.
+        let settings = Settings { regions: 0, ..settings };
         Ok(Self { description: String::new(), settings, style_scale, start: Some(start) })
     }
 

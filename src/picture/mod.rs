@@ -147,7 +147,7 @@ pub fn name_of(path: &Path) -> String {
 
 /// All bytes of a file, or why there are none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+    // On some systems a folder can be opened, and reading it fails with an obscure message.
     if path.is_dir() {
         return Err("it is a folder; name a picture inside it".into());
     }

@@ -194,8 +194,7 @@ fn a_budget_is_kept() {
     let why = too_small.unwrap_err().to_string();
     let least = why.split(" need ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
     let least = least.unwrap_or_else(|| panic!("no least budget: {why}"));
-    let of = |mib: u64| {
-        capacity::tiles(&setup.gpu, &setup.vgg, &settings, (700, 90), Tiling::Within(mib << 20))
-    };
+    let of =
+        |mib: u64| capacity::tiles(&setup.gpu, &setup.vgg, &settings, (700, 90), Tiling::Within(mib << 20));
     assert!(of(least).unwrap().is_some() && of(least - 1).is_err(), "{why}");
 }

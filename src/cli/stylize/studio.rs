@@ -11,6 +11,7 @@ use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
 use super::options::Options;
+use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;
 
@@ -29,6 +30,8 @@ pub struct Studio {
     pub weights: Vec<f64>,
     /// The picture to start from, as it was read, if there is one.
     pub start: Option<Picture>,
+    /// The regions, if there are any: those of one photograph.
+    pub regions: Option<ReadRegions>,
     measured: RefCell<Vec<Rc<Measured>>>,
     /// Whether the needs of a picture have been printed.
     pub estimated: Cell<bool>,
@@ -59,7 +62,22 @@ impl Studio {
         let tiling = options.room.tiling(&gpu);
         let (measured, estimated, verbose) =
             (RefCell::default(), Cell::new(false), options.reporting.verbose);
-        Ok(Self { gpu, vgg, tiling, styles, weights, start, measured, estimated, verbose })
+        let regions = None;
+        Ok(Self { gpu, vgg, tiling, styles, weights, start, regions, measured, estimated, verbose })
+    }
+
+    /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.
+    pub fn read_regions(
+        &mut self,
+        options: &Options,
+        content: &Picture,
+        settings: &Settings,
+    ) -> anyhow::Result<Settings> {
+        let sizes: Vec<_> = self.styles.iter().map(|style| (style.width, style.height)).collect();
+        self.regions = options.look.regions.read((content.width, content.height), &sizes)?;
+        let mut settings = settings.clone();
+        settings.regions = self.regions.as_ref().map_or(0, |read| read.regions.colours().len());
+        Ok(settings)
     }
 
     /// The styles at `size`. They are measured on the first call with that size.
@@ -71,7 +89,12 @@ impl Studio {
                 let resampled = |style: &Picture| style.resampled(size, true, settings.recipe.filter());
                 let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
-                let style = Style::measure_in(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?;
+                let style = match &self.regions {
+                    None => Style::measure_in(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?,
+                    Some(ReadRegions { regions, .. }) => {
+                        Style::measure_regions(&self.gpu, &self.vgg, settings, &weighted, regions)?
+                    }
+                };
                 if self.verbose {
                     console::message(&format!("style measured at {size}"));
                 }

@@ -205,7 +205,7 @@ impl Gpu {
         Ok(kernels.iter().map(|s| known[s].clone()).collect())
     }
 
-    /// How many kernels were compiled on this device so far. Whoever works with it later finds them ready.
+    /// How many kernels were compiled on this device so far. Later users of the device find them ready.
     pub fn pipelines(&self) -> usize {
         self.pipelines.lock().expect("no panic holds this lock").len()
     }

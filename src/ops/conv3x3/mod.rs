@@ -66,7 +66,7 @@ pub enum After {
 }
 
 impl After {
-    /// The size of what comes out, of a convolution that gives `shape`.
+    /// The shape of the output, where the convolution itself gives `shape`.
     fn shape(self, shape: Shape) -> Shape {
         match self {
             Self::Nothing | Self::Relu => shape,

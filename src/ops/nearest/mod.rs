@@ -77,7 +77,7 @@ impl Target {
         Lattice::new(shape, PAINTING_SITES).places()
     }
 
-    /// Values of [`Self::features`] for so many channels and sites.
+    /// The number of values of [`Self::features`].
     pub fn features_len(channels: usize, sites: usize) -> usize {
         4 * quads(channels) * sites.next_multiple_of(BLOCK)
     }
@@ -92,7 +92,7 @@ impl Target {
         }
     }
 
-    /// Values of [`Self::mean`] for so many channels.
+    /// The number of values of [`Self::mean`].
     pub fn mean_len(channels: usize) -> usize {
         4 * quads(channels)
     }
@@ -181,7 +181,7 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     Target { features, mean, sites: lattice.places() }
 }
 
-/// For the rows from `top` on of a window of a map of shape `whole`, and so many results of the search for each site.
+/// For the rows from `top` on of a window of a map of shape `whole`; each site has `chunks` results of the search.
 fn params(
     lattice: Lattice,
     whole: Shape,
@@ -220,7 +220,7 @@ fn params(
 /// `du = weight / n * ((u . v / |u|) u / |u| - v) / |u|`, times [`Tape::gradient_scale`]. A `u` no longer than 2^-20 of the mean
 /// counts as at right angles to everything, and has no gradient. The gradient starts here.
 ///
-/// The sites are all of a map of up to 4096, or a lattice of at most so many, whose offset follows from the first value of `step`:
+/// The sites are all of a map of up to 4096, or a lattice of at most 4096, whose offset follows from the first value of `step`:
 /// the iterations before this one, as `u32`. All sites have their turn before one has its second.
 ///
 /// The weight enters by the shaders' parameters `scale` and `slope`, and both are proportional to it.
@@ -285,9 +285,7 @@ fn record(
     let scales = [weight.into(), weight.scaled(tape.gradient_scale(), 1.0)];
     let params = |top: usize, rows: usize| params(lattice, whole, halvings, top, rows, chunks, scales);
     let kernels = match window {
-        None => {
-            [kernel!("nearest", "pack"), kernel!("nearest", "forward"), kernel!("nearest", "backward")]
-        }
+        None => [kernel!("nearest", "pack"), kernel!("nearest", "forward"), kernel!("nearest", "backward")],
         Some(_) => [
             kernel!("nearest", "pack_window"),
             kernel!("nearest", "forward_window"),
@@ -355,7 +353,7 @@ const WORKGROUPS: usize = 1024;
 const TILE: usize = 64;
 const TILE_BLOCKS: usize = 4;
 
-/// Chunks of [`Variant::Naive`], if there are so many blocks.
+/// The number of chunks of [`Variant::Naive`]; fewer if there are fewer blocks.
 const CHUNKS: usize = 16;
 
 impl Search {

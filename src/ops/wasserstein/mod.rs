@@ -6,7 +6,8 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-use super::gram::{Products, Variant};
+use super::gram::{Means, Products, Variant};
+use super::masked::SiteWeights;
 use super::reduce::reduce;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
@@ -20,33 +21,44 @@ fn lanes(gpu: &Gpu) -> &'static str {
 }
 
 /// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over all pixels, which
-/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order.
-pub fn moments(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor) {
-    let (mean, covariance, _) = measured(tape, x, variant);
+/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order. With weights, each pixel
+/// counts as often as its weight says.
+pub fn moments(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> (Tensor, Tensor) {
+    let (mean, covariance, _) = measured(tape, x, variant, weights);
     (mean, covariance)
 }
 
-fn measured(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor, Products) {
-    let Shape { channels: c, width: w, .. } = x.shape;
+/// The number of sites that count.
+fn sites(x: Var, weights: Option<SiteWeights>) -> f64 {
+    weights.map_or(x.shape.pixels() as f64, |weights| weights.sum)
+}
+
+fn measured(
+    tape: &mut Tape,
+    x: Var,
+    variant: Variant,
+    weights: Option<SiteWeights>,
+) -> (Tensor, Tensor, Products) {
+    let c = x.shape.channels;
     let covariance = tape.scratch("covariance", c * c);
-    let mean = channel_sums(tape, x, 1.0 / x.shape.pixels() as f64);
-    let products = Products::new(tape, x, variant);
-    products.forward(tape, covariance, (1.0 / (x.shape.height * w) as f64).into(), Some(mean));
+    let mean = channel_sums(tape, x, 1.0 / sites(x, weights), weights);
+    let products = Products::new(tape, x, variant, weights);
+    products.forward(tape, covariance, (1.0 / sites(x, weights)).into(), Some(mean));
     (mean, covariance, products)
 }
 
-/// Rows are dealt to so many partial sums of a channel that about this many workgroups are busy.
+/// Each channel gets as many partial sums as keep about this many workgroups busy.
 const BUSY: usize = 2048;
 
 /// Records, for the forward pass, the sum of each channel of `x`, times `scale`.
-pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64) -> Tensor {
+pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<SiteWeights>) -> Tensor {
     let Shape { channels: c, width: w, .. } = x.shape;
     let bands = tape.bands(&[x.shape]);
     let shares = (BUSY / c / bands.len()).clamp(1, bands[0].len());
     let parts = shares * bands.len();
     let (partial, mean) = (tape.scratch("sums", parts * c), tape.scratch("mean", c));
     let lanes = lanes(tape.gpu());
-    let params = |rows: usize, share: usize| {
+    let params = |rows: usize, share: usize, top: usize| {
         [
             ("c", c.into()),
             ("h", rows.into()),
@@ -55,17 +67,26 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64) -> Tensor {
             ("shares", shares.into()),
             ("share", share.into()),
             ("parts", parts.into()),
+            ("top", top.into()),
         ]
     };
     for (index, band) in bands.iter().enumerate() {
-        tape.forward(kernel!("moments", "sum").storing("Map", x).constant("LANES", lanes))
-            .params(params(band.len(), index * shares))
+        let kernel = match weights {
+            None => kernel!("moments", "sum"),
+            Some(_) => kernel!("moments", "sum_weighed"),
+        };
+        let mut sum = tape
+            .forward(kernel.storing("Map", x).constant("LANES", lanes))
+            .params(params(band.len(), index * shares, band.start))
             .bind("x", x.rows(band.clone()))
-            .bind("partial", partial)
-            .grid([1, c, shares]);
+            .bind("partial", partial);
+        if let Some(weights) = weights {
+            sum = sum.bind("mask", weights.values);
+        }
+        sum.grid([1, c, shares]);
     }
     tape.forward(kernel!("moments", "finish"))
-        .params(params(x.shape.height, 0))
+        .params(params(x.shape.height, 0, 0))
         .bind("partial", partial)
         .bind("mean", mean)
         .grid([c, 1, 1]);
@@ -111,6 +132,9 @@ pub struct Kept {
 /// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`, times
 /// [`Tape::gradient_scale`]: the way from `x` to where the optimal transport takes it. It starts here.
 ///
+/// A target that is [`Target::within`] some sites is compared with those alone: each counts in `mu` and `S` as often as its weight says,
+/// `n` is the sum of the weights, and the gradient of a site is multiplied by its weight.
+///
 /// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew it: the gradient
 /// and the trace of the root are then right to first order.
 pub fn wasserstein(
@@ -124,18 +148,19 @@ pub fn wasserstein(
 ) -> Kept {
     let keeps = renewal.is_some();
     let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
-    let (mean, covariance, products) = measured(tape, x, variant);
+    let (mean, covariance, products) = measured(tape, x, variant, target.weights);
     let (kept, bias) = compare(tape, [mean, covariance], target, weight, slot, variant, (renewal, keeps));
     if x.grad.is_some() {
-        let slope = slope(tape, target, weight, x.shape.len());
-        products.backward(tape, kept.gradient, slope, Some(bias));
+        let slope = slope(tape, target, weight, x.shape.channels as f64 * sites(x, target.weights));
+        let means = Means { own: mean, target: target.mean, bias };
+        products.backward(tape, kept.gradient, slope, Some(means));
     }
     kept
 }
 
 /// The factor on the gradient of a map that has so many values.
-fn slope(tape: &Tape, target: &Target, weight: Knob, values: usize) -> Value {
-    weight.scaled(2.0 * tape.gradient_scale(), target.energy * values as f64)
+fn slope(tape: &Tape, target: &Target, weight: Knob, values: f64) -> Value {
+    weight.scaled(2.0 * tape.gradient_scale(), target.energy * values)
 }
 
 /// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is made of; see
@@ -181,16 +206,28 @@ pub(crate) fn compare(
     (kept, bias)
 }
 
-/// Records the gradient alone, of a window `x` of a map that has `values` values, from what [`compare`] found for the whole map.
+/// What [`compare`] leaves for the gradient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// [`Kept::gradient`].
+    pub(crate) gradient: Tensor,
+    /// The mean that was compared.
+    pub(crate) mean: Tensor,
+    /// The constant of each channel.
+    pub(crate) bias: Tensor,
+}
+
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from what was found for the whole map.
 pub(crate) fn pull(
     tape: &mut Tape,
     x: Var,
     values: usize,
     target: &Target,
     weight: Knob,
-    [gradient, bias]: [Tensor; 2],
+    found: Found,
     variant: Variant,
 ) {
-    let slope = slope(tape, target, weight, values);
-    Products::new(tape, x, variant).backward(tape, gradient, slope, Some(bias));
+    let slope = slope(tape, target, weight, values as f64);
+    let means = Means { own: found.mean, target: target.mean, bias: found.bias };
+    Products::new(tape, x, variant, None).backward(tape, found.gradient, slope, Some(means));
 }

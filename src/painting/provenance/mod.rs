@@ -87,6 +87,12 @@ pub struct Record {
     pub content: Input,
     /// The paintings.
     pub styles: Vec<Input>,
+    /// The picture of the photograph's regions, if there are regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_regions: Option<Input>,
+    /// The pictures of the paintings' regions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub style_regions: Vec<Input>,
     /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::network::vgg::Vgg::digest) gives.
     pub network: Input,
 }
@@ -115,6 +121,8 @@ impl Record {
             network,
             content,
             styles,
+            content_regions: None,
+            style_regions: Vec::new(),
         }
     }
 
@@ -196,6 +204,10 @@ impl Record {
         files("another content", slice::from_ref(&self.content), slice::from_ref(&other.content));
         files("other styles", &self.styles, &other.styles);
         files("another network", slice::from_ref(&self.network), slice::from_ref(&other.network));
+        let regions = |record: &Self| -> Vec<Input> {
+            record.content_regions.iter().chain(&record.style_regions).cloned().collect()
+        };
+        files("other regions", &regions(self), &regions(other));
         if let (Start::Picture(old), Start::Picture(new)) = (&self.start, &other.start) {
             files("another picture to start from", slice::from_ref(old), slice::from_ref(new));
         }

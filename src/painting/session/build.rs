@@ -14,7 +14,7 @@ use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
 use crate::painting::style::Style;
 use crate::painting::tiling::Tiling;
-use crate::picture::{Picture, Size};
+use crate::picture::{Picture, Regions, Size};
 use crate::{Error, Result};
 
 /// The description of a session; see [`Session::builder`].
@@ -24,6 +24,7 @@ pub struct Builder<'g, 'a> {
     content: Option<&'a Picture>,
     styles: Vec<(&'a Picture, f64)>,
     measured: Option<&'a Style>,
+    regions: Option<&'a Regions>,
     start: Option<&'a Picture>,
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
@@ -32,8 +33,9 @@ pub struct Builder<'g, 'a> {
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
-        let (content, styles, measured, start, settings, checkpoint, tiling) = Default::default();
-        Self { gpu, vgg, content, styles, measured, start, settings, checkpoint, tiling }
+        let (content, styles, measured, regions, start, settings) = Default::default();
+        let (checkpoint, tiling) = Default::default();
+        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling }
     }
 
     /// The photograph. It determines what the result shows, and its size.
@@ -62,6 +64,13 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Regions of the photograph and of the paintings, each of which has a style of its own. A style that was measured before has
+    /// its own, see [`Style::measure_regions`].
+    pub fn regions(mut self, regions: &'a Regions) -> Self {
+        self.regions = Some(regions);
+        self
+    }
+
     /// Continues from a checkpoint of a run with the same pictures, network and settings. Only the number of
     /// iterations may be larger.
     pub fn resume(mut self, checkpoint: &'a Checkpoint) -> Self {
@@ -87,7 +96,8 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub fn build(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, start, settings, checkpoint, tiling } = self;
+        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, checkpoint, tiling } =
+            self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -95,11 +105,21 @@ impl<'g, 'a> Builder<'g, 'a> {
         if (start.width, start.height) != size {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
+        let laid = regions.or(measured.and_then(Style::regions));
+        settings.regions = laid.map_or(0, |regions| regions.colours().len());
         let last_bytes = capacity::memory_in(gpu, vgg, &settings, size, tiling)?;
         let style = match measured {
+            Some(_) if regions.is_some() => {
+                return Err(Error::Setting(
+                    "a measured style and regions were both given; measure it by them".into(),
+                ));
+            }
             Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
-            None => Style::measure_in(gpu, vgg, &settings, &styles, tiling)?,
+            None => match regions {
+                Some(regions) => Style::measure_regions(gpu, vgg, &settings, &styles, regions)?,
+                None => Style::measure_in(gpu, vgg, &settings, &styles, tiling)?,
+            },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
             return Err(Error::Setting(
@@ -120,6 +140,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             start: start.digest(),
             styles: style.paintings(),
             network: vgg.digest().to_owned(),
+            regions: style.regions().map(Regions::digest),
             real: running.real(),
             adapter: gpu.description(),
             shaders: sha256::words(&running.described()),

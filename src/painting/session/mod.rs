@@ -385,7 +385,7 @@ fn finish_weight(
         // Each run also moves the picture.
         running.set(carried, iterations);
         running.weigh(|slot| match terms[slot].kind {
-            Kind::Style(_) if style => terms[slot].weight,
+            Kind::Style(..) if style => terms[slot].weight,
             Kind::Nearest(_) if !style => terms[slot].weight,
             _ => 0.0,
         });
@@ -409,7 +409,11 @@ fn losses(iteration: usize, settings: &Settings, slots: &[f32], finish: bool) ->
         let value = f64::from(*value);
         match term.kind {
             Kind::Content(_) => losses.content += value,
-            Kind::Style(_) => losses.style_layers.push(value),
+            Kind::Style(_, 0) => losses.style_layers.push(value),
+            // Behind the first of its layer.
+            Kind::Style(..) => {
+                losses.style_layers.iter_mut().last().into_iter().for_each(|sum| *sum += value)
+            }
             Kind::Nearest(_) if finish => losses.nearest = losses.nearest.map(|sum| sum + value),
             Kind::Nearest(_) => {}
             Kind::Variation => losses.tv += value,

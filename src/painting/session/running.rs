@@ -65,7 +65,7 @@ pub(super) struct Running<'g> {
     slots: usize,
     /// The iteration behind the last one that may be submitted.
     end: usize,
-    /// The last iteration of the whole run, whose copy is nobody's.
+    /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,
     submitted: usize,
     in_flight: VecDeque<Flight>,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Watch;
 use super::running::{Carried, averaged, show};
+use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Turn};
@@ -12,7 +13,7 @@ use crate::painting::choices::{Recipe, StyleLoss};
 use crate::painting::objective::{Kind, Objective, Term, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::content::{Features, pixels};
 use crate::painting::tiling::layout::{Layout, Tile};
@@ -23,7 +24,6 @@ use crate::painting::tiling::variation::Variation;
 use crate::painting::tiling::window::{Flight, Window};
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
-use crate::Result;
 
 /// Passes that the device has at a time: while it works on one, the next is brought to it.
 const AHEAD: usize = 2;
@@ -90,21 +90,20 @@ impl<'g> Tiled<'g> {
         let features = objective.features_in_tiles(photograph, &layout)?;
         let compare = match settings.style_loss {
             StyleLoss::Gram => None,
-            StyleLoss::Wasserstein => {
-                Some(Compare::new(gpu, objective.record_compare(&stage, Some(style)))?)
-            }
+            StyleLoss::Wasserstein => Some(Compare::new(gpu, objective.record_compare(&stage, Some(style)))?),
         };
         let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
         let recorded = objective.record_window(&stage, &layout, Some((&energies, style)), compare.as_ref());
         let window = Window::new(gpu, recorded)?;
         let against = window.styles.iter().map(|on_tape| {
-            Ok(match &style.layers[on_tape.number] {
-                LayerStyle::Gram { matrix, energy } => {
+            let layer = style.layers[on_tape.number].as_ref().expect("only regions may lack a layer");
+            Ok(match &layer.statistics {
+                StyleStatistics::Gram { matrix, energy } => {
                     let len = on_tape.channels * on_tape.channels;
                     let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
                     Against::Gram(gpu.download(matrix, len)?, times)
                 }
-                LayerStyle::Moments(resident) => Against::Mean(resident.mean(gpu)?),
+                StyleStatistics::Moments(resident) => Against::Mean(resident.mean(gpu)?),
             })
         });
         let against = against.collect::<Result<Vec<_>>>()?;

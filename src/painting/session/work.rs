@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::running::{Carried, Running};
 use super::Watch;
+use super::running::{Carried, Running};
 use super::tiled::Tiled;
 use crate::Result;
 use crate::engine::plan::Plan;
@@ -51,7 +51,7 @@ impl<'g> Work<'g> {
             resized = content.resampled(size, true, objective.settings.recipe.filter());
             &resized
         };
-        let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
+        let style = style.at(objective.gpu, objective.vgg, &stage)?;
         Ok(match objective.layout(&stage, tiling)? {
             None => {
                 let targets = Targets { content: objective.features(content)?, style };

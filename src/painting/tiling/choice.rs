@@ -74,7 +74,20 @@ impl Objective<'_, '_> {
     /// [`Error::TooLarge`] if not even the smallest tiles keep within a budget, [`Error::Setting`] for tiles of no pixels.
     pub(crate) fn layout(&self, stage: &Stage, tiling: Tiling) -> Result<Option<Layout>> {
         let size = (stage.width, stage.height);
-        self.choose(size, tiling, || self.whole_memory(stage), |layout| self.tiled_memory(stage, layout))
+        let layout = self.choose(
+            size,
+            tiling,
+            || self.whole_memory(stage),
+            |layout| self.tiled_memory(stage, layout),
+        )?;
+        if layout.is_some() && self.settings.regions > 0 {
+            return Err(Error::Setting(format!(
+                "a picture with regions is not painted in tiles, and {} x {} pixels would be; leave the regions out, choose a \
+                 smaller --size, or allow more --memory",
+                stage.width, stage.height
+            )));
+        }
+        Ok(layout)
     }
 
     /// The tiles of a painting, if it is measured in tiles.

@@ -11,7 +11,7 @@ use crate::ops::wasserstein::{self, Kept};
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::stages::Stage;
-use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
 
 /// One style layer.
 struct Layer {
@@ -43,7 +43,7 @@ impl<'g> Objective<'g, '_> {
         let clock = tape.state("count", 1);
         let mut layers = Vec::new();
         let styles = terms.iter().enumerate().filter_map(|(index, term)| match term.kind {
-            Kind::Style(tap) if self.settings.style_loss == StyleLoss::Wasserstein => {
+            Kind::Style(tap, _) if self.settings.style_loss == StyleLoss::Wasserstein => {
                 Some((index, tap, term.weight))
             }
             _ => None,
@@ -51,8 +51,10 @@ impl<'g> Objective<'g, '_> {
         for (number, (index, tap, weight)) in styles.enumerate() {
             let channels = self.vgg.channels(tap);
             tape.op(format!("{tap}.style"));
-            let target = match style.map(|style| &style.layers[number]) {
-                Some(LayerStyle::Moments(resident)) => resident.target(&mut tape),
+            let target = match style.and_then(|style| style.layers[number].as_ref()) {
+                Some(LayerStyle { statistics: StyleStatistics::Moments(resident), .. }) => {
+                    resident.target(&mut tape)
+                }
                 _ => wasserstein::Target::blank(&mut tape, channels),
             };
             let mean = tape.state("mean", channels);
@@ -92,10 +94,11 @@ impl<'g> Compare<'g> {
         Ok(Self { gpu, plan: tape.finish()?, layers, losses, clock })
     }
 
-    /// What the gradients at a style layer are made of: the matrix and the constants of the channels, by name.
-    pub(crate) fn found(&self, number: usize) -> [(&'static str, &wgpu::Buffer); 2] {
-        let Layer { kept, bias, .. } = &self.layers[number];
-        [("gradient", self.plan.buffer(kept.gradient)), ("bias", self.plan.buffer(*bias))]
+    /// What the gradients at a style layer are made of: the matrix, the mean and the constants of the channels, by name.
+    pub(crate) fn found(&self, number: usize) -> [(&'static str, &wgpu::Buffer); 3] {
+        let Layer { kept, mean, bias, .. } = &self.layers[number];
+        [("gradient", kept.gradient), ("mean", *mean), ("bias", *bias)]
+            .map(|(name, tensor)| (name, self.plan.buffer(tensor)))
     }
 
     /// Gives the terms other weights.

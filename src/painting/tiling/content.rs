@@ -20,7 +20,12 @@ pub(crate) struct Features {
 }
 
 /// The pixels of a tile's window, `height x 3 x width`, of a picture whose rows `row` gives.
-pub(crate) fn pixels(layout: &Layout, tile: &Tile, width: usize, row: impl Fn(usize) -> Vec<f32>) -> Vec<f32> {
+pub(crate) fn pixels(
+    layout: &Layout,
+    tile: &Tile,
+    width: usize,
+    row: impl Fn(usize) -> Vec<f32>,
+) -> Vec<f32> {
     let (columns, rows) = layout.window;
     let mut pixels = Vec::with_capacity(3 * columns * rows);
     for y in tile.rows.begin..tile.rows.begin + rows {

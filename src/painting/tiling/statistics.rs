@@ -15,7 +15,8 @@ impl Sums {
 
     /// Adds what a band of a tile has.
     pub(crate) fn add(&mut self, sum: &[f32], products: &[f32]) {
-        let add = |to: &mut [f64], from: &[f32]| to.iter_mut().zip(from).for_each(|(t, f)| *t += f64::from(*f));
+        let add =
+            |to: &mut [f64], from: &[f32]| to.iter_mut().zip(from).for_each(|(t, f)| *t += f64::from(*f));
         add(&mut self.sum, sum);
         add(&mut self.products, products);
     }

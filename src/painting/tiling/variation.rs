@@ -31,10 +31,9 @@ impl Variation {
             Recipe::Book => {
                 [over(0.5, channels * (height - 1) * width), over(0.5, channels * height * (width - 1))]
             }
-            Recipe::Painterly => [
-                over(2.0 / 3.0, self.shape.len()),
-                over(2.0 / 12.0, channels * (height + 1) * (width + 1)),
-            ],
+            Recipe::Painterly => {
+                [over(2.0 / 3.0, self.shape.len()), over(2.0 / 12.0, channels * (height + 1) * (width + 1))]
+            }
         }
     }
 

@@ -8,11 +8,12 @@ use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Turn, Var};
 use crate::ops::owned::{self, Less, Own};
+use crate::ops::wasserstein::Found;
 use crate::ops::{gram, mse, nearest, wasserstein};
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Kind, Objective, SPARE_FROM, Term, terms};
 use crate::painting::stages::Stage;
-use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::layout::{Layout, Tile};
 
@@ -141,7 +142,7 @@ impl TermsAtWindow<'_, '_, '_> {
                     }
                     content += 1;
                 }
-                Kind::Style(at) => {
+                Kind::Style(at, _) => {
                     if at == tap {
                         self.style(tape, tap, index, style, x);
                     }
@@ -187,12 +188,13 @@ impl TermsAtWindow<'_, '_, '_> {
         let (own, sites) = self.own(tap);
         let c = x.shape.channels;
         let variant = self.objective.vgg.tuning().gram(self.objective.gpu, c);
-        let measured = self.targets.map(|(_, style)| &style.layers[number]);
+        let measured = self.targets.and_then(|(_, style)| style.layers[number].as_ref());
+        let measured = measured.map(|layer| &layer.statistics);
         tape.op_in(Turn::First, format!("{tap}.sums"));
         // What is summed is taken relative to the painting's mean, and for Gram matrices as it is.
         let target = match (self.objective.settings.style_loss, measured) {
             (StyleLoss::Gram, _) => None,
-            (StyleLoss::Wasserstein, Some(LayerStyle::Moments(resident))) => Some(resident.target(tape)),
+            (StyleLoss::Wasserstein, Some(StyleStatistics::Moments(resident))) => Some(resident.target(tape)),
             (StyleLoss::Wasserstein, _) => Some(wasserstein::Target::blank(tape, c)),
         };
         let shift = target.map_or_else(|| tape.state("zeros", c), |target| target.mean);
@@ -210,10 +212,11 @@ impl TermsAtWindow<'_, '_, '_> {
                 gram::pull(tape, x, sites * c, dg, variant);
             }
             Some(target) => {
-                let found = match self.compare {
+                let [gradient, mean, bias] = match self.compare {
                     Some(compare) => compare.found(number).map(|(name, buffer)| tape.given(name, buffer)),
-                    None => [tape.state("gradient", c * c), tape.state("bias", c)],
+                    None => [tape.state("gradient", c * c), tape.state("mean", c), tape.state("bias", c)],
                 };
+                let found = Found { gradient, mean, bias };
                 let weight = tape.knob(self.terms[index].weight);
                 self.weights[index] = Some((weight, 1.0));
                 wasserstein::pull(tape, x, sites * c, &target, weight, found, variant);
