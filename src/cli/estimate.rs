@@ -99,6 +99,7 @@ fn describe(
     };
     let largest = match found.largest {
         None => "nothing of this shape fits".to_owned(),
+        Some((width, height)) if found.tiles.is_some() => format!("{width} x {height} as a whole"),
         Some((width, height)) => format!("{width} x {height} (--size {width}x{height})"),
     };
     let (measured_width, measured_height) = found.measured;

@@ -232,18 +232,18 @@ impl Objective<'_, '_> {
             self.check_smallest("style", *shape)?;
         }
         let measure = |style: &Shape| match self.painting_layout((style.width, style.height), tiling)? {
-            None => self.style_memory(*style).map(drop),
+            None => self.style_memory(*style).map(drop).map_err(|error| match error {
+                Error::TooLarge(_) => Error::TooLarge(format!(
+                    "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
+                    style.width,
+                    style.height,
+                    self.gpu.info().name
+                )),
+                other => other,
+            }),
             Some(_) => Ok(()),
         };
-        styles.iter().try_for_each(|style| match measure(style) {
-            Err(Error::TooLarge(_)) if tiling == Tiling::Off => Err(Error::TooLarge(format!(
-                "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
-                style.width,
-                style.height,
-                self.gpu.info().name
-            ))),
-            other => other,
-        })
+        styles.iter().try_for_each(measure)
     }
 
     /// The device memory that measuring a painting as a whole takes.

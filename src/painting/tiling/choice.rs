@@ -7,7 +7,21 @@ use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::tiling::layout::{Layout, Reach};
+use crate::painting::tiling::window::map_size;
 use crate::{Error, Result};
+
+/// More pixels than any picture that is read.
+const MAX_PIXELS: usize = 1 << 28;
+
+/// The machine's memory that is free, where the system tells.
+fn available() -> Option<u64> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let about = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
 
 /// When a picture is painted in tiles. The result is the same within rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +94,9 @@ impl Objective<'_, '_> {
             || self.whole_memory(stage),
             |layout| self.tiled_memory(stage, layout),
         )?;
+        if layout.is_some() {
+            self.fits_machine(size)?;
+        }
         if layout.is_some() && self.settings.regions > 0 {
             return Err(Error::Setting(format!(
                 "a picture with regions is not painted in tiles, and {} x {} pixels would be; leave the regions out, choose a \
@@ -99,6 +116,33 @@ impl Objective<'_, '_> {
         self.choose(size, tiling, whole, |layout| self.painting_memory(layout))
     }
 
+    /// Refuses a size whose picture, moments and features the machine has no memory for, as far as it tells.
+    fn fits_machine(&self, size: (usize, usize)) -> Result<()> {
+        let (needed, free) = (self.host_memory(size), available());
+        match free.filter(|free| needed > *free) {
+            None => Ok(()),
+            Some(free) => Err(Error::TooLarge(format!(
+                "{} x {} pixels in tiles need {} MiB of the machine's memory, of which {} MiB are free; choose a smaller --size",
+                size.0,
+                size.1,
+                needed.div_ceil(1 << 20),
+                free >> 20
+            ))),
+        }
+    }
+
+    /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the photograph and its
+    /// features.
+    pub(crate) fn host_memory(&self, size: (usize, usize)) -> u64 {
+        let reals = if self.settings.average > 0.0 { 4 } else { 3 };
+        let pictures = 4 * (reals * self.real().len(3) + 2 * 3) * size.0 * size.1;
+        let features = self.settings.content_layers.iter().map(|tap| {
+            let (width, height) = map_size(size, *tap);
+            4 * self.vgg.channels(*tap) * width * height
+        });
+        (pictures + features.sum::<usize>()) as u64
+    }
+
     /// The tiles of a picture that needs so much memory as a whole and in tiles.
     fn choose(
         &self,
@@ -111,6 +155,8 @@ impl Objective<'_, '_> {
         let of = |side: usize| Layout::new(size, side, reach);
         match tiling {
             Tiling::Off => Ok(None),
+            // Nothing so large is read or written, so that it is refused as without tiles.
+            _ if size.0.saturating_mul(size.1) > MAX_PIXELS => Ok(None),
             Tiling::Side(0) => Err(Error::Setting("a tile has no pixels; choose a multiple of 16".into())),
             Tiling::Side(side) => Ok(of(side_of_tiles(self.vgg, self.settings, side))),
             Tiling::Within(bytes) => {
