@@ -168,6 +168,20 @@ impl Style {
         Ok(style)
     }
 
+    /// The style of the same paintings for another device, on which it is measured when stages begin.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let Inner { paintings, settings, network, tiling, regions, least, .. } = &*self.0;
+        Self(Rc::new(Inner {
+            paintings: paintings.clone(),
+            settings: settings.clone(),
+            network: network.clone(),
+            tiling: *tiling,
+            regions: regions.clone(),
+            least: *least,
+            measured: RefCell::default(),
+        }))
+    }
+
     /// The digest and the share of each painting.
     pub(crate) fn paintings(&self) -> Vec<(String, f64)> {
         self.0.paintings.iter().map(|(painting, share)| (painting.digest(), *share)).collect()

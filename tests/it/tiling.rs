@@ -198,3 +198,32 @@ fn a_budget_is_kept() {
         |mib: u64| capacity::tiles(&setup.gpu, &setup.vgg, &settings, (700, 90), Tiling::Within(mib << 20));
     assert!(of(least).unwrap().is_some() && of(least - 1).is_err(), "{why}");
 }
+
+/// Two devices, here the same one twice, share the tiles, and the bits are those of one.
+#[test]
+fn devices_share_the_tiles() {
+    let setup = Setup::new(390, 51);
+    let other = Setup::new(390, 51);
+    let run = |shared: bool| {
+        let builder =
+            Session::builder(&setup.gpu, &setup.vgg).content(&setup.content).style(&setup.style, 1.0);
+        let builder = builder.settings(plain(2)).tiling(Tiling::Side(16));
+        let builder = if shared { builder.share(&other.gpu, &other.vgg) } else { builder };
+        let mut session = builder.build().unwrap();
+        while session.step().unwrap().is_some() {}
+        (session.variable().unwrap(), session.losses().collect::<Vec<_>>())
+    };
+    assert!(run(true) == run(false), "other bits");
+}
+
+/// A painting that is measured in tiles has the statistics of the whole: the gradient of a picture that is not in tiles is the same.
+#[test]
+fn a_painting_is_measured_in_tiles() {
+    let mut setup = Setup::new(70, 60);
+    setup.style = setup.style.resized(Size::Exact { width: 421, height: 70 }, true);
+    let settings = plain(1);
+    let gradient = |tiling: Tiling| setup.first(&settings, tiling).0;
+    let error = relative_error(&gradient(Tiling::Side(16)), &gradient(Tiling::Off));
+    println!("painting in tiles: gradient off by {error:.1e}");
+    assert!(error <= 1e-5, "gradient off by {error:.1e}");
+}

@@ -167,6 +167,9 @@ impl Job<'_> {
             .measured(&pictures.styles.style)
             .settings(self.settings.clone())
             .tiling(self.studio.tiling);
+        for (gpu, vgg) in &self.studio.others {
+            builder = builder.share(gpu, vgg);
+        }
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }

@@ -20,6 +20,7 @@ impl Job<'_> {
     pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
         let Studio { gpu, vgg, tiling, .. } = self.studio;
         self.tell_side();
+        self.tell_idle(size)?;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
         let needed = capacity::memory_in(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
         if needed > there {
@@ -49,6 +50,18 @@ impl Job<'_> {
                 "note: tiles begin at multiples of 16 pixels, so that tiles of {used} are used instead of {side}"
             ));
         }
+    }
+
+    /// Says so if adapters were named that have nothing to do.
+    fn tell_idle(&self, size: (usize, usize)) -> anyhow::Result<()> {
+        let Studio { gpu, vgg, others, tiling, .. } = self.studio;
+        let idle = !others.is_empty() && capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_none();
+        if idle && !self.options.reporting.quiet {
+            console::message(
+                "note: the picture fits the first adapter, and the others have nothing to do; --tile N shares it",
+            );
+        }
+        Ok(())
     }
 
     /// Prints the expected time and memory when the pace is known. People get this for the first of many

@@ -120,9 +120,10 @@ pub struct Machine {
     #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
     network: Option<Network>,
 
-    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`)
+    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`). If it is given several
+    /// times, these adapters share the tiles of large pictures
     #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
-    adapter: Option<String>,
+    adapter: Vec<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
     /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled
@@ -244,8 +245,23 @@ impl Machine {
     }
 
     /// Opens only the adapter.
+    ///
+    /// # Errors
+    /// If there is none, or several were given.
     pub fn open_adapter(&self) -> impasto::Result<Gpu> {
-        Gpu::new(self.adapter.as_deref())
+        match self.adapter.as_slice() {
+            [] => Gpu::new(None),
+            [adapter] => Gpu::new(Some(adapter)),
+            _ => Err(Error::Setting(
+                "several adapters share the tiles of `impasto stylize` alone; name one --adapter here".into(),
+            )),
+        }
+    }
+
+    /// This machine once for each of its adapters.
+    pub fn each(&self) -> Vec<Self> {
+        let with = |adapter: &String| Self { adapter: vec![adapter.clone()], ..self.clone() };
+        if self.adapter.is_empty() { vec![self.clone()] } else { self.adapter.iter().map(with).collect() }
     }
 
     /// A given option that is about the network or about how it is computed.

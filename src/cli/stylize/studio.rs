@@ -10,7 +10,7 @@ use impasto::painting::style::Style;
 use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
-use super::options::Options;
+use super::options::{Machine, Options};
 use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;
@@ -22,6 +22,8 @@ const MOST_KEPT: usize = 8;
 pub struct Studio {
     pub gpu: Gpu,
     pub vgg: Vgg,
+    /// Adapters that share tiles with the first.
+    pub others: Vec<(Gpu, Vgg)>,
     /// When pictures are painted in tiles.
     pub tiling: Tiling,
     /// The pictures as they were read.
@@ -53,17 +55,22 @@ impl Studio {
             style.notes.iter().for_each(|note| options.reporting.note(path, note));
         }
         let start = options.look.read_start()?;
-        let (gpu, vgg) = options.machine.open_telling(settings, |note| {
-            if !options.reporting.quiet {
-                console::message(note);
-            }
-        })?;
+        let open = |machine: Machine| {
+            machine.open_telling(settings, |note| {
+                if !options.reporting.quiet {
+                    console::message(note);
+                }
+            })
+        };
+        let mut machines = options.machine.each().into_iter();
+        let (gpu, vgg) = open(machines.next().expect("there is one"))?;
+        let others = machines.map(open).collect::<anyhow::Result<Vec<_>>>()?;
         let weights = options.look.weights(styles.len())?;
         let tiling = options.room.tiling(&gpu);
         let (measured, estimated, verbose) =
             (RefCell::default(), Cell::new(false), options.reporting.verbose);
         let regions = None;
-        Ok(Self { gpu, vgg, tiling, styles, weights, start, regions, measured, estimated, verbose })
+        Ok(Self { gpu, vgg, others, tiling, styles, weights, start, regions, measured, estimated, verbose })
     }
 
     /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Session;
-use super::work::Work;
+use super::work::{Other, Work};
 use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
@@ -29,13 +29,14 @@ pub struct Builder<'g, 'a> {
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
     tiling: Tiling,
+    others: Vec<(&'g Gpu, &'g Vgg)>,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, regions, start, settings) = Default::default();
-        let (checkpoint, tiling) = Default::default();
-        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling }
+        let (checkpoint, tiling, others) = Default::default();
+        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others }
     }
 
     /// The photograph. It determines what the result shows, and its size.
@@ -90,14 +91,21 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Another device that shares the tiles of sizes that are painted in tiles, with the same network. The bits are those of one device if
+    /// all are of the same kind.
+    pub fn share(mut self, gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
+        self.others.push((gpu, vgg));
+        self
+    }
+
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub fn build(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, checkpoint, tiling } =
-            self;
+        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
+        let Self { checkpoint, tiling, others, .. } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -126,13 +134,18 @@ impl<'g, 'a> Builder<'g, 'a> {
                 "the style was measured at other layers or by another network".into(),
             ));
         }
+        if others.iter().any(|(_, other)| other.digest() != vgg.digest()) {
+            return Err(Error::Setting("the devices of a run have other networks; give all the same".into()));
+        }
+        let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
+        let others: Vec<Other> = others.collect();
         let stages = stages(&settings, size);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
         let whole = stages[stages.len() - 1].end();
-        let running = Work::new(&objective, stages[at], content, &style, tiling, whole)?;
+        let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole)?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -152,6 +165,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             content: content.bare(),
             style,
             tiling,
+            others,
             at,
             running,
             log: Vec::new(),

@@ -28,7 +28,7 @@ use crate::picture::{Interpolation, Picture, interpolate};
 
 pub use build::Builder;
 pub(crate) use running::Carried;
-use work::Work;
+use work::{Other, Work};
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -65,6 +65,8 @@ pub struct Session<'g> {
     style: Style,
     stages: Vec<Stage>,
     tiling: Tiling,
+    /// Devices that share the tiles of a stage that is painted in tiles.
+    others: Vec<Other<'g>>,
     running: Work<'g>,
     /// The number of the running stage.
     at: usize,
@@ -148,7 +150,8 @@ impl<'g> Session<'g> {
         let stage = self.stages[self.at];
         let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
         let whole = self.iterations();
-        let mut running = Work::new(&objective, stage, &self.content, &self.style, self.tiling, whole)?;
+        let mut running =
+            Work::new(&objective, stage, &self.content, &self.style, self.tiling, &self.others, whole)?;
         running.set(carried, stage.first);
         Ok(running)
     }

@@ -1,6 +1,6 @@
 //! One stage in tiles: the picture is on the processor, and each iteration is two passes over its tiles.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Watch;
 use super::running::{Carried, averaged, show};
@@ -16,17 +16,15 @@ use crate::painting::stages::Stage;
 use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::content::{Features, pixels};
+use crate::painting::tiling::device::{self, Device};
 use crate::painting::tiling::layout::{Layout, Tile};
 use crate::painting::tiling::optimiser::{Course, Moved, step};
 use crate::painting::tiling::rows::Rows;
 use crate::painting::tiling::statistics::Sums;
 use crate::painting::tiling::variation::Variation;
-use crate::painting::tiling::window::{Flight, Window};
+
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
-
-/// Passes that the device has at a time: while it works on one, the next is brought to it.
-const AHEAD: usize = 2;
 
 /// What the statistics of a style layer are compared with.
 enum Against {
@@ -41,8 +39,8 @@ pub(super) struct Tiled<'g> {
     pub(super) stage: Stage,
     pub(super) real: Real,
     pub(super) layout: Layout,
-    window: Window<'g>,
-    compare: Option<Compare<'g>>,
+    /// At least one.
+    devices: Vec<Device<'g>>,
     features: Vec<Features>,
     /// By the number of the style layer in the window.
     against: Vec<Against>,
@@ -76,26 +74,25 @@ pub(super) struct Tiled<'g> {
 }
 
 impl<'g> Tiled<'g> {
-    /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by [`Self::set`].
+    /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its tiles; each has the style
+    /// that was measured on it. Picture and state are to be set by [`Self::set`].
     pub(super) fn new(
-        objective: &Objective<'g, '_>,
+        (objective, style): (&Objective<'g, '_>, &Measured),
+        others: &[(&Objective<'g, '_>, &Measured)],
         stage: Stage,
         layout: Layout,
         photograph: &Picture,
-        style: &Measured,
         whole: usize,
     ) -> Result<Self> {
         let (gpu, settings) = (objective.gpu, objective.settings);
         // What measures the photograph is gone before what iterates takes its place.
         let features = objective.features_in_tiles(photograph, &layout)?;
-        let compare = match settings.style_loss {
-            StyleLoss::Gram => None,
-            StyleLoss::Wasserstein => Some(Compare::new(gpu, objective.record_compare(&stage, Some(style)))?),
-        };
         let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
-        let recorded = objective.record_window(&stage, &layout, Some((&energies, style)), compare.as_ref());
-        let window = Window::new(gpu, recorded)?;
-        let against = window.styles.iter().map(|on_tape| {
+        let mut devices = Vec::new();
+        for (objective, style) in std::iter::once((objective, style)).chain(others.iter().copied()) {
+            devices.push(Device::new(objective, &stage, &layout, &energies, style)?);
+        }
+        let against = devices[0].window.styles.iter().map(|on_tape| {
             let layer = style.layers[on_tape.number].as_ref().expect("only regions may lack a layer");
             Ok(match &layer.statistics {
                 StyleStatistics::Gram { matrix, energy } => {
@@ -115,8 +112,7 @@ impl<'g> Tiled<'g> {
         Ok(Self {
             stage,
             real,
-            window,
-            compare,
+            devices,
             features,
             against,
             style_bytes: style.bytes(),
@@ -164,8 +160,8 @@ impl<'g> Tiled<'g> {
         if let Some(own) = &mut self.average {
             own.words_mut().copy_from_slice(average);
         }
-        if let Some(compare) = &self.compare {
-            // A stage that begins computes its own.
+        // A stage that begins computes its own.
+        for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
             compare.set_transports(transports);
         }
         self.submitted = iterations;
@@ -179,7 +175,7 @@ impl<'g> Tiled<'g> {
             v: self.v.words().to_vec(),
             state: self.state.clone(),
             average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
-            transports: self.compare.as_ref().map_or(Ok(Vec::new()), Compare::transports)?,
+            transports: self.devices[0].compare.as_ref().map_or(Ok(Vec::new()), Compare::transports)?,
         })
     }
 
@@ -196,10 +192,7 @@ impl<'g> Tiled<'g> {
     /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
     pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
         self.weights = (0..self.terms.len()).map(&weight).collect();
-        self.window.weigh(&weight);
-        if let Some(compare) = &self.compare {
-            compare.weigh(&weight);
-        }
+        self.devices.iter().for_each(|device| device.weigh(&weight));
     }
 
     /// One more iteration, or `false` if the stage is done.
@@ -229,28 +222,23 @@ impl<'g> Tiled<'g> {
         Ok(true)
     }
 
-    /// Tells the watch of a tile that is to come; whether to go on.
-    fn goes_on(&mut self, done: usize) -> bool {
-        let all = self.layout.features.len() + self.layout.gradients.len();
-        self.watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(done, all))
-    }
-
     /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch wanted an end.
     fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
         let Some(sums) = self.sums()? else { return Ok(None) };
         let mut losses = self.compare(&sums)?;
         let Some(sums) = self.gradients()? else { return Ok(None) };
-        let (squares, nearest) = sums.split_at(self.window.contents.len());
-        for (number, content) in self.window.contents.iter().enumerate() {
+        let Device { window, compare, .. } = &self.devices[0];
+        let (squares, nearest) = sums.split_at(window.contents.len());
+        for (number, content) in window.contents.iter().enumerate() {
             let weight = self.weights[content.index] * self.times[content.number];
             losses[content.index] = (weight * squares[number] / content.values as f64) as f32;
         }
-        for (layer, loss) in self.window.nearest.iter().zip(nearest) {
+        for (layer, loss) in window.nearest.iter().zip(nearest) {
             losses[layer.index] = *loss as f32;
         }
-        if let Some(compare) = &self.compare {
+        if let Some(compare) = compare {
             let found = compare.losses()?;
-            for style in &self.window.styles {
+            for style in &window.styles {
                 losses[style.index] = found[style.index];
             }
         }
@@ -261,31 +249,34 @@ impl<'g> Tiled<'g> {
         Ok(Some(losses))
     }
 
-    /// The pixels of a tile's window, as the network reads them.
-    fn pixels(&self, tile: &Tile) -> Vec<f32> {
-        let row = |y| self.picture.row(y).into_iter().map(|v| v as f32).collect();
-        pixels(&self.layout, tile, self.stage.width, row)
-    }
-
-    /// The first pass: the statistics of the picture at all style layers.
+    /// The first pass: the statistics of the picture at all style layers, or nothing if the watch wanted an end.
     fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
-        let mut sums: Vec<Sums> = self.window.styles.iter().map(|style| Sums::new(style.channels)).collect();
-        let mut flights: VecDeque<Flight> = VecDeque::new();
-        let tiles = if sums.is_empty() { 0 } else { self.layout.features.len() };
-        for next in 0..tiles + AHEAD {
-            if flights.len() == AHEAD || next >= tiles {
-                let Some(flight) = flights.pop_front() else { break };
-                self.window.sums(flight, |layer, sum, products| sums[layer].add(sum, products))?;
-            }
-            if next < tiles {
-                if !self.goes_on(next) {
-                    return Ok(None);
+        let Self { devices, layout, picture, stage, watch, .. } = self;
+        let styles = &devices[0].window.styles;
+        let mut sums: Vec<Sums> = styles.iter().map(|style| Sums::new(style.channels)).collect();
+        let tiles = if sums.is_empty() { 0 } else { layout.features.len() };
+        let all = layout.features.len() + layout.gradients.len();
+        // Devices finish in any order, and tiles are added in their own.
+        let (mut waiting, mut added) = (BTreeMap::new(), 0);
+        let whole = device::pass(
+            devices,
+            tiles,
+            |window, tile| {
+                watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(tile, all)).then(|| {
+                    let tile = &layout.features[tile];
+                    window.submit(Turn::First, tile, &seen(layout, tile, stage, picture), &[])
+                })
+            },
+            |window, tile, flight| {
+                waiting.insert(tile, window.sums(flight)?);
+                while let Some(words) = waiting.remove(&added) {
+                    window.each_band(&words, |layer, sum, products| sums[layer].add(sum, products));
+                    added += 1;
                 }
-                let tile = &self.layout.features[next];
-                flights.push_back(self.window.submit(Turn::First, tile, &self.pixels(tile), &[]));
-            }
-        }
-        Ok(Some(sums))
+                Ok(())
+            },
+        )?;
+        Ok(whole.then_some(sums))
     }
 
     /// Compares the statistics of the whole picture with the paintings'. Returns the losses by slot, without those that the device
@@ -293,7 +284,7 @@ impl<'g> Tiled<'g> {
     fn compare(&mut self, sums: &[Sums]) -> Result<Vec<f32>> {
         let mut losses = vec![0.0; self.terms.len()];
         let mut moments = vec![[Vec::new(), Vec::new()]; sums.len()];
-        for ((style, against), sums) in self.window.styles.iter().zip(&self.against).zip(sums) {
+        for ((style, against), sums) in self.devices[0].window.styles.iter().zip(&self.against).zip(sums) {
             match against {
                 Against::Mean(shift) => moments[style.number] = sums.moments(shift, style.sites),
                 Against::Gram(target, times) => {
@@ -303,57 +294,49 @@ impl<'g> Tiled<'g> {
                     losses[style.index] = (scale * off.iter().map(|d| d * d).sum::<f64>()) as f32;
                     let slope = 2.0 * scale * self.gradient_scale;
                     let dg: Vec<f32> = off.iter().map(|d| (slope * d) as f32).collect();
-                    self.window.set_gram_gradient(style, &dg);
+                    self.devices.iter().for_each(|device| device.window.set_gram_gradient(style.number, &dg));
                 }
             }
         }
-        if let Some(compare) = &self.compare {
+        for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
             compare.submit(&moments, self.submitted - self.stage.first);
         }
         Ok(losses)
     }
 
     /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared differences of each content
-    /// layer, then the loss of each layer of the nearest-neighbour term.
+    /// layer, then the loss of each layer of the nearest-neighbour term; or nothing if the watch wanted an end.
     fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
-        self.window.set_count(self.submitted - self.stage.first);
-        let mut sums = vec![0.0; self.window.contents.len() + self.window.nearest.len()];
-        let mut flights: VecDeque<(usize, Flight)> = VecDeque::new();
-        let tiles = self.layout.gradients.len();
-        for next in 0..tiles + AHEAD {
-            if flights.len() == AHEAD || next >= tiles {
-                let Some((tile, flight)) = flights.pop_front() else { break };
-                let (own, gradient) = self.window.gradient(flight)?;
-                sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
-                self.take(tile, &gradient);
-            }
-            if next < tiles {
-                if !self.goes_on(self.layout.features.len() + next) {
-                    return Ok(None);
-                }
-                let tile = &self.layout.gradients[next];
-                let seen = self.window.contents.iter();
-                let seen = seen.map(|content| self.features[content.number].seen(tile, content.shape));
-                let seen: Vec<Vec<f32>> = seen.collect();
-                let flight = self.window.submit(Turn::Second, tile, &self.pixels(tile), &seen);
-                flights.push_back((next, flight));
-            }
-        }
-        Ok(Some(sums))
-    }
-
-    /// Takes what a tile owns of the gradient of its window.
-    fn take(&mut self, tile: usize, gradient: &[f32]) {
-        let tile = &self.layout.gradients[tile];
-        let [top, bottom, left, right] = tile.within();
-        let (columns, width) = (self.layout.window.0, self.stage.width);
-        for y in top..bottom {
-            for c in 0..3 {
-                let from = &gradient[(3 * y + c) * columns..][left..right];
-                let line = (3 * (tile.rows.begin + y) + c) * width + tile.columns.begin;
-                self.gradient[line + left..][..right - left].copy_from_slice(from);
-            }
-        }
+        let Self { devices, layout, picture, stage, watch, features, gradient, submitted, .. } = self;
+        devices.iter().for_each(|device| device.window.set_count(*submitted - stage.first));
+        let first = layout.features.len();
+        let all = first + layout.gradients.len();
+        let mut parts = vec![Vec::new(); layout.gradients.len()];
+        let whole = device::pass(
+            devices,
+            layout.gradients.len(),
+            |window, tile| {
+                watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(first + tile, all)).then(|| {
+                    let tile = &layout.gradients[tile];
+                    let contents = window.contents.iter();
+                    let contents = contents.map(|content| features[content.number].seen(tile, content.shape));
+                    let contents: Vec<Vec<f32>> = contents.collect();
+                    window.submit(Turn::Second, tile, &seen(layout, tile, stage, picture), &contents)
+                })
+            },
+            |window, tile, flight| {
+                let (sums, found) = window.gradient(flight)?;
+                take(layout, &layout.gradients[tile], stage.width, &found, gradient);
+                parts[tile] = sums;
+                Ok(())
+            },
+        )?;
+        let add = |mut sums: Vec<f64>, part: &Vec<f64>| {
+            sums.resize(part.len(), 0.0);
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            sums
+        };
+        Ok(whole.then(|| parts.iter().fold(Vec::new(), add)))
     }
 
     /// Differentiates beside the run, with the weights that were set last, and returns the length of the picture's gradient.
@@ -411,19 +394,37 @@ impl<'g> Tiled<'g> {
         Ok(self.gradient.clone())
     }
 
-    /// Device memory of the stage in bytes, without the network's weights.
+    /// Device memory of the stage on its first device in bytes, without the network's weights.
     pub(super) fn bytes(&self) -> u64 {
-        let compare = self.compare.as_ref().map_or(0, |compare| compare.plan.bytes());
-        self.window.plan.bytes() + compare + self.style_bytes
+        self.devices[0].bytes() + self.style_bytes
     }
 
     /// Bytes of the buffers through which the processor reads.
     pub(super) fn readback_bytes(&self) -> u64 {
-        self.window.readback_bytes()
+        self.devices[0].window.readback_bytes()
     }
 
     /// What a tile is computed by.
     pub(super) fn plan(&self) -> &Plan {
-        &self.window.plan
+        &self.devices[0].window.plan
+    }
+}
+
+/// The pixels of a tile's window, as the network reads them.
+fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32> {
+    let row = |y| picture.row(y).into_iter().map(|v| v as f32).collect();
+    pixels(layout, tile, stage.width, row)
+}
+
+/// Takes what a tile owns of the gradient of its window into that of a picture with this width.
+fn take(layout: &Layout, tile: &Tile, width: usize, found: &[f32], gradient: &mut [f32]) {
+    let [top, bottom, left, right] = tile.within();
+    let columns = layout.window.0;
+    for y in top..bottom {
+        for c in 0..3 {
+            let from = &found[(3 * y + c) * columns..][left..right];
+            let line = (3 * (tile.rows.begin + y) + c) * width + tile.columns.begin;
+            gradient[line + left..][..right - left].copy_from_slice(from);
+        }
     }
 }

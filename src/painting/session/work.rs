@@ -6,8 +6,10 @@ use super::Watch;
 use super::running::{Carried, Running};
 use super::tiled::Tiled;
 use crate::Result;
+use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
+use crate::network::vgg::Vgg;
 use crate::painting::objective::{Objective, Targets};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
@@ -15,6 +17,14 @@ use crate::painting::style::Style;
 use crate::painting::tiling::Tiling;
 use crate::painting::tiling::layout::Layout;
 use crate::picture::{Picture, Size};
+
+/// A device beside the first, which shares tiles with it.
+pub(super) struct Other<'g> {
+    pub(super) gpu: &'g Gpu,
+    pub(super) vgg: &'g Vgg,
+    /// As it was measured on this device.
+    pub(super) style: Style,
+}
 
 /// A stage that is being painted.
 pub(super) enum Work<'g> {
@@ -41,6 +51,7 @@ impl<'g> Work<'g> {
         content: &Picture,
         style: &Style,
         tiling: Tiling,
+        others: &[Other<'g>],
         whole: usize,
     ) -> Result<Self> {
         let size = Size::Exact { width: stage.width, height: stage.height };
@@ -58,7 +69,15 @@ impl<'g> Work<'g> {
                 Self::Whole(Box::new(Running::new(objective, stage, targets, whole)?))
             }
             Some(layout) => {
-                Self::Tiled(Box::new(Tiled::new(objective, stage, layout, content, &style, whole)?))
+                let others = others.iter().map(|other| {
+                    let objective =
+                        Objective { gpu: other.gpu, vgg: other.vgg, settings: objective.settings };
+                    Ok((objective, other.style.at(other.gpu, other.vgg, &stage)?))
+                });
+                let others = others.collect::<Result<Vec<_>>>()?;
+                let others: Vec<_> = others.iter().map(|(objective, style)| (objective, &**style)).collect();
+                let tiled = Tiled::new((objective, &style), &others, stage, layout, content, whole)?;
+                Self::Tiled(Box::new(tiled))
             }
         })
     }

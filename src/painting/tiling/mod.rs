@@ -3,6 +3,7 @@
 mod choice;
 pub(crate) mod compare;
 pub(crate) mod content;
+pub(crate) mod device;
 pub(crate) mod layout;
 pub(crate) mod optimiser;
 mod painting;

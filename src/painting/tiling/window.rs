@@ -256,6 +256,13 @@ pub(crate) struct Flight {
     submission: wgpu::SubmissionIndex,
 }
 
+impl Flight {
+    /// Whether the pass is done, without waiting for it.
+    pub(crate) fn is_there(&self, gpu: &Gpu) -> Result<bool> {
+        self.readback.is_there(gpu)
+    }
+}
+
 /// The plan of a window, which serves all tiles of a picture one after the other.
 pub(crate) struct Window<'g> {
     gpu: &'g Gpu,
@@ -294,9 +301,10 @@ impl<'g> Window<'g> {
         self.plan.write(self.gpu, self.count, &[f32::from_bits(iterations as u32)]);
     }
 
-    /// Sets the gradient of a style layer's Gram matrix.
-    pub(crate) fn set_gram_gradient(&self, style: &StyleOnTape, gradient: &[f32]) {
-        if let Some(tensor) = style.gram_gradient {
+    /// Sets the gradient of the Gram matrix of the style layer with this number in the settings.
+    pub(crate) fn set_gram_gradient(&self, number: usize, gradient: &[f32]) {
+        let style = self.styles.iter().find(|style| style.number == number);
+        if let Some(tensor) = style.and_then(|style| style.gram_gradient) {
             self.plan.write(self.gpu, tensor, gradient);
         }
     }
@@ -361,19 +369,22 @@ impl<'g> Window<'g> {
         Ok(words)
     }
 
-    /// Waits for a first pass, and calls `add` with the number of a style layer, sums and products for each of its bands.
-    pub(crate) fn sums(&mut self, flight: Flight, mut add: impl FnMut(usize, &[f32], &[f32])) -> Result<()> {
-        let words = self.land(Turn::First, flight)?;
-        let mut rest = words.as_slice();
-        for (number, style) in self.styles.iter().enumerate() {
+    /// Waits for a first pass: the words that [`Self::each_band`] reads.
+    pub(crate) fn sums(&mut self, flight: Flight) -> Result<Vec<f32>> {
+        self.land(Turn::First, flight)
+    }
+
+    /// Calls `add` with the index of a style layer, sums and products, for each of its bands.
+    pub(crate) fn each_band(&self, words: &[f32], mut add: impl FnMut(usize, &[f32], &[f32])) {
+        let mut rest = words;
+        for (index, style) in self.styles.iter().enumerate() {
             for _ in &style.bands {
                 let (sum, more) = rest.split_at(style.channels);
                 let (products, more) = more.split_at(style.channels * style.channels);
-                add(number, sum, products);
+                add(index, sum, products);
                 rest = more;
             }
         }
-        Ok(())
     }
 
     /// Waits for a second pass: the sum of squared differences of each content layer's own sites, then the loss of those of each
