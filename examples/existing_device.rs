@@ -7,17 +7,9 @@
 
 use std::path::Path;
 
-use impasto::Network;
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::run::{Observer, Run};
-use impasto::painting::session::{Losses, Session};
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, Size};
 // The same release of wgpu as the library's: its types are part of the interface.
 use impasto::wgpu;
+use impasto::{Gpu, Losses, Observer, Picture, Run, Session, Settings, Size, Vgg};
 
 /// Iterations in each frame, and between two pictures.
 const EVERY: usize = 4;
@@ -84,9 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.first_size = 0;
     settings.first_iterations.clear();
     settings.iterations = EVERY * frames;
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let vgg = Vgg::builtin(&gpu, &settings)?;
     let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
     let mut session =

@@ -7,16 +7,7 @@
 
 use std::path::Path;
 
-use impasto::Network;
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::checkpoint::Checkpoint;
-use impasto::painting::run::{Observer, Run};
-use impasto::painting::session::{Losses, Session};
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, SaveOptions, Size};
+use impasto::{Checkpoint, Gpu, Losses, Observer, Picture, Run, SaveOptions, Session, Settings, Size, Vgg};
 
 /// Iterations between two previews.
 const EVERY: usize = 10;
@@ -62,9 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let side: usize = numbers.get(1).map_or(Ok(256), |side| side.parse())?;
 
     let gpu = Gpu::new(None)?;
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let vgg = Vgg::builtin(&gpu, &settings)?;
     let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
 

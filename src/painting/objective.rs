@@ -168,7 +168,7 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// The features of a photograph at the content layers, which stay on the device, and the mean square of each.
-    pub(crate) fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
+    pub(crate) async fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
         let taps = &self.settings.content_layers;
         if taps.is_empty() {
             return Ok(Vec::new());
@@ -184,7 +184,10 @@ impl<'g> Objective<'g, '_> {
         let plan = tape.finish()?;
         plan.write(self.gpu, leaf.value, &Real::F32.encode(&self.variable().encode(photograph)));
         plan.run(self.gpu);
-        let energies = losses.map_or(Ok(Vec::new()), |losses| plan.read(self.gpu, losses))?;
+        let energies = match losses {
+            Some(losses) => plan.read_async(self.gpu, losses).await?,
+            None => Vec::new(),
+        };
         let features = seen.into_iter().flatten().map(|tensor| plan.buffer(tensor).clone());
         // A black photograph has no energy.
         Ok(features.zip(energies).map(|(features, energy)| (features, f64::from(energy).max(1e-6))).collect())

@@ -115,18 +115,18 @@ impl<'g> Session<'g> {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device failed, [`Error::NotFinite`](crate::Error::NotFinite) if the
     /// losses or a picture are no longer finite, and the errors of the observer.
-    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Ending> {
+    pub async fn run_async(&mut self, observer: &mut dyn Observer) -> Result<Ending> {
         let mut run = Run { session: self, paused: false, checkpoint: false };
         loop {
             observer.steer(&mut run)?;
             if std::mem::take(&mut run.checkpoint) {
-                let checkpoint = run.session.checkpoint()?;
+                let checkpoint = run.session.checkpoint_async().await?;
                 observer.checkpoint(&mut run, checkpoint)?;
             }
             if run.paused {
                 return Ok(Ending::Paused);
             }
-            let Some(losses) = run.session.step()? else { break };
+            let Some(losses) = run.session.step_async().await? else { break };
             observer.losses(&mut run, &losses)?;
             while let Some((iterations, picture)) = run.session.take_copy()? {
                 observer.picture(&mut run, iterations, picture)?;

@@ -95,30 +95,35 @@ impl Style {
     /// # Errors
     /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
     /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
-    pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
-        Self::measure_in(gpu, vgg, settings, paintings, Tiling::Off)
+    pub async fn measure_async(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+    ) -> Result<Self> {
+        Self::measure_in_async(gpu, vgg, settings, paintings, Tiling::Off).await
     }
 
-    /// As [`Self::measure`], in tiles where the whole would need too much memory.
+    /// As [`Self::measure_async`], in tiles where the whole would need too much memory.
     ///
     /// # Errors
-    /// As [`Self::measure`].
-    pub fn measure_in(
+    /// As [`Self::measure_async`].
+    pub async fn measure_in_async(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
         paintings: &[(&Picture, f64)],
         tiling: Tiling,
     ) -> Result<Self> {
-        Self::of(gpu, vgg, settings, paintings, None, tiling)
+        Self::of(gpu, vgg, settings, paintings, None, tiling).await
     }
 
-    /// As [`Self::measure`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
+    /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
     /// regions they are.
     ///
     /// # Errors
-    /// As [`Self::measure`], and [`Error::Setting`] if the regions are those of another number of paintings.
-    pub fn measure_regions(
+    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions are those of another number of paintings.
+    pub async fn measure_regions_async(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
@@ -133,10 +138,10 @@ impl Style {
             )));
         }
         let settings = Settings { regions: regions.colours().len(), ..settings.clone() };
-        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone()), Tiling::Off)
+        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone()), Tiling::Off).await
     }
 
-    fn of(
+    async fn of(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
@@ -163,7 +168,7 @@ impl Style {
             measured: RefCell::default(),
         }));
         if settings.first_size == 0 && style.0.regions.is_none() {
-            style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None })?;
+            style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None }).await?;
         }
         Ok(style)
     }
@@ -239,11 +244,11 @@ impl Style {
     }
 
     /// The paintings' statistics at the size of a stage, and what its finish needs of them.
-    pub(crate) fn at(&self, gpu: &Gpu, vgg: &Vgg, stage: &Stage) -> Result<Rc<Measured>> {
-        self.measured(gpu, vgg, self.place(stage))
+    pub(crate) async fn at(&self, gpu: &Gpu, vgg: &Vgg, stage: &Stage) -> Result<Rc<Measured>> {
+        self.measured(gpu, vgg, self.place(stage)).await
     }
 
-    fn measured(&self, gpu: &Gpu, vgg: &Vgg, place: Place) -> Result<Rc<Measured>> {
+    async fn measured(&self, gpu: &Gpu, vgg: &Vgg, place: Place) -> Result<Rc<Measured>> {
         if let Some((_, measured)) = self.0.measured.borrow().iter().find(|(known, _)| *known == place) {
             return Ok(measured.clone());
         }
@@ -261,8 +266,8 @@ impl Style {
         let tiling = self.0.tiling;
         let measuring = Measuring { objective: Objective { gpu, vgg, settings }, paintings, masks, tiling };
         let statistics = match settings.style_loss {
-            StyleLoss::Gram => measuring.grams()?,
-            StyleLoss::Wasserstein => measuring.moments()?,
+            StyleLoss::Gram => measuring.grams().await?,
+            StyleLoss::Wasserstein => measuring.moments().await?,
         };
         let mut layers = Vec::new();
         for (number, statistics) in statistics.into_iter().enumerate() {
@@ -309,10 +314,13 @@ type Values = Option<Vec<Vec<f32>>>;
 
 impl Measuring<'_> {
     /// What is summed over the painting number `index` in tiles, if it is measured in tiles.
-    fn in_tiles(&self, index: usize) -> Result<Option<Vec<(Sums, usize)>>> {
+    async fn in_tiles(&self, index: usize) -> Result<Option<Vec<(Sums, usize)>>> {
         let painting = &self.paintings[index].0;
         let layout = self.objective.painting_layout((painting.width, painting.height), self.tiling)?;
-        layout.map(|layout| self.objective.painting_in_tiles(painting, &layout)).transpose()
+        match layout {
+            None => Ok(None),
+            Some(layout) => self.objective.painting_in_tiles(painting, &layout).await.map(Some),
+        }
     }
 
     /// The masks of the term with this number, if it is a region's.
@@ -340,7 +348,7 @@ impl Measuring<'_> {
     }
 
     /// Reads of the painting number `index` what `look` records for each term.
-    fn read(
+    async fn read(
         &self,
         index: usize,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
@@ -366,21 +374,32 @@ impl Measuring<'_> {
         let plan = tape.finish()?;
         plan.write(gpu, leaf.value, &Real::F32.encode(&self.objective.variable().encode(painting)));
         plan.run(gpu);
-        let read = |tensors: Vec<Tensor>| tensors.iter().map(|tensor| plan.read(gpu, *tensor)).collect();
-        seen.into_iter().map(|tensors| tensors.map(read).transpose()).collect()
+        let mut read = Vec::new();
+        for tensors in seen {
+            let Some(tensors) = tensors else {
+                read.push(None);
+                continue;
+            };
+            let mut values = Vec::new();
+            for tensor in tensors {
+                values.push(plan.read_async(gpu, tensor).await?);
+            }
+            read.push(Some(values));
+        }
+        Ok(read)
     }
 
     /// Each term's values of the paintings that have a part in it, with their shares: what `look` records, or what `summed` makes of sums
     /// over tiles.
-    fn gathered(
+    async fn gathered(
         &self,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
         summed: impl Fn(&Sums, usize) -> Vec<Vec<f32>>,
     ) -> Result<Vec<Vec<(Vec<Vec<f32>>, f64)>>> {
         let mut terms: Vec<Vec<_>> = Vec::new();
         for (index, (_, share)) in self.paintings.iter().enumerate() {
-            let measured = match self.in_tiles(index)? {
-                None => self.read(index, &look)?,
+            let measured = match self.in_tiles(index).await? {
+                None => self.read(index, &look).await?,
                 Some(layers) => layers.iter().map(|(sums, sites)| Some(summed(sums, *sites))).collect(),
             };
             terms.resize_with(measured.len(), Vec::new);
@@ -394,11 +413,11 @@ impl Measuring<'_> {
     }
 
     /// The weighted mean of the paintings' Gram matrices.
-    fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
-        let terms = self.gathered(
-            |tape, x, weights| vec![self.objective.gram(tape, x, weights).value],
-            |sums, sites| vec![sums.gram(sites).into_iter().map(|v| v as f32).collect()],
-        )?;
+    async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
+        let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
+        let summed =
+            |sums: &Sums, sites| vec![sums.gram(sites).into_iter().map(|v| v as f32).collect::<Vec<f32>>()];
+        let terms = self.gathered(look, summed).await?;
         let upload = |paintings: &Vec<(Vec<Vec<f32>>, f64)>| {
             let mut sum = vec![0.0; paintings[0].0[0].len()];
             for (gram, share) in paintings {
@@ -419,14 +438,14 @@ impl Measuring<'_> {
     }
 
     /// Mean and covariance of the paintings together.
-    fn moments(&self) -> Result<Vec<Option<StyleStatistics>>> {
+    async fn moments(&self) -> Result<Vec<Option<StyleStatistics>>> {
         let gpu = self.objective.gpu;
-        let look = |tape: &mut Tape, x: Var, weights: Option<SiteWeights>| {
+        let look = |tape: &mut Tape, x: Var, weights| {
             let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
             let (mean, covariance) = wasserstein::moments(tape, x, variant, weights);
             vec![mean, covariance]
         };
-        let terms = self.gathered(look, |sums, sites| sums.raw_moments(sites).into())?;
+        let terms = self.gathered(look, |sums, sites| sums.raw_moments(sites).into()).await?;
         let moments = |(values, share): (Vec<Vec<f32>>, f64)| {
             let [mean, covariance] = values.try_into().expect("two tensors were asked for");
             (Moments { mean, covariance }, share)

@@ -1,10 +1,13 @@
 //! The run loop: what an observer is told, and what it can ask for.
 
-use impasto::network::weights::ConvWeights;
-use impasto::painting::checkpoint::Checkpoint;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake};
+
 use impasto::{
-    Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session, Settings, Tuning, Vgg,
-    Weights,
+    Checkpoint, ConvWeights, Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session,
+    Settings, Tuning, Vgg, Weights, wgpu,
 };
 
 const ITERATIONS: usize = 40;
@@ -18,7 +21,10 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let gpu = Gpu::new(None).unwrap();
+        Self::on(Gpu::new(None).unwrap())
+    }
+
+    fn on(gpu: Gpu) -> Self {
         let network = Network::new("tiny", [1, 1], [2, 3]);
         let mut settings = Settings::book();
         settings.content_layers = vec!["relu2_1".parse().unwrap()];
@@ -36,12 +42,16 @@ impl Setup {
     }
 
     fn session(&self, checkpoint: Option<&Checkpoint>) -> Session<'_> {
+        self.gpu.block_on(self.begun(checkpoint)).unwrap()
+    }
+
+    async fn begun(&self, checkpoint: Option<&Checkpoint>) -> Result<Session<'_>> {
         let (content, style) = (Picture::noise(9, 7, 1), Picture::noise(8, 6, 2));
         let mut builder = Session::builder(&self.gpu, &self.vgg).content(&content).style(&style, 1.0);
         if let Some(checkpoint) = checkpoint {
             builder = builder.resume(checkpoint);
         }
-        builder.settings(self.settings.clone()).build().unwrap()
+        builder.settings(self.settings.clone()).build_async().await
     }
 }
 
@@ -211,4 +221,59 @@ fn errors_end_a_run() {
     let mut fail = Fail(0);
     let error = setup.session(None).run(&mut fail).unwrap_err();
     assert_eq!((fail.0, error.to_string().contains("enough")), (5, true));
+}
+
+/// Whether a future asked to be polled again.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Runs a future as an application does that has other things to do: it polls the device without waiting for it, and the
+/// future when that asks for it. Returns also how often the future was not ready.
+fn beside_other_work<T>(device: &wgpu::Device, future: impl Future<Output = T>) -> (T, usize) {
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = woken.clone().into();
+    let (mut future, mut context, mut pending) = (pin!(future), Context::from_waker(&waker), 0);
+    loop {
+        if woken.0.swap(false, Ordering::SeqCst) {
+            match future.as_mut().poll(&mut context) {
+                Poll::Ready(result) => return (result, pending),
+                Poll::Pending => pending += 1,
+            }
+        }
+        device.poll(wgpu::PollType::Poll).unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_need_not_block_the_thread() {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let (device, queue) = pollster::block_on(async {
+        let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default()).await.unwrap();
+        adapter.request_device(&wgpu::DeviceDescriptor::default()).await.unwrap()
+    });
+    let setup = Setup::on(Gpu::from_device(device.clone(), queue));
+    let mut session = setup.session(None);
+    let mut expected = Watch { checkpoint_at: Some(9), ..Watch::default() };
+    session.run(&mut expected).unwrap();
+    let expected_bits = bits(&mut session);
+
+    let mut watch = Watch { checkpoint_at: Some(9), ..Watch::default() };
+    let run = async {
+        let mut session = setup.begun(None).await?;
+        let ending = session.run_async(&mut watch).await?;
+        session.picture_async().await?;
+        Ok::<_, Error>((ending, session.variable_async().await?, session.gradient_async().await?))
+    };
+    let (result, pending) = beside_other_work(&device, run);
+    let (ending, variable, gradient) = result.unwrap();
+    assert!(ending == Ending::Complete && watch.losses == expected.losses && watch.checkpoints.len() == 1);
+    assert!(variable.into_iter().map(f64::to_bits).eq(expected_bits));
+    assert!(gradient == session.gradient().unwrap());
+    assert!(pending > 0, "the device was never waited for");
 }

@@ -84,11 +84,11 @@ pub(crate) const BAND_PIXELS: usize = 1 << 20;
 
 /// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
 /// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
-pub(crate) const BAND_WORK: usize = 1 << 36;
+pub(crate) const BAND_WORK: u64 = 1 << 36;
 
 /// The most pixels of a band, each of which takes `multiply_adds`.
 pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
-    BAND_PIXELS.min(BAND_WORK / multiply_adds)
+    BAND_PIXELS.min((BAND_WORK / multiply_adds as u64) as usize)
 }
 
 /// The most rows of a band: in some grids each row is a workgroup along one dimension, and every device allows this many.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, Choices};
-use super::{Tuning, convolution, matrix};
+use super::cache::Cache;
+use super::{Choices, Tuning, convolution, matrix};
 use crate::architecture::LayerSpec;
 use crate::cases::Size;
 use crate::engine::gpu::Gpu;

@@ -106,8 +106,8 @@ impl Resident {
     }
 
     /// The mean of each channel, read from the device.
-    pub(crate) fn mean(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        gpu.download(&self.mean, self.channels)
+    pub(crate) async fn mean(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        gpu.download_async(&self.mean, self.channels).await
     }
 
     /// The same as the target of a loss on a tape.

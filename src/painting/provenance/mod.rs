@@ -126,23 +126,15 @@ impl Record {
         }
     }
 
-    /// Reads the record in a picture file.
+    /// Reads the record in the bytes of a picture file; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not understand.
-    pub fn open(path: &Path) -> Result<Self> {
-        picture::read(path).and_then(|bytes| Self::in_file(&bytes)).map_err(|why| Error::picture(path, why))
-    }
-
-    /// As [`Record::open`], from the bytes of such a file; `name` is for error texts.
-    ///
-    /// # Errors
-    /// As [`Record::open`].
+    /// [`Error::Picture`] if the file has no record, or one that this version does not understand.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::in_file(bytes).map_err(|why| Error::picture(Path::new(name), why))
     }
 
-    fn in_file(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn in_file(bytes: &[u8]) -> Result<Self, String> {
         Self::from_json(&picture::comment(bytes)?.unwrap_or_default())
     }
 

@@ -39,6 +39,11 @@ impl<'g, 'a> Builder<'g, 'a> {
         Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others }
     }
 
+    /// The device that the session will run on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
     /// The photograph. It determines what the result shows, and its size.
     pub fn content(mut self, picture: &'a Picture) -> Self {
         self.content = Some(picture);
@@ -103,7 +108,7 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
-    pub fn build(self) -> Result<Session<'g>> {
+    pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
         let Self { checkpoint, tiling, others, .. } = self;
         settings.validate()?;
@@ -125,8 +130,8 @@ impl<'g, 'a> Builder<'g, 'a> {
             Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
             None => match regions {
-                Some(regions) => Style::measure_regions(gpu, vgg, &settings, &styles, regions)?,
-                None => Style::measure_in(gpu, vgg, &settings, &styles, tiling)?,
+                Some(regions) => Style::measure_regions_async(gpu, vgg, &settings, &styles, regions).await?,
+                None => Style::measure_in_async(gpu, vgg, &settings, &styles, tiling).await?,
             },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
@@ -145,7 +150,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
         let whole = stages[stages.len() - 1].end();
-        let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole)?;
+        let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole).await?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -182,7 +187,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         };
         match checkpoint {
             Some(checkpoint) => session.restore(checkpoint)?,
-            None => session.begin(start)?,
+            None => session.begin(start).await?,
         }
         Ok(session)
     }
@@ -190,7 +195,7 @@ impl<'g, 'a> Builder<'g, 'a> {
 
 impl Session<'_> {
     /// Sets the picture that the first stage starts from.
-    fn begin(&mut self, start: &Picture) -> Result<()> {
+    async fn begin(&mut self, start: &Picture) -> Result<()> {
         let stage = *self.running.stage();
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
@@ -199,8 +204,8 @@ impl Session<'_> {
             self.running.place(&start.resampled(size, true, self.origin.settings.recipe.filter()));
         }
         if stage.finish {
-            let carried = self.running.carried()?;
-            self.begin_finish(&carried, stage.first)?;
+            let carried = self.running.carried().await?;
+            self.begin_finish(&carried, stage.first).await?;
         }
         Ok(())
     }

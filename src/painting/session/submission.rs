@@ -1,8 +1,9 @@
 //! How much work goes into a submission, learnt from the time of earlier ones.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::HISTORY;
+use crate::engine::clock::Instant;
 
 /// The time that one submission should take: short enough that no driver resets the device and an interrupt
 /// is answered quickly, long enough that submitting costs nothing.

@@ -9,12 +9,11 @@ use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Turn};
 use crate::ops::adam::{Rule, STATE_WORDS};
-use crate::painting::choices::{Recipe, StyleLoss};
+use crate::painting::choices::Recipe;
 use crate::painting::objective::{Kind, Objective, Term, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::{Measured, StyleStatistics};
-use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::content::{Features, pixels};
 use crate::painting::tiling::device::{self, Device};
 use crate::painting::tiling::layout::{Layout, Tile};
@@ -76,7 +75,7 @@ pub(super) struct Tiled<'g> {
 impl<'g> Tiled<'g> {
     /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its tiles; each has the style
     /// that was measured on it. Picture and state are to be set by [`Self::set`].
-    pub(super) fn new(
+    pub(super) async fn new(
         (objective, style): (&Objective<'g, '_>, &Measured),
         others: &[(&Objective<'g, '_>, &Measured)],
         stage: Stage,
@@ -86,24 +85,24 @@ impl<'g> Tiled<'g> {
     ) -> Result<Self> {
         let (gpu, settings) = (objective.gpu, objective.settings);
         // What measures the photograph is gone before what iterates takes its place.
-        let features = objective.features_in_tiles(photograph, &layout)?;
+        let features = objective.features_in_tiles(photograph, &layout).await?;
         let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
         let mut devices = Vec::new();
         for (objective, style) in std::iter::once((objective, style)).chain(others.iter().copied()) {
             devices.push(Device::new(objective, &stage, &layout, &energies, style)?);
         }
-        let against = devices[0].window.styles.iter().map(|on_tape| {
+        let mut against = Vec::new();
+        for on_tape in &devices[0].window.styles {
             let layer = style.layers[on_tape.number].as_ref().expect("only regions may lack a layer");
-            Ok(match &layer.statistics {
+            against.push(match &layer.statistics {
                 StyleStatistics::Gram { matrix, energy } => {
                     let len = on_tape.channels * on_tape.channels;
                     let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
-                    Against::Gram(gpu.download(matrix, len)?, times)
+                    Against::Gram(gpu.download_async(matrix, len).await?, times)
                 }
-                StyleStatistics::Moments(resident) => Against::Mean(resident.mean(gpu)?),
-            })
-        });
-        let against = against.collect::<Result<Vec<_>>>()?;
+                StyleStatistics::Moments(resident) => Against::Mean(resident.mean(gpu).await?),
+            });
+        }
         let shape = Shape::new(3, stage.height, stage.width);
         let (real, terms) = (objective.real(), terms(settings));
         let rows = |_| Rows::new(real, 3 * stage.width, vec![0.0; real.len(shape.len())]);
@@ -168,14 +167,17 @@ impl<'g> Tiled<'g> {
     }
 
     /// What another stage or run goes on with.
-    pub(super) fn carried(&mut self) -> Result<Carried> {
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
         Ok(Carried {
             picture: self.picture.words().to_vec(),
             m: self.m.words().to_vec(),
             v: self.v.words().to_vec(),
             state: self.state.clone(),
             average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
-            transports: self.devices[0].compare.as_ref().map_or(Ok(Vec::new()), Compare::transports)?,
+            transports: match &self.devices[0].compare {
+                Some(compare) => compare.transports().await?,
+                None => Vec::new(),
+            },
         })
     }
 
@@ -196,11 +198,11 @@ impl<'g> Tiled<'g> {
     }
 
     /// One more iteration, or `false` if the stage is done.
-    pub(super) fn advance(&mut self) -> Result<bool> {
+    pub(super) async fn advance(&mut self) -> Result<bool> {
         if self.submitted >= self.end {
             return Ok(false);
         }
-        let Some(losses) = self.differentiate()? else {
+        let Some(losses) = self.differentiate().await? else {
             // Nothing has moved yet.
             self.given_up = true;
             self.stop();
@@ -223,10 +225,10 @@ impl<'g> Tiled<'g> {
     }
 
     /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch wanted an end.
-    fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
-        let Some(sums) = self.sums()? else { return Ok(None) };
+    async fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(sums) = self.sums().await? else { return Ok(None) };
         let mut losses = self.compare(&sums)?;
-        let Some(sums) = self.gradients()? else { return Ok(None) };
+        let Some(sums) = self.gradients().await? else { return Ok(None) };
         let Device { window, compare, .. } = &self.devices[0];
         let (squares, nearest) = sums.split_at(window.contents.len());
         for (number, content) in window.contents.iter().enumerate() {
@@ -237,7 +239,7 @@ impl<'g> Tiled<'g> {
             losses[layer.index] = *loss as f32;
         }
         if let Some(compare) = compare {
-            let found = compare.losses()?;
+            let found = compare.losses().await?;
             for style in &window.styles {
                 losses[style.index] = found[style.index];
             }
@@ -250,7 +252,7 @@ impl<'g> Tiled<'g> {
     }
 
     /// The first pass: the statistics of the picture at all style layers, or nothing if the watch wanted an end.
-    fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
+    async fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
         let Self { devices, layout, picture, stage, watch, .. } = self;
         let styles = &devices[0].window.styles;
         let mut sums: Vec<Sums> = styles.iter().map(|style| Sums::new(style.channels)).collect();
@@ -260,6 +262,7 @@ impl<'g> Tiled<'g> {
         let (mut waiting, mut added) = (BTreeMap::new(), 0);
         let whole = device::pass(
             devices,
+            Turn::First,
             tiles,
             |window, tile| {
                 watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(tile, all)).then(|| {
@@ -267,15 +270,15 @@ impl<'g> Tiled<'g> {
                     window.submit(Turn::First, tile, &seen(layout, tile, stage, picture), &[])
                 })
             },
-            |window, tile, flight| {
-                waiting.insert(tile, window.sums(flight)?);
+            |window, tile, words| {
+                waiting.insert(tile, words);
                 while let Some(words) = waiting.remove(&added) {
                     window.each_band(&words, |layer, sum, products| sums[layer].add(sum, products));
                     added += 1;
                 }
-                Ok(())
             },
-        )?;
+        )
+        .await?;
         Ok(whole.then_some(sums))
     }
 
@@ -306,7 +309,7 @@ impl<'g> Tiled<'g> {
 
     /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared differences of each content
     /// layer, then the loss of each layer of the nearest-neighbour term; or nothing if the watch wanted an end.
-    fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
+    async fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
         let Self { devices, layout, picture, stage, watch, features, gradient, submitted, .. } = self;
         devices.iter().for_each(|device| device.window.set_count(*submitted - stage.first));
         let first = layout.features.len();
@@ -314,6 +317,7 @@ impl<'g> Tiled<'g> {
         let mut parts = vec![Vec::new(); layout.gradients.len()];
         let whole = device::pass(
             devices,
+            Turn::Second,
             layout.gradients.len(),
             |window, tile| {
                 watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(first + tile, all)).then(|| {
@@ -324,13 +328,13 @@ impl<'g> Tiled<'g> {
                     window.submit(Turn::Second, tile, &seen(layout, tile, stage, picture), &contents)
                 })
             },
-            |window, tile, flight| {
-                let (sums, found) = window.gradient(flight)?;
+            |window, tile, words| {
+                let (sums, found) = window.found(words);
                 take(layout, &layout.gradients[tile], stage.width, &found, gradient);
                 parts[tile] = sums;
-                Ok(())
             },
-        )?;
+        )
+        .await?;
         let add = |mut sums: Vec<f64>, part: &Vec<f64>| {
             sums.resize(part.len(), 0.0);
             sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -340,8 +344,8 @@ impl<'g> Tiled<'g> {
     }
 
     /// Differentiates beside the run, with the weights that were set last, and returns the length of the picture's gradient.
-    pub(super) fn gradient_length(&mut self) -> Result<f64> {
-        self.differentiate()?;
+    pub(super) async fn gradient_length(&mut self) -> Result<f64> {
+        self.differentiate().await?;
         Ok(self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
     }
 
@@ -375,7 +379,7 @@ impl<'g> Tiled<'g> {
     }
 
     /// The picture as it is.
-    pub(super) fn picture(&mut self) -> Result<Picture> {
+    pub(super) async fn picture(&mut self) -> Result<Picture> {
         self.show(self.submitted, self.real.decode(self.shown().words()))
     }
 
@@ -385,12 +389,12 @@ impl<'g> Tiled<'g> {
     }
 
     /// The optimised variable.
-    pub(super) fn variable(&mut self) -> Result<Vec<f64>> {
+    pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
         Ok(self.real.decode(self.picture.words()))
     }
 
     /// The gradient of the last iteration.
-    pub(super) fn gradient(&mut self) -> Result<Vec<f32>> {
+    pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
         Ok(self.gradient.clone())
     }
 

@@ -45,7 +45,7 @@ macro_rules! either {
 impl<'g> Work<'g> {
     /// Measures the photograph and the paintings for a stage of a run of `whole` iterations, and lays it out. Picture and state are to be
     /// set.
-    pub(super) fn new(
+    pub(super) async fn new(
         objective: &Objective<'g, '_>,
         stage: Stage,
         content: &Picture,
@@ -62,21 +62,20 @@ impl<'g> Work<'g> {
             resized = content.resampled(size, true, objective.settings.recipe.filter());
             &resized
         };
-        let style = style.at(objective.gpu, objective.vgg, &stage)?;
+        let style = style.at(objective.gpu, objective.vgg, &stage).await?;
         Ok(match objective.layout(&stage, tiling)? {
             None => {
-                let targets = Targets { content: objective.features(content)?, style };
+                let targets = Targets { content: objective.features(content).await?, style };
                 Self::Whole(Box::new(Running::new(objective, stage, targets, whole)?))
             }
             Some(layout) => {
-                let others = others.iter().map(|other| {
-                    let objective =
-                        Objective { gpu: other.gpu, vgg: other.vgg, settings: objective.settings };
-                    Ok((objective, other.style.at(other.gpu, other.vgg, &stage)?))
-                });
-                let others = others.collect::<Result<Vec<_>>>()?;
-                let others: Vec<_> = others.iter().map(|(objective, style)| (objective, &**style)).collect();
-                let tiled = Tiled::new((objective, &style), &others, stage, layout, content, whole)?;
+                let mut shared = Vec::new();
+                for Other { gpu, vgg, style } in others {
+                    let objective = Objective { gpu, vgg, settings: objective.settings };
+                    shared.push((objective, style.at(gpu, vgg, &stage).await?));
+                }
+                let others: Vec<_> = shared.iter().map(|(objective, style)| (objective, &**style)).collect();
+                let tiled = Tiled::new((objective, &style), &others, stage, layout, content, whole).await?;
                 Self::Tiled(Box::new(tiled))
             }
         })
@@ -154,8 +153,8 @@ impl Work<'_> {
     }
 
     /// See [`Running::advance`].
-    pub(super) fn advance(&mut self) -> Result<bool> {
-        either!(self, work => work.advance())
+    pub(super) async fn advance(&mut self) -> Result<bool> {
+        either!(self, work => work.advance().await)
     }
 
     /// See [`Running::stop`].
@@ -192,28 +191,28 @@ impl Work<'_> {
     }
 
     /// See [`Running::picture`].
-    pub(super) fn picture(&mut self) -> Result<Picture> {
-        either!(self, work => work.picture())
+    pub(super) async fn picture(&mut self) -> Result<Picture> {
+        either!(self, work => work.picture().await)
     }
 
     /// See [`Running::variable`].
-    pub(super) fn variable(&mut self) -> Result<Vec<f64>> {
-        either!(self, work => work.variable())
+    pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
+        either!(self, work => work.variable().await)
     }
 
     /// See [`Running::gradient`].
-    pub(super) fn gradient(&mut self) -> Result<Vec<f32>> {
-        either!(self, work => work.gradient())
+    pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
+        either!(self, work => work.gradient().await)
     }
 
     /// See [`Running::carried`].
-    pub(super) fn carried(&mut self) -> Result<Carried> {
-        either!(self, work => work.carried())
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
+        either!(self, work => work.carried().await)
     }
 
     /// See [`Running::gradient_length`].
-    pub(super) fn gradient_length(&mut self) -> Result<f64> {
-        either!(self, work => work.gradient_length())
+    pub(super) async fn gradient_length(&mut self) -> Result<f64> {
+        either!(self, work => work.gradient_length().await)
     }
 
     /// See [`Running::bytes`].

@@ -117,8 +117,8 @@ impl<'g> Compare<'g> {
     }
 
     /// Waits for the comparison: the losses by slot, of which those of styles are set.
-    pub(crate) fn losses(&self) -> Result<Vec<f32>> {
-        self.plan.read(self.gpu, self.losses)
+    pub(crate) async fn losses(&self) -> Result<Vec<f32>> {
+        self.plan.read_async(self.gpu, self.losses).await
     }
 
     /// In the order in which the network meets them.
@@ -129,9 +129,13 @@ impl<'g> Compare<'g> {
     }
 
     /// What is kept from one iteration to the next, one behind the other as an untiled stage has it.
-    pub(crate) fn transports(&self) -> Result<Vec<f32>> {
-        let kept = self.met().into_iter().flat_map(|layer| [layer.kept.gradient, layer.kept.traces]);
-        Ok(kept.map(|tensor| self.plan.read(self.gpu, tensor)).collect::<Result<Vec<_>>>()?.concat())
+    pub(crate) async fn transports(&self) -> Result<Vec<f32>> {
+        let mut transports = Vec::new();
+        for layer in self.met() {
+            transports.append(&mut self.plan.read_async(self.gpu, layer.kept.gradient).await?);
+            transports.append(&mut self.plan.read_async(self.gpu, layer.kept.traces).await?);
+        }
+        Ok(transports)
     }
 
     /// Sets [`Self::transports`], if there are any.

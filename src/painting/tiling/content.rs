@@ -68,7 +68,11 @@ impl Features {
 
 impl Objective<'_, '_> {
     /// The features of a photograph at the content layers, measured in the windows of `layout`.
-    pub(crate) fn features_in_tiles(&self, photograph: &Picture, layout: &Layout) -> Result<Vec<Features>> {
+    pub(crate) async fn features_in_tiles(
+        &self,
+        photograph: &Picture,
+        layout: &Layout,
+    ) -> Result<Vec<Features>> {
         let taps: &[Tap] = &self.settings.content_layers;
         if taps.is_empty() {
             return Ok(Vec::new());
@@ -92,7 +96,7 @@ impl Objective<'_, '_> {
             plan.write(self.gpu, leaf.value, &pixels(layout, tile, photograph.width, row));
             plan.run(self.gpu);
             for (features, (tensor, window)) in features.iter_mut().zip(&seen) {
-                features.take(tile, *window, &plan.read(self.gpu, *tensor)?);
+                features.take(tile, *window, &plan.read_async(self.gpu, *tensor).await?);
             }
         }
         for features in &mut features {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
+use crate::engine::tape::Turn;
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::Objective;
 use crate::painting::stages::Stage;
@@ -62,13 +63,14 @@ impl<'g> Device<'g> {
 }
 
 /// Runs a pass over `tiles` tiles on all devices, each of which gets its next tile when it is done with one, so that a faster device has
-/// more. `submit` starts a tile, or says by `None` that the pass is given up; `land` takes what came of a tile, in any order. Returns whether
-/// the pass is complete.
-pub(crate) fn pass<'g>(
+/// more. `submit` starts a tile, or says by `None` that the pass is given up; `land` takes the words that came of a tile, in any order. Returns
+/// whether the pass is complete.
+pub(crate) async fn pass<'g>(
     devices: &mut [Device<'g>],
+    turn: Turn,
     tiles: usize,
     mut submit: impl FnMut(&mut Window<'g>, usize) -> Option<Flight>,
-    mut land: impl FnMut(&mut Window<'g>, usize, Flight) -> Result<()>,
+    mut land: impl FnMut(&Window<'g>, usize, Vec<f32>),
 ) -> Result<bool> {
     // What a pass before this one may have left when it failed or was given up.
     devices.iter_mut().for_each(|device| device.flights.clear());
@@ -89,11 +91,13 @@ pub(crate) fn pass<'g>(
             return Ok(true);
         }
         let mut landed = false;
-        for device in devices.iter_mut() {
+        for (index, device) in devices.iter_mut().enumerate() {
             let Some((_, flight)) = device.flights.front() else { continue };
-            if busy == 1 || flight.is_there(device.gpu)? {
+            // Only the first device can be waited for; the others are asked.
+            if busy == 1 && index == 0 || flight.is_there(device.gpu)? {
                 let (tile, flight) = device.flights.pop_front().expect("it has a front");
-                land(&mut device.window, tile, flight)?;
+                let words = device.window.land(turn, flight).await?;
+                land(&device.window, tile, words);
                 landed = true;
             }
         }

@@ -5,7 +5,7 @@ use crate::engine::real::Real;
 use crate::ops::adam::{Rule, STATE_WORDS};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::rows::{Rows, threads};
 
 /// The learning rate and its course, as numbers: see [`Schedule`](crate::ops::adam::Schedule).
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ pub(crate) fn step(
     let counters = Counters::read(state, real);
     let row = moved.picture.row_words();
     let len = gradient.len() / (moved.picture.words().len() / row).max(1);
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = threads();
     let band = (gradient.len() / len.max(1)).div_ceil(threads).max(1);
     let (mut average, keep) = match moved.average {
         Some((rows, keep)) => (Some(rows.words_mut().chunks_mut(band * row)), keep),
@@ -130,7 +130,7 @@ pub(crate) fn step(
         for ((picture, (m, v)), gradient) in pictures.zip(moments).zip(gradient.chunks(band * len)) {
             let average = average.as_mut().and_then(Iterator::next);
             let counters = &counters;
-            scope.spawn(move || {
+            let work = move || {
                 let mut average = average.map(|words| words.chunks_exact_mut(row));
                 let rows = picture.chunks_exact_mut(row).zip(m.chunks_exact_mut(row));
                 let rows = rows.zip(v.chunks_exact_mut(row)).zip(gradient.chunks_exact(len));
@@ -149,7 +149,12 @@ pub(crate) fn step(
                         words.copy_from_slice(&real.encode(&sum));
                     }
                 }
-            });
+            };
+            if threads == 1 {
+                work();
+            } else {
+                scope.spawn(work);
+            }
         }
     });
 }

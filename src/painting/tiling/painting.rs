@@ -44,7 +44,7 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// Sums over the sites of a painting at each style layer, and how many sites there are.
-    pub(crate) fn painting_in_tiles(
+    pub(crate) async fn painting_in_tiles(
         &self,
         painting: &Picture,
         layout: &Layout,
@@ -60,7 +60,8 @@ impl<'g> Objective<'g, '_> {
             plan.run(self.gpu);
             for (all, (_, bands)) in all.iter_mut().zip(&layers) {
                 for band in bands {
-                    all.add(&plan.read(self.gpu, band.sum)?, &plan.read(self.gpu, band.products)?);
+                    let sum = plan.read_async(self.gpu, band.sum).await?;
+                    all.add(&sum, &plan.read_async(self.gpu, band.products).await?);
                 }
             }
         }

@@ -35,6 +35,11 @@ impl Rows {
     }
 }
 
+/// How many threads share the rows of a picture. A browser has one.
+pub(crate) fn threads() -> usize {
+    if cfg!(target_arch = "wasm32") { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get()) }
+}
+
 /// Calls `work` with each row of `values` and its number, on all processors. What it returns comes in the order of the rows, so that
 /// sums do not depend on how many processors there are.
 pub(crate) fn in_bands<T: Send>(
@@ -43,8 +48,10 @@ pub(crate) fn in_bands<T: Send>(
     work: impl Fn(usize, &mut [f32]) -> T + Sync,
 ) -> Vec<T> {
     let rows = values.len() / row;
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let band = rows.div_ceil(threads).max(1);
+    let band = rows.div_ceil(threads()).max(1);
+    if band >= rows {
+        return values.chunks_exact_mut(row).enumerate().map(|(y, values)| work(y, values)).collect();
+    }
     std::thread::scope(|scope| {
         let bands = values.chunks_mut(band * row).enumerate();
         let workers: Vec<_> = bands

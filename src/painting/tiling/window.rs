@@ -361,20 +361,15 @@ impl<'g> Window<'g> {
         Flight { readback, submission }
     }
 
-    /// Waits for a pass; returns what it gave.
-    fn land(&mut self, turn: Turn, flight: Flight) -> Result<Vec<f32>> {
-        self.gpu.wait_for(flight.submission)?;
+    /// Waits for a pass; returns what it gave: the words that [`Self::each_band`] or [`Self::found`] reads.
+    pub(crate) async fn land(&mut self, turn: Turn, flight: Flight) -> Result<Vec<f32>> {
+        flight.readback.arrives(self.gpu, &flight.submission).await?;
         let words = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
         self.spare[usize::from(turn == Turn::Second)].push(flight.readback);
         Ok(words)
     }
 
-    /// Waits for a first pass: the words that [`Self::each_band`] reads.
-    pub(crate) fn sums(&mut self, flight: Flight) -> Result<Vec<f32>> {
-        self.land(Turn::First, flight)
-    }
-
-    /// Calls `add` with the index of a style layer, sums and products, for each of its bands.
+    /// Of a first pass: calls `add` with the index of a style layer, sums and products, for each of its bands.
     pub(crate) fn each_band(&self, words: &[f32], mut add: impl FnMut(usize, &[f32], &[f32])) {
         let mut rest = words;
         for (index, style) in self.styles.iter().enumerate() {
@@ -387,10 +382,9 @@ impl<'g> Window<'g> {
         }
     }
 
-    /// Waits for a second pass: the sum of squared differences of each content layer's own sites, then the loss of those of each
+    /// Of a second pass: the sum of squared differences of each content layer's own sites, then the loss of those of each
     /// layer of the nearest-neighbour term, and the gradient of all pixels.
-    pub(crate) fn gradient(&mut self, flight: Flight) -> Result<(Vec<f64>, Vec<f32>)> {
-        let mut words = self.land(Turn::Second, flight)?;
+    pub(crate) fn found(&self, mut words: Vec<f32>) -> (Vec<f64>, Vec<f32>) {
         let mut at = 0;
         let mut squares = Vec::new();
         for content in &self.contents {
@@ -400,6 +394,6 @@ impl<'g> Window<'g> {
         squares.extend(words[at..at + self.nearest.len()].iter().map(|v| f64::from(*v)));
         at += self.nearest.len();
         words.drain(..at);
-        Ok((squares, words))
+        (squares, words)
     }
 }
