@@ -363,6 +363,10 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "subgroup", "nearest_search_subgroup", "sum7, first + 28u", "sum7, first + 24u"),
     ("nearest", "subgroup", "nearest_search_subgroup", "rows(sum5, v1, b2, 4u)", "rows(sum5, v1, b2, 0u)"),
     // The mean of all but a row, its origin left out; a lattice that stands still or has the wrong sites.
+    // In a window: where the lattice begins, how many sites the whole has, whose they are.
+    ("nearest", "naive", "nearest", "+ apart - origin % apart) % apart", "+ apart) % apart"),
+    ("nearest", "naive", "nearest", "(tile[1] >> k)", "(tile[1] >> (k + 1u))"),
+    ("nearest", "naive", "nearest", "used(offset(step[0])))", "used(begin_in_window()))"),
     ("nearest", "naive", "nearest", "row < params.height; row++", "row + 1u < params.height; row++"),
     (
         "nearest",
@@ -374,7 +378,13 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "naive", "nearest", "at(slot, quad)] = v;", "at(slot, quad)] = v.xyzx;"),
     ("nearest", "naive", "nearest", "k % count * params.leap % count", "k % count"),
     ("nearest", "naive", "nearest", "at % params.columns_apart);", "0u);"),
-    ("nearest", "naive", "nearest", "params.height - begin.x + params.rows_apart - 1u", "params.height"),
+    (
+        "nearest",
+        "naive",
+        "nearest",
+        "params.whole_height - begin.x + params.rows_apart - 1u",
+        "params.whole_height",
+    ),
     ("nearest", "naive", "nearest", "p.x < params.top + params.h &&", "p.x + 1u < params.top + params.h &&"),
     ("nearest", "naive", "nearest", "select(0.0, params.scale", "select(params.scale, params.scale"),
     // Another chunk's neighbour, the gradient of another angle, of another site, of another length.
