@@ -19,6 +19,9 @@ struct Params {
     chunks: u32,         // results of the search for each place
     scale: f32,          // the weight
     slope: f32,          // the weight times the scale of all gradients
+    halvings: u32,       // of a window: how often the picture was halved on its way to the map
+    whole_height: u32,   // rows and columns of the map that x is, or of which x is a window
+    whole_width: u32,
 }
 
 alias Map = f32;  // how maps are stored
@@ -47,6 +50,9 @@ const ROUNDING: f32 = 0x1p-40f;
 @group(0) @binding(16) var<storage, read_write> partial: array<f32>;    // slots
 @group(0) @binding(17) var<storage, read> neighbours: array<u32>;       // slots, as chosen
 @group(0) @binding(18) var<storage, read> found: array<vec2f>;          // slots, as angles
+// 6, of a window, in pixels: the first row that its tile owns, the one behind the last, the first column, the one behind the last,
+// and where in the picture the window begins: row and column
+@group(0) @binding(19) var<storage, read> tile: array<u32>;
 
 // include: finite
 
@@ -87,11 +93,24 @@ fn site(place: u32, begin: vec2u) -> vec2u {
     return begin + vec2u(place / params.across, place % params.across) * vec2u(params.rows_apart, params.columns_apart);
 }
 
-// Sites of the map that the lattice has.
+// Sites of the whole map that the lattice has, which begins there.
 fn used(begin: vec2u) -> f32 {
-    let rows = (params.height - begin.x + params.rows_apart - 1u) / params.rows_apart;
-    let columns = (params.w - begin.y + params.columns_apart - 1u) / params.columns_apart;
+    let rows = (params.whole_height - begin.x + params.rows_apart - 1u) / params.rows_apart;
+    let columns = (params.whole_width - begin.y + params.columns_apart - 1u) / params.columns_apart;
     return f32(rows * columns);
+}
+
+// Where the lattice begins in a window: its first site that is not before the window.
+fn begin_in_window() -> vec2u {
+    let apart = vec2u(params.rows_apart, params.columns_apart);
+    let origin = vec2u(tile[4], tile[5]) >> vec2u(params.halvings);
+    return (offset(step[0]) + apart - origin % apart) % apart;
+}
+
+// Whether the tile owns a site of its window.
+fn is_own(p: vec2u) -> bool {
+    let k = params.halvings;
+    return p.x >= (tile[0] >> k) && p.x < (tile[1] >> k) && p.y >= (tile[2] >> k) && p.y < (tile[3] >> k);
 }
 
 fn at(slot: u32, quad: u32) -> u32 { return (slot / 32u * params.quads + quad) * 32u + slot % 32u; }
@@ -115,6 +134,12 @@ fn pack_site(slot: u32, quad: u32, p: vec2u) {
 fn pack(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.slots { return; }
     pack_site(id.x, id.y, site(id.x, offset(step[0])));
+}
+
+@compute @workgroup_size(64)
+fn pack_window(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.slots { return; }
+    pack_site(id.x, id.y, site(id.x, begin_in_window()));
 }
 
 // The painting's lattice does not move. The first site fills the last block, where it is nearer than nothing before it.
@@ -143,11 +168,8 @@ fn normalize_painting(@builtin(global_invocation_id) id: vec3u) {
     for (var quad = 0u; quad < params.quads; quad++) { packed[at(id.x, quad)] = r * u[at(id.x, quad)]; }
 }
 
-// Each chunk has told its nearest; the first of the nearest of all counts.
-@compute @workgroup_size(64)
-fn forward(@builtin(global_invocation_id) id: vec3u) {
-    let slot = id.x;
-    if slot >= params.slots { return; }
+// Each chunk has told its nearest; the first of the nearest of all counts. Gives the distance from it.
+fn choose(slot: u32) -> f32 {
     var best = scores[slot];
     var nearest = candidates[slot];
     for (var chunk = 1u; chunk < params.chunks; chunk++) {
@@ -160,19 +182,32 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     let r = inverse_length(slot);
     chosen[slot] = nearest;
     angles[slot] = vec2f(best * r, r);
-    let begin = offset(step[0]);
-    let p = site(slot, begin);
-    let inside = p.x < params.height && p.y < params.w;
-    partial[slot] = select(0.0, params.scale / used(begin) * (1.0 - best * r), inside);
+    return 1.0 - best * r;
 }
 
 @compute @workgroup_size(64)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.quads * params.w { return; }
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.slots { return; }
+    let distance = choose(id.x);
+    let begin = offset(step[0]);
+    let p = site(id.x, begin);
+    let inside = p.x < params.height && p.y < params.w;
+    partial[id.x] = select(0.0, params.scale / used(begin) * distance, inside);
+}
+
+@compute @workgroup_size(64)
+fn forward_window(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.slots { return; }
+    let distance = choose(id.x);
+    let inside = is_own(site(id.x, begin_in_window()));
+    partial[id.x] = select(0.0, params.scale / used(offset(step[0])) * distance, inside);
+}
+
+// The gradient of four channels of a pixel, by a lattice that begins there and has so many sites.
+fn gradient(id: vec3u, begin: vec2u, sites: f32) {
     let quad = id.x / params.w;
     let p = vec2u(params.top + id.y, id.x % params.w);
     let apart = vec2u(params.rows_apart, params.columns_apart);
-    let begin = offset(step[0]);
     let inside = all(p % apart == begin);
     if ACCUMULATE && !inside { return; }
     var d = vec4f();
@@ -182,7 +217,7 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         let cosine = found[slot].x;
         let r = found[slot].y;
         let v = features[at(neighbours[slot], quad)];
-        d = params.slope / used(begin) * r * (cosine * r * u[at(slot, quad)] - v);
+        d = params.slope / sites * r * (cosine * r * u[at(slot, quad)] - v);
     }
     for (var k = 0u; k < 4u; k++) {
         let c = 4u * quad + k;
@@ -192,4 +227,17 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
             dx[i] = Map(finite(d[k]));
         }
     }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.quads * params.w { return; }
+    let begin = offset(step[0]);
+    gradient(id, begin, used(begin));
+}
+
+@compute @workgroup_size(64)
+fn backward_window(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.quads * params.w { return; }
+    gradient(id, begin_in_window(), used(offset(step[0])));
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use impasto::measuring::estimate::{Estimate, estimate};
+use impasto::measuring::estimate::{Estimate, estimate_in};
 use impasto::painting::stages;
 
-use super::stylize::{Look, Machine, Sizes, read, resolve};
+use super::stylize::{Look, Machine, Room, Sizes, read, resolve, tiles_text};
 use super::{console, memory_text, time_text};
 
 /// How long a measurement may take.
@@ -34,6 +34,8 @@ pub struct Options {
     look: Look,
     #[command(flatten)]
     machine: Machine,
+    #[command(flatten)]
+    room: Room,
 }
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
@@ -57,7 +59,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let reading = began.elapsed();
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
-        estimate(&gpu, &vgg, &settings, size, &styles, PATIENCE)?
+        estimate_in(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
     };
     // The run will meet a driver that has compiled these shaders before.
     let began = Instant::now();
@@ -97,10 +99,12 @@ fn describe(
     };
     let largest = match found.largest {
         None => "nothing of this shape fits".to_owned(),
+        Some((width, height)) if found.tiles.is_some() => format!("{width} x {height} as a whole"),
         Some((width, height)) => format!("{width} x {height} (--size {width}x{height})"),
     };
     let (measured_width, measured_height) = found.measured;
-    vec![
+    let tiles = found.tiles.as_ref().map(|tiles| format!("tiles     {}", tiles_text(tiles)));
+    let lines = [
         format!("size      {width} x {height}"),
         format!(
             "memory    {}: {} for the iteration and {} for the network, on {adapter}, {there}",
@@ -116,5 +120,6 @@ fn describe(
             time_text(found.start_seconds),
             time_text(found.iteration_seconds),
         ),
-    ]
+    ];
+    lines.into_iter().chain(tiles).collect()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use impasto::painting::session::Losses;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::{console, time_text};
+use super::{console, interrupt, time_text};
 
 /// The least time between two lines if stderr is not a terminal.
 const QUIET_TIME: Duration = Duration::from_secs(10);
@@ -74,6 +74,26 @@ impl Progress {
                     console::message(&format!("{label}{done}/{total}  {text}  {rate:.2}/s  {} left", left));
                 }
             }
+        }
+    }
+
+    /// Counts the tiles of an iteration of a picture that is painted in tiles, and asks whether to go on: not after an interrupt.
+    pub fn tiles(&self) -> impl FnMut(usize, usize) -> bool + 'static {
+        let (bar, label) = match self {
+            Self::Silent => (None, None),
+            Self::Bar(bar) => (Some(bar.clone()), None),
+            Self::Lines { label, .. } => (None, Some(label.clone())),
+        };
+        let mut last = Instant::now();
+        move |done, of| {
+            if let Some(bar) = &bar {
+                bar.set_message(format!("tile {} of {of}", done + 1));
+            }
+            if let Some(label) = label.as_ref().filter(|_| last.elapsed() >= QUIET_TIME) {
+                last = Instant::now();
+                console::message(&format!("{label}tile {} of {of}", done + 1));
+            }
+            !interrupt::requested()
         }
     }
 

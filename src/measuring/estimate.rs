@@ -11,6 +11,7 @@ use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
 use crate::painting::style::Style;
+use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Picture, Regions};
 
 /// Pixels of the first, small measurement.
@@ -27,6 +28,9 @@ const LONG: f64 = 0.6;
 pub struct Estimate {
     /// Device memory of the iteration in bytes, exactly: what [`Session::bytes`] will say.
     pub memory_bytes: u64,
+    /// The tiles of the last size, if it is painted in tiles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<Tiles>,
     /// Device memory of the network in bytes.
     pub network_bytes: u64,
     /// Device memory that the adapter has, where its driver tells; see [`device_memory`].
@@ -96,9 +100,27 @@ pub fn estimate(
     styles: &[(usize, usize)],
     patience: Duration,
 ) -> Result<Estimate> {
+    estimate_in(gpu, vgg, settings, content, styles, Tiling::Off, patience)
+}
+
+/// As [`estimate`], of a run that may be painted in tiles. An iteration in tiles is taken to last as much longer than one of the whole
+/// as it computes more.
+///
+/// # Errors
+/// As [`capacity::check_sizes_in`], and [`Error::Device`](crate::Error::Device) if the device fails.
+pub fn estimate_in(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+    tiling: Tiling,
+    patience: Duration,
+) -> Result<Estimate> {
     settings.validate()?;
-    capacity::check_sizes(gpu, vgg, settings, content, styles)?;
-    let memory_bytes = capacity::memory(gpu, vgg, settings, content)?;
+    capacity::check_sizes_in(gpu, vgg, settings, content, styles, tiling)?;
+    let memory_bytes = capacity::memory_in(gpu, vgg, settings, content, tiling)?;
+    let tiles = capacity::tiles(gpu, vgg, settings, content, tiling)?;
     let adapter_bytes = device_memory(gpu);
     let room = adapter_bytes.map_or(u64::MAX, |there| there.saturating_sub(vgg.bytes()));
     let largest = capacity::largest(gpu, vgg, settings, content, room)?;
@@ -113,7 +135,11 @@ pub fn estimate(
     };
     // What is large has to be measured large, but only as far as time and memory allow.
     let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
-    let allowed = pixels * (room as f64 / memory_bytes as f64).min(1.0);
+    let allowed = match &tiles {
+        None => pixels * (room as f64 / memory_bytes as f64).min(1.0),
+        // What is measured is a whole of the size that tiles have, which takes about as much memory.
+        Some(tiles) => (tiles.window.0 * tiles.window.1) as f64,
+    };
     let wanted = pixels.min(affordable).min(allowed);
     let second = match wanted > 1.5 * first.pixels() {
         true => Some(bench.sample(wanted / pixels, patience.mul_f64(LONG))?),
@@ -141,8 +167,10 @@ pub fn estimate(
             (looking, compiling + looking * pixels, iteration, second.size)
         }
     };
+    let iteration_seconds = iteration_seconds * tiles.as_ref().map_or(1.0, |tiles| tiles.overhead);
     Ok(Estimate {
         memory_bytes,
+        tiles,
         network_bytes: vgg.bytes(),
         adapter_bytes,
         largest,

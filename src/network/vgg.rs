@@ -85,6 +85,20 @@ impl Vgg {
         1 << taps.iter().map(|t| t.block - 1).max().unwrap_or(0).min(31)
     }
 
+    /// Channels of the map at a tap that the network has.
+    pub(crate) fn channels(&self, tap: Tap) -> usize {
+        self.network.blocks[tap.block - 1].channels
+    }
+
+    /// How far apart the sites of the deepest of `taps` are, in pixels, and how many pixels beyond its own such a site sees on
+    /// each side: a convolution adds one site of its own map.
+    pub(crate) fn reach(&self, taps: &[Tap]) -> (usize, usize) {
+        let deepest = taps.iter().map(|t| (t.block, t.convolution)).max().unwrap_or((1, 0));
+        let all = self.network.convolutions().into_iter().map(|(block, i, ..)| (block, i));
+        let sight = all.take_while(|place| *place <= deepest).map(|(block, _)| 1usize << (block - 1)).sum();
+        (1 << (deepest.0 - 1), sight)
+    }
+
     /// Refuses taps that lie behind the last convolution whose weights were loaded.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ pub mod log;
 pub mod masked;
 pub mod mse;
 pub mod nearest;
+pub mod owned;
 pub mod pool;
 pub mod reduce;
 pub mod relu;
@@ -31,6 +32,7 @@ pub fn tables() -> Vec<Table> {
         mse::TABLE,
         mse::SQUARES,
         widened::TABLE,
+        owned::TABLE,
         nearest::TABLE,
         tv::TABLE,
         tv::NINE_POINT_TABLE,

@@ -15,37 +15,57 @@ pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: Knob, slot: Slot) {
     let shares = shares(n / bands.len()).next_multiple_of(64);
     let partial = tape.scratch("partial", shares * bands.len());
     let scale = tape.gradient_scale();
-    // On the way back nothing is summed: an invocation takes one value, or many where workgroups are dear.
-    let lanes = if tape.gpu().quirks().dear_workgroups { shares } else { n.min(1 << 20) };
     for (index, band) in bands.iter().enumerate() {
-        let params = |shares: usize| {
-            [
+        let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
+        let values = band.start * row..band.end * row;
+        tape.forward(kernel!("mse", "forward").storing("Map", x))
+            .params([
                 ("n", (row * band.len()).into()),
                 ("shares", shares.into()),
                 ("scale", weight.scaled(1.0, n as f64)),
                 ("slope", weight.scaled(2.0 * scale, n as f64)),
-            ]
-        };
-        let part = |tensor: Tensor, range: std::ops::Range<usize>| View { tensor, range: Some(range) };
-        let values = band.start * row..band.end * row;
-        tape.forward(kernel!("mse", "forward").storing("Map", x))
-            .params(params(shares))
+            ])
             .bind("x", x.rows(band.clone()))
             .bind("reference", part(target, values.clone()))
             .bind("partial", part(partial, index * shares..(index + 1) * shares))
             .grid([shares, 1, 1]);
-        tape.backward(kernel!("mse", "backward").storing("Map", x))
-            .params(params(lanes))
-            .bind("x", x.rows(band.clone()))
-            .bind("reference", part(target, values))
-            .grad_rows("dx", x, band.clone())
-            .grid([lanes, 1, 1]);
     }
     reduce(tape, partial, shares * bands.len(), slot);
+    pull(tape, x, n, target, weight);
+}
+
+/// Records the gradient alone, of a window `x` of a map that has `values` values.
+pub(crate) fn pull(tape: &mut Tape, x: Var, values: usize, target: Tensor, weight: Knob) {
+    let row = x.shape.channels * x.shape.width;
+    let scale = tape.gradient_scale();
+    let bands = tape.bands(&[x.shape]);
+    // Nothing is summed: an invocation takes one value, or many where workgroups are dear.
+    let lanes = match tape.gpu().quirks().dear_workgroups {
+        true => shares(x.shape.len() / bands.len()).next_multiple_of(64),
+        false => x.shape.len().min(1 << 20),
+    };
+    for band in bands {
+        tape.backward(kernel!("mse", "backward").storing("Map", x))
+            .params([
+                ("n", (row * band.len()).into()),
+                ("shares", lanes.into()),
+                ("scale", weight.scaled(1.0, values as f64)),
+                ("slope", weight.scaled(2.0 * scale, values as f64)),
+            ])
+            .bind("x", x.rows(band.clone()))
+            .bind("reference", View { tensor: target, range: Some(x.shape.rows(band.clone())) })
+            .grad_rows("dx", x, band)
+            .grid([lanes, 1, 1]);
+    }
 }
 
 /// `losses[slot] = 1 / n * sum x^2`: the energy of a map, which has no gradient here.
 pub fn mean_square(tape: &mut Tape, x: Var, slot: Slot) {
+    squares(tape, x, 1.0 / x.shape.len() as f64, slot);
+}
+
+/// `losses[slot] = scale * sum x^2`, which has no gradient here.
+pub(crate) fn squares(tape: &mut Tape, x: Var, scale: f64, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;
     let bands = tape.bands(&[x.shape]);
@@ -56,7 +76,7 @@ pub fn mean_square(tape: &mut Tape, x: Var, slot: Slot) {
             .params([
                 ("n", (row * band.len()).into()),
                 ("shares", shares.into()),
-                ("scale", (1.0 / n as f64).into()),
+                ("scale", scale.into()),
                 ("slope", 0.0.into()),
             ])
             .bind("x", x.rows(band.clone()))

@@ -5,6 +5,7 @@ use super::run::{Ending, Observer};
 use super::session::{Builder, Losses, Session};
 use super::settings::Settings;
 use super::style::Style;
+use super::tiling::Tiling;
 use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
@@ -17,6 +18,20 @@ impl Style {
     /// Those of [`Self::measure_async`].
     pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
         gpu.block_on(Self::measure_async(gpu, vgg, settings, paintings))
+    }
+
+    /// As [`Self::measure_in_async`], but waits.
+    ///
+    /// # Errors
+    /// Those of [`Self::measure_in_async`].
+    pub fn measure_in(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+        tiling: Tiling,
+    ) -> Result<Self> {
+        gpu.block_on(Self::measure_in_async(gpu, vgg, settings, paintings, tiling))
     }
 
     /// As [`Self::measure_regions_async`], but waits.

@@ -10,7 +10,8 @@ use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Objective, SPARE_FROM};
 use crate::painting::session::HISTORY;
 use crate::painting::settings::Settings;
-use crate::painting::stages::stages;
+use crate::painting::stages::{Stage, stages};
+use crate::painting::tiling::{Tiles, Tiling};
 use crate::{Error, Result};
 
 /// Refuses the sizes (width, height) of pictures that [`Builder::build`] would refuse, without needing the
@@ -31,7 +32,40 @@ pub fn check_sizes(
     let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
     let objective = Objective { gpu, vgg, settings };
     objective.fits_content(shape(content))?;
-    objective.fits_styles(&styles)
+    objective.fits_styles(&styles, Tiling::Off)
+}
+
+/// As [`check_sizes`], for a content that may be painted in tiles.
+///
+/// # Errors
+/// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles keep within a budget.
+pub fn check_sizes_in(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    styles: &[(usize, usize)],
+    tiling: Tiling,
+) -> Result<()> {
+    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
+    memory_in(gpu, vgg, settings, content, tiling)?;
+    Objective { gpu, vgg, settings }.fits_styles(&styles, tiling)
+}
+
+/// The tiles of the last size of a run, if it is painted in tiles.
+///
+/// # Errors
+/// Like [`check_sizes_in`].
+pub fn tiles(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    tiling: Tiling,
+) -> Result<Option<Tiles>> {
+    let stages = stages(settings, content);
+    let layout = Objective { gpu, vgg, settings }.layout(&stages[stages.len() - 1], tiling)?;
+    Ok(layout.map(|layout| Tiles::new(&layout, content)))
 }
 
 /// The device memory in bytes of a session on a content of this size (width, height), which
@@ -44,6 +78,32 @@ pub fn check_sizes(
 pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
     let objective = Objective { gpu, vgg, settings };
     objective.fits_content(shape(content))
+}
+
+/// As [`memory`], of a session that may be painted in tiles: that of its last stage, or if that is in tiles,
+/// of the stage that needs most.
+///
+/// # Errors
+/// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles fit a budget.
+pub fn memory_in(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    tiling: Tiling,
+) -> Result<u64> {
+    let objective = Objective { gpu, vgg, settings };
+    objective.check()?;
+    objective.check_smallest("content", shape(content))?;
+    let stages = stages(settings, content);
+    if objective.layout(&stages[stages.len() - 1], tiling)?.is_none() {
+        return objective.fits_content(shape(content));
+    }
+    let bytes = |stage: &Stage| match objective.layout(stage, tiling)? {
+        Some(layout) => objective.tiled_memory(stage, &layout),
+        None => objective.whole_memory(stage),
+    };
+    stages.iter().map(bytes).try_fold(0, |most, bytes| Ok(bytes?.max(most)))
 }
 
 /// The largest size (width, height) in the proportions of `content` that the device's limits allow and whose
@@ -75,6 +135,14 @@ impl Objective<'_, '_> {
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));
         Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)
+    }
+
+    /// The device memory of a stage that is painted as a whole.
+    pub(crate) fn whole_memory(&self, stage: &Stage) -> Result<u64> {
+        match self.huge(Shape::new(3, stage.height, stage.width)) {
+            true => Err(Error::TooLarge("a map is too large for a buffer; paint in tiles".into())),
+            false => Plan::measure(self.record(stage, None, HISTORY).tape),
+        }
     }
 
     /// Refuses taps that the network lacks and a precision that the device lacks.
@@ -157,12 +225,29 @@ impl Objective<'_, '_> {
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
-    /// Refuses styles that are too small for the network or too large for the device's limits.
-    pub(crate) fn fits_styles(&self, styles: &[Shape]) -> Result<()> {
+    /// Refuses styles that are too small for the network or too large for the device's limits, unless they are measured in tiles.
+    pub(crate) fn fits_styles(&self, styles: &[Shape], tiling: Tiling) -> Result<()> {
         self.check()?;
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }
+        let measure = |style: &Shape| match self.painting_layout((style.width, style.height), tiling)? {
+            None => self.style_memory(*style).map(drop).map_err(|error| match error {
+                Error::TooLarge(_) => Error::TooLarge(format!(
+                    "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
+                    style.width,
+                    style.height,
+                    self.gpu.info().name
+                )),
+                other => other,
+            }),
+            Some(_) => Ok(()),
+        };
+        styles.iter().try_for_each(measure)
+    }
+
+    /// The device memory that measuring a painting as a whole takes.
+    pub(crate) fn style_memory(&self, shape: Shape) -> Result<u64> {
         let look = |tape: &mut Tape, _: usize, x: Var| {
             let regions = self.settings.regions;
             for _ in 0..regions.max(1) {
@@ -179,19 +264,10 @@ impl Objective<'_, '_> {
             }
         };
         let taps = &self.settings.style_layers;
-        let measure = |shape: Shape| match (self.huge(shape), taps.is_empty()) {
-            (true, _) => Err(Error::TooLarge(String::new())),
-            (false, true) => Ok(()),
-            (false, false) => Plan::measure(self.record_look(shape, taps, look).0).map(|_| ()),
-        };
-        styles.iter().try_for_each(|style| match measure(*style) {
-            Err(Error::TooLarge(_)) => Err(Error::TooLarge(format!(
-                "a style picture of {} x {} pixels is too large for {}; use a smaller --style-size",
-                style.width,
-                style.height,
-                self.gpu.info().name
-            ))),
-            other => other,
-        })
+        match (self.huge(shape), taps.is_empty()) {
+            (true, _) => Err(Error::TooLarge("a map is too large for a buffer".into())),
+            (false, true) => Ok(0),
+            (false, false) => Plan::measure(self.record_look(shape, taps, look).0),
+        }
     }
 }

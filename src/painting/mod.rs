@@ -16,4 +16,5 @@ pub mod session;
 pub mod settings;
 pub mod stages;
 pub mod style;
+pub mod tiling;
 pub(crate) mod variable;

@@ -133,12 +133,12 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// From the optimised variable to the network's input.
-    fn line(&self) -> Affine {
+    pub(super) fn line(&self) -> Affine {
         self.variable().to_rgb().then(self.vgg.input())
     }
 
     /// A tape that stores maps and transformed weights as the settings say.
-    fn in_precision(&self, mut tape: Tape<'g>) -> Tape<'g> {
+    pub(super) fn in_precision(&self, mut tape: Tape<'g>) -> Tape<'g> {
         tape.set_map_precision(self.settings.precision);
         tape.set_weight_precision(self.settings.precision);
         tape
@@ -204,8 +204,7 @@ impl<'g> Objective<'g, '_> {
         tape.scale_gradients(settings.gradient_scale(shape.pixels()));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        // Float64 would be lost on what maps in half precision say.
-        let real = if settings.precision == Precision::Half { Real::F32 } else { Real::of(self.gpu) };
+        let real = self.real();
         let exact = tape.state("exact", real.len(shape.len()));
         let losses = tape.state("losses", terms.len());
         let kept = Log::new(&mut tape, terms.len(), history);
@@ -235,13 +234,7 @@ impl<'g> Objective<'g, '_> {
             schedule.settle_from = tape.knob(from);
             schedule.settle_over = tape.knob(over);
         }
-        let (rule, factor) = match settings.recipe {
-            Recipe::Book => (Rule::PAPER, 1.0),
-            // The number of values, so that the floor of Adam's root means the same at every size.
-            Recipe::Painterly => {
-                (Rule { beta1: 0.9, beta2: 0.99, epsilon: 2.6e-3, clamp: true }, shape.len() as f64)
-            }
-        };
+        let (rule, factor) = self.rule(shape);
         let adam = adam(&mut tape, picture, exact, real, rule, factor, schedule);
         let average = (settings.average > 0.0).then(|| {
             tape.op("average");
@@ -260,8 +253,39 @@ impl<'g> Objective<'g, '_> {
         }
     }
 
+    /// The precision of the optimised picture and of its optimiser.
+    pub(crate) fn real(&self) -> Real {
+        // Float64 would be lost on what maps in half precision say.
+        if self.settings.precision == Precision::Half { Real::F32 } else { Real::of(self.gpu) }
+    }
+
+    /// Adam's constants for a picture of `shape`, and the factor on its gradient.
+    pub(crate) fn rule(&self, shape: Shape) -> (Rule, f64) {
+        match self.settings.recipe {
+            Recipe::Book => (Rule::PAPER, 1.0),
+            // The number of values, so that the floor of Adam's root means the same at every size.
+            Recipe::Painterly => {
+                (Rule { beta1: 0.9, beta2: 0.99, epsilon: 2.6e-3, clamp: true }, shape.len() as f64)
+            }
+        }
+    }
+
+    /// What the weight of a content term is multiplied by in a stage, where the photograph's features have this energy.
+    pub(crate) fn content_times(&self, stage: &Stage, energy: f64) -> f64 {
+        match self.settings.recipe {
+            Recipe::Book => 1.0,
+            Recipe::Painterly => stage.content / energy,
+        }
+    }
+
+    /// When a stage computes its transports anew; `clock` has its iterations.
+    pub(crate) fn renewal(&self, stage: &Stage, clock: Tensor) -> Renewal {
+        let first = if stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
+        Renewal { clock, first, every: RENEWED_EVERY }
+    }
+
     /// The layers that the terms of a stage look at.
-    fn taps(&self, stage: &Stage) -> Vec<Tap> {
+    pub(super) fn taps(&self, stage: &Stage) -> Vec<Tap> {
         let Settings { content_layers, style_layers, .. } = self.settings;
         let near = if stage.finish { nearest_taps(self.settings) } else { Vec::new() };
         content_layers.iter().chain(style_layers).chain(&near).copied().collect()
@@ -336,10 +360,7 @@ impl TermsOnTape<'_, '_, '_> {
             Some((buffer, energy)) => (tape.given("target", buffer), *energy),
             None => (tape.state("target", x.shape.len()), 1.0),
         };
-        let times = match self.objective.settings.recipe {
-            Recipe::Book => 1.0,
-            Recipe::Painterly => self.stage.content / energy,
-        };
+        let times = self.objective.content_times(self.stage, energy);
         let (weight, slot) = self.weigh(tape, index, times);
         mse(tape, x, target, weight, slot);
     }
@@ -381,8 +402,7 @@ impl TermsOnTape<'_, '_, '_> {
                 let target = target.within(weights);
                 let (weight, slot) = self.weigh(tape, index, share);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
-                let first = if self.stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
-                let renewal = Some(Renewal { clock: self.count, first, every: RENEWED_EVERY });
+                let renewal = Some(objective.renewal(self.stage, self.count));
                 let kept = wasserstein(tape, x, &target, weight, slot, variant, renewal);
                 self.transports.extend([kept.gradient, kept.traces]);
             }

@@ -15,6 +15,8 @@ use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Objective, nearest_taps};
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
+use crate::painting::tiling::Tiling;
+use crate::painting::tiling::statistics::Sums;
 use crate::picture::{LayerMasks, Mask, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
 use crate::{Error, Result};
 
@@ -28,6 +30,8 @@ struct Inner {
     settings: Settings,
     /// Digest of the network that measures.
     network: String,
+    /// When they are measured in tiles.
+    tiling: Tiling,
     /// The regions that have statistics of their own, if there are any.
     regions: Option<Regions>,
     /// The smallest side that the network can measure.
@@ -97,7 +101,21 @@ impl Style {
         settings: &Settings,
         paintings: &[(&Picture, f64)],
     ) -> Result<Self> {
-        Self::of(gpu, vgg, settings, paintings, None).await
+        Self::measure_in_async(gpu, vgg, settings, paintings, Tiling::Off).await
+    }
+
+    /// As [`Self::measure_async`], in tiles where the whole would need too much memory.
+    ///
+    /// # Errors
+    /// As [`Self::measure_async`].
+    pub async fn measure_in_async(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+        tiling: Tiling,
+    ) -> Result<Self> {
+        Self::of(gpu, vgg, settings, paintings, None, tiling).await
     }
 
     /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
@@ -120,7 +138,7 @@ impl Style {
             )));
         }
         let settings = Settings { regions: regions.colours().len(), ..settings.clone() };
-        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone())).await
+        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone()), Tiling::Off).await
     }
 
     async fn of(
@@ -129,6 +147,7 @@ impl Style {
         settings: &Settings,
         paintings: &[(&Picture, f64)],
         regions: Option<Regions>,
+        tiling: Tiling,
     ) -> Result<Self> {
         let sum: f64 = paintings.iter().map(|(_, weight)| weight).sum();
         if paintings.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0)
@@ -138,11 +157,12 @@ impl Style {
             return Err(Error::Setting("no style picture with a weight above 0".into()));
         }
         let sizes: Vec<_> = paintings.iter().map(|(p, _)| Shape::new(3, p.height, p.width)).collect();
-        Objective { gpu, vgg, settings }.fits_styles(&sizes)?;
+        Objective { gpu, vgg, settings }.fits_styles(&sizes, tiling)?;
         let style = Self(Rc::new(Inner {
             paintings: paintings.iter().map(|(p, weight)| (p.bare(), weight / sum)).collect(),
             settings: settings.clone(),
             network: vgg.digest().to_owned(),
+            tiling,
             regions,
             least: vgg.smallest(&settings.taps()),
             measured: RefCell::default(),
@@ -151,6 +171,20 @@ impl Style {
             style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None }).await?;
         }
         Ok(style)
+    }
+
+    /// The style of the same paintings for another device, on which it is measured when stages begin.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let Inner { paintings, settings, network, tiling, regions, least, .. } = &*self.0;
+        Self(Rc::new(Inner {
+            paintings: paintings.clone(),
+            settings: settings.clone(),
+            network: network.clone(),
+            tiling: *tiling,
+            regions: regions.clone(),
+            least: *least,
+            measured: RefCell::default(),
+        }))
     }
 
     /// The digest and the share of each painting.
@@ -229,7 +263,8 @@ impl Style {
         let paintings: Vec<_> = self.0.paintings.iter().zip(self.sizes(place.scale)).map(resized).collect();
         let settings = &self.0.settings;
         let masks = self.masks(place).map(|masks| self.by_number(masks));
-        let measuring = Measuring { objective: Objective { gpu, vgg, settings }, paintings, masks };
+        let tiling = self.0.tiling;
+        let measuring = Measuring { objective: Objective { gpu, vgg, settings }, paintings, masks, tiling };
         let statistics = match settings.style_loss {
             StyleLoss::Gram => measuring.grams().await?,
             StyleLoss::Wasserstein => measuring.moments().await?,
@@ -270,12 +305,24 @@ struct Measuring<'a> {
     paintings: Vec<(Picture, f64)>,
     /// The regions' masks, by layer and region in the order of the terms; `None` where there are no regions.
     masks: Option<Vec<Option<RegionMasks>>>,
+    /// When paintings are measured in tiles.
+    tiling: Tiling,
 }
 
 /// What was read of a statistic of one painting: the values of its tensors. `None` where the painting lacks the region.
 type Values = Option<Vec<Vec<f32>>>;
 
 impl Measuring<'_> {
+    /// What is summed over the painting number `index` in tiles, if it is measured in tiles.
+    async fn in_tiles(&self, index: usize) -> Result<Option<Vec<(Sums, usize)>>> {
+        let painting = &self.paintings[index].0;
+        let layout = self.objective.painting_layout((painting.width, painting.height), self.tiling)?;
+        match layout {
+            None => Ok(None),
+            Some(layout) => self.objective.painting_in_tiles(painting, &layout).await.map(Some),
+        }
+    }
+
     /// The masks of the term with this number, if it is a region's.
     fn region(&self, number: usize) -> Option<&RegionMasks> {
         self.masks.as_ref()?[number].as_ref()
@@ -342,14 +389,19 @@ impl Measuring<'_> {
         Ok(read)
     }
 
-    /// Each term's values of the paintings that have a part in it, with their shares.
+    /// Each term's values of the paintings that have a part in it, with their shares: what `look` records, or what `summed` makes of sums
+    /// over tiles.
     async fn gathered(
         &self,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
+        summed: impl Fn(&Sums, usize) -> Vec<Vec<f32>>,
     ) -> Result<Vec<Vec<(Vec<Vec<f32>>, f64)>>> {
         let mut terms: Vec<Vec<_>> = Vec::new();
         for (index, (_, share)) in self.paintings.iter().enumerate() {
-            let measured = self.read(index, &look).await?;
+            let measured = match self.in_tiles(index).await? {
+                None => self.read(index, &look).await?,
+                Some(layers) => layers.iter().map(|(sums, sites)| Some(summed(sums, *sites))).collect(),
+            };
             terms.resize_with(measured.len(), Vec::new);
             for (term, values) in terms.iter_mut().zip(measured) {
                 // A painting that counts nothing must not be all that has a region.
@@ -363,7 +415,9 @@ impl Measuring<'_> {
     /// The weighted mean of the paintings' Gram matrices.
     async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
         let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
-        let terms = self.gathered(look).await?;
+        let summed =
+            |sums: &Sums, sites| vec![sums.gram(sites).into_iter().map(|v| v as f32).collect::<Vec<f32>>()];
+        let terms = self.gathered(look, summed).await?;
         let upload = |paintings: &Vec<(Vec<Vec<f32>>, f64)>| {
             let mut sum = vec![0.0; paintings[0].0[0].len()];
             for (gram, share) in paintings {
@@ -391,7 +445,7 @@ impl Measuring<'_> {
             let (mean, covariance) = wasserstein::moments(tape, x, variant, weights);
             vec![mean, covariance]
         };
-        let terms = self.gathered(look).await?;
+        let terms = self.gathered(look, |sums, sites| sums.raw_moments(sites).into()).await?;
         let moments = |(values, share): (Vec<Vec<f32>>, f64)| {
             let [mean, covariance] = values.try_into().expect("two tensors were asked for");
             (Moments { mean, covariance }, share)

@@ -31,6 +31,14 @@ impl Variable {
         Affine::denormalize(self.mean, self.std)
     }
 
+    /// A row of the variable of a picture: red, green and blue one behind the other.
+    pub(crate) fn encode_row(self, picture: &Picture, y: usize) -> Vec<f64> {
+        let line = Affine::normalize(self.mean, self.std);
+        let (width, plane) = (picture.width, picture.width * picture.height);
+        let channel = |c: usize| picture.rgb[c * plane + y * width..][..width].iter().map(move |v| (c, *v));
+        (0..3).flat_map(channel).map(|(c, v)| line.apply(c, f64::from(v))).collect()
+    }
+
     /// The variable of a picture: from planes of 0..1 to `height x 3 x width`.
     pub(crate) fn encode(self, picture: &Picture) -> Vec<f64> {
         let line = Affine::normalize(self.mean, self.std);

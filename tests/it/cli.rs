@@ -366,3 +366,24 @@ fn help_names_every_command_and_every_form() {
     assert_eq!(studio.run("paint").status.code(), Some(2));
     assert_eq!(studio.run("").status.code(), Some(2));
 }
+
+/// Tiles and budgets, and those that cannot be.
+#[test]
+fn a_picture_is_painted_in_tiles_when_asked_to() {
+    let studio = Studio::new();
+    studio.paint("wide.png", 370, 40);
+    let output = studio.run("stylize wide.png painting.png -o out.png --iterations 1 --tile 20 -v");
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    assert!(
+        talk.contains("note: tiles begin at multiples of 16 pixels, so that tiles of 16 are used"),
+        "{talk}"
+    );
+    assert!(talk.contains("tiles    windows of "), "{talk}");
+    assert_eq!(image::open(studio.path("out.png")).unwrap().width(), 370);
+    let run = "stylize wide.png painting.png -o refused.png";
+    studio.refuses(2, "such as 2GiB", &format!("{run} --memory much"));
+    studio.refuses(2, "such as 1024, or off", &format!("{run} --tile 0"));
+    studio.refuses(2, "cannot be used with", &format!("{run} --tile 64 --memory 2GiB"));
+    studio.refuses(1, "in the smallest tiles need ", &format!("{run} --memory 60MiB"));
+}

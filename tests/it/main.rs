@@ -59,6 +59,8 @@ mod rooms;
 mod run;
 /// Runs of several sizes, and the painterly default.
 mod stages;
+/// Runs in tiles, which give what runs of whole pictures give.
+mod tiling;
 /// Weights and rates that change on the way.
 mod weights;
 

@@ -229,6 +229,11 @@ pub const MUTANTS: &[Mutant] = &[
     ("log", "plain", "log", "count % params.history", "count"),
     ("mean_square", "plain", "mse", "let d = f32(x[i]);", "let d = 1.1 * f32(x[i]);"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
+    // What belongs to a tile: its edges, its sites at a lower resolution, the reference of each channel.
+    ("owned", "plain", "owned", "row < (own[1] >> k)", "row <= (own[1] >> k)"),
+    ("owned", "plain", "owned", "column >= (own[2] >> k)", "column > (own[2] >> k)"),
+    ("owned", "plain", "owned", "let k = params.halvings;", "let k = params.halvings + 1u;"),
+    ("owned", "plain", "owned", "shift[id.x / params.w]", "shift[id.x % params.c]"),
     // One side of a symmetric gradient only, a neighbouring channel.
     ("gram", "naive", "gram", " + dg[d * c + own]", " + dg[own * c + d] * 0.5"),
     ("gram", "subgroup", "gram_subgroup", "lane + 1u", "lane"),
@@ -358,6 +363,10 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "subgroup", "nearest_search_subgroup", "sum7, first + 28u", "sum7, first + 24u"),
     ("nearest", "subgroup", "nearest_search_subgroup", "rows(sum5, v1, b2, 4u)", "rows(sum5, v1, b2, 0u)"),
     // The mean of all but a row, its origin left out; a lattice that stands still or has the wrong sites.
+    // In a window: where the lattice begins, how many sites the whole has, whose they are.
+    ("nearest", "naive", "nearest", "+ apart - origin % apart) % apart", "+ apart) % apart"),
+    ("nearest", "naive", "nearest", "(tile[1] >> k)", "(tile[1] >> (k + 1u))"),
+    ("nearest", "naive", "nearest", "used(offset(step[0])))", "used(begin_in_window()))"),
     ("nearest", "naive", "nearest", "row < params.height; row++", "row + 1u < params.height; row++"),
     (
         "nearest",
@@ -369,7 +378,13 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "naive", "nearest", "at(slot, quad)] = v;", "at(slot, quad)] = v.xyzx;"),
     ("nearest", "naive", "nearest", "k % count * params.leap % count", "k % count"),
     ("nearest", "naive", "nearest", "at % params.columns_apart);", "0u);"),
-    ("nearest", "naive", "nearest", "params.height - begin.x + params.rows_apart - 1u", "params.height"),
+    (
+        "nearest",
+        "naive",
+        "nearest",
+        "params.whole_height - begin.x + params.rows_apart - 1u",
+        "params.whole_height",
+    ),
     ("nearest", "naive", "nearest", "p.x < params.top + params.h &&", "p.x + 1u < params.top + params.h &&"),
     ("nearest", "naive", "nearest", "select(0.0, params.scale", "select(params.scale, params.scale"),
     // Another chunk's neighbour, the gradient of another angle, of another site, of another length.

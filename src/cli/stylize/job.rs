@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use impasto::painting::capacity::check_sizes;
+use impasto::painting::capacity::check_sizes_in;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
@@ -140,10 +140,10 @@ impl Job<'_> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
-        let Studio { gpu, vgg, styles, .. } = self.studio;
+        let Studio { gpu, vgg, styles, tiling, .. } = self.studio;
         sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
-        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
+        check_sizes_in(gpu, vgg, self.settings, (width, height), &style_sizes, *tiling)?;
         self.warn((width, height))?;
         self.note_enlarged(&style_sizes);
         self.outputs.check_sides((width, height), &style_sizes)?;
@@ -166,7 +166,11 @@ impl Job<'_> {
         let mut builder = Session::builder(&self.studio.gpu, &self.studio.vgg)
             .content(&pictures.content)
             .measured(&pictures.styles.style)
-            .settings(self.settings.clone());
+            .settings(self.settings.clone())
+            .tiling(self.studio.tiling);
+        for (gpu, vgg) in &self.studio.others {
+            builder = builder.share(gpu, vgg);
+        }
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }

@@ -6,6 +6,7 @@ use impasto::measuring::estimate::device_memory;
 use impasto::painting::capacity;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
+use impasto::painting::tiling::{Tiles, Tiling, side_of_tiles};
 use impasto::picture::name_of;
 
 use super::job::{Job, Sized};
@@ -17,9 +18,11 @@ impl Job<'_> {
     /// Warns, before the work begins, if the adapter has too little memory according to its driver. The run
     /// may still work, because drivers can use the machine's memory, but slowly.
     pub(super) fn warn(&self, size: (usize, usize)) -> anyhow::Result<()> {
-        let Studio { gpu, vgg, .. } = self.studio;
+        let Studio { gpu, vgg, tiling, .. } = self.studio;
+        self.tell_side();
+        self.tell_idle(size)?;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
-        let needed = capacity::memory(gpu, vgg, self.settings, size)? + vgg.bytes();
+        let needed = capacity::memory_in(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
         if needed > there {
             let room = there.saturating_sub(vgg.bytes());
             let largest = match capacity::largest(gpu, vgg, self.settings, size, room)? {
@@ -50,6 +53,29 @@ impl Job<'_> {
                 enlarged.set(true);
             }
         }
+    }
+
+    /// Says which tiles are used where those that were asked for cannot be.
+    fn tell_side(&self) {
+        let Tiling::Side(side) = self.studio.tiling else { return };
+        let used = side_of_tiles(&self.studio.vgg, self.settings, side);
+        if used != side && !self.options.reporting.quiet {
+            console::message(&format!(
+                "note: tiles begin at multiples of 16 pixels, so that tiles of {used} are used instead of {side}"
+            ));
+        }
+    }
+
+    /// Says so if adapters were named that have nothing to do.
+    fn tell_idle(&self, size: (usize, usize)) -> anyhow::Result<()> {
+        let Studio { gpu, vgg, others, tiling, .. } = self.studio;
+        let idle = !others.is_empty() && capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_none();
+        if idle && !self.options.reporting.quiet {
+            console::message(
+                "note: the picture fits the first adapter, and the others have nothing to do; --tile N shares it",
+            );
+        }
+        Ok(())
     }
 
     /// Prints the expected time and memory when the pace is known. People get this for the first of many
@@ -138,8 +164,23 @@ impl Job<'_> {
             session.bytes() / pixels,
             mib(self.studio.vgg.bytes())
         ));
+        let Studio { gpu, vgg, tiling, .. } = self.studio;
+        let tiles = capacity::tiles(gpu, vgg, self.settings, (content.width, content.height), *tiling);
+        if let Ok(Some(tiles)) = tiles {
+            console::message(&format!("tiles    {}", tiles_text(&tiles)));
+        }
         console::message(&format!("shaders  {compiled} compiled, {} in all", self.studio.gpu.pipelines()));
     }
+}
+
+/// Tiles in words.
+pub fn tiles_text(tiles: &Tiles) -> String {
+    let (width, height) = tiles.window;
+    format!(
+        "windows of {width} x {height} at the last size, {} for the statistics and {} for the gradients; an iteration computes {:.2} \
+         times what the whole would",
+        tiles.statistics, tiles.gradients, tiles.overhead
+    )
 }
 
 /// The JSON line with the reason why a picture could not be painted.

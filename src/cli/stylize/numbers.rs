@@ -57,9 +57,61 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes: `2GiB`, `500 MB`, `1.5g`. Without a letter they are bytes.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = unit.to_lowercase();
+    let power = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "" => Some(0),
+        "k" => Some(1),
+        "m" => Some(2),
+        "g" => Some(3),
+        "t" => Some(4),
+        _ => None,
+    };
+    let base = if unit.ends_with("ib") || !unit.ends_with('b') { 1024f64 } else { 1000f64 };
+    let value = real(number.trim()).ok().zip(power).map(|(value, power)| value * base.powi(power));
+    let value = value.filter(|value| *value >= 1.0 && *value <= u64::MAX as f64);
+    value.map(|value| value as u64).ok_or_else(|| "write an amount of memory, such as 2GiB or 500MB".into())
+}
+
+/// What `--tile` says: pixels, or none.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn tile(text: &str) -> Result<Option<usize>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let side = count(text).ok().filter(|side| *side > 0);
+    side.map(Some).ok_or_else(|| "write the pixels along a tile's side, such as 1024, or off".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_of_memory_are_read() {
+        for (text, value) in [
+            ("2GiB", 2 << 30),
+            ("2g", 2 << 30),
+            ("500 MB", 500_000_000),
+            ("1.5 MiB", 3 << 19),
+            ("4096", 4096),
+        ] {
+            assert_eq!(bytes(text), Ok(value), "{text}");
+        }
+        for text in ["", "GiB", "2 pints", "-1G", "0", "1e99T"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+        assert_eq!((tile("off"), tile("1024")), (Ok(None), Ok(Some(1024))));
+        assert!(tile("0").is_err() && tile("on").is_err());
+    }
 
     #[test]
     fn what_is_clear_is_read() {

@@ -7,12 +7,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
 use impasto::engine::gpu::Gpu;
+use impasto::measuring::estimate::device_memory;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
 use impasto::network::weights::Weights;
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::Input;
 use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
@@ -50,6 +52,8 @@ pub struct Options {
     pub look: Look,
     #[command(flatten)]
     pub machine: Machine,
+    #[command(flatten)]
+    pub room: Room,
     #[command(flatten)]
     pub reporting: Reporting,
     #[command(flatten)]
@@ -116,9 +120,10 @@ pub struct Machine {
     #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
     network: Option<Network>,
 
-    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`)
+    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`). If it is given several
+    /// times, these adapters share the tiles of large pictures
     #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
-    adapter: Option<String>,
+    adapter: Vec<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
     /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled
@@ -134,6 +139,34 @@ pub struct Machine {
     /// folder]
     #[arg(long, value_name = "DIR", env = "IMPASTO_CACHE")]
     cache: Option<PathBuf>,
+}
+
+/// How much device memory a run may take.
+#[derive(Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Machine")]
+pub struct Room {
+    /// Paint in tiles where the whole would need more device memory than this, such as 2GiB; the result is the same [default: what
+    /// the adapter has, less a tenth]
+    #[arg(long, value_name = "SIZE", value_parser = numbers::bytes)]
+    memory: Option<u64>,
+
+    /// Paint in tiles of N x N pixels, a multiple of 16, or never
+    #[arg(long, value_name = "N|off", value_parser = numbers::tile, conflicts_with = "memory")]
+    tile: Option<Option<usize>>,
+}
+
+impl Room {
+    /// When a picture is painted in tiles.
+    pub fn tiling(&self, gpu: &Gpu) -> Tiling {
+        // Other programs, and the driver itself, need some memory, too.
+        let spared = |there: u64| there / 10 * 9;
+        match (self.tile, self.memory) {
+            (Some(None), _) => Tiling::Off,
+            (Some(Some(side)), _) => Tiling::Side(side),
+            (None, Some(bytes)) => Tiling::Within(bytes),
+            (None, None) => Tiling::Within(device_memory(gpu).map_or(u64::MAX, spared)),
+        }
+    }
 }
 
 /// Reads the name of a network.
@@ -212,8 +245,23 @@ impl Machine {
     }
 
     /// Opens only the adapter.
+    ///
+    /// # Errors
+    /// If there is none, or several were given.
     pub fn open_adapter(&self) -> impasto::Result<Gpu> {
-        Gpu::new(self.adapter.as_deref())
+        match self.adapter.as_slice() {
+            [] => Gpu::new(None),
+            [adapter] => Gpu::new(Some(adapter)),
+            _ => Err(Error::Setting(
+                "several adapters share the tiles of `impasto stylize` alone; name one --adapter here".into(),
+            )),
+        }
+    }
+
+    /// This machine once for each of its adapters.
+    pub fn each(&self) -> Vec<Self> {
+        let with = |adapter: &String| Self { adapter: vec![adapter.clone()], ..self.clone() };
+        if self.adapter.is_empty() { vec![self.clone()] } else { self.adapter.iter().map(with).collect() }
     }
 
     /// A given option that is about the network or about how it is computed.

@@ -10,6 +10,7 @@ use impasto::picture::{Format, Picture, SaveOptions, name_of};
 
 use super::chart::{Series, chart, escape};
 use super::job::{Job, Painted, Sized};
+use super::messages::tiles_text;
 
 /// The page. [`page`] replaces the names in double braces.
 const TEMPLATE: &str = include_str!("report.html");
@@ -150,6 +151,9 @@ impl Job<'_> {
             ),
             ("result", self.outputs.picture(!painted.interrupted).display().to_string()),
         ];
+        if let Some(tiles) = session.tiles() {
+            run.push(("tiles", tiles_text(&tiles)));
+        }
         if painted.first > 0 {
             run.push(("resumed", format!("after {} iterations", painted.first)));
         }

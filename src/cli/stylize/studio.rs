@@ -7,9 +7,10 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::settings::Settings;
 use impasto::painting::style::Style;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
-use super::options::Options;
+use super::options::{Machine, Options};
 use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;
@@ -21,6 +22,10 @@ const MOST_KEPT: usize = 8;
 pub struct Studio {
     pub gpu: Gpu,
     pub vgg: Vgg,
+    /// Adapters that share tiles with the first.
+    pub others: Vec<(Gpu, Vgg)>,
+    /// When pictures are painted in tiles.
+    pub tiling: Tiling,
     /// The pictures as they were read.
     pub styles: Vec<Picture>,
     /// The weight of each style.
@@ -52,15 +57,35 @@ impl Studio {
             style.notes.iter().for_each(|note| options.reporting.note(path, note));
         }
         let start = options.look.read_start()?;
-        let (gpu, vgg) = options.machine.open_telling(settings, |note| {
-            if !options.reporting.quiet {
-                console::message(note);
-            }
-        })?;
+        let open = |machine: Machine| {
+            machine.open_telling(settings, |note| {
+                if !options.reporting.quiet {
+                    console::message(note);
+                }
+            })
+        };
+        let mut machines = options.machine.each().into_iter();
+        let (gpu, vgg) = open(machines.next().expect("there is one"))?;
+        let others = machines.map(open).collect::<anyhow::Result<Vec<_>>>()?;
         let weights = options.look.weights(styles.len())?;
+        let tiling = options.room.tiling(&gpu);
         let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
         let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
-        Ok(Self { gpu, vgg, styles, weights, start, regions: None, measured, estimated, enlarged, verbose })
+        let regions = None;
+        Ok(Self {
+            gpu,
+            vgg,
+            others,
+            tiling,
+            styles,
+            weights,
+            start,
+            regions,
+            measured,
+            estimated,
+            enlarged,
+            verbose,
+        })
     }
 
     /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.
@@ -87,7 +112,7 @@ impl Studio {
                 let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
                 let style = match &self.regions {
-                    None => Style::measure(&self.gpu, &self.vgg, settings, &weighted)?,
+                    None => Style::measure_in(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?,
                     Some(ReadRegions { regions, .. }) => {
                         Style::measure_regions(&self.gpu, &self.vgg, settings, &weighted, regions)?
                     }

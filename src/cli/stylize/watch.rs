@@ -38,6 +38,7 @@ impl<'a> Watch<'a> {
         let log: Vec<Losses> = session.losses().collect();
         let progress =
             Progress::new(job.label(), log.len(), session.iterations(), job.options.reporting.quiet);
+        session.watch_tiles(progress.tiles());
         let keeper = Autosave::new(job.outputs, pictures, session, job.options, &progress);
         let (pace, estimated, stopped) = (Pace::default(), false, false);
         Self { job, began, log, progress, keeper, told: Ok(()), pace, estimated, stopped }

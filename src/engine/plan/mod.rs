@@ -20,7 +20,7 @@ use crate::engine::placement::{
     Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
 };
 use crate::engine::precision::Precision;
-use crate::engine::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
+use crate::engine::tape::{Dispatch, Home, Memory, Step, Tape, Tensor, Turn};
 #[cfg(feature = "native")]
 pub(crate) use timing::{Timeline, Timers};
 #[cfg(feature = "native")]
@@ -73,6 +73,8 @@ impl Ready {
 /// Dispatches that are ready to be replayed, and their buffers.
 pub struct Plan {
     steps: Vec<Ready>,
+    /// When each step runs, where the plan is run in passes.
+    turns: Vec<Turn>,
     buffers: Vec<Memory>,
     places: Vec<Option<Place>>,
     labels: Vec<String>,
@@ -86,6 +88,13 @@ pub struct Plan {
     followers: Vec<Follower>,
 }
 
+/// When each step runs, in the order of [`ordered`](crate::engine::placement::ordered).
+fn turns(tape: &Tape) -> Vec<Turn> {
+    let forward = tape.groups.iter().flat_map(|group| std::iter::repeat_n(group.turn, group.forward.len()));
+    let backward = tape.groups.iter().map(|group| group.backward.len()).sum::<usize>() + tape.updates.len();
+    forward.chain(std::iter::repeat_n(Turn::Second, backward)).collect()
+}
+
 /// A NaN whose payload no computation produces; as float16 it is two of them.
 const SENTINEL: u32 = 0x7fc0_7e5a;
 
@@ -95,6 +104,7 @@ impl Plan {
         let placement = Placement::new(&tape, &steps, guarded)?;
         let mut plan = Self {
             steps: Vec::new(),
+            turns: turns(&tape),
             buffers: Vec::new(),
             own_bytes: placement.bytes(&tape),
             prepared_bytes: prepared_bytes(&tape),
@@ -263,7 +273,11 @@ impl Plan {
 
     /// Encodes some of the steps.
     fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
-        let mut steps = self.steps[range].iter().peekable();
+        self.encode_all(encoder, self.steps[range].iter());
+    }
+
+    fn encode_all<'s>(&self, encoder: &mut wgpu::CommandEncoder, steps: impl Iterator<Item = &'s Ready>) {
+        let mut steps = steps.peekable();
         while let Some(step) = steps.next() {
             match step {
                 Ready::Copy { .. } => step.encode_copy(encoder),
@@ -308,6 +322,29 @@ impl Plan {
         }
     }
 
+    /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second those of
+    /// every pass, its own, and all that follows. `pieces` and `last` are as in [`Self::submit`].
+    pub(crate) fn submit_pass(
+        &self,
+        gpu: &Gpu,
+        turn: Turn,
+        pieces: usize,
+        last: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        let steps = std::iter::zip(&self.steps, &self.turns);
+        let steps = steps.filter(|(_, own)| **own == Turn::Every || **own == turn).map(|(step, _)| step);
+        let steps: Vec<&Ready> = steps.collect();
+        let size = steps.len().div_ceil(pieces.max(1)).max(1);
+        for piece in steps.chunks(size) {
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            self.encode_all(&mut encoder, piece.iter().copied());
+            gpu.queue.submit([encoder.finish()]);
+        }
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        last(&mut encoder);
+        gpu.queue.submit([encoder.finish()])
+    }
+
     /// Gives a knob a value, for all runs that are submitted from now on.
     pub fn turn(&self, gpu: &Gpu, knob: Knob, value: f64) {
         let Some(params) = &self.params else { return };
@@ -345,6 +382,24 @@ impl Plan {
         let words = gpu.download_async(buffer, ((place.offset + place.bytes) / 4) as usize).await?;
         let (precision, len) = self.stored[tensor.0];
         Ok(precision.decode(bytemuck::cast_slice(&words[(place.offset / 4) as usize..]), len))
+    }
+
+    /// The number of values of a tensor.
+    pub(crate) fn len(&self, tensor: Tensor) -> usize {
+        self.stored[tensor.0].1
+    }
+
+    /// Records a copy of a float32 tensor that was kept or is a state, to the bytes of `to` from `at` on.
+    pub(crate) fn copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        tensor: Tensor,
+        to: &wgpu::Buffer,
+        at: u64,
+    ) {
+        if let Some((buffer, place)) = self.find(tensor) {
+            encoder.copy_buffer_to_buffer(buffer, place.offset, to, at, 4 * self.len(tensor) as u64);
+        }
     }
 
     /// The buffer of a tensor that was kept or is a state.

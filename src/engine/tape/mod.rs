@@ -18,7 +18,7 @@ pub(crate) use bands::BAND_WORK;
 pub(crate) use bands::{BAND_PIXELS, band_pixels};
 use recompute::Recomputed;
 pub use recorder::Recorder;
-pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
+pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step, Turn};
 pub use var::{Slot, Tensor, Var, View};
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
@@ -138,6 +138,11 @@ impl<'g> Tape<'g> {
     /// Opens the next op: dispatches and tensors recorded from here on belong to it and carry its label.
     pub fn op(&mut self, label: impl Into<String>) {
         self.groups.push(Group { label: label.into(), ..Group::default() });
+    }
+
+    /// As [`Self::op`], of which the forward steps run in one pass only: see [`Plan::submit_pass`].
+    pub(crate) fn op_in(&mut self, turn: Turn, label: impl Into<String>) {
+        self.groups.push(Group { label: label.into(), turn, ..Group::default() });
     }
 
     fn declare(&mut self, name: &str, len: usize, home: Home) -> Tensor {

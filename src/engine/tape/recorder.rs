@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Dispatch, Phase, Step, Tape, Var, View};
+use super::{Dispatch, Phase, Step, Tape, Tensor, Var, View};
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Kernel, Value};
 use crate::{Error, Result};
@@ -34,6 +34,12 @@ impl<'t, 'g> Recorder<'t, 'g> {
     /// Binds the shader's variable `name`.
     pub fn bind(mut self, name: &'static str, view: impl Into<View>) -> Self {
         self.dispatch.bound.push((name, view.into()));
+        self
+    }
+
+    /// As [`Self::bind`], for whatever there is.
+    pub(crate) fn bind_all(mut self, views: impl IntoIterator<Item = (&'static str, Tensor)>) -> Self {
+        self.dispatch.bound.extend(views.into_iter().map(|(name, tensor)| (name, tensor.into())));
         self
     }
 

@@ -74,10 +74,24 @@ pub(crate) struct Dispatch {
     pub(crate) grid: [usize; 3],
 }
 
+/// In which of a plan's two passes the forward steps of an op run, where a plan is run in passes. Backward and updates belong to the
+/// second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// In both.
+    #[default]
+    Every,
+    /// In the first, which only looks.
+    First,
+    /// In the second.
+    Second,
+}
+
 /// The dispatches of one op.
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) label: String,
+    pub(crate) turn: Turn,
     pub(crate) forward: Vec<Step>,
     pub(crate) backward: Vec<Step>,
 }

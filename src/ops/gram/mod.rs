@@ -99,6 +99,12 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeigh
     g
 }
 
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from the gradient `dg` of the whole map's matrix.
+pub(crate) fn pull(tape: &mut Tape, x: Var, values: usize, dg: Tensor, variant: Variant) {
+    let scale = Value::Float(1.0 / values as f64);
+    Products::new(tape, x, variant, None).backward(tape, dg, scale, None);
+}
+
 /// The means by which a gradient moves whole channels.
 #[derive(Clone, Copy)]
 pub(super) struct Means {

@@ -1,13 +1,14 @@
 //! What the nearest neighbours must get right: the float64 reference and the cases.
 
 use super::lattice::{BLOCK, Lattice};
-use super::{PAINTING_SITES, SITES, Target, Variant, nearest, prepare, quads};
+use super::{PAINTING_SITES, SITES, Target, Variant, nearest, nearest_in_window, prepare, quads};
 use crate::cases::{
     Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, sum, vgg19_maps,
 };
 use crate::engine::precision::Precision;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::ops::owned::Own;
 
 const WEIGHT: f64 = 3.0;
 
@@ -113,7 +114,9 @@ pub const TABLE: Table = Table {
         let given = steps.iter().flat_map(|step| in_both_precisions(size, |size| given(size, *step)));
         let small = size.shape().len() <= 1 << 14 && !moves;
         let prepared = small.then(|| in_both_precisions(size, from_painting));
-        given.chain(prepared.into_iter().flatten()).collect()
+        let seen = (12..4096).contains(&size.shape().pixels()) && size.c_in < 64;
+        let windows = seen.then(|| in_both_precisions(size, in_window));
+        given.chain(prepared.into_iter().flatten()).chain(windows.into_iter().flatten()).collect()
     },
 };
 
@@ -158,6 +161,57 @@ fn from_painting(size: Size) -> Case {
     };
     let case = Case::new("nearest", size, inputs, reference).called("of a painting");
     with_variants(case, 1, |tape, inputs| prepare(tape, inputs[1].var))
+}
+
+/// As a window of a larger map, of which a lattice is looked at, and all of which the tile owns. The window begins in the 24th row and the
+/// eighth column of the map, which the picture was halved once to become.
+fn in_window(size: Size) -> Case {
+    let (shape, step) = (size.shape(), 5);
+    let (c, sites) = (shape.channels, sites_beside(shape));
+    let whole = Shape::new(c, shape.height + 100, shape.width + 60);
+    let inputs = [
+        Input::vary("x", shape),
+        Input::fixed("features", Shape::new(1, 1, Target::features_len(c, sites))),
+        Input::fixed("mean", Shape::new(1, 1, Target::mean_len(c))).scaled(0.25),
+    ];
+    let origin = (24, 8);
+    let reference = move |inputs: &[Vec<f64>]| {
+        let lattice = Lattice::new(whole, SITES);
+        let begin = lattice.begin(step);
+        let along = |begin: usize, length: usize, apart: usize| (begin..length).step_by(apart);
+        let rows = along(begin.0, whole.height, lattice.rows_apart);
+        let columns = along(begin.1, whole.width, lattice.columns_apart);
+        let all = rows.clone().count() * columns.clone().count();
+        let within = |origin: usize, length: usize| move |at: &usize| (origin..origin + length).contains(at);
+        let features = unpacked(c, &inputs[1]);
+        let mut distances = Vec::new();
+        for row in rows.filter(within(origin.0, shape.height)) {
+            for column in columns.clone().filter(within(origin.1, shape.width)) {
+                let site = features_at(shape, &inputs[0], row - origin.0, column - origin.1);
+                let (u, inverse) = centred(&site, &inputs[2][..c]);
+                let best = features.iter().map(|v| dot(&u, v)).fold(f64::NEG_INFINITY, f64::max);
+                distances.push(1.0 - best * inverse);
+            }
+        }
+        vec![WEIGHT * sum(distances.into_iter()) / all as f64]
+    };
+    let case = Case::new("nearest", size, inputs, reference).called("in a window");
+    Variant::ALL.into_iter().fold(case, |case, variant| {
+        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+            let (features, mean) = (inputs[1].var.value, inputs[2].var.value);
+            let target = Target { features, mean, sites };
+            let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
+            let own = Own { rectangle: tape.state("rectangle", 6), halvings: 1 };
+            let (weight, slot) = (tape.knob(WEIGHT), Slot { losses, index: 0 });
+            let x = inputs[0].var;
+            nearest_in_window(tape, x, &target, weight, counter, slot, variant, (whole, own));
+            let rectangle = [0, 2 * shape.height, 0, 2 * shape.width, 2 * origin.0, 2 * origin.1];
+            let words = |values: &[usize]| values.iter().map(|n| f32::from_bits(*n as u32)).collect();
+            let starts = vec![(counter, words(&[step])), (own.rectangle, words(&rectangle))];
+            Ok(Recorded { y: loss(losses), starts })
+        };
+        case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu)))
+    })
 }
 
 /// All variants, compared with what `target` records.

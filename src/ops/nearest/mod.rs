@@ -10,6 +10,7 @@ use crate::engine::kernel::{Kernel, Knob, Value};
 use crate::engine::plan::Plan;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::ops::owned::Own;
 use crate::ops::reduce::reduce;
 pub use cases::TABLE;
 use lattice::{BLOCK, Lattice};
@@ -147,7 +148,8 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     let (packed, features) = (tape.scratch("differences", len), tape.scratch("features", len));
     let bands = tape.bands(&[y.shape]);
     let kernel = |kernel: Kernel| kernel.storing("Map", y);
-    let params = |top: usize, rows: usize| params(lattice, top, rows, 0, [Value::Float(0.0); 2]);
+    let zeros = [Value::Float(0.0); 2];
+    let params = |top: usize, rows: usize| params(lattice, y.shape, 0, top, rows, 0, zeros);
     for rows in &bands {
         tape.forward(kernel(kernel!("nearest", "sum_rows")))
             .params(params(rows.start, rows.len()))
@@ -179,14 +181,16 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     Target { features, mean, sites: lattice.places() }
 }
 
-/// For the rows of a map from `top` on; each site has `chunks` results of the search.
+/// For the rows from `top` on of a window of a map of shape `whole`; each site has `chunks` results of the search.
 fn params(
     lattice: Lattice,
+    whole: Shape,
+    halvings: usize,
     top: usize,
     rows: usize,
     chunks: usize,
     [scale, slope]: [Value; 2],
-) -> [(&'static str, Value); 15] {
+) -> [(&'static str, Value); 18] {
     let Shape { channels, height, width } = lattice.shape;
     let [rows_apart, columns_apart, across, leap, places, slots] = lattice.params();
     [
@@ -205,6 +209,9 @@ fn params(
         leap,
         places,
         slots,
+        ("halvings", halvings.into()),
+        ("whole_height", whole.height.into()),
+        ("whole_width", whole.width.into()),
     ]
 }
 
@@ -229,22 +236,66 @@ pub fn nearest(
     slot: Slot,
     variant: Variant,
 ) {
+    record(tape, x, target, weight, step, slot, variant, None);
+}
+
+/// As [`nearest`], for a window `x` of a map of shape `whole`: the lattice is that of the whole map, the loss is that of the sites that
+/// the window's tile owns, and the gradient that of all sites of the window.
+///
+/// The rectangle has two more values here: the row and the column of the picture at which the window begins.
+pub(crate) fn nearest_in_window(
+    tape: &mut Tape,
+    x: Var,
+    target: &Target,
+    weight: Knob,
+    step: Tensor,
+    slot: Slot,
+    variant: Variant,
+    window: (Shape, Own),
+) {
+    record(tape, x, target, weight, step, slot, variant, Some(window));
+}
+
+#[expect(clippy::too_many_arguments, reason = "those of the two functions above")]
+fn record(
+    tape: &mut Tape,
+    x: Var,
+    target: &Target,
+    weight: Knob,
+    step: Tensor,
+    slot: Slot,
+    variant: Variant,
+    window: Option<(Shape, Own)>,
+) {
     let c = x.shape.channels;
     for (tensor, len) in
         [(target.features, Target::features_len(c, target.sites)), (target.mean, Target::mean_len(c))]
     {
         assert_eq!(tape.tensors[tensor.0].len, len, "{}", tape.tensors[tensor.0].label);
     }
-    let lattice = Lattice::new(x.shape, SITES);
+    let whole = window.map_or(x.shape, |(whole, _)| whole);
+    let lattice = Lattice { shape: x.shape, ..Lattice::new(whole, SITES) };
+    let halvings = window.map_or(0, |(_, own)| own.halvings);
+    let tile = window.map(|(_, own)| ("tile", own.rectangle));
     let (quads, slots) = (quads(c), lattice.slots());
     let bands = tape.bands(&[x.shape]);
     let u = tape.scratch("differences", 4 * quads * slots);
     let search = Search { variant, quads, slots, blocks: target.sites.div_ceil(BLOCK) };
     let chunks = search.chunks();
     let scales = [weight.into(), weight.scaled(tape.gradient_scale(), 1.0)];
-    let params = |top: usize, rows: usize| params(lattice, top, rows, chunks, scales);
+    let params = |top: usize, rows: usize| params(lattice, whole, halvings, top, rows, chunks, scales);
+    let kernels = match window {
+        None => [kernel!("nearest", "pack"), kernel!("nearest", "forward"), kernel!("nearest", "backward")],
+        Some(_) => [
+            kernel!("nearest", "pack_window"),
+            kernel!("nearest", "forward_window"),
+            kernel!("nearest", "backward_window"),
+        ],
+    };
+    let [pack, forward, backward] = kernels;
     for rows in &bands {
-        tape.forward(kernel!("nearest", "pack").storing("Map", x))
+        tape.forward(pack.clone().storing("Map", x))
+            .bind_all(tile)
             .params(params(rows.start, rows.len()))
             .bind("x", x.rows(rows.clone()))
             .bind("mean", target.mean)
@@ -255,7 +306,8 @@ pub fn nearest(
     let (scores, candidates) = search.record(tape, u, target.features);
     let (chosen, angles) = (tape.scratch("chosen", slots), tape.scratch("angles", 2 * slots));
     let partial = tape.scratch("partial", slots);
-    tape.forward(kernel!("nearest", "forward"))
+    tape.forward(forward)
+        .bind_all(tile)
         .params(params(0, x.shape.height))
         .bind("scores", scores)
         .bind("candidates", candidates)
@@ -268,7 +320,8 @@ pub fn nearest(
         .grid([slots, 1, 1]);
     reduce(tape, partial, slots, slot);
     for rows in bands {
-        tape.backward(kernel!("nearest", "backward").storing("Map", x))
+        tape.backward(backward.clone().storing("Map", x))
+            .bind_all(tile)
             .params(params(rows.start, rows.len()))
             .bind("step", step)
             .bind("u", u)

@@ -41,7 +41,7 @@ fn measured(
 ) -> (Tensor, Tensor, Products) {
     let c = x.shape.channels;
     let covariance = tape.scratch("covariance", c * c);
-    let mean = mean(tape, x, weights);
+    let mean = channel_sums(tape, x, 1.0 / sites(x, weights), weights);
     let products = Products::new(tape, x, variant, weights);
     products.forward(tape, covariance, (1.0 / sites(x, weights)).into(), Some(mean));
     (mean, covariance, products)
@@ -50,7 +50,8 @@ fn measured(
 /// Each channel gets as many partial sums as keep about this many workgroups busy.
 const BUSY: usize = 2048;
 
-fn mean(tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Tensor {
+/// Records, for the forward pass, the sum of each channel of `x`, times `scale`.
+pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<SiteWeights>) -> Tensor {
     let Shape { channels: c, width: w, .. } = x.shape;
     let bands = tape.bands(&[x.shape]);
     let shares = (BUSY / c / bands.len()).clamp(1, bands[0].len());
@@ -62,7 +63,7 @@ fn mean(tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Tensor {
             ("c", c.into()),
             ("h", rows.into()),
             ("w", w.into()),
-            ("scale", (1.0 / sites(x, weights)).into()),
+            ("scale", scale.into()),
             ("shares", shares.into()),
             ("share", share.into()),
             ("parts", parts.into()),
@@ -145,10 +146,35 @@ pub fn wasserstein(
     variant: Variant,
     renewal: Option<Renewal>,
 ) -> Kept {
-    let c = x.shape.channels;
     let keeps = renewal.is_some();
     let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
     let (mean, covariance, products) = measured(tape, x, variant, target.weights);
+    let (kept, bias) = compare(tape, [mean, covariance], target, weight, slot, variant, (renewal, keeps));
+    if x.grad.is_some() {
+        let slope = slope(tape, target, weight, x.shape.channels as f64 * sites(x, target.weights));
+        let means = Means { own: mean, target: target.mean, bias };
+        products.backward(tape, kept.gradient, slope, Some(means));
+    }
+    kept
+}
+
+/// The factor on the gradient of a map that has so many values.
+fn slope(tape: &Tape, target: &Target, weight: Knob, values: f64) -> Value {
+    weight.scaled(2.0 * tape.gradient_scale(), target.energy * values)
+}
+
+/// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is made of; see
+/// [`wasserstein`]. Returns that, and the constant of each channel. What the renewal needs is kept if `keeps` is set.
+pub(crate) fn compare(
+    tape: &mut Tape,
+    [mean, covariance]: [Tensor; 2],
+    target: &Target,
+    weight: Knob,
+    slot: Slot,
+    variant: Variant,
+    (renewal, keeps): (Renewal, bool),
+) -> (Kept, Tensor) {
+    let c = target.channels;
     let moved = root::transport(tape, target, covariance, variant, renewal);
     let mut own =
         |name: &str, len: usize| if keeps { tape.state(name, len) } else { tape.scratch(name, len) };
@@ -177,11 +203,31 @@ pub fn wasserstein(
         .bind("partial", partial)
         .grid([1, c, 1]);
     reduce(tape, partial, c, slot);
-    if x.grad.is_some() {
-        let values = c as f64 * sites(x, target.weights);
-        let slope = weight.scaled(2.0 * tape.gradient_scale(), target.energy * values);
-        let means = Means { own: mean, target: target.mean, bias };
-        products.backward(tape, kept.gradient, slope, Some(means));
-    }
-    kept
+    (kept, bias)
+}
+
+/// What [`compare`] leaves for the gradient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// [`Kept::gradient`].
+    pub(crate) gradient: Tensor,
+    /// The mean that was compared.
+    pub(crate) mean: Tensor,
+    /// The constant of each channel.
+    pub(crate) bias: Tensor,
+}
+
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from what was found for the whole map.
+pub(crate) fn pull(
+    tape: &mut Tape,
+    x: Var,
+    values: usize,
+    target: &Target,
+    weight: Knob,
+    found: Found,
+    variant: Variant,
+) {
+    let slope = slope(tape, target, weight, values as f64);
+    let means = Means { own: found.mean, target: target.mean, bias: found.bias };
+    Products::new(tape, x, variant, None).backward(tape, found.gradient, slope, Some(means));
 }

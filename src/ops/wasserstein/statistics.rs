@@ -105,6 +105,11 @@ impl Resident {
         [&self.mean, &self.root, &self.transposed].into_iter().map(wgpu::Buffer::size).sum()
     }
 
+    /// The mean of each channel, read from the device.
+    pub(crate) async fn mean(&self, gpu: &Gpu) -> Result<Vec<f32>> {
+        gpu.download_async(&self.mean, self.channels).await
+    }
+
     /// The same as the target of a loss on a tape.
     pub fn target(&self, tape: &mut Tape) -> Target {
         Target {
@@ -125,7 +130,7 @@ pub struct Target {
     pub(super) channels: usize,
     pub(super) energy: f64,
     pub(super) trace: f64,
-    pub(super) mean: Tensor,
+    pub(crate) mean: Tensor,
     pub(super) root: Tensor,
     pub(super) transposed: Tensor,
     /// The sites that are compared with it; all of them if there are none.

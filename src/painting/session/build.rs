@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::running::Running;
-use super::{Session, Targets};
+use super::Session;
+use super::work::{Other, Work};
 use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
@@ -13,6 +13,7 @@ use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
 use crate::painting::style::Style;
+use crate::painting::tiling::Tiling;
 use crate::picture::{Picture, Regions, Size};
 use crate::{Error, Result};
 
@@ -27,12 +28,15 @@ pub struct Builder<'g, 'a> {
     start: Option<&'a Picture>,
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
+    tiling: Tiling,
+    others: Vec<(&'g Gpu, &'g Vgg)>,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
-        let (content, styles, measured, regions, start, settings, checkpoint) = Default::default();
-        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint }
+        let (content, styles, measured, regions, start, settings) = Default::default();
+        let (checkpoint, tiling, others) = Default::default();
+        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others }
     }
 
     /// The device that the session will run on.
@@ -86,13 +90,27 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// When the picture is painted in tiles; never, by default.
+    pub fn tiling(mut self, tiling: Tiling) -> Self {
+        self.tiling = tiling;
+        self
+    }
+
+    /// Another device that shares the tiles of sizes that are painted in tiles, with the same network. The bits are those of one device if
+    /// all are of the same kind.
+    pub fn share(mut self, gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
+        self.others.push((gpu, vgg));
+        self
+    }
+
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, checkpoint } = self;
+        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
+        let Self { checkpoint, tiling, others, .. } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -102,7 +120,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         }
         let laid = regions.or(measured.and_then(Style::regions));
         settings.regions = laid.map_or(0, |regions| regions.colours().len());
-        let last_bytes = capacity::memory(gpu, vgg, &settings, size)?;
+        let last_bytes = capacity::memory_in(gpu, vgg, &settings, size, tiling)?;
         let style = match measured {
             Some(_) if regions.is_some() => {
                 return Err(Error::Setting(
@@ -113,7 +131,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
             None => match regions {
                 Some(regions) => Style::measure_regions_async(gpu, vgg, &settings, &styles, regions).await?,
-                None => Style::measure_async(gpu, vgg, &settings, &styles).await?,
+                None => Style::measure_in_async(gpu, vgg, &settings, &styles, tiling).await?,
             },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
@@ -121,14 +139,18 @@ impl<'g, 'a> Builder<'g, 'a> {
                 "the style was measured at other layers or by another network".into(),
             ));
         }
+        if others.iter().any(|(_, other)| other.digest() != vgg.digest()) {
+            return Err(Error::Setting("the devices of a run have other networks; give all the same".into()));
+        }
+        let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
+        let others: Vec<Other> = others.collect();
         let stages = stages(&settings, size);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
-        let targets = Targets::measure(&objective, content, &style, &stages[at]).await?;
         let whole = stages[stages.len() - 1].end();
-        let running = Running::new(&objective, stages[at], targets, whole)?;
+        let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole).await?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -137,9 +159,9 @@ impl<'g, 'a> Builder<'g, 'a> {
             styles: style.paintings(),
             network: vgg.digest().to_owned(),
             regions: style.regions().map(Regions::digest),
-            real: running.real,
+            real: running.real(),
             adapter: gpu.description(),
-            shaders: sha256::words(&running.plan.describe_steps()),
+            shaders: sha256::words(&running.described()),
             settings,
         };
         let mut session = Session {
@@ -147,6 +169,8 @@ impl<'g, 'a> Builder<'g, 'a> {
             vgg,
             content: content.bare(),
             style,
+            tiling,
+            others,
             at,
             running,
             log: Vec::new(),
@@ -157,6 +181,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             same_bits: checkpoint.is_none_or(|checkpoint| checkpoint.same_arithmetic(&origin)),
             last_bytes,
             copies: VecDeque::new(),
+            watch: None,
             origin,
             stages,
         };
@@ -171,7 +196,7 @@ impl<'g, 'a> Builder<'g, 'a> {
 impl Session<'_> {
     /// Sets the picture that the first stage starts from.
     async fn begin(&mut self, start: &Picture) -> Result<()> {
-        let stage = self.running.stage;
+        let stage = *self.running.stage();
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
         } else {

@@ -5,8 +5,12 @@ mod running;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod tiled;
+mod work;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -15,15 +19,16 @@ use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::ops::adam::at_another_size;
 use crate::painting::checkpoint::{Checkpoint, Origin};
-use crate::painting::objective::{Kind, Objective, Targets, terms};
+use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::Style;
-use crate::picture::{Interpolation, Picture, Size, interpolate};
+use crate::painting::tiling::{Tiles, Tiling};
+use crate::picture::{Interpolation, Picture, interpolate};
 
 pub use build::Builder;
 pub(crate) use running::Carried;
-use running::Running;
+use work::{Other, Work};
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -59,7 +64,10 @@ pub struct Session<'g> {
     content: Picture,
     style: Style,
     stages: Vec<Stage>,
-    running: Running<'g>,
+    tiling: Tiling,
+    /// Devices that share the tiles of a stage that is painted in tiles.
+    others: Vec<Other<'g>>,
+    running: Work<'g>,
     /// The number of the running stage.
     at: usize,
     /// The losses of the stages before it.
@@ -74,7 +82,11 @@ pub struct Session<'g> {
     /// Device memory of the last stage, found by counting.
     last_bytes: u64,
     copies: VecDeque<(usize, Picture)>,
+    watch: Option<Watch>,
 }
+
+/// What is told of tiles, and says whether to go on.
+pub(crate) type Watch = Rc<RefCell<dyn FnMut(usize, usize) -> bool>>;
 
 impl<'g> Session<'g> {
     /// Starts to describe a session. Content and at least one style are needed.
@@ -103,8 +115,11 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            if !self.running.advance().await? && !self.next_stage().await? {
-                return Ok(None);
+            if !self.running.advance().await? {
+                self.stopped |= self.running.given_up();
+                if !self.next_stage().await? {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -114,10 +129,10 @@ impl<'g> Session<'g> {
         if self.stopped || self.at + 1 == self.stages.len() {
             return Ok(false);
         }
-        let done = self.running.stage;
+        let done = *self.running.stage();
         let carried = self.running.carried().await?;
         self.keep_copies()?;
-        self.log.append(&mut self.running.log);
+        self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
         let carried = match stage.same_size(&done) {
             true => Carried { transports: Vec::new(), ..carried },
@@ -125,9 +140,10 @@ impl<'g> Session<'g> {
         };
         // What is not needed any more makes room first.
         self.at += 1;
-        let copy_every = self.running.copy_every;
+        let copy_every = self.running.copy_every();
         self.running = self.start(&carried).await?;
-        self.running.copy_every = copy_every;
+        self.running.set_copy_every(copy_every);
+        self.running.watch(self.watch.clone());
         if stage.finish {
             self.begin_finish(&carried, stage.first).await?;
         }
@@ -135,11 +151,13 @@ impl<'g> Session<'g> {
     }
 
     /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
-    async fn start(&mut self, carried: &Carried) -> Result<Running<'g>> {
+    async fn start(&mut self, carried: &Carried) -> Result<Work<'g>> {
         let stage = self.stages[self.at];
         let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
-        let targets = Targets::measure(&objective, &self.content, &self.style, &stage).await?;
-        let mut running = Running::new(&objective, stage, targets, self.iterations())?;
+        let whole = self.iterations();
+        let (content, style) = (&self.content, &self.style);
+        let mut running =
+            Work::new(&objective, stage, content, style, self.tiling, &self.others, whole).await?;
         running.set(carried, stage.first);
         Ok(running)
     }
@@ -156,7 +174,7 @@ impl<'g> Session<'g> {
     /// What a stage left, brought to the size of the next one: the average takes the picture's place. Moments keep their meaning,
     /// because losses and step are the same at every size.
     fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
-        let real = self.running.real;
+        let real = self.running.real();
         let (small, large) = ((from.width, from.height), (to.width, to.height));
         let resize = |values: &[f64], how| interpolate(values, 3, small, large, how);
         let shown = self.running.averaged(carried);
@@ -190,9 +208,9 @@ impl<'g> Session<'g> {
     /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
     pub fn left(&self) -> f64 {
         let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        let here = (self.running.stage.end() - self.landed()) as f64;
+        let here = (self.running.stage().end() - self.landed()) as f64;
         let later = self.stages[self.at + 1..].iter();
-        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(&self.running.stage));
+        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(self.running.stage()));
         here + later.sum::<f64>()
     }
 
@@ -203,7 +221,20 @@ impl<'g> Session<'g> {
 
     /// The stage that the device works on.
     pub fn stage(&self) -> &Stage {
-        &self.running.stage
+        self.running.stage()
+    }
+
+    /// The tiles of that stage, if it is painted in tiles.
+    pub fn tiles(&self) -> Option<Tiles> {
+        let stage = self.stage();
+        self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
+    }
+
+    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the iteration are done and of how
+    /// many. If it returns `false`, the iteration is given up as if it had not begun, and the run is stopped as by [`Self::stop`].
+    pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
+        self.watch = Some(Rc::new(RefCell::new(watch)));
+        self.running.watch(self.watch.clone());
     }
 
     /// Iterations that were given to the device so far.
@@ -217,7 +248,7 @@ impl<'g> Session<'g> {
     }
 
     fn landed_in_log(&self) -> usize {
-        (self.log.len() + self.running.log.len()) / self.slots
+        (self.log.len() + self.running.log().len()) / self.slots
     }
 
     /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
@@ -229,7 +260,7 @@ impl<'g> Session<'g> {
     fn loss(&self, iteration: usize) -> Losses {
         let at = iteration * self.slots;
         let slots = match at.checked_sub(self.log.len()) {
-            Some(at) => &self.running.log[at..],
+            Some(at) => &self.running.log()[at..],
             None => &self.log[at..],
         };
         let finish = self.stages.iter().any(|s| s.finish && (s.first..s.end()).contains(&iteration));
@@ -263,7 +294,7 @@ impl<'g> Session<'g> {
     /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
     /// that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
-        self.running.copy_every = Some(n.max(1));
+        self.running.set_copy_every(Some(n.max(1)));
     }
 
     /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
@@ -277,7 +308,7 @@ impl<'g> Session<'g> {
 
     /// Takes the copies of the running stage, which knows how to show them.
     fn keep_copies(&mut self) -> Result<()> {
-        while let Some((iterations, values)) = self.running.copies.pop_front() {
+        while let Some((iterations, values)) = self.running.copies().pop_front() {
             let picture = self.running.show(iterations, values)?;
             self.copies.push_back((iterations, picture));
         }
@@ -297,7 +328,7 @@ impl<'g> Session<'g> {
             iteration: self.running.submitted(),
             finish_weight: self.finish_weight,
             carried,
-            losses: [self.log.as_slice(), &self.running.log].concat(),
+            losses: [self.log.as_slice(), self.running.log()].concat(),
         })
     }
 
@@ -347,7 +378,7 @@ impl<'g> Session<'g> {
 
     /// What an iteration is.
     pub(crate) fn plan(&self) -> &Plan {
-        &self.running.plan
+        self.running.plan()
     }
 
     /// Submissions of one iteration.
@@ -357,34 +388,13 @@ impl<'g> Session<'g> {
 
     /// One line per dispatch and buffer of an iteration.
     pub fn describe(&self) -> String {
-        self.running.plan.describe()
-    }
-}
-
-impl Targets {
-    /// Measures the photograph at the size of a stage, and takes what was measured of the paintings.
-    async fn measure(
-        objective: &Objective<'_, '_>,
-        content: &Picture,
-        style: &Style,
-        stage: &Stage,
-    ) -> Result<Self> {
-        let size = Size::Exact { width: stage.width, height: stage.height };
-        let resized;
-        let content = if (content.width, content.height) == (stage.width, stage.height) {
-            content
-        } else {
-            resized = content.resampled(size, true, objective.settings.recipe.filter());
-            &resized
-        };
-        let style = style.at(objective.gpu, objective.vgg, stage).await?;
-        Ok(Self { content: objective.features(content).await?, style })
+        self.running.plan().describe()
     }
 }
 
 /// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
 async fn finish_weight(
-    running: &mut Running<'_>,
+    running: &mut Work<'_>,
     settings: &Settings,
     carried: &Carried,
     iterations: usize,

@@ -9,7 +9,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
-use crate::engine::tape::{Tensor, Var};
+use crate::engine::tape::{Shape, Tensor, Var};
 use crate::ops::adam::Adam;
 use crate::ops::log::Log;
 use crate::painting::objective::{Kind, Knobs, Objective, Recorded, Targets, terms};
@@ -221,16 +221,9 @@ impl<'g> Running<'g> {
     }
 
     /// The picture of optimised values, which were read after `iterations` of the run.
-    pub(super) fn show(&self, iterations: usize, mut values: Vec<f64>) -> Result<Picture> {
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::NotFinite(NOT_FINITE.into()));
-        }
-        let steps = iterations - self.stage.first + self.stage.before;
-        if self.average.is_some() && steps > 0 {
-            let weight = self.average_weight(iterations);
-            values.iter_mut().for_each(|v| *v /= weight);
-        }
-        Ok(self.variable.decode(self.picture.shape, &values))
+    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
+        let keep = self.average.map(|_| self.keep);
+        show(&self.stage, keep, self.variable, self.picture.shape, iterations, values)
     }
 
     /// The tensor whose values are shown after `iterations` of the run: the average, once there is one.
@@ -241,17 +234,7 @@ impl<'g> Running<'g> {
 
     /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
     pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
-        if carried.average.is_empty() {
-            return self.real.decode(&carried.picture);
-        }
-        let weight = self.average_weight(self.stage.end());
-        self.real.decode(&carried.average).into_iter().map(|v| v / weight).collect()
-    }
-
-    /// What the iterations at this size weigh in the average, which begins as zeros.
-    fn average_weight(&self, iterations: usize) -> f64 {
-        let steps = iterations - self.stage.first + self.stage.before;
-        1.0 - self.keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
+        averaged(&self.stage, self.keep, self.real, carried)
     }
 
     /// The picture after all that was submitted.
@@ -384,4 +367,39 @@ impl<'g> Running<'g> {
         self.spare.push(flight.readback);
         Ok(())
     }
+}
+
+/// What the iterations at the size of a stage weigh in the average, which begins as zeros and keeps `keep` of itself.
+fn average_weight(stage: &Stage, keep: f64, iterations: usize) -> f64 {
+    let steps = iterations - stage.first + stage.before;
+    1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
+}
+
+/// The picture of optimised values after `iterations` of a run: an average if there is a `keep`, once there is one.
+pub(super) fn show(
+    stage: &Stage,
+    keep: Option<f64>,
+    variable: Variable,
+    shape: Shape,
+    iterations: usize,
+    mut values: Vec<f64>,
+) -> Result<Picture> {
+    if values.iter().any(|v| !v.is_finite()) {
+        return Err(Error::NotFinite(NOT_FINITE.into()));
+    }
+    let steps = iterations - stage.first + stage.before;
+    if let Some(keep) = keep.filter(|_| steps > 0) {
+        let weight = average_weight(stage, keep, iterations);
+        values.iter_mut().for_each(|v| *v /= weight);
+    }
+    Ok(variable.decode(shape, &values))
+}
+
+/// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+pub(super) fn averaged(stage: &Stage, keep: f64, real: Real, carried: &Carried) -> Vec<f64> {
+    if carried.average.is_empty() {
+        return real.decode(&carried.picture);
+    }
+    let weight = average_weight(stage, keep, stage.end());
+    real.decode(&carried.average).into_iter().map(|v| v / weight).collect()
 }

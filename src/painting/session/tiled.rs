@@ -1,0 +1,434 @@
+//! One stage in tiles: the picture is on the processor, and each iteration is two passes over its tiles.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Watch;
+use super::running::{Carried, averaged, show};
+use crate::Result;
+use crate::engine::plan::Plan;
+use crate::engine::real::Real;
+use crate::engine::tape::{Shape, Turn};
+use crate::ops::adam::{Rule, STATE_WORDS};
+use crate::painting::choices::Recipe;
+use crate::painting::objective::{Kind, Objective, Term, terms};
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::style::{Measured, StyleStatistics};
+use crate::painting::tiling::content::{Features, pixels};
+use crate::painting::tiling::device::{self, Device};
+use crate::painting::tiling::layout::{Layout, Tile};
+use crate::painting::tiling::optimiser::{Course, Moved, step};
+use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::statistics::Sums;
+use crate::painting::tiling::variation::Variation;
+
+use crate::painting::variable::Variable;
+use crate::picture::Picture;
+
+/// What the statistics of a style layer are compared with.
+enum Against {
+    /// The Gram matrix, and what the term's weight is multiplied by.
+    Gram(Vec<f32>, f64),
+    /// The painting's mean, which sums are relative to.
+    Mean(Vec<f32>),
+}
+
+/// A stage that is being painted in tiles.
+pub(super) struct Tiled<'g> {
+    pub(super) stage: Stage,
+    pub(super) real: Real,
+    pub(super) layout: Layout,
+    /// At least one.
+    devices: Vec<Device<'g>>,
+    features: Vec<Features>,
+    /// By the number of the style layer in the window.
+    against: Vec<Against>,
+    style_bytes: u64,
+    variation: Variation,
+    terms: Vec<Term>,
+    /// By slot: the weights, and what those of contents are multiplied by.
+    weights: Vec<f64>,
+    times: Vec<f64>,
+    gradient_scale: f64,
+    rule: Rule,
+    factor: f64,
+    course: Course,
+    variable: Variable,
+    picture: Rows,
+    m: Rows,
+    v: Rows,
+    state: Vec<f32>,
+    average: Option<Rows>,
+    keep: f64,
+    gradient: Vec<f32>,
+    end: usize,
+    whole: usize,
+    submitted: usize,
+    pub(super) log: Vec<f32>,
+    pub(super) copy_every: Option<usize>,
+    pub(super) copies: VecDeque<(usize, Vec<f64>)>,
+    pub(super) watch: Option<Watch>,
+    /// Whether the watch wanted an end.
+    pub(super) given_up: bool,
+}
+
+impl<'g> Tiled<'g> {
+    /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its tiles; each has the style
+    /// that was measured on it. Picture and state are to be set by [`Self::set`].
+    pub(super) async fn new(
+        (objective, style): (&Objective<'g, '_>, &Measured),
+        others: &[(&Objective<'g, '_>, &Measured)],
+        stage: Stage,
+        layout: Layout,
+        photograph: &Picture,
+        whole: usize,
+    ) -> Result<Self> {
+        let (gpu, settings) = (objective.gpu, objective.settings);
+        // What measures the photograph is gone before what iterates takes its place.
+        let features = objective.features_in_tiles(photograph, &layout).await?;
+        let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
+        let mut devices = Vec::new();
+        for (objective, style) in std::iter::once((objective, style)).chain(others.iter().copied()) {
+            devices.push(Device::new(objective, &stage, &layout, &energies, style)?);
+        }
+        let mut against = Vec::new();
+        for on_tape in &devices[0].window.styles {
+            let layer = style.layers[on_tape.number].as_ref().expect("only regions may lack a layer");
+            against.push(match &layer.statistics {
+                StyleStatistics::Gram { matrix, energy } => {
+                    let len = on_tape.channels * on_tape.channels;
+                    let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
+                    Against::Gram(gpu.download_async(matrix, len).await?, times)
+                }
+                StyleStatistics::Moments(resident) => Against::Mean(resident.mean(gpu).await?),
+            });
+        }
+        let shape = Shape::new(3, stage.height, stage.width);
+        let (real, terms) = (objective.real(), terms(settings));
+        let rows = |_| Rows::new(real, 3 * stage.width, vec![0.0; real.len(shape.len())]);
+        let [picture, m, v] = [0, 1, 2].map(rows);
+        let (rule, factor) = objective.rule(shape);
+        Ok(Self {
+            stage,
+            real,
+            devices,
+            features,
+            against,
+            style_bytes: style.bytes(),
+            variation: Variation::new(shape, settings.recipe),
+            weights: terms.iter().map(|term| term.weight).collect(),
+            times: energies.iter().map(|energy| objective.content_times(&stage, *energy)).collect(),
+            terms,
+            gradient_scale: settings.gradient_scale(shape.pixels()),
+            rule,
+            factor,
+            course: Course::of(settings, &stage),
+            variable: objective.variable(),
+            picture,
+            m,
+            v,
+            state: vec![0.0; STATE_WORDS],
+            average: (settings.average > 0.0).then(|| rows(3)),
+            keep: settings.average,
+            gradient: vec![0.0; shape.len()],
+            end: stage.end(),
+            whole,
+            submitted: stage.first,
+            log: Vec::new(),
+            copy_every: None,
+            copies: VecDeque::new(),
+            watch: None,
+            given_up: false,
+            layout,
+        })
+    }
+
+    /// Sets the picture to start from. All else is as in a run that begins.
+    pub(super) fn place(&mut self, start: &Picture) {
+        let words = self.real.encode(&self.variable.encode(start));
+        self.picture.words_mut().copy_from_slice(&words);
+    }
+
+    /// Sets picture and state, as they were after `iterations` of the run.
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
+        let Carried { picture, m, v, state, average, transports } = carried;
+        self.picture.words_mut().copy_from_slice(picture);
+        self.m.words_mut().copy_from_slice(m);
+        self.v.words_mut().copy_from_slice(v);
+        self.state.clone_from(state);
+        if let Some(own) = &mut self.average {
+            own.words_mut().copy_from_slice(average);
+        }
+        // A stage that begins computes its own.
+        for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
+            compare.set_transports(transports);
+        }
+        self.submitted = iterations;
+    }
+
+    /// What another stage or run goes on with.
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
+        Ok(Carried {
+            picture: self.picture.words().to_vec(),
+            m: self.m.words().to_vec(),
+            v: self.v.words().to_vec(),
+            state: self.state.clone(),
+            average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
+            transports: match &self.devices[0].compare {
+                Some(compare) => compare.transports().await?,
+                None => Vec::new(),
+            },
+        })
+    }
+
+    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term counts `finish` times.
+    pub(super) fn turn(&mut self, settings: &Settings, finish: f64) {
+        let terms = terms(settings);
+        self.weigh(|slot| match terms[slot].kind {
+            Kind::Nearest(_) => terms[slot].weight * finish,
+            _ => terms[slot].weight,
+        });
+        self.course = Course::of(settings, &self.stage);
+    }
+
+    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
+        self.weights = (0..self.terms.len()).map(&weight).collect();
+        self.devices.iter().for_each(|device| device.weigh(&weight));
+    }
+
+    /// One more iteration, or `false` if the stage is done.
+    pub(super) async fn advance(&mut self) -> Result<bool> {
+        if self.submitted >= self.end {
+            return Ok(false);
+        }
+        let Some(losses) = self.differentiate().await? else {
+            // Nothing has moved yet.
+            self.given_up = true;
+            self.stop();
+            return Ok(false);
+        };
+        let moved = Moved {
+            picture: &mut self.picture,
+            m: &mut self.m,
+            v: &mut self.v,
+            average: self.average.as_mut().map(|average| (average, self.keep)),
+        };
+        step(moved, &self.gradient, self.factor, &self.rule, &self.course, &mut self.state, self.real);
+        self.submitted += 1;
+        self.log.extend(losses);
+        let done = self.submitted;
+        if done < self.whole && self.copy_every.is_some_and(|every| done.is_multiple_of(every)) {
+            self.copies.push_back((done, self.real.decode(self.shown().words())));
+        }
+        Ok(true)
+    }
+
+    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch wanted an end.
+    async fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(sums) = self.sums().await? else { return Ok(None) };
+        let mut losses = self.compare(&sums)?;
+        let Some(sums) = self.gradients().await? else { return Ok(None) };
+        let Device { window, compare, .. } = &self.devices[0];
+        let (squares, nearest) = sums.split_at(window.contents.len());
+        for (number, content) in window.contents.iter().enumerate() {
+            let weight = self.weights[content.index] * self.times[content.number];
+            losses[content.index] = (weight * squares[number] / content.values as f64) as f32;
+        }
+        for (layer, loss) in window.nearest.iter().zip(nearest) {
+            losses[layer.index] = *loss as f32;
+        }
+        if let Some(compare) = compare {
+            let found = compare.losses().await?;
+            for style in &window.styles {
+                losses[style.index] = found[style.index];
+            }
+        }
+        let variation = self.terms.iter().position(|term| term.kind == Kind::Variation);
+        let variation = variation.expect("a term of every run");
+        let weight = self.weights[variation];
+        losses[variation] = self.variation.add(&self.picture, weight, &mut self.gradient) as f32;
+        Ok(Some(losses))
+    }
+
+    /// The first pass: the statistics of the picture at all style layers, or nothing if the watch wanted an end.
+    async fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
+        let Self { devices, layout, picture, stage, watch, .. } = self;
+        let styles = &devices[0].window.styles;
+        let mut sums: Vec<Sums> = styles.iter().map(|style| Sums::new(style.channels)).collect();
+        let tiles = if sums.is_empty() { 0 } else { layout.features.len() };
+        let all = layout.features.len() + layout.gradients.len();
+        // Devices finish in any order, and tiles are added in their own.
+        let (mut waiting, mut added) = (BTreeMap::new(), 0);
+        let whole = device::pass(
+            devices,
+            Turn::First,
+            tiles,
+            |window, tile| {
+                watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(tile, all)).then(|| {
+                    let tile = &layout.features[tile];
+                    window.submit(Turn::First, tile, &seen(layout, tile, stage, picture), &[])
+                })
+            },
+            |window, tile, words| {
+                waiting.insert(tile, words);
+                while let Some(words) = waiting.remove(&added) {
+                    window.each_band(&words, |layer, sum, products| sums[layer].add(sum, products));
+                    added += 1;
+                }
+            },
+        )
+        .await?;
+        Ok(whole.then_some(sums))
+    }
+
+    /// Compares the statistics of the whole picture with the paintings'. Returns the losses by slot, without those that the device
+    /// finds.
+    fn compare(&mut self, sums: &[Sums]) -> Result<Vec<f32>> {
+        let mut losses = vec![0.0; self.terms.len()];
+        let mut moments = vec![[Vec::new(), Vec::new()]; sums.len()];
+        for ((style, against), sums) in self.devices[0].window.styles.iter().zip(&self.against).zip(sums) {
+            match against {
+                Against::Mean(shift) => moments[style.number] = sums.moments(shift, style.sites),
+                Against::Gram(target, times) => {
+                    let scale = self.weights[style.index] * times / target.len() as f64;
+                    let gram = sums.gram(style.sites);
+                    let off: Vec<f64> = gram.iter().zip(target).map(|(g, t)| g - f64::from(*t)).collect();
+                    losses[style.index] = (scale * off.iter().map(|d| d * d).sum::<f64>()) as f32;
+                    let slope = 2.0 * scale * self.gradient_scale;
+                    let dg: Vec<f32> = off.iter().map(|d| (slope * d) as f32).collect();
+                    self.devices.iter().for_each(|device| device.window.set_gram_gradient(style.number, &dg));
+                }
+            }
+        }
+        for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
+            compare.submit(&moments, self.submitted - self.stage.first);
+        }
+        Ok(losses)
+    }
+
+    /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared differences of each content
+    /// layer, then the loss of each layer of the nearest-neighbour term; or nothing if the watch wanted an end.
+    async fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
+        let Self { devices, layout, picture, stage, watch, features, gradient, submitted, .. } = self;
+        devices.iter().for_each(|device| device.window.set_count(*submitted - stage.first));
+        let first = layout.features.len();
+        let all = first + layout.gradients.len();
+        let mut parts = vec![Vec::new(); layout.gradients.len()];
+        let whole = device::pass(
+            devices,
+            Turn::Second,
+            layout.gradients.len(),
+            |window, tile| {
+                watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(first + tile, all)).then(|| {
+                    let tile = &layout.gradients[tile];
+                    let contents = window.contents.iter();
+                    let contents = contents.map(|content| features[content.number].seen(tile, content.shape));
+                    let contents: Vec<Vec<f32>> = contents.collect();
+                    window.submit(Turn::Second, tile, &seen(layout, tile, stage, picture), &contents)
+                })
+            },
+            |window, tile, words| {
+                let (sums, found) = window.found(words);
+                take(layout, &layout.gradients[tile], stage.width, &found, gradient);
+                parts[tile] = sums;
+            },
+        )
+        .await?;
+        let add = |mut sums: Vec<f64>, part: &Vec<f64>| {
+            sums.resize(part.len(), 0.0);
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            sums
+        };
+        Ok(whole.then(|| parts.iter().fold(Vec::new(), add)))
+    }
+
+    /// Differentiates beside the run, with the weights that were set last, and returns the length of the picture's gradient.
+    pub(super) async fn gradient_length(&mut self) -> Result<f64> {
+        self.differentiate().await?;
+        Ok(self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
+    }
+
+    /// Iterations of the run that are done.
+    pub(super) fn submitted(&self) -> usize {
+        self.submitted
+    }
+
+    /// Does nothing more.
+    pub(super) fn stop(&mut self) {
+        self.end = self.submitted;
+    }
+
+    /// Lets the stage do `n` iterations from here on, whatever it was to do.
+    pub(super) fn allow(&mut self, n: usize) {
+        self.end = self.submitted + n;
+        self.whole = self.end;
+    }
+
+    /// What is shown: the average, once there is one.
+    fn shown(&self) -> &Rows {
+        let steps = self.submitted - self.stage.first + self.stage.before;
+        self.average.as_ref().filter(|_| steps > 0).unwrap_or(&self.picture)
+    }
+
+    /// The picture of optimised values, which were kept after `iterations` of the run.
+    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
+        let shape = Shape::new(3, self.stage.height, self.stage.width);
+        let keep = self.average.as_ref().map(|_| self.keep);
+        show(&self.stage, keep, self.variable, shape, iterations, values)
+    }
+
+    /// The picture as it is.
+    pub(super) async fn picture(&mut self) -> Result<Picture> {
+        self.show(self.submitted, self.real.decode(self.shown().words()))
+    }
+
+    /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
+        averaged(&self.stage, self.keep, self.real, carried)
+    }
+
+    /// The optimised variable.
+    pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
+        Ok(self.real.decode(self.picture.words()))
+    }
+
+    /// The gradient of the last iteration.
+    pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
+        Ok(self.gradient.clone())
+    }
+
+    /// Device memory of the stage on its first device in bytes, without the network's weights.
+    pub(super) fn bytes(&self) -> u64 {
+        self.devices[0].bytes() + self.style_bytes
+    }
+
+    /// Bytes of the buffers through which the processor reads.
+    pub(super) fn readback_bytes(&self) -> u64 {
+        self.devices[0].window.readback_bytes()
+    }
+
+    /// What a tile is computed by.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.devices[0].window.plan
+    }
+}
+
+/// The pixels of a tile's window, as the network reads them.
+fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32> {
+    let row = |y| picture.row(y).into_iter().map(|v| v as f32).collect();
+    pixels(layout, tile, stage.width, row)
+}
+
+/// Takes what a tile owns of the gradient of its window into that of a picture with this width.
+fn take(layout: &Layout, tile: &Tile, width: usize, found: &[f32], gradient: &mut [f32]) {
+    let [top, bottom, left, right] = tile.within();
+    let columns = layout.window.0;
+    for y in top..bottom {
+        for c in 0..3 {
+            let from = &found[(3 * y + c) * columns..][left..right];
+            let line = (3 * (tile.rows.begin + y) + c) * width + tile.columns.begin;
+            gradient[line + left..][..right - left].copy_from_slice(from);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The running stage, as a whole or in tiles.
+
+use std::collections::VecDeque;
+
+use super::Watch;
+use super::running::{Carried, Running};
+use super::tiled::Tiled;
+use crate::Result;
+use crate::engine::gpu::Gpu;
+use crate::engine::plan::Plan;
+use crate::engine::real::Real;
+use crate::network::vgg::Vgg;
+use crate::painting::objective::{Objective, Targets};
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::style::Style;
+use crate::painting::tiling::Tiling;
+use crate::painting::tiling::layout::Layout;
+use crate::picture::{Picture, Size};
+
+/// A device beside the first, which shares tiles with it.
+pub(super) struct Other<'g> {
+    pub(super) gpu: &'g Gpu,
+    pub(super) vgg: &'g Vgg,
+    /// As it was measured on this device.
+    pub(super) style: Style,
+}
+
+/// A stage that is being painted.
+pub(super) enum Work<'g> {
+    Whole(Box<Running<'g>>),
+    Tiled(Box<Tiled<'g>>),
+}
+
+/// Does the same to either.
+macro_rules! either {
+    ($self:expr, $work:ident => $what:expr) => {
+        match $self {
+            Work::Whole($work) => $what,
+            Work::Tiled($work) => $what,
+        }
+    };
+}
+
+impl<'g> Work<'g> {
+    /// Measures the photograph and the paintings for a stage of a run of `whole` iterations, and lays it out. Picture and state are to be
+    /// set.
+    pub(super) async fn new(
+        objective: &Objective<'g, '_>,
+        stage: Stage,
+        content: &Picture,
+        style: &Style,
+        tiling: Tiling,
+        others: &[Other<'g>],
+        whole: usize,
+    ) -> Result<Self> {
+        let size = Size::Exact { width: stage.width, height: stage.height };
+        let resized;
+        let content = if (content.width, content.height) == (stage.width, stage.height) {
+            content
+        } else {
+            resized = content.resampled(size, true, objective.settings.recipe.filter());
+            &resized
+        };
+        let style = style.at(objective.gpu, objective.vgg, &stage).await?;
+        Ok(match objective.layout(&stage, tiling)? {
+            None => {
+                let targets = Targets { content: objective.features(content).await?, style };
+                Self::Whole(Box::new(Running::new(objective, stage, targets, whole)?))
+            }
+            Some(layout) => {
+                let mut shared = Vec::new();
+                for Other { gpu, vgg, style } in others {
+                    let objective = Objective { gpu, vgg, settings: objective.settings };
+                    shared.push((objective, style.at(gpu, vgg, &stage).await?));
+                }
+                let others: Vec<_> = shared.iter().map(|(objective, style)| (objective, &**style)).collect();
+                let tiled = Tiled::new((objective, &style), &others, stage, layout, content, whole).await?;
+                Self::Tiled(Box::new(tiled))
+            }
+        })
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn stage(&self) -> &Stage {
+        either!(self, work => &work.stage)
+    }
+
+    pub(super) fn real(&self) -> Real {
+        either!(self, work => work.real)
+    }
+
+    /// The tiles of the stage, if it has any.
+    pub(super) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Tiled(tiled) => Some(&tiled.layout),
+        }
+    }
+
+    /// See [`super::Session::watch_tiles`].
+    pub(super) fn watch(&mut self, watch: Option<Watch>) {
+        if let Self::Tiled(tiled) = self {
+            tiled.watch = watch;
+        }
+    }
+
+    /// Whether the watch wanted an end.
+    pub(super) fn given_up(&self) -> bool {
+        matches!(self, Self::Tiled(tiled) if tiled.given_up)
+    }
+
+    /// See [`Running::log`].
+    pub(super) fn log(&self) -> &[f32] {
+        either!(self, work => &work.log)
+    }
+
+    pub(super) fn take_log(&mut self) -> Vec<f32> {
+        either!(self, work => std::mem::take(&mut work.log))
+    }
+
+    pub(super) fn copy_every(&self) -> Option<usize> {
+        either!(self, work => work.copy_every)
+    }
+
+    pub(super) fn set_copy_every(&mut self, every: Option<usize>) {
+        either!(self, work => work.copy_every = every);
+    }
+
+    pub(super) fn copies(&mut self) -> &mut VecDeque<(usize, Vec<f64>)> {
+        either!(self, work => &mut work.copies)
+    }
+
+    /// See [`Running::place`].
+    pub(super) fn place(&mut self, start: &Picture) {
+        either!(self, work => work.place(start));
+    }
+
+    /// See [`Running::set`].
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
+        either!(self, work => work.set(carried, iterations));
+    }
+
+    /// See [`Running::turn`].
+    pub(super) fn turn(&mut self, settings: &Settings, finish: f64) {
+        either!(self, work => work.turn(settings, finish));
+    }
+
+    /// See [`Running::weigh`].
+    pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
+        either!(self, work => work.weigh(weight));
+    }
+
+    /// See [`Running::advance`].
+    pub(super) async fn advance(&mut self) -> Result<bool> {
+        either!(self, work => work.advance().await)
+    }
+
+    /// See [`Running::stop`].
+    pub(super) fn stop(&mut self) {
+        either!(self, work => work.stop());
+    }
+
+    /// See [`Running::allow`].
+    pub(super) fn allow(&mut self, n: usize) {
+        either!(self, work => work.allow(n));
+    }
+
+    /// See [`Running::submitted`].
+    pub(super) fn submitted(&self) -> usize {
+        either!(self, work => work.submitted())
+    }
+
+    /// See [`Running::landed`].
+    pub(super) fn landed(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.landed(),
+            Self::Tiled(tiled) => tiled.submitted(),
+        }
+    }
+
+    /// See [`Running::show`].
+    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
+        either!(self, work => work.show(iterations, values))
+    }
+
+    /// See [`Running::averaged`].
+    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
+        either!(self, work => work.averaged(carried))
+    }
+
+    /// See [`Running::picture`].
+    pub(super) async fn picture(&mut self) -> Result<Picture> {
+        either!(self, work => work.picture().await)
+    }
+
+    /// See [`Running::variable`].
+    pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
+        either!(self, work => work.variable().await)
+    }
+
+    /// See [`Running::gradient`].
+    pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
+        either!(self, work => work.gradient().await)
+    }
+
+    /// See [`Running::carried`].
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
+        either!(self, work => work.carried().await)
+    }
+
+    /// See [`Running::gradient_length`].
+    pub(super) async fn gradient_length(&mut self) -> Result<f64> {
+        either!(self, work => work.gradient_length().await)
+    }
+
+    /// See [`Running::bytes`].
+    pub(super) fn bytes(&self) -> u64 {
+        either!(self, work => work.bytes())
+    }
+
+    /// See [`Running::readback_bytes`].
+    pub(super) fn readback_bytes(&self) -> u64 {
+        either!(self, work => work.readback_bytes())
+    }
+
+    /// What an iteration is, or a tile of it.
+    pub(super) fn plan(&self) -> &Plan {
+        match self {
+            Self::Whole(running) => &running.plan,
+            Self::Tiled(tiled) => tiled.plan(),
+        }
+    }
+
+    /// All that decides the order in which an iteration adds up, as text.
+    pub(super) fn described(&self) -> String {
+        let tiles = self.layout().map_or(String::new(), |layout| format!("{layout:?}\n"));
+        tiles + &self.plan().describe_steps()
+    }
+
+    /// Submissions of one iteration of the whole picture.
+    pub(super) fn pieces(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.pieces(),
+            Self::Tiled(_) => 1,
+        }
+    }
+
+    /// See [`Running::most_in_flight`].
+    #[cfg(test)]
+    pub(super) fn most_in_flight(&self) -> usize {
+        match self {
+            Self::Whole(running) => running.most_in_flight(),
+            Self::Tiled(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Whether a picture is painted in tiles, and how large they are.
+
+use crate::engine::plan::Plan;
+use crate::engine::tape::Shape;
+use crate::network::vgg::Vgg;
+use crate::painting::objective::Objective;
+use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
+use crate::painting::tiling::layout::{Layout, Reach};
+use crate::painting::tiling::window::map_size;
+use crate::{Error, Result};
+
+/// More pixels than any picture that is read.
+const MAX_PIXELS: usize = 1 << 28;
+
+/// The machine's memory that is free, where the system tells.
+fn available() -> Option<u64> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let about = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// When a picture is painted in tiles. The result is the same within rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tiling {
+    /// Never.
+    #[default]
+    Off,
+    /// In tiles of which an inner one owns a square of so many pixels on a side, or fewer. What the network sees of the picture's deepest
+    /// layer decides at which multiples tiles may begin: of VGG's five blocks, at multiples of 16. Smaller ones are rounded up to the
+    /// first, others down.
+    Side(usize),
+    /// Where the whole would need more bytes of device memory, with the network's; then in the largest tiles that do not.
+    Within(u64),
+}
+
+/// The side of the tiles that [`Tiling::Side`] gives for `side`.
+pub fn side_of_tiles(vgg: &Vgg, settings: &Settings, side: usize) -> usize {
+    let (step, sight) = vgg.reach(&settings.taps());
+    let step = Reach::new(step, sight).step;
+    (side / step * step).max(step)
+}
+
+/// The tiles in which a size is painted. An iteration is two passes over them.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Tiles {
+    /// Columns and rows of what the network sees of the picture at a time: a tile and what is around it.
+    pub window: (usize, usize),
+    /// Tiles of the first pass, which measures the picture.
+    pub statistics: usize,
+    /// Tiles of the second pass, which finds the gradients.
+    pub gradients: usize,
+    /// What an iteration computes, as a multiple of what it would for the whole picture at once.
+    pub overhead: f64,
+}
+
+impl Tiles {
+    pub(crate) fn new(layout: &Layout, size: (usize, usize)) -> Self {
+        Self {
+            window: layout.window,
+            statistics: layout.features.len(),
+            gradients: layout.gradients.len(),
+            overhead: layout.overhead(size),
+        }
+    }
+
+    /// Tiles of an iteration.
+    pub fn passes(&self) -> usize {
+        self.statistics + self.gradients
+    }
+}
+
+impl Objective<'_, '_> {
+    /// How far the network looks.
+    fn reach(&self) -> Reach {
+        let (step, sight) = self.vgg.reach(&self.settings.taps());
+        Reach::new(step, sight)
+    }
+
+    /// The tiles of a stage, if it is painted in tiles.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if not even the smallest tiles keep within a budget, [`Error::Setting`] for tiles of no pixels.
+    pub(crate) fn layout(&self, stage: &Stage, tiling: Tiling) -> Result<Option<Layout>> {
+        let size = (stage.width, stage.height);
+        let layout = self.choose(
+            size,
+            tiling,
+            || self.whole_memory(stage),
+            |layout| self.tiled_memory(stage, layout),
+        )?;
+        if layout.is_some() {
+            self.fits_machine(size)?;
+        }
+        if layout.is_some() && self.settings.regions > 0 {
+            return Err(Error::Setting(format!(
+                "a picture with regions is not painted in tiles, and {} x {} pixels would be; leave the regions out, choose a \
+                 smaller --size, or allow more --memory",
+                stage.width, stage.height
+            )));
+        }
+        Ok(layout)
+    }
+
+    /// The tiles of a painting, if it is measured in tiles.
+    ///
+    /// # Errors
+    /// As [`Self::layout`].
+    pub(crate) fn painting_layout(&self, size: (usize, usize), tiling: Tiling) -> Result<Option<Layout>> {
+        let whole = || self.style_memory(Shape::new(3, size.1, size.0));
+        self.choose(size, tiling, whole, |layout| self.painting_memory(layout))
+    }
+
+    /// Refuses a size whose picture, moments and features the machine has no memory for, as far as it tells.
+    fn fits_machine(&self, size: (usize, usize)) -> Result<()> {
+        let (needed, free) = (self.host_memory(size), available());
+        match free.filter(|free| needed > *free) {
+            None => Ok(()),
+            Some(free) => Err(Error::TooLarge(format!(
+                "{} x {} pixels in tiles need {} MiB of the machine's memory, of which {} MiB are free; choose a smaller --size",
+                size.0,
+                size.1,
+                needed.div_ceil(1 << 20),
+                free >> 20
+            ))),
+        }
+    }
+
+    /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the photograph and its
+    /// features.
+    pub(crate) fn host_memory(&self, size: (usize, usize)) -> u64 {
+        let reals = if self.settings.average > 0.0 { 4 } else { 3 };
+        let pictures = 4 * (reals * self.real().len(3) + 2 * 3) * size.0 * size.1;
+        let features = self.settings.content_layers.iter().map(|tap| {
+            let (width, height) = map_size(size, *tap);
+            4 * self.vgg.channels(*tap) * width * height
+        });
+        (pictures + features.sum::<usize>()) as u64
+    }
+
+    /// The tiles of a picture that needs so much memory as a whole and in tiles.
+    fn choose(
+        &self,
+        size: (usize, usize),
+        tiling: Tiling,
+        whole: impl Fn() -> Result<u64>,
+        tiled: impl Fn(&Layout) -> Result<u64>,
+    ) -> Result<Option<Layout>> {
+        let reach = self.reach();
+        let of = |side: usize| Layout::new(size, side, reach);
+        match tiling {
+            Tiling::Off => Ok(None),
+            // Nothing so large is read or written, so that it is refused as without tiles.
+            _ if size.0.saturating_mul(size.1) > MAX_PIXELS => Ok(None),
+            Tiling::Side(0) => Err(Error::Setting("a tile has no pixels; choose a multiple of 16".into())),
+            Tiling::Side(side) => Ok(of(side_of_tiles(self.vgg, self.settings, side))),
+            Tiling::Within(bytes) => {
+                let room = bytes.saturating_sub(self.vgg.bytes());
+                if whole().is_ok_and(|needed| needed <= room) {
+                    return Ok(None);
+                }
+                let needed = |side: usize| of(side).map_or_else(&whole, |layout| tiled(&layout));
+                let fits = |side: usize| needed(side).is_ok_and(|needed| needed <= room);
+                if !fits(reach.step) {
+                    return Err(self.refuse(size, needed(reach.step)?, bytes));
+                }
+                // In steps. One window for all would be the whole, which does not fit.
+                let (mut low, mut high) = (1, size.0.max(size.1) / reach.step + 1);
+                while high - low > 1 {
+                    let middle = (low + high) / 2;
+                    if fits(middle * reach.step) { low = middle } else { high = middle }
+                }
+                Ok(of(low * reach.step))
+            }
+        }
+    }
+
+    /// The error for a budget that is too small, which names the least that works.
+    fn refuse(&self, (width, height): (usize, usize), needed: u64, bytes: u64) -> Error {
+        Error::TooLarge(format!(
+            "{} MiB of device memory are too few: {width} x {height} pixels in the smallest tiles need {} MiB, of which the network \
+             has {}; allow as much, or choose a smaller --size",
+            bytes >> 20,
+            (needed + self.vgg.bytes()).div_ceil(1 << 20),
+            self.vgg.bytes().div_ceil(1 << 20)
+        ))
+    }
+
+    /// The device memory of a stage that is painted in these tiles, without the network's.
+    pub(crate) fn tiled_memory(&self, stage: &Stage, layout: &Layout) -> Result<u64> {
+        let window = Plan::measure(self.record_window(stage, layout, None, None).tape)?;
+        Ok(window + Plan::measure(self.record_compare(stage, None).tape)?)
+    }
+}

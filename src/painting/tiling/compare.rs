@@ -1,0 +1,154 @@
+//! What is found between both passes over the tiles: how the statistics of the whole picture differ from the paintings', and what the
+//! gradients of all tiles are made of.
+
+use crate::Result;
+use crate::architecture::Tap;
+use crate::engine::gpu::Gpu;
+use crate::engine::kernel::Knob;
+use crate::engine::plan::Plan;
+use crate::engine::tape::{Slot, Tape, Tensor};
+use crate::ops::wasserstein::{self, Kept};
+use crate::painting::choices::StyleLoss;
+use crate::painting::objective::{Kind, Objective, terms};
+use crate::painting::stages::Stage;
+use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
+
+/// One style layer.
+struct Layer {
+    /// Slot of the term.
+    index: usize,
+    tap: Tap,
+    channels: usize,
+    mean: Tensor,
+    covariance: Tensor,
+    kept: Kept,
+    bias: Tensor,
+    weight: Knob,
+}
+
+/// The comparison on a tape.
+pub(crate) struct Recorded<'g> {
+    pub(crate) tape: Tape<'g>,
+    layers: Vec<Layer>,
+    losses: Tensor,
+    clock: Tensor,
+}
+
+impl<'g> Objective<'g, '_> {
+    /// Records the comparison of Gaussians at all style layers. Without a style, the tape serves only to be measured.
+    pub(crate) fn record_compare(&self, stage: &Stage, style: Option<&Measured>) -> Recorded<'g> {
+        let mut tape = self.in_precision(Tape::forward_only(self.gpu));
+        let terms = terms(self.settings);
+        let losses = tape.state("losses", terms.len());
+        let clock = tape.state("count", 1);
+        let mut layers = Vec::new();
+        let styles = terms.iter().enumerate().filter_map(|(index, term)| match term.kind {
+            Kind::Style(tap, _) if self.settings.style_loss == StyleLoss::Wasserstein => {
+                Some((index, tap, term.weight))
+            }
+            _ => None,
+        });
+        for (number, (index, tap, weight)) in styles.enumerate() {
+            let channels = self.vgg.channels(tap);
+            tape.op(format!("{tap}.style"));
+            let target = match style.and_then(|style| style.layers[number].as_ref()) {
+                Some(LayerStyle { statistics: StyleStatistics::Moments(resident), .. }) => {
+                    resident.target(&mut tape)
+                }
+                _ => wasserstein::Target::blank(&mut tape, channels),
+            };
+            let mean = tape.state("mean", channels);
+            let covariance = tape.state("covariance", channels * channels);
+            let weight = tape.knob(weight);
+            let variant = self.vgg.tuning().gram(self.gpu, channels);
+            let renewal = self.renewal(stage, clock);
+            let slot = Slot { losses, index };
+            let (kept, bias) = wasserstein::compare(
+                &mut tape,
+                [mean, covariance],
+                &target,
+                weight,
+                slot,
+                variant,
+                (renewal, true),
+            );
+            tape.keep(bias);
+            layers.push(Layer { index, tap, channels, mean, covariance, kept, bias, weight });
+        }
+        Recorded { tape, layers, losses, clock }
+    }
+}
+
+/// The comparison on a device.
+pub(crate) struct Compare<'g> {
+    gpu: &'g Gpu,
+    pub(crate) plan: Plan,
+    layers: Vec<Layer>,
+    losses: Tensor,
+    clock: Tensor,
+}
+
+impl<'g> Compare<'g> {
+    pub(crate) fn new(gpu: &'g Gpu, recorded: Recorded<'g>) -> Result<Self> {
+        let Recorded { tape, layers, losses, clock } = recorded;
+        Ok(Self { gpu, plan: tape.finish()?, layers, losses, clock })
+    }
+
+    /// What the gradients at a style layer are made of: the matrix, the mean and the constants of the channels, by name.
+    pub(crate) fn found(&self, number: usize) -> [(&'static str, &wgpu::Buffer); 3] {
+        let Layer { kept, mean, bias, .. } = &self.layers[number];
+        [("gradient", kept.gradient), ("mean", *mean), ("bias", *bias)]
+            .map(|(name, tensor)| (name, self.plan.buffer(tensor)))
+    }
+
+    /// Gives the terms other weights.
+    pub(crate) fn weigh(&self, weight: impl Fn(usize) -> f64) {
+        self.layers.iter().for_each(|layer| self.plan.turn(self.gpu, layer.weight, weight(layer.index)));
+    }
+
+    /// Starts the comparison of the means and covariances of all style layers, after so many iterations of the stage.
+    pub(crate) fn submit(&self, moments: &[[Vec<f32>; 2]], iterations: usize) {
+        for (layer, [mean, covariance]) in self.layers.iter().zip(moments) {
+            self.plan.write(self.gpu, layer.mean, mean);
+            self.plan.write(self.gpu, layer.covariance, covariance);
+        }
+        self.plan.write(self.gpu, self.clock, &[f32::from_bits(iterations as u32)]);
+        self.plan.run(self.gpu);
+    }
+
+    /// Waits for the comparison: the losses by slot, of which those of styles are set.
+    pub(crate) async fn losses(&self) -> Result<Vec<f32>> {
+        self.plan.read_async(self.gpu, self.losses).await
+    }
+
+    /// In the order in which the network meets them.
+    fn met(&self) -> Vec<&Layer> {
+        let mut layers: Vec<&Layer> = self.layers.iter().collect();
+        layers.sort_by_key(|layer| (layer.tap.block, layer.tap.convolution, layer.tap.after_relu));
+        layers
+    }
+
+    /// What is kept from one iteration to the next, one behind the other as an untiled stage has it.
+    pub(crate) async fn transports(&self) -> Result<Vec<f32>> {
+        let mut transports = Vec::new();
+        for layer in self.met() {
+            transports.append(&mut self.plan.read_async(self.gpu, layer.kept.gradient).await?);
+            transports.append(&mut self.plan.read_async(self.gpu, layer.kept.traces).await?);
+        }
+        Ok(transports)
+    }
+
+    /// Sets [`Self::transports`], if there are any.
+    pub(crate) fn set_transports(&self, mut rest: &[f32]) {
+        for layer in self.met() {
+            for (tensor, len) in
+                [(layer.kept.gradient, layer.channels * layer.channels), (layer.kept.traces, layer.channels)]
+            {
+                if let Some((own, others)) = rest.split_at_checked(len) {
+                    self.plan.write(self.gpu, tensor, own);
+                    rest = others;
+                }
+            }
+        }
+    }
+}
