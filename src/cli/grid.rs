@@ -151,6 +151,11 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
             variant.cell(label, settings, &content, &styles, start.as_ref(), (&gpu, &vgg))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
+    for (i, (style, path)) in styles.iter().zip(&options.styles).enumerate() {
+        let sizes = cells.iter().map(|cell| (cell.styles[i].0.width, cell.styles[i].0.height));
+        let note = sizes.max().and_then(|size| style.enlarging_note(size));
+        note.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
+    }
     let painted = paint(&cells, options.quiet, &gpu, &vgg)?;
     let (width, height) =
         cells.iter().fold((0, 0), |(w, h), c| (w.max(c.content.width), h.max(c.content.height)));

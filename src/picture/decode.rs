@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, Limits};
 use super::colour::{self, Colour};
 use super::exif::{self, Found};
 use super::png_chunks::Chunks;
-use super::{Picture, jpeg, raw, tiff};
+use super::{Picture, jpeg, raw, tiff, xmp};
 
 /// About what the largest camera sensors deliver; 2.4 GB as planes. More is taken for an attack or a mistake.
 const MAX_PIXELS: u64 = 200_000_000;
@@ -53,6 +53,12 @@ impl Content {
     fn new(image: DynamicImage, colour: Colour, exif: Found) -> Self {
         Self { image, colour, exif, multiplied: false, inks: false, notes: Vec::new() }
     }
+}
+
+/// What EXIF says, with the orientation in a packet of XMP if EXIF has none.
+fn with_xmp(exif: Found, packet: Option<&[u8]>) -> Found {
+    let orientation = exif.orientation.or_else(|| packet.and_then(xmp::orientation));
+    Found { orientation, ..exif }
 }
 
 /// # Errors
@@ -157,7 +163,7 @@ fn jpeg(bytes: &[u8]) -> Result<Content, String> {
     outline.check()?;
     check_size(outline.width.into(), outline.height.into())?;
     let (image, note) = jpeg::decode(bytes, &outline)?;
-    let exif = outline.exif.map(exif::read).unwrap_or_default();
+    let exif = with_xmp(outline.exif.map(exif::read).unwrap_or_default(), outline.xmp);
     let colour = Colour::of_profile(outline.profile(), &exif);
     let notes = note.map(str::to_owned).into_iter().collect();
     Ok(Content { inks: outline.components.len() == 4, notes, ..Content::new(image, colour, exif) })
@@ -169,6 +175,7 @@ fn png(bytes: &[u8]) -> Result<Content, String> {
     let profile = decoder.icc_profile().unwrap_or_default();
     let chunks = Chunks::of(bytes).unwrap_or_default();
     let exif = chunks.exif.as_deref().map(exif::read).unwrap_or_default();
+    let exif = with_xmp(exif, chunks.xmp.as_deref().map(str::as_bytes));
     let colour = match chunks.colour {
         Some(colour @ Colour::Codes(_)) => colour,
         _ if profile.is_some() => Colour::of_profile(profile, &exif),
@@ -181,6 +188,7 @@ fn png(bytes: &[u8]) -> Result<Content, String> {
 fn webp(bytes: &[u8]) -> Result<Content, String> {
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(explain)?;
     let (profile, exif) = (decoder.icc_profile().unwrap_or_default(), block(&mut decoder));
+    let exif = with_xmp(exif, decoder.xmp_metadata().unwrap_or_default().as_deref());
     let colour = Colour::of_profile(profile, &exif);
     Ok(Content::new(pixels_of(decoder)?, colour, exif))
 }
@@ -202,7 +210,7 @@ fn tiff(bytes: &[u8]) -> Result<Content, String> {
     };
     let page = tiff::open(bytes).map_err(words)?;
     check_size(page.width, page.height)?;
-    let exif = Found { orientation: page.orientation, ..exif::read(bytes) };
+    let exif = with_xmp(Found { orientation: page.orientation, ..exif::read(bytes) }, page.xmp);
     let colour = Colour::of_profile(page.profile.map(<[u8]>::to_vec), &exif);
     let tiff::Pixels { image, multiplied, inks, notes } = page.pixels().map_err(words)?;
     Ok(Content { multiplied, inks, notes, ..Content::new(image, colour, exif) })

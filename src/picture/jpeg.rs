@@ -5,15 +5,19 @@ use std::io::Read;
 use image::{DynamicImage, GrayImage, RgbImage};
 use jpeg_decoder::{ColorTransform, Decoder};
 
+use super::xmp;
+
 /// The most scans of a file. A malicious file can have thousands, and each takes as long to decode as a picture.
 const MAX_SCANS: usize = 500;
 
-/// The continuation of an unfinished scan: no marker, and bits that no decoder can ignore.
-const MORE: [u8; 64] = {
-    let mut more = [0; 64];
+/// Two continuations of an unfinished scan. They have no markers, and differ in their first bits, so that at most one of them
+/// can read as what a decoder adds by itself.
+const MORE: [[u8; 64]; 2] = {
+    let mut more = [[0; 64]; 2];
     let mut i = 0;
-    while i < more.len() {
-        more[i] = (i * 89 + 45) as u8 & 0x7f;
+    while i < more[0].len() {
+        more[0][i] = (i * 89 + 45) as u8 & 0x7f;
+        more[1][i] = !more[0][i] & 0xfe;
         i += 1;
     }
     more
@@ -47,6 +51,8 @@ pub(super) struct Outline<'a> {
     pub adobe: Option<u8>,
     /// EXIF without its marker.
     pub exif: Option<&'a [u8]>,
+    /// A packet of XMP.
+    pub xmp: Option<&'a [u8]>,
     /// Parts of a colour profile: number, how many there are, bytes.
     profile: Vec<(u8, u8, &'a [u8])>,
     /// The position of the end-of-image marker. Other pictures may follow it.
@@ -92,6 +98,7 @@ fn walk<'a>(bytes: &'a [u8], outline: &mut Outline<'a>) -> Option<()> {
             0xe1 if segment.starts_with(b"Exif\0") => {
                 outline.exif = outline.exif.or(segment.get(6..));
             }
+            0xe1 => outline.xmp = outline.xmp.or(segment.strip_prefix(xmp::JPEG_MARK)),
             0xe2 => {
                 if let Some([number, count, part @ ..]) = segment.strip_prefix(b"ICC_PROFILE\0") {
                     outline.profile.push((*number, *count, part));
@@ -208,6 +215,12 @@ pub(super) fn samples(file: impl Read, outline: &Outline, transform: ColorTransf
     }
     let mut decoder = Decoder::new(file);
     decoder.set_color_transform(transform);
+    // A malicious file can have several frames. The size of this one is the size that was checked.
+    decoder.read_info().ok()?;
+    let info = decoder.info()?;
+    if (info.width, info.height) != (outline.width, outline.height) {
+        return None;
+    }
     let bytes = decoder.decode().ok()?;
     let (width, height) = (usize::from(outline.width), usize::from(outline.height));
     let channels = outline.components.len();
@@ -240,9 +253,11 @@ pub(super) fn decode(
     // Decoders fill the missing part with gray and report success. That is right for a browser that shows a picture
     // while it loads, and wrong for a program that works on the picture for minutes. A complete picture ignores more
     // data before its end. One that was cut continues with them, and so turns out different.
-    let again = samples(whole.chain(&MORE[..]).chain(&END[..]), outline, transform);
-    if again.is_none_or(|again| again.bytes != found.bytes) {
-        return Err(cut.into());
+    for more in &MORE {
+        let again = samples(whole.chain(&more[..]).chain(&END[..]), outline, transform);
+        if again.is_none_or(|again| again.bytes != found.bytes) {
+            return Err(cut.into());
+        }
     }
     let (width, height) = (found.width as u32, found.height as u32);
     let image = match found.channels {

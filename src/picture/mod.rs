@@ -29,6 +29,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tiff;
+mod xmp;
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;

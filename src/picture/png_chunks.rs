@@ -6,6 +6,7 @@ use png::DecodingError;
 
 use super::colour::Colour;
 use super::save::TEXT_KEY;
+use super::xmp;
 
 /// The keyword of a text with EXIF, from programs that did not know the chunk for it.
 const EXIF_KEYS: [&str; 2] = ["Raw profile type exif", "Raw profile type APP1"];
@@ -17,6 +18,8 @@ pub(super) struct Chunks {
     /// `cICP`, a profile, `sRGB`, and then `cHRM` with `gAMA`.
     pub colour: Option<Colour>,
     pub exif: Option<Vec<u8>>,
+    /// A packet of XMP.
+    pub xmp: Option<String>,
     /// The text whose keyword is this program's name.
     pub record: Option<String>,
     /// Whether all chunks could be read.
@@ -50,7 +53,8 @@ impl Chunks {
             (primaries.is_some() || gamma.is_some()).then(|| Colour::of_gamma(gamma, primaries))
         };
         let texts = &info.utf8_text;
-        let record = texts.iter().find(|text| text.keyword == TEXT_KEY).and_then(|text| text.get_text().ok());
+        let named = |key: &str| texts.iter().find(|text| text.keyword == key)?.get_text().ok();
+        let (record, xmp) = (named(TEXT_KEY), named(xmp::PNG_KEY));
         let exif = info.exif_metadata.as_deref().map(<[u8]>::to_vec).or_else(|| {
             let plain = info.uncompressed_latin1_text.iter().map(|t| (&t.keyword, Some(t.text.clone())));
             let packed = info.compressed_latin1_text.iter().map(|t| (&t.keyword, t.get_text().ok()));
@@ -58,7 +62,7 @@ impl Chunks {
             let mut all = plain.chain(packed).chain(utf8);
             all.find_map(|(key, text)| hexadecimal(&text.filter(|_| EXIF_KEYS.contains(&key.as_str()))?))
         });
-        Ok(Self { colour, exif, record, whole })
+        Ok(Self { colour, exif, xmp, record, whole })
     }
 }
 

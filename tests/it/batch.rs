@@ -52,6 +52,9 @@ fn a_folder_is_painted_and_one_bad_file_stops_nothing() {
     assert!(talk.contains("error: cannot use picture photos/bad.jpg"), "{talk}");
     assert!(talk.contains("4 pictures: 3 painted, 1 failed"), "{talk}");
     assert_eq!(talk.matches("note: photos: 1 .txt file in it is left out").count(), 1, "{talk}");
+    // The painting is too small for two of them, which is said once.
+    let enlarged = "note: painting.png: the painting has 32 x 37 pixels and is enlarged to 35 x 40";
+    assert_eq!(talk.matches(enlarged).count(), 1, "{talk}");
     // Whatever pictures have in common is done once: a.png and b.jpg have the same longest side, c.png has
     // another.
     assert_eq!(talk.matches("style measured").count(), 2, "{talk}");

@@ -225,6 +225,11 @@ fn numbers_that_are_not_clear_are_refused_with_what_to_write() {
         ("write a whole number from 0 on", "--iterations 1.5"),
         ("write a whole number from 0 on", "--iterations -3"),
         ("write a number", "--learning-rate fast"),
+        ("write a number", "--style-weights 1;2"),
+        ("write a number", "--layer-weights 1,2,3,4,five"),
+        ("the strength is -0.5; it must be from 0", "--strength -50%"),
+        ("write a whole number from 1 on", "--save-every -1"),
+        ("write a whole number from 1 on", "--save-every 0"),
     ] {
         studio.refuses(2, why, &format!("stylize photo.png painting.png -o out.png {options}"));
     }

@@ -212,6 +212,14 @@ fn tiffs(samples: &[u8]) -> Vec<Vec<u8>> {
         0, 19, 89, 231, 158, 112, 1, 53, 221, 62, 62, 233, 241, 192, 4, 215, 29, 15, 142, 135, 199, 67, 227,
         161, 192, 4, 213, 14, 135, 67, 161, 208, 232, 116, 58, 29, 14, 135,
     ];
+    let mixed = [
+        0, 25, 172, 243, 207, 56, 0, 169, 2, 4, 233, 2, 4, 224, 3, 53, 199, 67, 227, 161, 241, 208, 248, 232,
+        112, 1, 82, 72, 32, 189, 36, 130, 11, 192,
+    ];
+    let aligned = [
+        53, 158, 121, 231, 53, 221, 62, 62, 233, 241, 192, 53, 199, 67, 227, 161, 241, 208, 248, 232, 112,
+        53, 67, 161, 208, 232, 116, 58, 29, 14, 135, 67, 161, 192,
+    ];
     let group4 = [
         38, 177, 120, 188, 94, 210, 4, 9, 210, 4, 9, 244, 130, 8, 46, 144, 65, 5, 210, 72, 32, 189, 36, 130,
         11, 192, 4, 0, 64,
@@ -225,6 +233,8 @@ fn tiffs(samples: &[u8]) -> Vec<Vec<u8>> {
         tiff((37, 29), [8, 3, 32773, 2], &[], &packed),
         tiff((12, 1), [8, 1, 34925, 1], &[], &xz),
         tiff((20, 4), [1, 1, 3, 1], &[], &group3),
+        tiff((20, 4), [1, 1, 3, 1], &[(292, vec![1])], &mixed),
+        tiff((20, 4), [1, 1, 2, 1], &[], &aligned),
         tiff((20, 4), [1, 1, 4, 0], &[(266, vec![2])], &group4.map(u8::reverse_bits)),
         tiff((37, 29), [8, 1, 1, 3], &[(320, map)], samples),
         tiff((36, 28), [8, 3, 1, 6], &[(530, vec![2, 2])], samples),
@@ -278,6 +288,29 @@ fn pictures_of_every_kind() {
     survive("picture", &pictures(), |bytes| {
         let _ = Picture::from_bytes("malformed", bytes);
     });
+}
+
+/// The size that counts is that of the frame which is decoded, whatever other frames claim.
+#[test]
+fn a_jpeg_of_several_frames_gets_no_more_memory_than_one() {
+    let samples = [100; 3 * 64];
+    let mut small = Vec::new();
+    JpegEncoder::new(&mut small).write_image(&samples, 8, 8, ExtendedColorType::Rgb8).unwrap();
+    let frame = small.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+    let scan = small.windows(2).position(|two| two == [0xff, 0xda]).unwrap();
+    // Progressive and as large as can be said: 25 GB of coefficients.
+    let mut large = small[frame..frame + 19].to_vec();
+    large[1] = 0xc2;
+    large[5..9].fill(0xff);
+    let head = [&small[scan..scan + 11], &[0, 0, 0], &small[scan + 14..]].concat();
+    for file in [
+        [&small[..frame], &large, &head, &small[2..]].concat(),
+        [&small[..frame], &large, &small[2..]].concat(),
+        [&small[..scan], &large, &small[scan..]].concat(),
+    ] {
+        let text = Picture::from_bytes("frames", &file).unwrap_err().to_string();
+        assert!(text.contains("damaged") || text.contains("65535 x 65535"), "{text}");
+    }
 }
 
 #[test]

@@ -62,7 +62,14 @@ fn streams_that_make_no_sense_are_refused() {
 #[test]
 fn a_grid_takes_its_photograph_from_a_pipe() {
     let studio = Studio::new();
-    let grid = "painting.png -q --size 24 --iterations 1 --vary precision=single";
+    let grid = "painting.png --size 24 --iterations 1 --vary precision=single";
+    let output = studio.run(&format!("grid photo.png {grid} --style-size 74 -o file.png"));
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        talk.contains("note: painting.png: the painting has 32 x 37 pixels and is enlarged to 64 x 74"),
+        "{talk}"
+    );
+    let grid = format!("{grid} -q");
     let output = studio.run(&format!("grid photo.png {grid} -o file.png"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = pipe(&studio, "photo.png", &format!("grid - {grid} -o pipe.png"));

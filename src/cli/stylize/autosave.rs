@@ -46,8 +46,8 @@ impl<'a> Autosave<'a> {
     ) -> Self {
         let note = |why: &String| progress.say(&format!("note: {why}"));
         let screen = options.reporting.preview.and_then(|way| Screen::open(way).inspect_err(note).ok());
-        let save_every = options.keep.save_every.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        let frames_every = options.reporting.frames_every as usize;
+        let save_every = options.keep.save_every;
+        let frames_every = options.reporting.frames_every;
         let frames = outputs.frames.as_ref().map(|_| frames_every);
         // The session makes copies at one interval: the largest that divides all of these.
         let every = [save_every, frames, screen.as_ref().map(|_| PREVIEW_EVERY)];

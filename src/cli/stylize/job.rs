@@ -145,6 +145,7 @@ impl Job<'_> {
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
         check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes)?;
         self.warn((width, height))?;
+        self.note_enlarged(&style_sizes);
         self.outputs.check_sides((width, height), &style_sizes)?;
         let filter = self.settings.recipe.filter();
         let content = self.content.resampled(Size::Exact { width, height }, true, filter);

@@ -31,17 +31,17 @@ pub struct Look {
     preset: Option<PathBuf>,
 
     /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight [default: 0.5]
-    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_negative_numbers = true,
+    #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_hyphen_values = true,
           value_parser = numbers::share)]
     strength: Option<f64>,
 
     /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
-    #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     style_weights: Vec<f64>,
 
     /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their proportions count
     /// [default: 16,8,4,2,1; with the book 1 each]
-    #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     layer_weights: Vec<f64>,
 
     /// Steps of the optimiser at each size, from the smallest; the last number is for all further ones
@@ -61,16 +61,16 @@ pub struct Look {
 
     /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none [default: 0.98;
     /// with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
+    #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     average: Option<f64>,
 
     /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the painting; 0 for
     /// none [default: 0.67; with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
+    #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     finish: Option<f64>,
 
     /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4; with the book 0]
-    #[arg(long, value_name = "0..1", allow_negative_numbers = true, value_parser = numbers::share)]
+    #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     settle: Option<f64>,
 
     /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes [default: painting]

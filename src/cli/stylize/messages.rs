@@ -38,6 +38,20 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Notes paintings that are smaller than `sizes`, at which they are needed. For many photographs this is said once.
+    pub(super) fn note_enlarged(&self, sizes: &[(usize, usize)]) {
+        let Studio { styles, enlarged, .. } = self.studio;
+        if enlarged.get() {
+            return;
+        }
+        for ((style, size), path) in styles.iter().zip(sizes).zip(&self.options.styles) {
+            if let Some(note) = style.enlarging_note(*size) {
+                self.options.reporting.note(path, &note);
+                enlarged.set(true);
+            }
+        }
+    }
+
     /// Prints the expected time and memory when the pace is known. People get this for the first of many
     /// pictures only.
     pub(super) fn estimate(

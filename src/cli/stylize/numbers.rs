@@ -12,6 +12,15 @@ pub fn count(text: &str) -> Result<usize, String> {
     written.ok_or_else(|| "write a whole number from 0 on, such as 500".into())
 }
 
+/// A count of at least one.
+///
+/// # Errors
+/// Says what to write instead.
+pub fn positive(text: &str) -> Result<usize, String> {
+    let sound = count(text).ok().filter(|count| *count > 0);
+    sound.ok_or_else(|| "write a whole number from 1 on, such as 50".into())
+}
+
 /// A number that chooses noise.
 ///
 /// # Errors
@@ -60,7 +69,7 @@ mod tests {
         for (text, value) in [("0.5", 0.5), ("50%", 0.5), ("7 %", 0.07), ("1", 1.0), ("-3", -3.0)] {
             assert!((share(text).unwrap() - value).abs() < 1e-15, "{text}");
         }
-        assert_eq!(real("1e4"), Ok(1e4));
+        assert_eq!((real("1e4"), positive("1e2")), (Ok(1e4), Ok(100)));
         assert_eq!(seed("7"), Ok(7));
     }
 
@@ -68,6 +77,9 @@ mod tests {
     fn what_is_not_clear_is_refused_with_what_to_write() {
         for text in ["-1", "1.5", "many", "1e300", "", "NaN"] {
             assert!(count(text).unwrap_err().contains("whole number"), "{text}");
+        }
+        for text in ["0", "-1", "1.5", "some"] {
+            assert!(positive(text).unwrap_err().contains("from 1 on"), "{text}");
         }
         for text in ["-1", "1.5", "x", "18446744073709551615"] {
             assert!(seed(text).unwrap_err().contains("from 0 to 9223372036854775807"), "{text}");

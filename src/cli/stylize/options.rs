@@ -19,6 +19,7 @@ use impasto::{LayerSpec, Network, Tap};
 
 use super::inputs::Inputs;
 use super::look::Look;
+use super::numbers;
 use super::sizes::Sizes;
 use super::stdio::is_stream;
 use crate::cli::console;
@@ -288,9 +289,9 @@ pub struct Reporting {
     pub frames: Option<PathBuf>,
 
     /// Iterations between two frames
-    #[arg(long, value_name = "N", default_value = "10", requires = "frames",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub frames_every: u32,
+    #[arg(long, value_name = "N", default_value = "10", requires = "frames", allow_negative_numbers = true,
+          value_parser = numbers::positive)]
+    pub frames_every: usize,
 
     /// Show the picture in the terminal while it is painted
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
@@ -348,8 +349,8 @@ impl Reporting {
 #[command(next_help_heading = "Long runs")]
 pub struct Keep {
     /// Also write the result after every N iterations
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub save_every: Option<u64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::positive)]
+    pub save_every: Option<usize>,
 
     /// Write a checkpoint from which the run can continue: every minute, along with --save-every, when
     /// interrupted, and at the end

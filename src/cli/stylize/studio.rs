@@ -32,6 +32,8 @@ pub struct Studio {
     measured: RefCell<Vec<Rc<Measured>>>,
     /// Whether the needs of a picture have been printed.
     pub estimated: Cell<bool>,
+    /// Whether paintings that are too small have been noted.
+    pub enlarged: Cell<bool>,
     verbose: bool,
 }
 
@@ -56,9 +58,9 @@ impl Studio {
             }
         })?;
         let weights = options.look.weights(styles.len())?;
-        let (measured, estimated, verbose) =
-            (RefCell::default(), Cell::new(false), options.reporting.verbose);
-        Ok(Self { gpu, vgg, styles, weights, start, regions: None, measured, estimated, verbose })
+        let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
+        let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
+        Ok(Self { gpu, vgg, styles, weights, start, regions: None, measured, estimated, enlarged, verbose })
     }
 
     /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.

@@ -291,6 +291,20 @@ fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
             "{text}"
         );
     }
+    // Cut anywhere in its last units, some of whose blocks lie beyond the picture: refused, or nothing is missing that is seen.
+    let (sampling, scans): (_, &[&[usize]]) = (&[(2, 2), (1, 1), (1, 1)], &[&[0, 1, 2]]);
+    for size in [(83, 53), (64, 49), (17, 48)] {
+        let jpeg = Jpeg { size, sampling, scans, adobe: None, before: vec![] };
+        let file = jpeg.bytes(|c, x, y| (c * 71 + x * 37 + y * 53 + x * y * 11) as u8);
+        let (whole, end) = (Picture::from_bytes("whole", &file).unwrap(), file.len() - 2);
+        for cut in 1..40 {
+            for end_mark in [&[0xff, 0xd9][..], &[]] {
+                let bytes = [&file[..end - cut], end_mark].concat();
+                let seen = Picture::from_bytes("cut", &bytes).map_or(true, |p| p.rgb == whole.rgb);
+                assert!(seen, "{size:?}: {cut} bytes are missing");
+            }
+        }
+    }
     // Data behind the end are not part of the picture; phones put a second picture there.
     let followed = [bytes.as_slice(), bytes].concat();
     assert!(Picture::from_bytes("whole", &followed).unwrap().rgb == whole.rgb);

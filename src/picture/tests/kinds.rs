@@ -24,9 +24,9 @@ const KINDS: &[Kind] = &[
     ("TIFF", "strips, tiles and planes", tiffs_in_pieces),
     ("TIFF", "LZW, Deflate, PackBits, ZSTD, LZMA, with and without predictor", compressed_tiffs),
     ("TIFF", "JPEG", tiffs_of_jpegs),
-    ("TIFF", "Group 4 and one-dimensional Group 3", faxes),
+    ("TIFF", "Group 3 in one and two dimensions, Group 4, and runs without marks", faxes),
     ("WebP", "with and without loss, with and without alpha", webps),
-    ("BMP", "8 and 24 bits", bmps),
+    ("BMP", "1 to 32 bits, in runs or not, from below or from above", bmps),
     ("GIF", "palette, with and without transparency", gifs),
 ];
 
@@ -226,14 +226,59 @@ fn webps() {
 }
 
 fn bmps() {
-    let write = |colour, samples: &[u8]| {
-        let mut file = Vec::new();
-        image::codecs::bmp::BmpEncoder::new(&mut file).encode(samples, 4, 3, colour).unwrap();
-        file
+    // Four columns and three rows; `rows` are stored from above if `compression` is 0 or 3 and the height negative.
+    let write = |height: i32, bits: u16, compression: u32, tables: &[u8], rows: &[u8]| {
+        let start = 54 + tables.len() as u32;
+        let colours = if compression == 3 { 0 } else { tables.len() as u32 / 4 };
+        let words = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let depth = [1, bits].map(u16::to_le_bytes).concat();
+        let file = [
+            b"BM",
+            &words(&[start + rows.len() as u32, 0, start, 40, 4, height as u32])[..],
+            &depth,
+            &words(&[compression, rows.len() as u32, 0, 0, colours, 0]),
+        ];
+        [&file.concat(), tables, rows].concat()
     };
-    let colour = write(Rgb8, PIXELS.as_flattened());
-    assert_eq!(open(&colour).rgb, planes(&PIXELS));
-    assert_eq!(open(&write(L8, PIXELS[..4].as_flattened())).rgb, gray(PIXELS[..4].as_flattened()));
+    let upward = |rows: &[u8]| rows.chunks(rows.len() / 3).rev().flatten().copied().collect::<Vec<u8>>();
+    let in_blue =
+        |with: &[u8]| PIXELS.iter().flat_map(|[r, g, b]| [&[*b, *g, *r], with].concat()).collect::<Vec<u8>>();
+    // A fourth byte means nothing here.
+    for (bits, rows) in [(24, in_blue(&[])), (32, in_blue(&[0])), (32, in_blue(&[77]))] {
+        assert_eq!(open(&write(-3, bits, 0, &[], &rows)).rgb, planes(&PIXELS), "{bits}");
+        let p = open(&write(3, bits, 0, &[], &upward(&rows)));
+        assert_eq!((p.rgb, p.alpha), (planes(&PIXELS), None), "{bits}");
+    }
+    let palette: Vec<u8> = in_blue(&[0]);
+    let nibbles = [0x01, 0x23, 0, 0, 0x45, 0x67, 0, 0, 0x89, 0xab, 0, 0];
+    let bytes: Vec<u8> = (0..12).collect();
+    // Two equal pixels as a run, others as they are; an end of the row, and of the picture.
+    let runs_of_bytes = [0, 4, 8, 9, 10, 11, 0, 0, 0, 4, 4, 5, 6, 7, 0, 0, 2, 0, 2, 3, 0, 0, 0, 1];
+    let runs_of_nibbles = [0, 4, 0x89, 0xab, 0, 0, 0, 4, 0x45, 0x67, 0, 0, 2, 0x00, 2, 0x33, 0, 0, 0, 1];
+    let mut in_runs = PIXELS;
+    (in_runs[1], in_runs[2]) = (PIXELS[0], PIXELS[3]);
+    for (bits, compression, rows, pixels) in [
+        (4, 0, upward(&nibbles), PIXELS),
+        (8, 0, upward(&bytes), PIXELS),
+        (8, 1, runs_of_bytes.to_vec(), in_runs),
+        (4, 2, runs_of_nibbles.to_vec(), in_runs),
+    ] {
+        let p = open(&write(3, bits, compression, &palette, &rows));
+        assert_eq!(p.rgb, planes(&pixels), "{bits} {compression}");
+    }
+    let two: Vec<u8> = palette[..8].to_vec();
+    let p = open(&write(3, 1, 0, &two, &[0x50, 0, 0, 0, 0xa0, 0, 0, 0, 0xf0, 0, 0, 0]));
+    let expected = [1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 1].map(|i| PIXELS[i]);
+    assert_eq!(p.rgb, planes(&expected));
+    // Five bits each, and with masks six of green.
+    let rows: Vec<u8> =
+        [0x7c00u16, 0x03e0, 0x001f, 0x7fff].repeat(3).iter().flat_map(|v| v.to_le_bytes()).collect();
+    let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255; 3]].repeat(3);
+    assert_eq!(open(&write(3, 16, 0, &[], &rows)).rgb, planes(&colours));
+    let masks: Vec<u8> = [0xf800u32, 0x07e0, 0x001f].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let rows: Vec<u8> =
+        [0xf800u16, 0x07e0, 0x001f, 0xffff].repeat(3).iter().flat_map(|v| v.to_le_bytes()).collect();
+    assert_eq!(open(&write(3, 16, 3, &masks, &rows)).rgb, planes(&colours));
 }
 
 fn gifs() {

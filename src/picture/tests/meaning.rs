@@ -82,6 +82,56 @@ fn orientation_is_found_wherever_programs_put_it() {
     assert_eq!(open(&Layout::default().page(page, vec![vec![0; 6]])).width, 3);
 }
 
+/// Some programs turn a picture in XMP only. Where both are there, EXIF counts.
+#[test]
+fn orientation_is_taken_from_xmp_where_exif_has_none() {
+    let packets = [6, 1].map(|n| format!("<rdf:Description tiff:Orientation=\"{n}\"/>"));
+    let exif = turned(3, false);
+    let sample = [200; 3 * 2 * 3];
+    let source = |format| Source { format, ..Source::png((3, 2), Rgb8, &sample) };
+    let jpeg = |packet: &str, exif| {
+        let body = [b"http://ns.adobe.com/xap/1.0/\0", packet.as_bytes()].concat();
+        let length = (body.len() as u16 + 2).to_be_bytes();
+        let file = Source { exif, ..source(Format::Jpeg) }.bytes();
+        [&[0xff, 0xd8, 0xff, 0xe1], &length[..], &body, &file[2..]].concat()
+    };
+    let png = |packet: &str, exif: Option<&[u8]>| {
+        let text = format!("XML:com.adobe.xmp\0\0\0\0\0{packet}");
+        let exif: Vec<(&[u8; 4], &[u8])> = exif.map(|exif| (b"eXIf", exif)).into_iter().collect();
+        super::meaning::png(png::ColorType::Rgb, &exif, &[(b"iTXt", text.as_bytes())])
+    };
+    let webp = |packet: &str, exif: Option<&[u8]>| {
+        use img_parts::{ImageEXIF, riff, webp};
+        let mut file =
+            webp::WebP::from_bytes(Source { exif, ..source(Format::WebP) }.bytes().into()).unwrap();
+        file.set_exif(exif.map(|exif| exif.to_vec().into()));
+        if !file.has_chunk(webp::CHUNK_VP8X) {
+            let header = [4, 0, 0, 0, 2, 0, 0, 1, 0, 0].to_vec();
+            let chunk = riff::RiffChunk::new(webp::CHUNK_VP8X, riff::RiffContent::Data(header.into()));
+            file.chunks_mut().insert(0, chunk);
+        }
+        let content = riff::RiffContent::Data(packet.as_bytes().to_vec().into());
+        file.chunks_mut().push(riff::RiffChunk::new(*b"XMP ", content));
+        file.encoder().bytes().to_vec()
+    };
+    let tiff = |packet: &str, exif: Option<&[u8]>| {
+        let mut page = entries(3, 2, &[8], 1, 1);
+        page.push(Entry(700, 1, packet.bytes().map(u64::from).collect()));
+        page.extend(exif.map(|_| Entry(0x0112, 3, vec![6])));
+        Layout::default().page(page, vec![vec![0; 6]])
+    };
+    let width = |bytes: Vec<u8>| open(&bytes).width;
+    for (packet, alone) in [(&packets[0], 2), (&packets[1], 3)] {
+        let found =
+            [jpeg(packet, None), png(packet, None), webp(packet, None), tiff(packet, None)].map(width);
+        assert_eq!(found, [alone; 4], "JPEG, PNG, WebP, TIFF: {packet}");
+        let exif = Some(&exif[..]);
+        let found =
+            [jpeg(packet, exif), png(packet, exif), webp(packet, exif), tiff(packet, exif)].map(width);
+        assert_eq!(found, [2; 4], "JPEG, PNG, WebP, TIFF with EXIF: {packet}");
+    }
+}
+
 #[test]
 fn of_several_pages_the_picture_is_taken() {
     let page = |width: u64, value: u8, kind: Option<(u16, u64)>| {
@@ -157,8 +207,8 @@ fn a_tiff_that_is_not_read_says_why() {
         (page(&[8; 3], 6, 6, None), "the old kind of JPEG in TIFF"),
         (page(&[8; 3], 34712, 2, None), "compressed by JPEG 2000"),
         (page(&[8; 3], 4711, 2, None), "compression 4711"),
-        (page(&[1], 2, 0, None), "CCITT RLE"),
-        (page(&[1], 3, 0, Some(Entry(292, 4, vec![1]))), "two-dimensional Group 3"),
+        (page(&[1], 3, 0, Some(Entry(292, 4, vec![2]))), "uncompressed mode of fax"),
+        (page(&[1], 4, 0, Some(Entry(293, 4, vec![2]))), "uncompressed mode of fax"),
         (page(&[32; 3], 1, 2, format(3)), "not 8- or 16-bit integers"),
         (page(&[16; 3], 1, 2, format(2)), "have signs"),
         (page(&[32; 3], 1, 2, None), "32 bits per sample"),

@@ -33,6 +33,9 @@ pub fn tiffs_of_odd_depths() {
     assert_eq!(read(1, 4, &[0b0110_0000]), [0.0, 1.0, 1.0, 0.0]);
     assert_near(&read(2, 4, &[0b0001_1011]), &[0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0], 1e-6);
     assert_near(&read(4, 3, &[0x0f, 0x70]), &[0.0, 1.0, 7.0 / 15.0], 1e-6);
+    // Rounded to 8 bits: half a step at most.
+    assert_near(&read(3, 3, &[0b101_011_11, 0]), &[5.0 / 7.0, 3.0 / 7.0, 6.0 / 7.0], 0.501 / 255.0);
+    assert_near(&read(7, 2, &[0b0000_0011, 0b1111_1100]), &[1.0 / 127.0, 1.0], 0.501 / 255.0);
     assert_near(&read(12, 2, &[0xff, 0xf1, 0x23]), &[1.0, f32::from(0x123u16) / 4095.0], 1e-5);
 }
 
@@ -45,6 +48,7 @@ pub fn tiffs_with_a_palette() {
     };
     assert_eq!(read(map.clone()), planes(&PIXELS[..4]));
     assert_eq!(read(map.iter().map(|v| v / 257).collect()), planes(&PIXELS[..4]), "of 8 bits");
+    assert_eq!(read(map.iter().map(|v| v / 257 * 256).collect()), planes(&PIXELS[..4]), "in the upper half");
 }
 
 pub fn tiffs_with_chroma() {
@@ -191,9 +195,25 @@ pub fn tiffs_of_jpegs() {
 
 pub fn faxes() {
     // Of libtiff: four rows of 20 pixels.
+    let aligned: &[u8] = &[
+        53, 158, 121, 231, 53, 221, 62, 62, 233, 241, 192, 53, 199, 67, 227, 161, 241, 208, 248, 232, 112,
+        53, 67, 161, 208, 232, 116, 58, 29, 14, 135, 67, 161, 192,
+    ];
     let group3: &[u8] = &[
         0, 19, 89, 231, 158, 112, 1, 53, 221, 62, 62, 233, 241, 192, 4, 215, 29, 15, 142, 135, 199, 67, 227,
         161, 192, 4, 213, 14, 135, 67, 161, 208, 232, 116, 58, 29, 14, 135,
+    ];
+    let filled: &[u8] = &[
+        0, 1, 53, 158, 121, 231, 0, 1, 53, 221, 62, 62, 233, 241, 192, 1, 53, 199, 67, 227, 161, 241, 208,
+        248, 232, 112, 1, 53, 67, 161, 208, 232, 116, 58, 29, 14, 135, 67, 161, 192,
+    ];
+    let mixed: &[u8] = &[
+        0, 25, 172, 243, 207, 56, 0, 169, 2, 4, 233, 2, 4, 224, 3, 53, 199, 67, 227, 161, 241, 208, 248, 232,
+        112, 1, 82, 72, 32, 189, 36, 130, 11, 192,
+    ];
+    let mixed_filled: &[u8] = &[
+        0, 1, 154, 207, 60, 243, 128, 1, 82, 4, 9, 210, 4, 9, 192, 1, 154, 227, 161, 241, 208, 248, 232, 124,
+        116, 56, 0, 1, 82, 72, 32, 189, 36, 130, 11, 192,
     ];
     let group4: &[u8] = &[
         38, 177, 120, 188, 94, 210, 4, 9, 210, 4, 9, 244, 130, 8, 46, 144, 65, 5, 210, 72, 32, 189, 36, 130,
@@ -203,18 +223,66 @@ pub fn faxes() {
         ["11100111001110011100", "11001001101100100110", "11010110101101011010", "10101010101010101010"];
     let expected: Vec<u8> = rows.concat().bytes().map(|bit| (bit - b'0') * 255).collect();
     let inverse: Vec<u8> = expected.iter().map(|v| 255 - v).collect();
-    for (code, data) in [(3, group3), (4, group4)] {
+    let kinds = [
+        (2, 0, aligned),
+        (3, 0, group3),
+        (3, 4, filled),
+        (3, 1, mixed),
+        (3, 5, mixed_filled),
+        (4, 0, group4),
+    ];
+    for (code, options, data) in kinds {
+        let page = || {
+            let mut page = entries(20, 4, &[1], code, 1);
+            page.push(Entry(292, 4, vec![options]));
+            page
+        };
         for (photometric, values) in [(1, &expected), (0, &inverse)] {
-            let page = || entries(20, 4, &[1], code, photometric);
-            assert_eq!(
-                open(&Layout::default().page(page(), vec![data.to_vec()])).rgb,
-                gray(values),
-                "{code}"
-            );
-            let mut reversed = page();
-            reversed.push(Entry(266, 3, vec![2]));
-            let data = data.iter().map(|byte| byte.reverse_bits()).collect();
-            assert_eq!(open(&Layout::default().page(reversed, vec![data])).rgb, gray(values), "{code}");
+            let read = |order, data: Vec<u8>| {
+                let mut page = page();
+                page[4] = Entry(262, 3, vec![photometric]);
+                page.push(Entry(266, 3, vec![order]));
+                open(&Layout::default().page(page, vec![data])).rgb
+            };
+            assert_eq!(read(1, data.to_vec()), gray(values), "{code} {options}");
+            let reversed = data.iter().map(|byte| byte.reverse_bits()).collect();
+            assert_eq!(read(2, reversed), gray(values), "{code} {options}, lowest bit first");
         }
+        // The last row's last pixels need the last bytes.
+        for length in 0..data.len() - if code == 4 { 4 } else { 1 } {
+            let cut = Layout::default().page(page(), vec![data[..length].to_vec()]);
+            assert!(refusal(&cut).contains("cut short"), "{code} {options}: {length}");
+        }
+    }
+}
+
+/// Random rows, which another program's encoder wrote, of all widths around whole bytes and beyond one code's reach.
+#[test]
+fn rows_of_a_fax_follow_the_rows_above() {
+    use fax::encoder::Encoder;
+    use fax::{Color, VecWriter};
+    let mut random = fastrand::Rng::with_seed(4);
+    for width in (1..70).chain([2559, 2560, 2561, 5200]) {
+        let mut above = vec![Color::White; width];
+        let rows: Vec<Vec<Color>> = (0..9)
+            .map(|_| {
+                // Some pixels as above, and runs of others.
+                for _ in 0..random.usize(..4) {
+                    let (from, length) = (random.usize(..width), random.usize(..width));
+                    let colour = if random.bool() { Color::Black } else { Color::White };
+                    above[from..(from + length).min(width)].fill(colour);
+                }
+                above.clone()
+            })
+            .collect();
+        let mut encoder = Encoder::new(VecWriter::new());
+        for row in &rows {
+            encoder.encode_line(row.iter().copied(), width as u16).unwrap();
+        }
+        let data = encoder.finish().unwrap().finish();
+        let p = open(&Layout::default().page(entries(width as u64, 9, &[1], 4, 0), vec![data]));
+        let expected =
+            rows.concat().iter().map(|c| if *c == Color::Black { 0.0 } else { 1.0 }).collect::<Vec<_>>();
+        assert!(p.rgb[..9 * width] == expected, "{width}");
     }
 }

@@ -2,9 +2,10 @@
 
 use jpeg_decoder::ColorTransform;
 
-use super::compression::{Compression, fax};
+use super::compression::Compression;
+use super::fax::{self, Coding};
 use super::samples::{Meaning, Samples};
-use super::{Fault, MAX_BYTES, Page, tag};
+use super::{Directory, Fault, MAX_BYTES, Page, tag};
 use crate::picture::jpeg;
 
 /// The most bytes by which all chunks together may be longer than the file. Some programs store equal tiles only once.
@@ -17,6 +18,8 @@ const MAX_CHUNK: u64 = 256 << 20;
 pub(super) struct Chunks<'a> {
     page: &'a Page<'a>,
     compression: Compression,
+    /// How the rows of a fax are coded.
+    fax: Option<Coding>,
     predictor: bool,
     /// Whether a byte's lowest bit comes first.
     reversed: bool,
@@ -46,14 +49,9 @@ impl<'a> Chunks<'a> {
             2 if matches!(meaning.bits, 8 | 16) => true,
             _ => return Err(Fault::unread("it is a TIFF with an unusual predictor")),
         };
-        if matches!(compression, Compression::Group3 | Compression::Group4) {
-            if (meaning.bits, meaning.channels) != (1, 1) || width > usize::from(u16::MAX) {
-                return Err(Fault::Damaged);
-            }
-            if compression == Compression::Group3 && directory.number(tag::FAX_OPTIONS).unwrap_or(0) & 3 != 0
-            {
-                return Err(Fault::unread("it is a TIFF compressed by two-dimensional Group 3"));
-            }
+        let fax = coding(directory, compression)?;
+        if fax.is_some() && (meaning.bits, meaning.channels) != (1, 1) {
+            return Err(Fault::Damaged);
         }
         if compression == Compression::Jpeg && meaning.bits != 8 {
             return Err(Fault::unread(&format!(
@@ -85,7 +83,7 @@ impl<'a> Chunks<'a> {
         let count = grid.0 * grid.1 * if planar { meaning.channels } else { 1 };
         let parts = parts(page, count, places, lengths)?;
         let reversed = directory.number(tag::FILL_ORDER) == Some(2) && compression != Compression::Jpeg;
-        Ok(Self { page, compression, predictor, reversed, planar, size: (columns, rows), grid, parts })
+        Ok(Self { page, compression, fax, predictor, reversed, planar, size: (columns, rows), grid, parts })
     }
 
     /// All samples, pixel by pixel.
@@ -143,9 +141,9 @@ impl<'a> Chunks<'a> {
             };
         }
         let row = (columns * channels * meaning.bits).div_ceil(8);
-        let mut raw = match self.compression {
-            group @ (Compression::Group3 | Compression::Group4) => fax(part, group, columns as u16, rows),
-            other => other.expand(part, row * rows)?,
+        let mut raw = match self.fax {
+            Some(coding) => fax::decode(part, coding, columns, rows),
+            None => self.compression.expand(part, row * rows)?,
         };
         if raw.len() < row * needed {
             return Err(Fault::Cut);
@@ -210,6 +208,24 @@ impl<'a> Chunks<'a> {
         found.bytes.truncate(columns * rows * channels);
         Ok(Samples::Eight(found.bytes))
     }
+}
+
+/// How the rows of a fax are coded; `None` if the page is none.
+fn coding(directory: &Directory, compression: Compression) -> Result<Option<Coding>, Fault> {
+    let options = |tag| directory.number(tag).unwrap_or(0);
+    let (coding, options) = match compression {
+        Compression::Rle => (Coding::Aligned, 0),
+        Compression::Group3 if options(tag::FAX_OPTIONS) & 1 != 0 => {
+            (Coding::Mixed, options(tag::FAX_OPTIONS))
+        }
+        Compression::Group3 => (Coding::Runs, options(tag::FAX_OPTIONS)),
+        Compression::Group4 => (Coding::Differences, options(tag::FAX_4_OPTIONS)),
+        _ => return Ok(None),
+    };
+    if options & 2 != 0 {
+        return Err(Fault::unread("it is a TIFF with the uncompressed mode of fax"));
+    }
+    Ok(Some(coding))
 }
 
 /// The compressed bytes of `count` chunks.

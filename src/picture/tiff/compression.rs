@@ -10,6 +10,8 @@ const MAX_DICTIONARY: u32 = 80 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
+    /// Fax without marks between rows.
+    Rle,
     Group3,
     Group4,
     Lzw,
@@ -24,6 +26,7 @@ impl Compression {
     pub fn of(code: u64) -> Result<Self, Fault> {
         let name = match code {
             1 => return Ok(Self::None),
+            2 => return Ok(Self::Rle),
             3 => return Ok(Self::Group3),
             4 => return Ok(Self::Group4),
             5 => return Ok(Self::Lzw),
@@ -32,7 +35,6 @@ impl Compression {
             32773 => return Ok(Self::PackBits),
             34925 => return Ok(Self::Lzma),
             50000 => return Ok(Self::Zstd),
-            2 => "fax without marks between lines (CCITT RLE)",
             6 => "the old kind of JPEG in TIFF",
             9 | 10 => "JBIG",
             34676 | 34677 => "SGI's logarithms",
@@ -62,7 +64,7 @@ impl Compression {
                 let reader = ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|_| Fault::Damaged)?;
                 Ok(take(reader, length))
             }
-            Self::Jpeg | Self::Group3 | Self::Group4 => Err(Fault::Damaged),
+            Self::Jpeg | Self::Rle | Self::Group3 | Self::Group4 => Err(Fault::Damaged),
         }
     }
 }
@@ -124,42 +126,4 @@ fn lzw(bytes: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
     }
     out.truncate(written);
     Ok(out)
-}
-
-/// Rows of `width` black and white pixels as bits, 1 for black; fewer if the data end before.
-pub(super) fn fax(bytes: &[u8], group: Compression, width: u16, rows: usize) -> Vec<u8> {
-    use fax::decoder::{DecodeStatus, Group3Decoder, Group4Decoder};
-    // The code for the end of a line, which programs omit behind the last line of a piece.
-    let mark: &[u8] = if group == Compression::Group3 { &[0, 1] } else { &[] };
-    let input = bytes.iter().chain(mark).map(|byte| Ok::<u8, std::convert::Infallible>(*byte));
-    let length = rows * usize::from(width).div_ceil(8);
-    let mut out = Vec::new();
-    if group == Compression::Group4 {
-        let Ok(mut decoder) = Group4Decoder::new(input, width);
-        while out.len() < length && matches!(decoder.advance(), Ok(DecodeStatus::Incomplete)) {
-            pack(decoder.transition(), width, &mut out);
-        }
-    } else if let Ok(mut decoder) = Group3Decoder::new(input) {
-        while out.len() < length
-            && let Ok(status) = decoder.advance()
-        {
-            pack(decoder.transitions(), width, &mut out);
-            if status == DecodeStatus::End {
-                break;
-            }
-        }
-    }
-    out
-}
-
-/// Adds a row that changes between white and black at these places.
-fn pack(changes: &[u16], width: u16, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + usize::from(width).div_ceil(8), 0);
-    for run in changes.chunks(2) {
-        let end = run.get(1).copied().unwrap_or(width).min(width);
-        for x in run[0].min(end)..end {
-            out[start + usize::from(x / 8)] |= 0x80 >> (x % 8);
-        }
-    }
 }

@@ -6,6 +6,7 @@
 
 mod chunks;
 mod compression;
+mod fax;
 mod samples;
 
 use super::ifd::{Directory, Tiff};
@@ -31,6 +32,7 @@ pub(super) mod tag {
     pub const Y_RESOLUTION: u16 = 283;
     pub const PLANAR: u16 = 284;
     pub const FAX_OPTIONS: u16 = 292;
+    pub const FAX_4_OPTIONS: u16 = 293;
     pub const RESOLUTION_UNIT: u16 = 296;
     pub const PREDICTOR: u16 = 317;
     pub const COLOUR_MAP: u16 = 320;
@@ -46,6 +48,7 @@ pub(super) mod tag {
     pub const YCBCR_WEIGHTS: u16 = 529;
     pub const YCBCR_SHARES: u16 = 530;
     pub const YCBCR_RANGE: u16 = 532;
+    pub const XMP: u16 = 700;
     pub const PROFILE: u16 = 34675;
 }
 
@@ -111,6 +114,8 @@ pub(super) struct Page<'a> {
     pub height: u32,
     pub orientation: Option<u8>,
     pub profile: Option<&'a [u8]>,
+    /// A packet of XMP.
+    pub xmp: Option<&'a [u8]>,
 }
 
 /// A picture as it is stored.
@@ -153,6 +158,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Page<'_>, Fault> {
         height: side(tag::HEIGHT)?,
         orientation: exif::orientation(&page).or(first.filter(|_| below)),
         profile: page.get(tag::PROFILE).map(|entry| entry.bytes()),
+        xmp: page.get(tag::XMP).map(|entry| entry.bytes()),
         directory: page,
         big_endian: tiff.big_endian,
         bytes,

@@ -176,7 +176,7 @@ impl Meaning {
                 _ => image8(
                     width,
                     height,
-                    self.straight(&samples, |v| (u32::from(v) * 255 / most) as u8, u8::MAX),
+                    self.straight(&samples, |v| ((u32::from(v) * 255 + most / 2) / most) as u8, u8::MAX),
                 ),
             },
             Samples::Sixteen(samples) => {
@@ -268,10 +268,13 @@ fn colours(page: &Directory, bits: usize) -> Result<Colours, Fault> {
             if map.len() != 3 << bits {
                 return Err(Fault::Damaged);
             }
-            // Some programs write 8 bits where the specification asks for 16.
-            if map.iter().all(|v| *v < 256) {
-                map.iter_mut().for_each(|v| *v *= 257);
-            }
+            // Some programs write 8 bits where the specification asks for 16, in the lower half or in the upper one.
+            let shift = match () {
+                () if map.iter().all(|v| *v < 256) => 0,
+                () if map.iter().all(|v| v % 256 == 0) => 8,
+                () => return Ok(Colours::Palette(map)),
+            };
+            map.iter_mut().for_each(|v| *v = (*v >> shift) * 257);
             return Ok(Colours::Palette(map));
         }
         Some(5) if page.number(tag::INKS).unwrap_or(1) == 1 => return Ok(Colours::Inks),
