@@ -1,98 +1,25 @@
 //! The tape: an op records its forward and its backward dispatches side by side.
 
+mod bands;
 mod recompute;
 mod recorder;
 mod steps;
-
-use std::ops::Range;
+mod var;
 
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Kernel, Knob};
 use crate::engine::memory::Texels;
 use crate::engine::plan::Plan;
 use crate::engine::precision::Precision;
-use crate::engine::real::Real;
 pub use crate::engine::shape::Shape;
 use crate::{Error, Result};
+#[cfg(test)]
+pub(crate) use bands::BAND_WORK;
+pub(crate) use bands::{BAND_PIXELS, band_pixels};
 use recompute::Recomputed;
 pub use recorder::Recorder;
 pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step};
-
-/// A named array of values on the device, of 32 bits each or of 16.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tensor(pub(crate) usize);
-
-/// Where an op writes its loss: one value of the array of all losses.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// The array of all losses.
-    pub losses: Tensor,
-    /// Which of them.
-    pub index: usize,
-}
-
-/// What a dispatch sees of a tensor: all of it, or a range of its values.
-#[derive(Clone, Debug)]
-pub struct View {
-    pub(crate) tensor: Tensor,
-    pub(crate) range: Option<Range<usize>>,
-}
-
-impl From<Tensor> for View {
-    fn from(tensor: Tensor) -> Self {
-        Self { tensor, range: None }
-    }
-}
-
-/// A feature map and, where the loss is to be differentiated by it, its gradient.
-#[derive(Clone, Copy, Debug)]
-pub struct Var {
-    /// Size of value and gradient.
-    pub shape: Shape,
-    /// How both are stored.
-    pub precision: Precision,
-    /// The values.
-    pub value: Tensor,
-    /// The gradient of the total loss with respect to the values.
-    pub grad: Option<Tensor>,
-}
-
-impl Var {
-    /// The values of some rows.
-    pub fn rows(&self, rows: Range<usize>) -> View {
-        View { tensor: self.value, range: Some(self.shape.rows(rows)) }
-    }
-
-    /// As [`Self::rows`], of a tensor that holds as many values as this map, but in the precision `real`.
-    pub(crate) fn rows_of(&self, tensor: Tensor, real: Real, rows: Range<usize>) -> View {
-        View { tensor, range: Some(self.shape_in(real).rows(rows)) }
-    }
-
-    /// The rows that a band of rows reads of it: see [`Shape::halo`].
-    pub(crate) fn halo(&self, rows: &Range<usize>) -> Range<usize> {
-        self.shape.halo(rows, self.precision)
-    }
-
-    /// The shape of as many 32-bit values as these values take in the precision `real`.
-    pub(crate) fn shape_in(&self, real: Real) -> Shape {
-        Shape { channels: real.len(self.shape.channels), ..self.shape }
-    }
-}
-
-/// Pixels of a band at most: few enough that no kernel needs more workgroups than every device has.
-pub(crate) const BAND_PIXELS: usize = 1 << 20;
-
-/// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
-/// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
-pub(crate) const BAND_WORK: u64 = 1 << 36;
-
-/// The most pixels of a band, each of which takes `multiply_adds`.
-pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
-    BAND_PIXELS.min((BAND_WORK / multiply_adds as u64) as usize)
-}
-
-/// The most rows of a band: in some grids each row is a workgroup along one dimension, and every device allows this many.
-const BAND_ROWS: usize = 65_535;
+pub use var::{Slot, Tensor, Var, View};
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].
 pub struct Tape<'g> {
@@ -357,37 +284,6 @@ impl<'g> Tape<'g> {
             Phase::Backward => group.backward.push(step),
             Phase::Update => self.updates.push(step),
         }
-    }
-
-    /// Splits the rows of the first shape into bands, so that neither a binding nor a dispatch passes the device's limits.
-    /// One band is the rule; large pictures have several, the more on drivers with small bindings. The other maps, which may
-    /// be several times as high, may be bound with the rows that belong to a band and one more on each side.
-    pub fn bands(&self, shapes: &[Shape]) -> Vec<Range<usize>> {
-        self.bands_of(shapes, BAND_PIXELS)
-    }
-
-    /// As [`Self::bands`], with at most `pixels` of each map in a band, unless the fewest rows that can be bound have more.
-    pub(crate) fn bands_of(&self, shapes: &[Shape], pixels: usize) -> Vec<Range<usize>> {
-        let values = (self.binding_limit / 4) as usize;
-        let height = shapes[0].height;
-        let align = shapes.iter().map(|s| s.row_alignment(self.map_precision)).max().unwrap_or(1);
-        let fits = |s: &Shape| {
-            let rows = (values / (s.channels * s.width).max(1))
-                .saturating_sub(1 + s.row_alignment(self.map_precision));
-            rows.min(pixels / s.width.max(1)).min(BAND_ROWS) / s.height.div_ceil(height)
-        };
-        let rows = shapes.iter().map(fits).min().unwrap_or(height);
-        let rows = if rows < height { (rows / align * align).max(align) } else { height };
-        (0..height).step_by(rows).map(|top| top..(top + rows).min(height)).collect()
-    }
-
-    /// Splits rows of `maps`, which are equally high, into pieces that begin where a binding may begin. Of the first map a
-    /// piece has at most `values` values, unless so few rows have more.
-    pub(crate) fn pieces(rows: &Range<usize>, maps: &[Var], values: usize) -> Vec<Range<usize>> {
-        let align = maps.iter().map(|map| map.shape.row_alignment(map.precision)).max().unwrap_or(1);
-        let shape = maps[0].shape;
-        let step = (values / (shape.channels * shape.width) / align * align).max(align);
-        rows.clone().step_by(step).map(|top| top..(top + step).min(rows.end)).collect()
     }
 
     /// Orders the dispatches, places the tensors and compiles the kernels.
