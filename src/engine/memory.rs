@@ -78,7 +78,14 @@ impl Readback {
 
     /// Waits until the copy has run, which `submission` contains. Whoever gives up waiting may wait again.
     pub(crate) async fn arrives(&self, gpu: &Gpu, submission: &wgpu::SubmissionIndex) -> Result<()> {
+        let mut asked = false;
         let poll = |context: &mut Context| {
+            // There is a wait even for what has come already, because a driver tells those who wait what has failed.
+            if !std::mem::replace(&mut asked, true) {
+                gpu.awaits(submission);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Err(error) = gpu.look() {
                 return Poll::Ready(Err(error));
             }
