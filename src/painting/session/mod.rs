@@ -358,6 +358,13 @@ impl Targets {
             &resized
         };
         let style = style.at(objective.gpu, objective.vgg, stage)?;
+        if objective.settings.content_layers.is_empty() && style.layers.iter().all(Option::is_none) {
+            let (width, height) = (stage.width, stage.height);
+            return Err(Error::Setting(format!(
+                "at {width} x {height} pixels no region is large enough for any style layer, so there is nothing to compare; draw \
+                 larger regions, or begin with a larger --first-size"
+            )));
+        }
         Ok(Self { content: objective.features(content)?, style })
     }
 }
