@@ -220,7 +220,7 @@ impl<'g> Objective<'g, '_> {
         };
         // Recorded first, so it adds its gradient last, when the network's has arrived.
         terms_on_tape.variation(&mut tape, picture, exact, real);
-        let taps = self.taps(stage);
+        let taps = self.taps(stage, targets);
         let (line, options) = (self.line(), settings.network_options());
         self.vgg
             .record(&mut tape, picture, &line, options, &taps, |tape, tap, x| terms_on_tape.at(tape, tap, x));
@@ -284,11 +284,16 @@ impl<'g> Objective<'g, '_> {
         Renewal { clock, first, every: RENEWED_EVERY }
     }
 
-    /// The layers that the terms of a stage look at.
-    pub(super) fn taps(&self, stage: &Stage) -> Vec<Tap> {
-        let Settings { content_layers, style_layers, .. } = self.settings;
+    /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no term.
+    pub(super) fn taps(&self, stage: &Stage, targets: Option<&Targets>) -> Vec<Tap> {
+        let Settings { content_layers, style_layers, regions, .. } = self.settings;
         let near = if stage.finish { nearest_taps(self.settings) } else { Vec::new() };
-        content_layers.iter().chain(style_layers).chain(&near).copied().collect()
+        let parts = (*regions).max(1);
+        let has_term = |(layer, _): &(usize, &Tap)| {
+            targets.is_none_or(|t| t.style.layers[layer * parts..][..parts].iter().any(Option::is_some))
+        };
+        let styles = style_layers.iter().enumerate().filter(has_term).map(|(_, tap)| tap);
+        content_layers.iter().chain(styles).chain(&near).copied().collect()
     }
 }
 

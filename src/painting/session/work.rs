@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::Watch;
 use super::running::{Carried, Running};
 use super::tiled::Tiled;
-use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
@@ -17,6 +16,7 @@ use crate::painting::style::Style;
 use crate::painting::tiling::Tiling;
 use crate::painting::tiling::layout::Layout;
 use crate::picture::{Picture, Size};
+use crate::{Error, Result};
 
 /// A device beside the first, which shares tiles with it.
 pub(super) struct Other<'g> {
@@ -63,6 +63,13 @@ impl<'g> Work<'g> {
             &resized
         };
         let style = style.at(objective.gpu, objective.vgg, &stage).await?;
+        if objective.settings.content_layers.is_empty() && style.layers.iter().all(Option::is_none) {
+            let (width, height) = (stage.width, stage.height);
+            return Err(Error::Setting(format!(
+                "at {width} x {height} pixels no region is large enough for any style layer, so there is nothing to compare; draw \
+                 larger regions, or begin with a larger --first-size"
+            )));
+        }
         Ok(match objective.layout(&stage, tiling)? {
             None => {
                 let targets = Targets { content: objective.features(content).await?, style };

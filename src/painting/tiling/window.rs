@@ -123,7 +123,7 @@ impl<'g> Objective<'g, '_> {
             weights: vec![None; terms.len()],
         };
         let (line, options) = (self.line(), self.settings.network_options());
-        let taps = self.taps(stage);
+        let taps = self.taps(stage, None);
         self.vgg.record(&mut tape, picture, &line, options, &taps, |tape, tap, x| at.look(tape, tap, x));
         let TermsAtWindow { styles, contents, nearest, weights, .. } = at;
         Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights }
