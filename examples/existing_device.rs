@@ -7,16 +7,12 @@
 
 use std::path::Path;
 
-use impasto::Network;
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::session::Session;
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, Size};
 // The same release of wgpu as the library's: its types are part of the interface.
 use impasto::wgpu;
+use impasto::{Gpu, Losses, Observer, Picture, Run, Session, Settings, Size, Vgg};
+
+/// Iterations in each frame, and between two pictures.
+const EVERY: usize = 4;
 
 /// What any application has: a device made for its own purposes, with the limits that WebGPU promises everywhere.
 fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn std::error::Error>> {
@@ -40,6 +36,29 @@ fn show(queue: &wgpu::Queue, texture: &wgpu::Texture, picture: &Picture) {
     queue.write_texture(texture.as_image_copy(), &rgba, layout, texture.size());
 }
 
+/// Shows pictures, and pauses the run for the rest of a frame.
+struct Watch<'a> {
+    queue: &'a wgpu::Queue,
+    texture: &'a wgpu::Texture,
+    shown: usize,
+}
+
+impl Observer for Watch<'_> {
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
+        if (losses.iteration + 1).is_multiple_of(EVERY) {
+            println!("{:4}  {:.3}", losses.iteration, losses.total);
+            run.pause();
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, _: &mut Run, _: usize, picture: Picture) -> impasto::Result<()> {
+        show(self.queue, self.texture, &picture);
+        self.shown += 1;
+        Ok(())
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [photo, painting, numbers @ ..] = arguments.as_slice() else {
@@ -53,15 +72,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::from_device(device.clone(), queue.clone());
 
     let mut settings = Settings::default();
-    settings.iterations = 4 * frames;
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    // One size, that of the texture.
+    settings.first_size = 0;
+    settings.first_iterations.clear();
+    settings.iterations = EVERY * frames;
+    let vgg = Vgg::builtin(&gpu, &settings)?;
     let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
     let mut session =
         Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings).build()?;
-    session.copy_every(4);
+    session.copy_every(EVERY);
 
     let texture = device.create_texture(&wgpu::TextureDescriptor {
         label: Some("preview"),
@@ -77,22 +97,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
         view_formats: &[],
     });
-    let mut shown = 0;
-    for frame in 0..frames {
+    let mut watch = Watch { queue: &queue, texture: &texture, shown: 0 };
+    for _ in 0..frames {
         // A few iterations, then the rest of the frame.
-        for _ in 0..4 {
-            let Some(losses) = session.step()? else { break };
-            if losses.iteration % 4 == 0 {
-                println!("frame {frame:3}  {:.3}", losses.total);
-            }
-        }
-        while let Some((_, picture)) = session.take_copy()? {
-            show(&queue, &texture, &picture);
-            shown += 1;
-        }
+        session.run(&mut watch)?;
         // Here the application would draw, with `texture` among what it draws.
         queue.submit([]);
     }
+    let shown = watch.shown;
     show(&queue, &texture, &session.picture()?);
     println!("{} pictures shown", shown + 1);
     Ok(())

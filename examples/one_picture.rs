@@ -4,14 +4,7 @@
 
 use std::path::Path;
 
-use impasto::Network;
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::session::Session;
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, SaveOptions, Size};
+use impasto::{Gpu, Losses, Picture, SaveOptions, Session, Settings, Size, Vgg};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,17 +19,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // One device and one network serve any number of pictures.
     let gpu = Gpu::new(None)?;
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let vgg = Vgg::builtin(&gpu, &settings)?;
 
     let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
     let mut session =
         Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings).build()?;
-    while let Some(losses) = session.step()? {
-        println!("{:4}  {:.3}", losses.iteration, losses.total);
-    }
+    session.run(&mut |losses: &Losses| println!("{:4}  {:.3}", losses.iteration, losses.total))?;
     session.picture()?.save(Path::new(result), &SaveOptions::default())?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A loop of your own. It looks at the picture while it is painted, stops when the losses hardly fall any
-//! more, and can be continued later.
+//! An observer of your own. It looks at the picture while it is painted, stops when the losses hardly fall any
+//! more, and the run can be continued later.
 //!
 //!     cargo run --release --example preview -- photo.jpg painting.jpg FOLDER [ITERATIONS] [LONGEST SIDE]
 //!
@@ -7,20 +7,37 @@
 
 use std::path::Path;
 
-use impasto::Network;
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::checkpoint::Snapshot;
-use impasto::painting::session::Session;
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, SaveOptions, Size};
+use impasto::{Checkpoint, Gpu, Losses, Observer, Picture, Run, SaveOptions, Session, Settings, Size, Vgg};
 
 /// Iterations between two previews.
 const EVERY: usize = 10;
 /// If the loss falls by less than this fraction between two previews, it is not worth waiting any longer.
 const WORTH: f64 = 0.002;
+
+/// Saves previews, and stops the run when it is not worth its time any more.
+struct Watch<'a> {
+    folder: &'a Path,
+    /// The loss at the preview before.
+    last: f64,
+}
+
+impl Observer for Watch<'_> {
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
+        if losses.iteration % EVERY == 0 {
+            if losses.total > self.last * (1.0 - WORTH) {
+                // Iterations that were submitted already are still reported.
+                run.stop();
+            }
+            self.last = losses.total;
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self, _: &mut Run, iterations: usize, picture: Picture) -> impasto::Result<()> {
+        println!("{iterations:4}  preview.png");
+        picture.save(&self.folder.join("preview.png"), &SaveOptions::default())
+    }
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,38 +53,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let side: usize = numbers.get(1).map_or(Ok(256), |side| side.parse())?;
 
     let gpu = Gpu::new(None)?;
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps())?)?;
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default())?;
+    let vgg = Vgg::builtin(&gpu, &settings)?;
     let photo = Picture::open(Path::new(photo))?.resized(Size::Longest(side), false);
     let painting = Picture::open(Path::new(painting))?.resized(Size::Longest(side), true);
 
     let checkpoint = folder.join("checkpoint");
-    let before = checkpoint.exists().then(|| Snapshot::open(&checkpoint)).transpose()?;
+    let before = checkpoint.exists().then(|| Checkpoint::open(&checkpoint)).transpose()?;
     let mut builder = Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0).settings(settings);
-    if let Some(snapshot) = &before {
-        builder = builder.resume(snapshot);
+    if let Some(checkpoint) = &before {
+        builder = builder.resume(checkpoint);
     }
     let mut session = builder.build()?;
 
     // The device works ahead and does not wait for the previews. They arrive as copies when it has painted
     // them.
     session.copy_every(EVERY);
-    let mut last = f64::INFINITY;
-    while let Some(losses) = session.step()? {
-        while let Some((iterations, picture)) = session.take_copy()? {
-            picture.save(&folder.join("preview.png"), &SaveOptions::default())?;
-            println!("{iterations:4}  preview.png");
-        }
-        if losses.iteration % EVERY == 0 {
-            if losses.total > last * (1.0 - WORTH) {
-                // Iterations that were submitted already are still reported.
-                session.stop();
-            }
-            last = losses.total;
-        }
-    }
-    session.snapshot()?.save(&checkpoint)?;
+    session.run(&mut Watch { folder, last: f64::INFINITY })?;
+    session.checkpoint()?.save(&checkpoint)?;
     session.picture()?.save(&folder.join("result.png"), &SaveOptions::default())?;
     println!("{:4}  result.png", session.submitted());
     Ok(())

@@ -1,4 +1,4 @@
-// An exponential average of the iterates: sum = keep * sum + (1 - keep) * x. Whoever reads it divides by 1 - keep^n.
+// An exponential average of the iterates: sum = keep * sum + (1 - keep) * x. Readers divide it by 1 - keep^n.
 
 struct Params { row: u32 }  // values of a row of the picture: 3 * width
 

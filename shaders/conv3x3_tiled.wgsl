@@ -88,7 +88,7 @@ fn gate(window: vec2u, c: u32) -> u32 {
     return (window.x * ((params.c_out + 3u) / 4u) + c / 4u) * ((params.w + 1u) / 2u) + window.y;
 }
 
-// Adds the products of what is in workgroup memory.
+// Adds the products of the values in workgroup memory.
 fn multiply(start: Sums, local: vec3u) -> Sums {
     var sums = start;
     for (var k = 0u; k < STEP; k++) {

@@ -107,7 +107,7 @@ fn search(
     if local.x > 0u { return; }
     for (var lane = 1u; lane < LANES; lane++) {
         let other = largest[index + lane];
-        // The first of what is equally near.
+        // Of equally near features, the first.
         let before = (other.score == best.score) & (other.feature < best.feature);
         let better = (other.score > best.score) | before;
         best = Best(select(best.score, other.score, better), select(best.feature, other.feature, better));

@@ -6,7 +6,7 @@ struct Params {
     beta: f32,
     gamma: f32,
     first: u32,  // iterations of which each computes the product
-    every: u32,  // later, every so many do
+    every: u32,  // later, one iteration in this many does
 }
 
 // Whether y is symmetric: what is right of the diagonal then mirrors what is left of it.

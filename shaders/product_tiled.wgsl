@@ -7,7 +7,7 @@ struct Params {
     beta: f32,
     gamma: f32,
     first: u32,  // iterations of which each computes the product
-    every: u32,  // later, every so many do
+    every: u32,  // later, one iteration in this many does
 }
 
 const SYMMETRIC: bool = true;

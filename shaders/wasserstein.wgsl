@@ -8,7 +8,7 @@ struct Params {
     scale: f32,      // weight / channels
     constant: f32,   // trace of the painting's covariance / channels, in units of energy
     first: u32,      // iterations of which each computes the transport
-    every: u32,      // later, every so many do
+    every: u32,      // later, one iteration in this many does
 }
 
 const LANES: u32 = 64u;  // invocations that sum a row together
@@ -33,7 +33,7 @@ fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every 
 
 var<workgroup> sums: array<vec2f, LANES>;
 
-// The sum of what all lanes have, in a fixed order; only lane 0 gets it.
+// The sum over all lanes, in a fixed order; only lane 0 gets it.
 fn together(own: vec2f, lane: u32) -> vec2f {
     sums[lane] = own;
     for (var span = LANES / 2u; span > 0u; span /= 2u) {

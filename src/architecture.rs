@@ -125,6 +125,13 @@ pub struct Tap {
     pub(crate) after_relu: bool,
 }
 
+impl Tap {
+    /// How often maps are halved before it.
+    pub(crate) fn poolings(self) -> usize {
+        self.block - 1
+    }
+}
+
 impl fmt::Display for Tap {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let kind = if self.after_relu { "relu" } else { "conv" };

@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--program", type=Path, default=HERE / "target/release/impasto")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    net = reference.Network(HERE / "weights/vgg19.safetensors", torch.float32)
+    net = reference.Network(None, torch.float32)
     size = reference.size_of(args.size)
     pictures = [
         reference.load_picture(HERE / "assets" / name, size, torch.float32)

@@ -13,6 +13,7 @@ is given (bilinear with antialiasing, aspect ignored).
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +38,21 @@ CONTENT_WEIGHT = 1.0
 STYLE_WEIGHT = 1e4
 TV_WEIGHT = 10.0
 LEARNING_RATE = 0.3
+# The network that ships, in two halves.
+SHIPPED = [Path(__file__).resolve().parent.parent / "weights" / half / "network" for half in ("first", "second")]
 DECAY_EVERY, DECAY = 50, 0.8
 
 
 def load_weights(path, dtype):
-    """(weight, bias) per convolution, and the network's own input mean and std."""
+    """(weight, bias) per convolution, and the network's own input mean and std; None is the network that ships."""
+    with tempfile.NamedTemporaryFile() as whole:
+        for half in [path] if path else SHIPPED:
+            whole.write(half.read_bytes())
+        whole.flush()
+        return read_weights(whole.name, dtype)
+
+
+def read_weights(path, dtype):
     with safe_open(path, "pt") as f:
         meta = f.metadata() or {}
         names = set(f.keys())
@@ -124,10 +135,9 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    here = Path(__file__).resolve().parent.parent
     parser.add_argument("--content", required=True, type=Path)
     parser.add_argument("--style", required=True, type=Path)
-    parser.add_argument("--weights", type=Path, default=here / "weights/vgg19.safetensors")
+    parser.add_argument("--weights", type=Path, help="another network than the one that ships")
     parser.add_argument("--size", type=size_of, metavar="WxH")
     parser.add_argument("--style-size", type=size_of, metavar="WxH")
     parser.add_argument("--iterations", type=int, default=500)

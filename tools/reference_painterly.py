@@ -198,10 +198,9 @@ def compare(report, kept, prefix):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).resolve().parent.parent
     parser.add_argument("--content", required=True, type=Path)
     parser.add_argument("--style", required=True, type=Path)
-    parser.add_argument("--weights", type=Path, default=here / "weights/vgg19.safetensors")
+    parser.add_argument("--weights", type=Path, help="another network than the one that ships")
     parser.add_argument("--iterations", type=int, default=12)
     parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
     parser.add_argument("--threads", type=int)

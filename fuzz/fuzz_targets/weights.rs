@@ -1,8 +1,7 @@
 //! Weights of a network of one small layer, plain or palettised.
 #![no_main]
 
-use impasto::LayerSpec;
-use impasto::network::weights::Weights;
+use impasto::{LayerSpec, Weights};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let specs = [LayerSpec::new("features.0", 3, 2)];

@@ -5,24 +5,27 @@
 //! of the op) is compared with the reference, and its gradient with central differences *of that reference*. Every
 //! buffer starts as NaN with a guard behind it, so reading what was never written, or writing beyond a buffer, is found.
 
+#[cfg(feature = "native")]
 mod oracle;
 mod outcome;
+#[cfg(feature = "native")]
 mod run;
 
+#[cfg(feature = "native")]
 pub use oracle::{Truth, with_truths};
 pub use outcome::{Deviation, Outcome};
 
+use crate::Result;
 use crate::architecture::Network;
 use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape, Tensor, Var};
-use crate::{Error, Result};
 
 /// The bound on the relative errors of float32: about a hundred roundings.
 pub const FLOAT32: f64 = 1e-5;
 
-/// The same where maps are stored in half precision: two roundings to 11 bits, of what is added to and of the sum.
+/// The same where maps are stored in half precision: the summand and the sum are both rounded to 11 bits.
 pub const HALF: f64 = 1e-3;
 
 /// The size of a case.
@@ -307,19 +310,6 @@ impl Case {
     /// Whether some candidate can run on a device.
     pub fn runs_on(&self, gpu: &Gpu) -> bool {
         self.candidates.iter().any(|candidate| candidate.runs_on(gpu))
-    }
-
-    /// Runs one candidate as [`Self::run`] does, until something is wrong, and turns that into an error.
-    ///
-    /// # Errors
-    /// [`Error::Shader`] with what is wrong; [`Error::Device`] if the device fails.
-    pub fn prove(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
-        let verdict = |outcome: &Outcome| outcome.verdict(self.bounds(candidate));
-        let outcome = self.run_until(gpu, candidate, truth, |outcome| verdict(outcome).is_some())?;
-        match verdict(&outcome) {
-            None => Ok(outcome),
-            Some(fault) => Err(Error::shader(self.op, format!("{} {}: {fault}", candidate.name, self.name))),
-        }
     }
 }
 

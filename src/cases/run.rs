@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use super::oracle::{Truth, compare};
 use super::outcome::{Deviation, Outcome};
 use super::{Candidate, Case, Leaf, Recorded, widen};
-use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::placement::{dispatch, ordered};
 use crate::engine::plan::{Pass, Plan};
 use crate::engine::tape::{Tape, Tensor, Var};
+use crate::{Error, Result};
 
 /// How a candidate is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As it is recorded.
+    /// As the program records it.
     Plain,
     /// After another op has written the gradients, to which this one must add; and in bands of rows, where the widest row has
     /// so many values.
@@ -40,8 +40,21 @@ impl Case {
         self.run_until(gpu, candidate, truth, |_| false)
     }
 
-    /// The same, without the second time where the outcome of the first is `enough`.
-    pub(super) fn run_until(
+    /// Runs one candidate as [`Self::run`] does, until something is wrong, and turns that into an error.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] with what is wrong; [`Error::Device`] if the device fails.
+    pub fn prove(&self, gpu: &Gpu, candidate: &Candidate, truth: &Truth) -> Result<Outcome> {
+        let verdict = |outcome: &Outcome| outcome.verdict(self.bounds(candidate));
+        let outcome = self.run_until(gpu, candidate, truth, |outcome| verdict(outcome).is_some())?;
+        match verdict(&outcome) {
+            None => Ok(outcome),
+            Some(fault) => Err(Error::shader(self.op, format!("{} {}: {fault}", candidate.name, self.name))),
+        }
+    }
+
+    /// As [`Self::run`], without the second time where the outcome of the first is `enough`.
+    fn run_until(
         &self,
         gpu: &Gpu,
         candidate: &Candidate,

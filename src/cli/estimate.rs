@@ -39,15 +39,19 @@ pub struct Options {
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let began = Instant::now();
     resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
-    let settings = options.look.settings()?;
+    let mut settings = options.look.settings()?;
     options.look.weights(options.styles.len())?;
     let content = read(&options.content)?;
     let size = options.sizes.of_content(&content);
     let style_size = options.sizes.of_styles(size);
-    let mut styles = Vec::new();
+    let (mut styles, mut drawn_beside) = (Vec::new(), Vec::new());
     for path in &options.styles {
         let style = read(path)?;
+        drawn_beside.push((style.width, style.height));
         styles.push(style_size.of(style.width, style.height, true));
+    }
+    if let Some(read) = options.look.regions.read((content.width, content.height), &drawn_beside)? {
+        settings.regions = read.regions.colours().len();
     }
     // The run will have to read the same files.
     let reading = began.elapsed();

@@ -22,7 +22,7 @@ pub fn guarded(command: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<u
         use nix::sys::signal::{SigHandler, Signal, signal};
         let _ = signal(Signal::SIGXFSZ, SigHandler::SigIgn);
     }
-    // Nobody looks at the state that the command leaves behind.
+    // The state that the command leaves behind is not used again.
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|panic| {
         Err(anyhow!(
             "internal error ({}); please report it with the command and what `impasto devices` prints",

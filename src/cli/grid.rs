@@ -11,10 +11,11 @@ use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::choices::Colours;
-use impasto::painting::session::Session;
+use impasto::painting::run::{Ending, Observer, Run};
+use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
-use impasto::picture::{self, Picture, SaveOptions, Size};
+use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
@@ -96,6 +97,7 @@ struct Cell {
     content: Picture,
     styles: Vec<(Picture, f64)>,
     start: Option<Picture>,
+    regions: Option<Regions>,
 }
 
 impl Cell {
@@ -250,7 +252,7 @@ impl Options {
     fn cell(
         &self,
         label: &str,
-        settings: Settings,
+        mut settings: Settings,
         content: &Picture,
         styles: &[Picture],
         start: Option<&Picture>,
@@ -259,6 +261,10 @@ impl Options {
         let (width, height) = self.sizes.of_content(content);
         let style_size = self.sizes.of_styles((width, height));
         let sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
+        let drawn_beside: Vec<_> = styles.iter().map(|s| (s.width, s.height)).collect();
+        let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
+        let regions = regions.map(|read| read.regions);
+        settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
         check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
@@ -267,7 +273,26 @@ impl Options {
             styles.iter().map(|s| s.resampled(style_size, true, filter)).zip(weights).collect();
         let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
         let start = self.look.start(&content, start, &paintings);
-        Ok(Cell { label: label.to_owned(), settings, content, styles, start })
+        Ok(Cell { label: label.to_owned(), settings, content, styles, start, regions })
+    }
+}
+
+/// The observer of a cell's run.
+struct Watch<'a> {
+    /// The iterations of the cells before.
+    before: usize,
+    progress: &'a mut Progress,
+}
+
+impl Observer for Watch<'_> {
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
+        let mut losses = losses.clone();
+        losses.iteration += self.before;
+        self.progress.report(&losses);
+        if interrupt::requested() {
+            run.stop();
+        }
+        Ok(())
     }
 }
 
@@ -287,18 +312,13 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         if let Some(start) = &cell.start {
             builder = builder.start(start);
         }
+        if let Some(regions) = &cell.regions {
+            builder = builder.regions(regions);
+        }
         let paint = || {
-            let (mut session, mut stopped) = (builder.build()?, false);
-            while let Some(mut losses) = session.step()? {
-                losses.iteration += before;
-                progress.report(&losses);
-                if !stopped && interrupt::requested() {
-                    stopped = true;
-                    session.stop();
-                }
-            }
-            // The device works ahead and may have all iterations already.
-            painted.interrupted = session.submitted() < session.iterations();
+            let mut session = builder.build()?;
+            let ending = session.run(&mut Watch { before, progress: &mut progress })?;
+            painted.interrupted = ending != Ending::Complete;
             session.picture()
         };
         match paint() {

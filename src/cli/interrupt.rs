@@ -63,7 +63,7 @@ fn ignore_hangup() -> anyhow::Result<bool> {
     Ok(matches!(before, SigHandler::SigIgn))
 }
 
-/// From now on there is something to save, so that an interrupt waits for whoever asks [`requested`].
+/// From now on there is something to save, so an interrupt only sets the flag that [`requested`] reads.
 pub fn running() {
     RUNNING.store(true, Ordering::SeqCst);
 }

@@ -1,4 +1,4 @@
-//! Unfinished files: named so that nobody takes them for results, known so that a program that ends can remove them, and
+//! Unfinished files: named so that they are not taken for results, known so that a program that ends can remove them, and
 //! locked so that what a killed program left can be told from what another one is writing.
 
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ fn parts() -> MutexGuard<'static, Vec<PathBuf>> {
 pub fn abandon_files() {
     let parts = parts();
     for part in &*parts {
-        // There is nobody left who could do anything about it.
+        // The program is ending, so a failure cannot be reported.
         let _ = fs::remove_file(part);
     }
     std::mem::forget(parts);
@@ -113,7 +113,7 @@ pub(crate) fn sticks(mode: u32, folder_owner: u32, owner: u32, user: u32) -> boo
     mode & 0o1000 != 0 && user != 0 && user != owner && user != folder_owner
 }
 
-/// Removes unfinished files of `target` that nobody writes to any more.
+/// Removes unfinished files of `target` whose writer is gone.
 #[cfg(unix)]
 pub(crate) fn sweep(target: &Path) {
     let prefix = prefix(target);
@@ -133,7 +133,7 @@ pub(crate) fn sweep(target: &Path) {
     }
 }
 
-/// Without locks that vanish with their process, nobody knows.
+/// Without locks that vanish with their process, this cannot be known.
 #[cfg(not(unix))]
 pub(crate) fn sweep(_: &Path) {}
 

@@ -1,6 +1,7 @@
 //! Device memory besides plain buffers: textures as linear memory, and buffers that the processor reads.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
@@ -37,7 +38,15 @@ impl Texels {
 /// A buffer that the processor reads after the device has written it.
 pub(crate) struct Readback {
     pub(crate) buffer: wgpu::Buffer,
-    mapped: Arc<Mutex<Option<Result<(), wgpu::BufferAsyncError>>>>,
+    mapped: Arc<Mutex<Mapped>>,
+}
+
+/// What is known of the content that was requested.
+#[derive(Default)]
+struct Mapped {
+    result: Option<Result<(), wgpu::BufferAsyncError>>,
+    /// Whoever waits for it.
+    waker: Option<Waker>,
 }
 
 impl Readback {
@@ -51,24 +60,43 @@ impl Readback {
         Self { buffer, mapped: Arc::default() }
     }
 
-    /// Requests the content. [`Self::take`] returns it after the copy that was submitted before has run.
+    /// Requests the content: [`Self::take`] returns it when the copy that was submitted before has run, see [`Self::arrives`].
     pub(crate) fn request(&self) {
         let mapped = self.mapped.clone();
         self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            *mapped.lock().expect("no panic holds this lock") = Some(result);
+            let mut mapped = mapped.lock().expect("no panic holds this lock");
+            mapped.result = Some(result);
+            mapped.waker.take().into_iter().for_each(Waker::wake);
         });
     }
 
     /// Whether the copy has run, without waiting for it.
     pub(crate) fn is_there(&self, gpu: &Gpu) -> Result<bool> {
         gpu.look()?;
-        Ok(self.mapped.lock().expect("no panic holds this lock").is_some())
+        Ok(self.mapped.lock().expect("no panic holds this lock").result.is_some())
     }
 
-    /// Returns the content. The buffer can be written again afterwards.
+    /// Waits until the copy has run, which `submission` contains. Whoever gives up waiting may wait again.
+    pub(crate) async fn arrives(&self, gpu: &Gpu, submission: &wgpu::SubmissionIndex) -> Result<()> {
+        let poll = |context: &mut Context| {
+            if let Err(error) = gpu.look() {
+                return Poll::Ready(Err(error));
+            }
+            let mut mapped = self.mapped.lock().expect("no panic holds this lock");
+            if mapped.result.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            mapped.waker = Some(context.waker().clone());
+            gpu.awaits(submission);
+            Poll::Pending
+        };
+        std::future::poll_fn(poll).await
+    }
+
+    /// Returns the content, which has arrived. The buffer can be written again afterwards.
     pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
         let unread = || Error::Device("a result could not be read back from the graphics device".into());
-        let mapped = self.mapped.lock().expect("no panic holds this lock").take();
+        let mapped = self.mapped.lock().expect("no panic holds this lock").result.take();
         gpu.check()?;
         mapped.and_then(Result::ok).ok_or_else(unread)?;
         let bytes = self.buffer.get_mapped_range(..).map_err(|_| unread())?.to_vec();

@@ -1,5 +1,6 @@
 //! Buffers and shaders: what knows no pictures and no networks.
 
+pub(crate) mod clock;
 pub mod gpu;
 pub mod kernel;
 pub(crate) mod memory;

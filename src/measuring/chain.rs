@@ -90,7 +90,7 @@ impl<'a> Chain<'a> {
             for i in 1..=block.convolutions {
                 let Some((weights, bias)) = layers.next() else { break 'blocks };
                 let edge = if (b, i) == (0, 1) { edge } else { Edge::Zeros };
-                x = conv3x3::reference(shape, edge, false, &x, weights, bias);
+                x = conv3x3::cases::reference(shape, edge, false, &x, weights, bias);
                 shape.channels = bias.len();
                 let rectified = x.iter().map(|v| v.max(0.0)).collect();
                 for (kind, values) in [("conv", &x), ("relu", &rectified)] {

@@ -6,11 +6,12 @@ use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
-use crate::painting::session::Session;
+use crate::painting::run::{Observer, Run};
+use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
 use crate::painting::style::Style;
-use crate::picture::Picture;
+use crate::picture::{Picture, Regions};
 
 /// Pixels of the first, small measurement.
 const SMALL: f64 = 16384.0;
@@ -105,7 +106,7 @@ pub fn estimate(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    // What is hardly larger is measured as it is: time does not grow in proportion to the pixels where they are few.
+    // A slightly larger picture is measured at its own size: for few pixels, time does not grow in proportion.
     let first = match alone {
         true => bench.sample(1.0, patience.mul_f64(LONG))?,
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
@@ -193,7 +194,14 @@ impl Bench<'_> {
         // The last size alone, as most of its iterations are.
         settings.first_size = 0;
         settings.finish = settings.finish.round();
-        let style = Style::measure(self.gpu, self.vgg, &settings, &weighted)?;
+        let style = match settings.regions {
+            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted)?,
+            // Time does not depend on where they lie.
+            count => {
+                let regions = Regions::stripes(count, weighted.len());
+                Style::measure_regions(self.gpu, self.vgg, &settings, &weighted, &regions)?
+            }
+        };
         let builder = Session::builder(self.gpu, self.vgg).content(&content).measured(&style);
         Ok((builder.settings(settings).build()?, (content.width, content.height)))
     }
@@ -203,18 +211,30 @@ impl Bench<'_> {
         let began = Instant::now();
         let (mut session, size) = self.start(share)?;
         let start = began.elapsed().as_secs_f64();
-        let mut pace = Pace::default();
-        let iteration = loop {
-            session.step()?;
-            pace.note(session.landed());
-            if let Some(seconds) = pace.steady(time) {
-                break seconds;
-            }
-        };
-        // What is still on the device must not disturb whoever comes next.
-        session.stop();
-        while session.step()?.is_some() {}
+        let mut watch = Watch { time, pace: Pace::default(), iteration: None };
+        // It ends when all that was submitted is done: what is still on the device would disturb the next measurement.
+        session.run(&mut watch)?;
+        let iteration = watch.iteration.expect("without a pace the run goes on");
         Ok(Sample { size, start, iteration })
+    }
+}
+
+/// Stops a run when its pace is known.
+struct Watch {
+    /// How long the pace is watched at least.
+    time: Duration,
+    pace: Pace,
+    /// Seconds of an iteration.
+    iteration: Option<f64>,
+}
+
+impl Observer for Watch {
+    fn losses(&mut self, run: &mut Run, _: &Losses) -> Result<()> {
+        if self.iteration.is_none() {
+            self.pace.note(run.session().landed());
+            self.iteration = self.pace.steady(self.time).inspect(|_| run.stop());
+        }
+        Ok(())
     }
 }
 
@@ -226,7 +246,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// So many iterations have landed by now; see [`Session::landed`]. To be called after every step.
+    /// Tells how many iterations have landed by now; see [`Session::landed`]. To be called after every step.
     pub fn note(&mut self, landed: usize) {
         if self.last.is_none_or(|(before, _)| landed > before) {
             let now = Some((landed, Instant::now()));

@@ -7,6 +7,7 @@ pub mod average;
 pub mod conv3x3;
 pub mod gram;
 pub mod log;
+pub mod masked;
 pub mod mse;
 pub mod nearest;
 pub mod pool;

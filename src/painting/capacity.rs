@@ -4,6 +4,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Shape, Tape, Var};
 use crate::network::vgg::Vgg;
+use crate::ops::masked::SiteWeights;
 use crate::ops::wasserstein;
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Objective, SPARE_FROM};
@@ -162,12 +163,19 @@ impl Objective<'_, '_> {
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }
-        let look = |tape: &mut Tape, _: usize, x: Var| match self.settings.style_loss {
-            StyleLoss::Gram => {
-                self.gram(tape, x);
-            }
-            StyleLoss::Wasserstein => {
-                wasserstein::moments(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels));
+        let look = |tape: &mut Tape, _: usize, x: Var| {
+            let regions = self.settings.regions;
+            for _ in 0..regions.max(1) {
+                let weights = (regions > 0).then(|| SiteWeights::blank(tape, x.shape));
+                match self.settings.style_loss {
+                    StyleLoss::Gram => {
+                        self.gram(tape, x, weights);
+                    }
+                    StyleLoss::Wasserstein => {
+                        let variant = self.vgg.tuning().gram(self.gpu, x.shape.channels);
+                        wasserstein::moments(tape, x, variant, weights);
+                    }
+                }
             }
         };
         let taps = &self.settings.style_layers;

@@ -1,14 +1,11 @@
 //! A run in the middle, as a file: everything that is needed to continue as if it had never stopped.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
-use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::disk::replace_file;
 use crate::disk::sha256;
 use crate::engine::real::Real;
 use crate::ops::adam::{STATE_WORDS, steps_counted};
@@ -39,6 +36,9 @@ pub(crate) struct Origin {
     /// The digest and the share of each painting.
     pub(crate) styles: Vec<(String, f64)>,
     pub(crate) network: String,
+    /// The digest of the regions, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) regions: Option<String>,
     /// The precision of picture, moments and counters.
     #[serde(rename = "precision")]
     pub(crate) real: Real,
@@ -107,6 +107,14 @@ impl Checkpoint {
         if size(was) != size(origin) {
             return Some(format!("its picture is {}, and that of this run {}", size(was), size(origin)));
         }
+        if was.regions != origin.regions {
+            let why = match (&was.regions, &origin.regions) {
+                (None, _) => "it was made without regions",
+                (_, None) => "it was made with regions, and this run has none",
+                _ => "its regions are other pictures",
+            };
+            return Some(format!("{why}; resume with what it was made with, or start anew"));
+        }
         if let Some((name, before, now)) = first_difference(&was.settings, &origin.settings) {
             return Some(format!("it was made with {name} {before}, and this run has {now}; use the same"));
         }
@@ -145,13 +153,13 @@ impl Checkpoint {
         (&self.origin.adapter, &self.origin.shaders) == (&origin.adapter, &origin.shaders)
     }
 
-    /// Writes the checkpoint, a safetensors file, completely or not at all.
+    /// The checkpoint as the bytes of a safetensors file.
     ///
     /// # Errors
-    /// [`Error::Write`]; whatever was at `path` is untouched then.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    /// [`Error::Checkpoint`] if it cannot be encoded, which is a mistake of this library.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let failed = |e: &dyn std::fmt::Display| {
-            Error::write(path, format!("the checkpoint cannot be encoded ({e}); report this"))
+            Error::checkpoint(&self.name, format!("it cannot be encoded ({e}); report this"))
         };
         let Stage { width, height, .. } = self.origin.stage(self.iteration);
         let real = self.origin.real;
@@ -191,8 +199,7 @@ impl Checkpoint {
             ("sha256", self.digest()),
         ];
         let metadata: HashMap<String, String> = metadata.map(|(k, v)| (k.to_owned(), v)).into();
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))?;
-        replace_file(path, &bytes)
+        safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))
     }
 
     /// The digest of all values, because a disk may change them unnoticed.
@@ -201,27 +208,11 @@ impl Checkpoint {
         sha256::arrays([picture, m, v, state, average, transports, &self.losses].map(Vec::as_slice))
     }
 
-    /// Reads a checkpoint.
+    /// Reads the bytes of a checkpoint; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file cannot be read, was written in another format,
-    /// contradicts itself, was changed, or holds values that are not finite.
-    pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let read = || {
-            let about = std::fs::metadata(path).map_err(unreadable)?;
-            if !about.is_file() {
-                return Err("it is not a file; name a checkpoint".into());
-            }
-            read(File::open(path).map_err(unreadable)?, about.len(), &name)
-        };
-        read().map_err(|why| Error::checkpoint(&name, why))
-    }
-
-    /// Like [`Checkpoint::open`], from the bytes of such a file; `name` is for error texts.
-    ///
-    /// # Errors
-    /// Like [`Checkpoint::open`].
+    /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or hold values that
+    /// are not finite.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }
@@ -241,7 +232,7 @@ fn first_difference(a: &Settings, b: &Settings) -> Option<(String, String, Strin
     Some((name.replace('_', " "), value.to_string(), other))
 }
 
-fn unreadable(e: std::io::Error) -> String {
+pub(super) fn unreadable(e: std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::NotFound => "there is no such file; check its path, or start anew".to_owned(),
         _ => format!("it cannot be read ({e}); check the disk"),
@@ -252,7 +243,7 @@ const DAMAGED: &str = "use another checkpoint, or start anew";
 
 /// Reads and checks a file; the error says why it is refused. The header is checked against the file's length
 /// before the rest is read.
-fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Checkpoint, String> {
+pub(super) fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Result<Checkpoint, String> {
     let header = read_header(&mut file, length)?;
     let metadata = header.metadata().as_ref();
     let (origin, iteration, finish_weight) = read_metadata(metadata)?;

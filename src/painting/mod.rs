@@ -1,11 +1,17 @@
 //! What a painter sets and gets: settings, objective, sessions, and what is kept of a run.
 
+#[cfg(feature = "native")]
+mod blocking;
+mod builtin;
 pub mod capacity;
 pub mod checkpoint;
 pub mod choices;
+#[cfg(feature = "native")]
+mod files;
 pub(crate) mod objective;
 pub mod preset;
 pub mod provenance;
+pub mod run;
 pub mod session;
 pub mod settings;
 pub mod stages;

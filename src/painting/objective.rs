@@ -15,6 +15,7 @@ use crate::ops::affine::Affine;
 use crate::ops::average::average;
 use crate::ops::gram::gram;
 use crate::ops::log::{Log, log};
+use crate::ops::masked::SiteWeights;
 use crate::ops::mse::{mean_square, mse};
 use crate::ops::nearest;
 use crate::ops::tv::{Differences, tv};
@@ -23,11 +24,11 @@ use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::style::{LayerStyle, Measured};
+use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// From so many pixels on, memory is spared: weights are transformed in every pass, and the map of conv1_1 is computed
+/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of conv1_1 is computed
 /// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
@@ -46,8 +47,8 @@ const RENEWED_EVERY: usize = 3;
 pub(crate) enum Kind {
     /// Features of the picture with those of the photograph.
     Content(Tap),
-    /// Statistics of features with those of the paintings.
-    Style(Tap),
+    /// Statistics of features with those of the paintings, of one of the regions: number 0 is everything where there are none.
+    Style(Tap, usize),
     /// Features with the nearest ones of the painting.
     Nearest(Tap),
     /// Pixels with their neighbours.
@@ -67,7 +68,10 @@ pub(crate) fn terms(settings: &Settings) -> Vec<Term> {
     let contents = settings.content_layers.iter();
     let contents = contents.map(|tap| Term { kind: Kind::Content(*tap), weight: settings.content_weight });
     let styles = settings.style_layers.iter().enumerate();
-    let styles = styles.map(|(i, tap)| Term { kind: Kind::Style(*tap), weight: settings.style_weight_at(i) });
+    let styles = styles.flat_map(|(i, tap)| {
+        let weight = settings.style_weight_at(i);
+        (0..settings.regions.max(1)).map(move |region| Term { kind: Kind::Style(*tap, region), weight })
+    });
     let nearest = nearest_taps(settings).into_iter();
     let nearest = nearest.map(|tap| Term { kind: Kind::Nearest(tap), weight: 1.0 / NEAREST.len() as f64 });
     let variation = Term { kind: Kind::Variation, weight: settings.tv_weight };
@@ -141,8 +145,8 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// The Gram matrix, in the variant for this device.
-    pub(crate) fn gram(&self, tape: &mut Tape, x: Var) -> Var {
-        gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels))
+    pub(crate) fn gram(&self, tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Var {
+        gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels), weights)
     }
 
     /// Records the network on a picture of `shape`, for measuring it: `look` is called at each of `taps`, with its number. The
@@ -164,7 +168,7 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// The features of a photograph at the content layers, which stay on the device, and the mean square of each.
-    pub(crate) fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
+    pub(crate) async fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
         let taps = &self.settings.content_layers;
         if taps.is_empty() {
             return Ok(Vec::new());
@@ -180,7 +184,10 @@ impl<'g> Objective<'g, '_> {
         let plan = tape.finish()?;
         plan.write(self.gpu, leaf.value, &Real::F32.encode(&self.variable().encode(photograph)));
         plan.run(self.gpu);
-        let energies = losses.map_or(Ok(Vec::new()), |losses| plan.read(self.gpu, losses))?;
+        let energies = match losses {
+            Some(losses) => plan.read_async(self.gpu, losses).await?,
+            None => Vec::new(),
+        };
         let features = seen.into_iter().flatten().map(|tensor| plan.buffer(tensor).clone());
         // A black photograph has no energy.
         Ok(features.zip(energies).map(|(features, energy)| (features, f64::from(energy).max(1e-6))).collect())
@@ -305,7 +312,7 @@ impl TermsOnTape<'_, '_, '_> {
                     }
                     content += 1;
                 }
-                Kind::Style(at) => {
+                Kind::Style(at, _) => {
                     if at == tap {
                         self.style(tape, index, style, x);
                     }
@@ -338,29 +345,41 @@ impl TermsOnTape<'_, '_, '_> {
     }
 
     fn style(&mut self, tape: &mut Tape, index: usize, number: usize, x: Var) {
-        let Kind::Style(tap) = self.terms[index].kind else { return };
+        let Kind::Style(tap, region) = self.terms[index].kind else { return };
         let objective = self.objective;
-        let measured = self.targets.map(|targets| &targets.style.layers[number]);
+        let regions = objective.settings.regions;
+        let (measured, weights, share) = match self.targets.map(|targets| &targets.style.layers[number]) {
+            None if regions == 0 => (None, None, 1.0),
+            None => (None, Some(SiteWeights::blank(tape, x.shape)), 1.0 / regions as f64),
+            // The region is too small for this layer.
+            Some(None) => return,
+            Some(Some(LayerStyle { statistics, region: None })) => (Some(statistics), None, 1.0),
+            Some(Some(LayerStyle { statistics, region: Some(region) })) => {
+                (Some(statistics), Some(region.on(tape)), region.sum() / x.shape.pixels() as f64)
+            }
+        };
+        let name = if regions == 0 { String::new() } else { format!(".region{region}") };
         match objective.settings.style_loss {
             StyleLoss::Gram => {
-                tape.op(format!("{tap}.gram"));
-                let g = objective.gram(tape, x);
-                tape.op(format!("{tap}.style"));
+                tape.op(format!("{tap}.gram{name}"));
+                let g = objective.gram(tape, x, weights);
+                tape.op(format!("{tap}.style{name}"));
                 let (target, energy) = match measured {
-                    Some(LayerStyle::Gram { matrix, energy }) => (tape.given("target", matrix), *energy),
+                    Some(StyleStatistics::Gram { matrix, energy }) => (tape.given("target", matrix), *energy),
                     _ => (tape.state("target", g.shape.len()), 1.0),
                 };
                 let times = if objective.settings.recipe == Recipe::Book { 1.0 } else { 1.0 / energy };
-                let (weight, slot) = self.weigh(tape, index, times);
+                let (weight, slot) = self.weigh(tape, index, share * times);
                 mse(tape, g, target, weight, slot);
             }
             StyleLoss::Wasserstein => {
-                tape.op(format!("{tap}.style"));
+                tape.op(format!("{tap}.style{name}"));
                 let target = match measured {
-                    Some(LayerStyle::Moments(resident)) => resident.target(tape),
+                    Some(StyleStatistics::Moments(resident)) => resident.target(tape),
                     _ => wasserstein::Target::blank(tape, x.shape.channels),
                 };
-                let (weight, slot) = self.weigh(tape, index, 1.0);
+                let target = target.within(weights);
+                let (weight, slot) = self.weigh(tape, index, share);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
                 let first = if self.stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
                 let renewal = Some(Renewal { clock: self.count, first, every: RENEWED_EVERY });

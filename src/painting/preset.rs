@@ -1,7 +1,5 @@
 //! Named looks: settings in a TOML file that people write, keep and pass on.
 
-use std::path::Path;
-
 use toml::{Table, Value};
 
 use crate::painting::provenance::Start;
@@ -55,28 +53,6 @@ impl Preset {
     pub fn bundled(name: &str) -> Option<Self> {
         let (name, text) = BUNDLED.iter().find(|(n, _)| *n == name)?;
         Some(Self::parse(name, text).expect("bundled presets are tested"))
-    }
-
-    /// The bundled preset `name`, or otherwise the preset in the file at that path.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is neither, or if the file is not a preset.
-    pub fn open(name: &Path) -> Result<Self> {
-        if let Some(preset) = name.to_str().and_then(Self::bundled) {
-            return Ok(preset);
-        }
-        let text = std::fs::read_to_string(name).map_err(|e| {
-            let why = match e.kind() {
-                std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-                _ => format!("as a file it cannot be read ({e})"),
-            };
-            let names = Self::names().collect::<Vec<_>>().join(", ");
-            Error::Setting(format!(
-                "no bundled preset is called {}, and {why}; name a TOML file or one of {names}",
-                name.display()
-            ))
-        })?;
-        Self::parse(&name.display().to_string(), &text)
     }
 
     /// Reads the TOML text of the preset `name`; the name is used in messages.
@@ -146,6 +122,8 @@ impl Preset {
                 file.name
             )));
         }
+        // Regions are pictures, too: a preset is used with others, or with none.
+        let settings = Settings { regions: 0, ..settings };
         Ok(Self { description: String::new(), settings, style_scale, start: Some(start) })
     }
 

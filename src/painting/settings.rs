@@ -4,6 +4,7 @@ use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
 use crate::painting::choices::{Colours, Recipe, StyleLoss};
 use crate::painting::objective::nearest_taps;
+use crate::picture::MAX_REGIONS;
 use crate::{Error, Result};
 
 /// The powers of ten between the content weights of strengths 0 and 0.5, and of strengths 0.5 and 1, in the book's recipe.
@@ -66,6 +67,15 @@ pub struct Settings {
     pub pooling: Pooling,
     /// What its first convolution sees beyond the picture's edge.
     pub edge: Edge,
+    /// Regions of the photograph that have style statistics of their own; 0 for none. A session sets it to what its
+    /// [`Regions`](crate::picture::Regions) have.
+    #[serde(skip_serializing_if = "is_none")]
+    pub regions: usize,
+}
+
+/// Whether a count says that there is nothing.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Default for Settings {
@@ -105,6 +115,7 @@ impl Settings {
             colours: Colours::Painting,
             pooling: Pooling::Max,
             edge: Edge::Zeros,
+            regions: 0,
         }
     }
 
@@ -133,6 +144,7 @@ impl Settings {
             colours: Colours::Painting,
             pooling: Pooling::Max,
             edge: Edge::Replicate,
+            regions: 0,
         }
     }
 
@@ -198,6 +210,12 @@ impl Settings {
 
     /// Refuses what the course of a run cannot be.
     fn validate_course(&self) -> Result<()> {
+        if self.regions > MAX_REGIONS {
+            return Err(Error::Setting(format!(
+                "there are {} regions; at most {MAX_REGIONS} are possible",
+                self.regions
+            )));
+        }
         for (name, share) in [("finish", self.finish), ("settle", self.settle)] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(Error::Setting(format!(

@@ -6,14 +6,16 @@ use std::rc::Rc;
 use crate::architecture::Tap;
 use crate::engine::gpu::Gpu;
 use crate::engine::real::Real;
-use crate::engine::tape::{Shape, Tape, Tensor};
+use crate::engine::tape::{Shape, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
+use crate::ops::masked::{ResidentWeights, SiteWeights};
 use crate::ops::nearest;
 use crate::ops::wasserstein::{self, Moments, Statistics};
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Objective, nearest_taps};
 use crate::painting::settings::Settings;
-use crate::picture::{Picture, Size};
+use crate::painting::stages::{Stage, stages};
+use crate::picture::{LayerMasks, Mask, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
 use crate::{Error, Result};
 
 /// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Copies share what is measured.
@@ -26,20 +28,41 @@ struct Inner {
     settings: Settings,
     /// Digest of the network that measures.
     network: String,
-    /// What was measured so far, and at which scale.
-    measured: RefCell<Vec<(f64, bool, Rc<Measured>)>>,
+    /// The regions that have statistics of their own, if there are any.
+    regions: Option<Regions>,
+    /// The smallest side that the network can measure.
+    least: usize,
+    /// What was measured so far, and for which stage.
+    measured: RefCell<Vec<(Place, Rc<Measured>)>>,
+}
+
+/// What a measurement depends on besides the paintings.
+#[derive(Clone, Copy, PartialEq)]
+struct Place {
+    /// Sides as a share of those at the last size.
+    scale: f64,
+    finish: bool,
+    /// Width and height of the run's picture, where regions are laid on it.
+    size: Option<(usize, usize)>,
 }
 
 /// Statistics of the paintings at one size, on the device.
 pub(crate) struct Measured {
-    /// One per style layer.
-    pub(crate) layers: Vec<LayerStyle>,
+    /// One per style layer and region, in the order of their terms; `None` where a region is too small for a layer.
+    pub(crate) layers: Vec<Option<LayerStyle>>,
     /// One per layer of the nearest-neighbour term; none if it was not asked for.
     pub(crate) nearest: Vec<nearest::Resident>,
 }
 
-/// What the style loss of a layer compares with.
-pub(crate) enum LayerStyle {
+/// What the style loss of a layer, or of a region there, compares with.
+pub(crate) struct LayerStyle {
+    pub(crate) statistics: StyleStatistics,
+    /// The sites of the picture that are compared; all of them if there are no regions.
+    pub(crate) region: Option<ResidentWeights>,
+}
+
+/// Statistics of features.
+pub(crate) enum StyleStatistics {
     /// A Gram matrix, and the mean square of its values.
     Gram { matrix: wgpu::Buffer, energy: f64 },
     /// Mean and covariance.
@@ -49,12 +72,15 @@ pub(crate) enum LayerStyle {
 impl Measured {
     /// Device memory in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        let layer = |layer: &LayerStyle| match layer {
-            LayerStyle::Gram { matrix, .. } => matrix.size(),
-            LayerStyle::Moments(resident) => resident.bytes(),
+        let layer = |LayerStyle { statistics, region }: &LayerStyle| {
+            let own = match statistics {
+                StyleStatistics::Gram { matrix, .. } => matrix.size(),
+                StyleStatistics::Moments(resident) => resident.bytes(),
+            };
+            own + region.as_ref().map_or(0, ResidentWeights::bytes)
         };
         let nearest: u64 = self.nearest.iter().map(nearest::Resident::bytes).sum();
-        self.layers.iter().map(layer).sum::<u64>() + nearest
+        self.layers.iter().flatten().map(layer).sum::<u64>() + nearest
     }
 }
 
@@ -65,7 +91,45 @@ impl Style {
     /// # Errors
     /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
     /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
-    pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
+    pub async fn measure_async(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+    ) -> Result<Self> {
+        Self::of(gpu, vgg, settings, paintings, None).await
+    }
+
+    /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
+    /// regions they are.
+    ///
+    /// # Errors
+    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions are those of another number of paintings.
+    pub async fn measure_regions_async(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+        regions: &Regions,
+    ) -> Result<Self> {
+        if regions.paintings() != paintings.len() {
+            return Err(Error::Setting(format!(
+                "there are pictures of regions for {} paintings, and {} paintings; give one for each",
+                regions.paintings(),
+                paintings.len()
+            )));
+        }
+        let settings = Settings { regions: regions.colours().len(), ..settings.clone() };
+        Self::of(gpu, vgg, &settings, paintings, Some(regions.clone())).await
+    }
+
+    async fn of(
+        gpu: &Gpu,
+        vgg: &Vgg,
+        settings: &Settings,
+        paintings: &[(&Picture, f64)],
+        regions: Option<Regions>,
+    ) -> Result<Self> {
         let sum: f64 = paintings.iter().map(|(_, weight)| weight).sum();
         if paintings.iter().any(|(_, weight)| weight.is_nan() || *weight < 0.0)
             || sum <= 0.0
@@ -79,10 +143,12 @@ impl Style {
             paintings: paintings.iter().map(|(p, weight)| (p.bare(), weight / sum)).collect(),
             settings: settings.clone(),
             network: vgg.digest().to_owned(),
+            regions,
+            least: vgg.smallest(&settings.taps()),
             measured: RefCell::default(),
         }));
-        if settings.first_size == 0 {
-            style.at(gpu, vgg, 1.0, false)?;
+        if settings.first_size == 0 && style.0.regions.is_none() {
+            style.measured(gpu, vgg, Place { scale: 1.0, finish: false, size: None }).await?;
         }
         Ok(style)
     }
@@ -105,35 +171,90 @@ impl Style {
         what(&self.0.settings) == what(settings)
     }
 
-    /// The paintings' statistics where a run's picture has `scale` times its last size, and what the finish needs of them.
-    pub(crate) fn at(&self, gpu: &Gpu, vgg: &Vgg, scale: f64, finish: bool) -> Result<Rc<Measured>> {
-        let known = |(s, f, _): &&(f64, bool, Rc<Measured>)| *s == scale && *f == finish;
-        if let Some((_, _, measured)) = self.0.measured.borrow().iter().find(known) {
+    /// The regions that have statistics of their own.
+    pub(crate) fn regions(&self) -> Option<&Regions> {
+        self.0.regions.as_ref()
+    }
+
+    /// What regions leave out in a run whose result has this width and height, in sentences: those that are too small for a layer.
+    pub fn notes(&self, size: (usize, usize)) -> Vec<String> {
+        let mut notes = Vec::new();
+        for stage in stages(&self.0.settings, size) {
+            for note in self.masks(self.place(&stage)).map(|masks| masks.notes).unwrap_or_default() {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        notes
+    }
+
+    fn place(&self, stage: &Stage) -> Place {
+        let size = self.0.regions.as_ref().map(|_| (stage.width, stage.height));
+        Place { scale: stage.scale, finish: stage.finish, size }
+    }
+
+    /// The sizes of the paintings where the picture has `scale` times its last size.
+    fn sizes(&self, scale: f64) -> Vec<(usize, usize)> {
+        let side = |n: usize| ((n as f64 * scale).round() as usize).max(self.0.least.min(n));
+        self.0.paintings.iter().map(|(p, _)| (side(p.width), side(p.height))).collect()
+    }
+
+    /// The masks of the regions at the style layers.
+    fn masks(&self, place: Place) -> Option<Masks> {
+        let (regions, size) = self.0.regions.as_ref().zip(place.size)?;
+        let named: Vec<_> =
+            self.0.settings.style_layers.iter().map(|tap| (tap.to_string(), tap.poolings())).collect();
+        let layers: Vec<_> = named.iter().map(|(name, poolings)| (name.as_str(), *poolings)).collect();
+        Some(regions.masks(size, &self.sizes(place.scale), &layers))
+    }
+
+    /// The paintings' statistics at the size of a stage, and what its finish needs of them.
+    pub(crate) async fn at(&self, gpu: &Gpu, vgg: &Vgg, stage: &Stage) -> Result<Rc<Measured>> {
+        self.measured(gpu, vgg, self.place(stage)).await
+    }
+
+    async fn measured(&self, gpu: &Gpu, vgg: &Vgg, place: Place) -> Result<Rc<Measured>> {
+        if let Some((_, measured)) = self.0.measured.borrow().iter().find(|(known, _)| *known == place) {
             return Ok(measured.clone());
         }
-        let least = vgg.smallest(&self.0.settings.taps());
-        let resized = |(painting, share): &(Picture, f64)| {
-            let side = |n: usize| ((n as f64 * scale).round() as usize).max(least.min(n));
-            let size = Size::Exact { width: side(painting.width), height: side(painting.height) };
-            let picture = if scale == 1.0 {
+        let resized = |((painting, share), (width, height)): (&(Picture, f64), (usize, usize))| {
+            let picture = if place.scale == 1.0 {
                 painting.clone()
             } else {
-                painting.resampled(size, true, self.0.settings.recipe.filter())
+                painting.resampled(Size::Exact { width, height }, true, self.0.settings.recipe.filter())
             };
             (picture, *share)
         };
-        let paintings: Vec<_> = self.0.paintings.iter().map(resized).collect();
-        let measuring =
-            Measuring { objective: Objective { gpu, vgg, settings: &self.0.settings }, paintings };
-        let measured = Rc::new(Measured {
-            layers: match self.0.settings.style_loss {
-                StyleLoss::Gram => measuring.grams()?,
-                StyleLoss::Wasserstein => measuring.moments()?,
-            },
-            nearest: if finish { measuring.nearest()? } else { Vec::new() },
-        });
-        self.0.measured.borrow_mut().push((scale, finish, measured.clone()));
+        let paintings: Vec<_> = self.0.paintings.iter().zip(self.sizes(place.scale)).map(resized).collect();
+        let settings = &self.0.settings;
+        let masks = self.masks(place).map(|masks| self.by_number(masks));
+        let measuring = Measuring { objective: Objective { gpu, vgg, settings }, paintings, masks };
+        let statistics = match settings.style_loss {
+            StyleLoss::Gram => measuring.grams().await?,
+            StyleLoss::Wasserstein => measuring.moments().await?,
+        };
+        let mut layers = Vec::new();
+        for (number, statistics) in statistics.into_iter().enumerate() {
+            let region =
+                measuring.region(number).map(|masks| ResidentWeights::upload(gpu, &masks.content.weights));
+            let region = region.transpose()?;
+            layers.push(statistics.map(|statistics| LayerStyle { statistics, region }));
+        }
+        let nearest = if place.finish { measuring.nearest()? } else { Vec::new() };
+        let measured = Rc::new(Measured { layers, nearest });
+        self.0.measured.borrow_mut().push((place, measured.clone()));
         Ok(measured)
+    }
+
+    /// Masks by layer and number of the region, in the order of the terms.
+    fn by_number(&self, masks: Masks) -> Vec<Option<RegionMasks>> {
+        let colours = self.0.regions.as_ref().map_or(&[][..], Regions::colours);
+        let layer = |layer: LayerMasks| {
+            let find = |colour: &RegionColour| layer.regions.iter().find(|r| r.colour == *colour).cloned();
+            colours.iter().map(find).collect::<Vec<_>>()
+        };
+        masks.layers.into_iter().flat_map(layer).collect()
     }
 
     /// The palette that a run may start with: the photograph with the colours of the paintings.
@@ -147,72 +268,139 @@ impl Style {
 struct Measuring<'a> {
     objective: Objective<'a, 'a>,
     paintings: Vec<(Picture, f64)>,
+    /// The regions' masks, by layer and region in the order of the terms; `None` where there are no regions.
+    masks: Option<Vec<Option<RegionMasks>>>,
 }
 
+/// What was read of a statistic of one painting: the values of its tensors. `None` where the painting lacks the region.
+type Values = Option<Vec<Vec<f32>>>;
+
 impl Measuring<'_> {
-    /// Reads of one painting what `look` records at each style layer.
-    fn read(
+    /// The masks of the term with this number, if it is a region's.
+    fn region(&self, number: usize) -> Option<&RegionMasks> {
+        self.masks.as_ref()?[number].as_ref()
+    }
+
+    /// The terms of the style loss at each layer: one for each region, or one for everything.
+    fn parts(&self) -> usize {
+        self.objective.settings.regions.max(1)
+    }
+
+    /// How much the sites of the painting number `index` count in each term: not at all where it has no part in it.
+    fn weights(&self, index: usize) -> Result<Vec<Option<Option<ResidentWeights>>>> {
+        let terms = self.objective.settings.style_layers.len() * self.parts();
+        let weights = |number: usize| {
+            if self.masks.is_none() {
+                return Ok(Some(None));
+            }
+            let mask = self.region(number).and_then(|region| region.styles[index].as_ref());
+            let upload = |mask: &Mask| ResidentWeights::upload(self.objective.gpu, &mask.weights);
+            Ok(mask.map(upload).transpose()?.map(Some))
+        };
+        (0..terms).map(weights).collect()
+    }
+
+    /// Reads of the painting number `index` what `look` records for each term.
+    async fn read(
         &self,
-        painting: &Picture,
-        look: impl Fn(&mut Tape, crate::engine::tape::Var) -> Vec<Tensor>,
-    ) -> Result<Vec<Vec<Vec<f32>>>> {
+        index: usize,
+        look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
+    ) -> Result<Vec<Values>> {
         let Objective { gpu, settings, .. } = self.objective;
         let taps = &settings.style_layers;
         if taps.is_empty() {
             return Ok(Vec::new());
         }
-        let mut seen: Vec<Vec<Tensor>> = vec![Vec::new(); taps.len()];
+        let painting = &self.paintings[index].0;
+        let (parts, weights) = (self.parts(), self.weights(index)?);
+        let mut seen: Vec<Option<Vec<Tensor>>> = vec![None; weights.len()];
         let shape = Shape::new(3, painting.height, painting.width);
-        let (tape, leaf) = self.objective.record_look(shape, taps, |tape, index, x| {
-            seen[index] = look(tape, x);
-            seen[index].iter().for_each(|tensor| tape.keep(*tensor));
+        let (tape, leaf) = self.objective.record_look(shape, taps, |tape, layer, x| {
+            for number in layer * parts..(layer + 1) * parts {
+                let Some(weights) = &weights[number] else { continue };
+                let weights = weights.as_ref().map(|weights| weights.on(tape));
+                let tensors = look(tape, x, weights);
+                tensors.iter().for_each(|tensor| tape.keep(*tensor));
+                seen[number] = Some(tensors);
+            }
         });
         let plan = tape.finish()?;
         plan.write(gpu, leaf.value, &Real::F32.encode(&self.objective.variable().encode(painting)));
         plan.run(gpu);
-        let read = |tensors: &Vec<Tensor>| tensors.iter().map(|tensor| plan.read(gpu, *tensor)).collect();
-        seen.iter().map(read).collect()
+        let mut read = Vec::new();
+        for tensors in seen {
+            let Some(tensors) = tensors else {
+                read.push(None);
+                continue;
+            };
+            let mut values = Vec::new();
+            for tensor in tensors {
+                values.push(plan.read_async(gpu, tensor).await?);
+            }
+            read.push(Some(values));
+        }
+        Ok(read)
+    }
+
+    /// Each term's values of the paintings that have a part in it, with their shares.
+    async fn gathered(
+        &self,
+        look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
+    ) -> Result<Vec<Vec<(Vec<Vec<f32>>, f64)>>> {
+        let mut terms: Vec<Vec<_>> = Vec::new();
+        for (index, (_, share)) in self.paintings.iter().enumerate() {
+            let measured = self.read(index, &look).await?;
+            terms.resize_with(measured.len(), Vec::new);
+            for (term, values) in terms.iter_mut().zip(measured) {
+                // A painting that counts nothing must not be all that has a region.
+                let counts = self.masks.is_none() || *share > 0.0;
+                term.extend(values.filter(|_| counts).map(|values| (values, *share)));
+            }
+        }
+        Ok(terms)
     }
 
     /// The weighted mean of the paintings' Gram matrices.
-    fn grams(&self) -> Result<Vec<LayerStyle>> {
-        let mut grams = vec![Vec::new(); self.objective.settings.style_layers.len()];
-        for (painting, share) in &self.paintings {
-            let measured = self.read(painting, |tape, x| vec![self.objective.gram(tape, x).value])?;
-            for (sum, gram) in grams.iter_mut().zip(measured) {
-                sum.resize(gram[0].len(), 0.0);
+    async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
+        let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
+        let terms = self.gathered(look).await?;
+        let upload = |paintings: &Vec<(Vec<Vec<f32>>, f64)>| {
+            let mut sum = vec![0.0; paintings[0].0[0].len()];
+            for (gram, share) in paintings {
                 sum.iter_mut().zip(&gram[0]).for_each(|(s, g)| *s += share * f64::from(*g));
             }
-        }
-        let upload = |values: &Vec<f64>| {
-            let energy = values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64;
-            let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            if paintings.len() < self.paintings.len() {
+                // Those without the region count nothing.
+                let all: f64 = paintings.iter().map(|(_, share)| share).sum();
+                sum.iter_mut().for_each(|s| *s /= all);
+            }
+            let energy = sum.iter().map(|v| v * v).sum::<f64>() / sum.len() as f64;
+            let values: Vec<f32> = sum.iter().map(|v| *v as f32).collect();
             let matrix = self.objective.gpu.upload("target", &values)?;
             // A black painting has no energy.
-            Ok(LayerStyle::Gram { matrix, energy: energy.max(1e-12) })
+            Ok(StyleStatistics::Gram { matrix, energy: energy.max(1e-12) })
         };
-        grams.iter().map(upload).collect()
+        terms.iter().map(|term| (!term.is_empty()).then(|| upload(term)).transpose()).collect()
     }
 
     /// Mean and covariance of the paintings together.
-    fn moments(&self) -> Result<Vec<LayerStyle>> {
+    async fn moments(&self) -> Result<Vec<Option<StyleStatistics>>> {
         let gpu = self.objective.gpu;
-        let mut layers: Vec<Vec<(Moments, f64)>> = Vec::new();
-        for (painting, share) in &self.paintings {
-            let measured = self.read(painting, |tape, x| {
-                let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
-                let (mean, covariance) = wasserstein::moments(tape, x, variant);
-                vec![mean, covariance]
-            })?;
-            layers.resize_with(measured.len(), Vec::new);
-            for (layer, values) in layers.iter_mut().zip(measured) {
-                let [mean, covariance] = values.try_into().expect("two tensors were asked for");
-                layer.push((Moments { mean, covariance }, *share));
-            }
-        }
-        let upload =
-            |layer: &Vec<(Moments, f64)>| Statistics::new(layer).upload(gpu).map(LayerStyle::Moments);
-        layers.iter().map(upload).collect()
+        let look = |tape: &mut Tape, x: Var, weights| {
+            let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
+            let (mean, covariance) = wasserstein::moments(tape, x, variant, weights);
+            vec![mean, covariance]
+        };
+        let terms = self.gathered(look).await?;
+        let moments = |(values, share): (Vec<Vec<f32>>, f64)| {
+            let [mean, covariance] = values.try_into().expect("two tensors were asked for");
+            (Moments { mean, covariance }, share)
+        };
+        let upload = |term: Vec<_>| {
+            let paintings: Vec<(Moments, f64)> = term.into_iter().map(moments).collect();
+            Statistics::new(&paintings).upload(gpu).map(StyleStatistics::Moments)
+        };
+        terms.into_iter().map(|term| (!term.is_empty()).then(|| upload(term)).transpose()).collect()
     }
 
     /// The features of the painting that counts most, as the nearest-neighbour term wants them.

@@ -12,7 +12,7 @@ use super::exif::Contents;
 use super::ifd::{Kind, Value, Writer};
 use super::save::TEXT_KEY;
 use super::tiff::tag;
-use super::{Comment, Exif, icc};
+use super::{Comment, Exif, icc, lossy_webp};
 
 /// The longest EXIF block of a JPEG: a segment of 64 KiB less its length and what says that it is EXIF.
 const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
@@ -20,7 +20,7 @@ const MAX_JPEG_EXIF: usize = 65535 - 2 - 6;
 /// The approximate size of a TIFF's strips in bytes, as readers that work strip by strip expect it.
 const STRIP: usize = 64 << 10;
 
-type Failure = Box<dyn std::error::Error>;
+pub(super) type Failure = Box<dyn std::error::Error>;
 
 /// Samples pixel by pixel, and what goes with them.
 pub(super) struct File<'a> {
@@ -120,34 +120,17 @@ impl File<'_> {
             self.write(encoder)?;
             return Ok(file);
         };
-        let mut file = WebP::from_bytes(Bytes::from(self.lossy_webp(quality)?))?;
+        let mut file = WebP::from_bytes(Bytes::from(lossy_webp::encode(
+            self.eight()?,
+            [self.width, self.height],
+            self.alpha,
+            quality,
+        )?))?;
         file.set_icc_profile(Some(icc::srgb()?.into()));
         file.set_exif(block.map(Bytes::from));
         let mut bytes = Vec::new();
         file.encoder().write_to(&mut bytes)?;
         Ok(bytes)
-    }
-
-    /// By libwebp, because no encoder in Rust is lossy. It sees nothing but our own samples.
-    fn lossy_webp(&self, quality: u8) -> Result<Vec<u8>, Failure> {
-        let samples = self.eight()?;
-        let (width, height) = (i32::try_from(self.width)?, i32::try_from(self.height)?);
-        let (encode, channels): (unsafe extern "C" fn(_, _, _, _, _, _) -> _, _) =
-            if self.alpha { (libwebp_sys::WebPEncodeRGBA, 4) } else { (libwebp_sys::WebPEncodeRGB, 3) };
-        assert_eq!(samples.len(), self.width as usize * self.height as usize * channels);
-        let mut output = std::ptr::null_mut();
-        // SAFETY: `samples` has `height` rows of `width * channels` bytes, one behind the other, as just asserted.
-        let length = unsafe {
-            encode(samples.as_ptr(), width, height, width * channels as i32, f32::from(quality), &mut output)
-        };
-        if length == 0 || output.is_null() {
-            return Err("libwebp refused it".into());
-        }
-        // SAFETY: on success `output` points at `length` bytes, ours until they are freed, which happens once.
-        let file = unsafe { std::slice::from_raw_parts(output, length) }.to_vec();
-        // SAFETY: libwebp allocated it, and nothing refers to it any more.
-        unsafe { libwebp_sys::WebPFree(output.cast()) };
-        Ok(file)
     }
 
     fn write(&self, mut encoder: impl ImageEncoder) -> Result<(), Failure> {

@@ -50,7 +50,7 @@ pub(super) fn guided(
     filtered
 }
 
-/// Calls `write` with the mean of what `read` gives for the pixels of the window around each pixel.
+/// Calls `write` with the mean of `read` over the window around each pixel.
 ///
 /// Sums are in float64, in which adding and taking away again leaves an error of 1e-13 at most, and take the
 /// memory of one row.

@@ -7,11 +7,17 @@ mod decode;
 mod encode;
 mod enlarged;
 pub(crate) mod exif;
+#[cfg(feature = "native")]
+mod files;
 mod guided;
 mod icc;
 mod ifd;
 mod interpolate;
 mod jpeg;
+#[cfg(not(feature = "native"))]
+mod lossless_webp;
+#[cfg(feature = "native")]
+mod lossy_webp;
 mod oklab;
 mod png_chunks;
 mod raw;
@@ -25,23 +31,28 @@ pub(crate) mod tests;
 mod tiff;
 mod xmp;
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub use comment::Comment;
 pub(crate) use decode::comment;
 pub use exif::Exif;
+#[cfg(feature = "native")]
+pub use files::check_writable;
+#[cfg(feature = "native")]
+pub(crate) use files::read;
 pub use interpolate::{Interpolation, interpolate};
+#[cfg(not(feature = "native"))]
+use lossless_webp as lossy_webp;
 pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
 pub use resize::{Filter, Size, contact_sheet, contact_sheet_size};
-pub use save::{Format, SaveOptions, check_writable};
+pub use save::{Format, SaveOptions};
 pub use source::Input;
 
 use crate::disk::sha256;
 use crate::error::{Error, Result};
 
-/// The longest file that is read: 2 GiB, far beyond any picture that [`Picture::open`] accepts.
+/// The longest file that is read: 2 GiB, far beyond any picture that is accepted.
 const MAX_FILE: u64 = 2 << 30;
 
 /// A picture in memory.
@@ -94,27 +105,15 @@ impl Picture {
         Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
-    /// Reads a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample, whatever its name ends in.
+    /// Reads the bytes of a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample. `name` is for error texts and
+    /// [`Picture::source`].
     ///
     /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame counts, or the first page that is
     /// no thumbnail or mask of another.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, is damaged, cut short or of another kind, holds more than
-    /// 200 million pixels, or shows nothing because all its pixels are fully transparent.
-    pub fn open(path: &Path) -> Result<Self> {
-        let named = || -> Result<Self, String> {
-            let bytes = read(path)?;
-            let source = Some(Input::new(name_of(path), &bytes));
-            Ok(Self { source, ..decode::decode(&bytes)? })
-        };
-        named().map_err(|why| Error::picture(path, why))
-    }
-
-    /// As [`Picture::open`], from the bytes of such a file; `name` is for error texts and [`Picture::source`].
-    ///
-    /// # Errors
-    /// As [`Picture::open`].
+    /// [`Error::Picture`] if the file is damaged, cut short or of another kind, holds more than 200 million pixels, or shows
+    /// nothing because all its pixels are fully transparent.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         let picture = decode::decode(bytes).map_err(|why| Error::picture(Path::new(name), why))?;
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
@@ -123,7 +122,7 @@ impl Picture {
     /// As [`Picture::from_bytes`], from whatever a reader gives until its end.
     ///
     /// # Errors
-    /// As [`Picture::open`].
+    /// As [`Picture::from_bytes`], and if the reader fails or gives more than 2 GiB.
     pub fn from_reader(name: &str, reader: impl Read) -> Result<Self> {
         let bytes = read_all(reader).map_err(|why| Error::picture(Path::new(name), why))?;
         Self::from_bytes(name, &bytes)
@@ -144,15 +143,6 @@ impl Picture {
 /// The name of a file without its folder, as records have it.
 pub fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// All bytes of a file, or why there are none.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
-    if path.is_dir() {
-        return Err("it is a folder; name a picture inside it".into());
-    }
-    read_all(File::open(path).map_err(unreadable)?)
 }
 
 /// All that a reader gives, or why not: a device or a pipe may never end.

@@ -152,7 +152,7 @@ impl Picture {
         for values in planes {
             let weighted: Vec<_> = values.iter().zip(alpha).map(|(v, a)| v * a).collect();
             let (seen, all) = (plane(&weighted), plane(values));
-            // Where nothing is visible, the colour is what `Picture` promises for hidden pixels, give or take
+            // Where nothing is visible, the colour is what `Picture` promises for hidden pixels, blended with
             // its surroundings. It has no effect there.
             let colour =
                 |i: usize| if small[i] > 1e-4 { (seen[i] / small[i]).clamp(0.0, 1.0) } else { all[i] };

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::encode::{File, Samples};
 use super::{Comment, Picture};
-use crate::disk::{check_replaceable, replace_file};
 use crate::error::{Error, Result};
 
 /// What the comment is called among the texts of a PNG.
@@ -120,37 +119,12 @@ impl SaveOptions {
     }
 }
 
-/// Finds out, before a long run, whether [`Picture::save`] could write `path`: its ending is known, its folder
-/// exists and takes new files, and what is there now may be replaced. Nothing is left behind.
-///
-/// # Errors
-/// [`Error::Write`] says what stands in the way.
-pub fn check_writable(path: &Path) -> Result<Format> {
-    let format = Format::of(path)?;
-    check_replaceable(path)?;
-    Ok(format)
-}
-
 impl Picture {
-    /// Writes the picture in the format of the path's ending, marked as sRGB, by [`replace_file`]'s rules.
+    /// The bytes of a file in a format, marked as sRGB.
     ///
     /// Values are clamped to 0..1 and rounded to nearest. Alpha is written where the format has it; on JPEG
     /// the picture is put on a white ground. [`Picture::exif`] and the comment go into every format; a JPEG has room
     /// for the record of about a hundred styles, and longer ones are left out.
-    ///
-    /// # Errors
-    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be written;
-    /// whatever was at `path` is then untouched.
-    ///
-    /// [`replace_file`]: crate::disk::replace_file
-    pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
-        let format = Format::of(path)?;
-        options.check(path)?;
-        let bytes = self.encode(format, options).map_err(|why| Error::write(path, why))?;
-        replace_file(path, &bytes)
-    }
-
-    /// The bytes of the file that [`Picture::save`] would write.
     ///
     /// # Errors
     /// [`Error::Setting`] if the format does not have what `options` ask for, [`Error::Write`] if it cannot hold the picture.
@@ -160,7 +134,7 @@ impl Picture {
     }
 
     /// The bytes of a file, or why there can be none.
-    fn encode(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>, String> {
+    pub(super) fn encode(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>, String> {
         let side = self.width.max(self.height);
         if side > format.max_side() {
             return Err(format!(

@@ -196,6 +196,6 @@ fn useless_requests_are_refused() {
         serde_json::from_slice(&studio.run("bench --op relu --size 16 --time 1 --json").stdout).unwrap();
     report["ops"][0]["us"] = (-1.0).into();
     std::fs::write(studio.path("never.json"), report.to_string()).unwrap();
-    studio.refuses(1, "nobody has measured", "bench --op relu --size 16 --compare never.json");
+    studio.refuses(1, "that cannot be measurements", "bench --op relu --size 16 --compare never.json");
     studio.refuses(1, "no adapter is called", "bench --iteration --size 32 --adapter voodoo");
 }

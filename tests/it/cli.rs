@@ -1,12 +1,12 @@
 //! The program as users meet it: what it writes, what it refuses, and what it says.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use impasto::ops::conv3x3::Variant;
 
+use crate::support::figures::network;
 use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -o out.png --iterations 2";
@@ -188,7 +188,7 @@ fn a_size_beyond_the_adapter_names_the_largest_that_fits() {
 #[test]
 fn useless_weights_are_refused() {
     let studio = Studio::new();
-    let whole = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/vgg19.safetensors")).unwrap();
+    let whole = network();
     fs::write(studio.path("empty"), "").unwrap();
     fs::write(studio.path("cut"), &whole[..whole.len() - 1000]).unwrap();
     fs::write(studio.path("lies"), u64::MAX.to_le_bytes()).unwrap();
@@ -326,7 +326,7 @@ fn names_need_not_be_unicode() {
 fn before_the_run_one_interrupt_is_enough() {
     let studio = Studio::new();
     assert!(Command::new("mkfifo").arg(studio.path("fifo")).status().unwrap().success());
-    // Nobody writes to the pipe, so the program waits for its content.
+    // Nothing is written to the pipe, so the program waits for its content.
     let mut child =
         studio.command("stylize fifo painting.png -o out.png").stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -342,7 +342,7 @@ fn closed_pipes_are_no_failure() {
     let mut child = studio.command(&format!("{RUN} --json")).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let status = child.wait().unwrap();
-    // Nobody reads the events any more, but the picture is still wanted.
+    // The events have no reader any more, but the picture is still wanted.
     assert!(status.success(), "{status}");
     image::open(studio.path("out.png")).unwrap();
 }

@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::figures::network;
 use crate::support::inject::{complaint, inject, run};
 use crate::support::studio::Studio;
 
@@ -306,7 +307,11 @@ fn killed_while_saving_leaves_the_picture_before_and_the_next_run_tidies_up() {
 #[test]
 fn whenever_a_signal_comes_the_end_is_orderly() {
     let (studio, before) = painted();
-    let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/vgg19.safetensors");
+    // Where it is not among the files that a run leaves.
+    let elsewhere = Studio::new();
+    let weights = elsewhere.path("vgg19.safetensors");
+    fs::write(&weights, network()).unwrap();
+    let weights = weights.display();
     // Start-up, the network's file, memory, compilation, and what is measured before the first iteration.
     let early = ["instance:1", "open:1", "allocate:1", "allocate:2", "pipeline:1", "pipeline:9", "submit:1"];
     for (i, moment) in early.iter().enumerate() {

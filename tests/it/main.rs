@@ -50,9 +50,13 @@ mod determinism;
 /// A device, a disk or a clock that fails while a run goes on. The faults are injected, for which Linux is needed.
 #[cfg(target_os = "linux")]
 mod faults;
+/// What belongs together in photograph and painting.
+mod regions;
 /// Checkpoints, and runs that go on from them.
 mod resume;
 mod rooms;
+/// The run loop and what its observer can do.
+mod run;
 /// Runs of several sizes, and the painterly default.
 mod stages;
 /// Weights and rates that change on the way.

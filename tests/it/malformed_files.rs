@@ -25,6 +25,8 @@ use impasto::painting::settings::Settings;
 use impasto::picture::Input;
 use impasto::picture::{Picture, SaveOptions};
 
+use crate::support::figures::network;
+
 /// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it. All tests of this
 /// process are counted together, but the others hold next to nothing beside that.
 const MOST_MEMORY: usize = 5 << 30;
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Changed files of each kind.
 const FILES: usize = 150;
 
-/// Refuses what nobody should ask for; that ends the test with a message.
+/// Refuses requests that are too large; that ends the test with a message.
 struct Bounded;
 
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -358,7 +360,7 @@ fn profiles_and_exif() {
 #[test]
 fn weights_of_networks() {
     // The real file's header, and a small one whose tensors are reached, too.
-    let real = fixture("weights/vgg19.safetensors");
+    let real = network();
     let header = 8 + u64::from_le_bytes(real[..8].try_into().unwrap()) as usize;
     let small = {
         use safetensors::{Dtype, tensor::TensorView};

@@ -103,3 +103,39 @@ fn modules_have_one_style() {
         assert!(!file.with_extension("").is_dir(), "{} stands beside a folder of its name", file.display());
     }
 }
+
+/// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of it is left out
+/// where `native` is.
+const WAITING: [&str; 8] = [
+    "gpu/native.rs",
+    "gpu/adapters.rs",
+    "gpu/pipeline_cache.rs",
+    "blocking.rs",
+    "cases/oracle.rs",
+    "cases/run.rs",
+    "plan/timing.rs",
+    "tuning/measure.rs",
+];
+
+#[test]
+fn nothing_else_in_the_library_waits() {
+    let waits =
+        ["block_on(", "pollster::", "PollType::Wait", "wait_indefinitely", ".wait()", ".join()", "sleep("];
+    let mut found = BTreeSet::new();
+    for room in ["disk", "picture", "engine", "cases", "ops", "network", "painting"] {
+        for file in files(&source().join(room)) {
+            let text = fs::read_to_string(&file).unwrap();
+            // Tests may wait.
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            if !file.ends_with("tests.rs")
+                && code.into_iter().any(|line| waits.iter().any(|w| line.contains(w)))
+            {
+                found.insert(file);
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    let other: Vec<_> = found.iter().filter(|file| !WAITING.iter().any(|end| file.ends_with(end))).collect();
+    assert!(other.is_empty(), "these wait: {other:?}");
+}

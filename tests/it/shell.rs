@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::figures::network;
 use crate::support::studio::Studio;
 
 /// The output of a command that must succeed.
@@ -82,8 +83,9 @@ fn variables_stand_in_for_options() {
     let (code, text) = refusal("IMPASTO_WEIGHTS", "missing", run);
     assert!(code == Some(1) && text.contains("cannot use weights missing"), "{text}");
     // An option on the command line takes precedence.
-    let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/weights/vgg19.safetensors");
-    let (code, text) = refusal("IMPASTO_WEIGHTS", "missing", &format!("{run} --weights {weights} -v"));
+    std::fs::write(studio.path("vgg19.safetensors"), network()).unwrap();
+    let (code, text) =
+        refusal("IMPASTO_WEIGHTS", "missing", &format!("{run} --weights vgg19.safetensors -v"));
     assert_eq!(code, Some(0), "{text}");
     for line in [
         "adapter  ",

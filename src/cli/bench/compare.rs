@@ -83,7 +83,10 @@ impl Earlier {
     /// Refuses numbers that cannot have been measured.
     fn plausible(&self, mut times: impl Iterator<Item = f64>) -> anyhow::Result<()> {
         if times.any(|time| !(1e-9..1e15).contains(&time)) {
-            bail!("cannot compare with {}: it has numbers that nobody has measured", self.path.display());
+            bail!(
+                "cannot compare with {}: it holds numbers that cannot be measurements",
+                self.path.display()
+            );
         }
         Ok(())
     }

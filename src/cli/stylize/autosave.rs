@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use impasto::Result;
+use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Session;
 use impasto::picture::Picture;
 
@@ -30,6 +30,9 @@ pub struct Autosave<'a> {
     frames_every: usize,
     screen: Option<Screen>,
     shown: Option<Instant>,
+    /// Pictures to be saved, and after how many iterations each was copied. A checkpoint comes before them: one beside a
+    /// picture says that the picture is not finished.
+    waiting: Vec<(usize, Picture)>,
 }
 
 impl<'a> Autosave<'a> {
@@ -58,37 +61,50 @@ impl<'a> Autosave<'a> {
                 outputs.clear_frames().and_then(|()| outputs.save_frame(0, &pictures.dress(first))),
             );
         }
-        Self { outputs, pictures, last: Instant::now(), save_every, frames_every, screen, shown: None }
+        let (last, shown, waiting) = (Instant::now(), None, Vec::new());
+        Self { outputs, pictures, last, save_every, frames_every, screen, shown, waiting }
     }
 
-    /// Writes what is due after an iteration. A failure is reported, and the next attempt is made when it is
+    /// Writes and shows what is due after `iterations`. A failure is reported, and the next attempt is made when it is
     /// due again.
-    ///
-    /// # Errors
-    /// Those of the session.
-    pub fn keep(&mut self, session: &mut Session, progress: &Progress) -> Result<()> {
-        while let Some((iterations, picture)) = session.take_copy()? {
-            let picture = self.pictures.dress(picture);
-            if iterations.is_multiple_of(self.frames_every) {
-                warn(progress, self.outputs.save_frame(iterations / self.frames_every, &picture));
-            }
-            if let Some(screen) = &mut self.screen
-                && self.shown.is_none_or(|shown| shown.elapsed() >= PREVIEW_PAUSE)
-            {
-                progress.aside(|| screen.show(&picture));
-                self.shown = Some(Instant::now());
-            }
-            if self.save_every.is_some_and(|every| iterations.is_multiple_of(every)) {
-                // The checkpoint comes first: a checkpoint beside a picture says that the picture is not
-                // finished.
-                self.checkpoint(session, progress)?;
-                warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
+    pub fn keep(&mut self, iterations: usize, picture: Picture, progress: &Progress) {
+        let picture = self.pictures.dress(picture);
+        if iterations.is_multiple_of(self.frames_every) {
+            warn(progress, self.outputs.save_frame(iterations / self.frames_every, &picture));
+        }
+        if let Some(screen) = &mut self.screen
+            && self.shown.is_none_or(|shown| shown.elapsed() >= PREVIEW_PAUSE)
+        {
+            progress.aside(|| screen.show(&picture));
+            self.shown = Some(Instant::now());
+        }
+        if self.save_every.is_some_and(|every| iterations.is_multiple_of(every)) {
+            self.waiting.push((iterations, picture));
+            if self.outputs.checkpoint.is_none() {
+                self.save_pictures(progress);
             }
         }
-        if self.last.elapsed() >= PAUSE {
-            self.checkpoint(session, progress)?;
+    }
+
+    /// Whether a checkpoint is due.
+    pub fn wants_checkpoint(&self) -> bool {
+        let due = !self.waiting.is_empty() || self.last.elapsed() >= PAUSE;
+        self.outputs.checkpoint.is_some() && due
+    }
+
+    /// Writes a checkpoint, and then the pictures that waited for it.
+    pub fn save_checkpoint(&mut self, checkpoint: &Checkpoint, progress: &Progress) {
+        if let Some(path) = &self.outputs.checkpoint {
+            warn(progress, checkpoint.save(path).map_err(Into::into));
+            self.last = Instant::now();
         }
-        Ok(())
+        self.save_pictures(progress);
+    }
+
+    fn save_pictures(&mut self, progress: &Progress) {
+        for (iterations, picture) in self.waiting.drain(..) {
+            warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
+        }
     }
 
     /// Writes the last frame and shows the last picture.
@@ -98,13 +114,6 @@ impl<'a> Autosave<'a> {
     pub fn finish(&mut self, iterations: usize, result: &Picture) -> anyhow::Result<()> {
         self.screen.iter_mut().for_each(|screen| screen.show(result));
         self.outputs.save_frame(iterations.div_ceil(self.frames_every), result)
-    }
-
-    fn checkpoint(&mut self, session: &mut Session, progress: &Progress) -> Result<()> {
-        let Some(path) = &self.outputs.checkpoint else { return Ok(()) };
-        warn(progress, session.checkpoint()?.save(path).map_err(Into::into));
-        self.last = Instant::now();
-        Ok(())
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use impasto::measuring::estimate::Pace;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
+use impasto::painting::run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
@@ -18,11 +18,9 @@ use super::autosave::Autosave;
 use super::options::Options;
 use super::outputs::Outputs;
 use super::studio::{Measured, Studio};
-use crate::cli::progress::{Progress, preparing};
+use super::watch::Watch;
+use crate::cli::progress::preparing;
 use crate::cli::{console, interrupt};
-
-/// How long the pace is watched before the run says how long it will take.
-const STEADY: Duration = Duration::from_secs(1);
 
 /// One content picture to be painted. Many jobs may share the device, the network and the styles.
 pub struct Job<'a> {
@@ -152,6 +150,10 @@ impl Job<'_> {
         let filter = self.settings.recipe.filter();
         let content = self.content.resampled(Size::Exact { width, height }, true, filter);
         let styles = self.studio.measured(style_size, self.settings)?;
+        if let Some(file) = self.options.look.regions.content() {
+            let notes = styles.style.notes((width, height));
+            notes.iter().for_each(|note| self.options.reporting.note(file, note));
+        }
         let weights = self.studio.weights.iter().copied();
         let paintings: Vec<_> = styles.pictures.iter().zip(weights).collect();
         let start = self.options.look.start(&content, self.studio.start.as_ref(), &paintings);
@@ -188,60 +190,29 @@ impl Job<'_> {
         session: &mut Session,
         began: Instant,
     ) -> anyhow::Result<Painted<'a>> {
-        let (mut told, mut stopped) = (Ok(()), false);
-        let mut log: Vec<Losses> = session.losses().collect();
-        let quiet = self.options.reporting.quiet;
-        let mut progress = Progress::new(self.label(), log.len(), session.iterations(), quiet);
-        let mut keeper = Autosave::new(self.outputs, pictures, session, self.options, &progress);
-        let (first, started) = (log.len(), Instant::now());
-        let (mut pace, mut estimated) = (Pace::default(), false);
+        let mut watch = Watch::new(self, pictures, session, began);
+        let (first, started) = (watch.log.len(), Instant::now());
         interrupt::running();
         if self.options.reporting.json {
-            let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
-            let start = serde_json::json!({
-                "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
-                "width": content.width, "height": content.height,
-                "first": log.len(), "iterations": session.iterations(),
-                "memory_bytes": session.bytes(), "network_bytes": self.studio.vgg.bytes(),
-            });
-            told = self.tell("start", start);
+            watch.told = self.tell("start", self.beginning(pictures, session));
         }
-        let finished = loop {
-            if !stopped && interrupt::requested() {
-                stopped = true;
-                session.stop();
-            }
-            let losses = match session.step() {
-                Ok(Some(losses)) => losses,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            pace.note(session.landed());
-            let last = losses.iteration + 1 == session.iterations();
-            let known = pace.steady(STEADY).or(pace.seconds().filter(|_| last)).filter(|_| !estimated);
-            if let Some(each) = known {
-                estimated = true;
-                let rest = each * session.left();
-                let estimate = self.estimate(session, began.elapsed().as_secs_f64() + rest, each, &progress);
-                told = told.and(estimate);
-            }
-            progress.report(&losses);
-            if self.options.reporting.json && told.is_ok() {
-                told = self.tell("iteration", serde_json::to_value(&losses)?);
-            }
-            log.push(losses);
-            if let Err(error) = keeper.keep(session, &progress) {
-                break Err(error);
-            }
-        };
+        let finished = session.run(&mut watch);
+        let Watch { log, told, keeper, progress, .. } = watch;
         progress.finish();
-        if let Err(error) = finished {
-            return Err(self.failed(error, &log));
-        }
+        let ending = finished.map_err(|error| self.failed(error, &log))?;
         let times = [started - began, started.elapsed()];
-        // The device works ahead and may have all iterations already.
-        let interrupted = stopped && session.submitted() < session.iterations();
-        Ok(Painted { log, interrupted, first, times, told, keeper })
+        Ok(Painted { log, interrupted: ending != run::Ending::Complete, first, times, told, keeper })
+    }
+
+    /// The run that begins, for programs.
+    fn beginning(&self, pictures: &Sized, session: &Session) -> serde_json::Value {
+        let (content, result) = (&pictures.content, self.outputs.result.to_string_lossy());
+        serde_json::json!({
+            "content": self.name.to_string_lossy(), "output": result, "pictures": self.place.1,
+            "width": content.width, "height": content.height,
+            "first": session.losses().count(), "iterations": session.iterations(),
+            "memory_bytes": session.bytes(), "network_bytes": self.studio.vgg.bytes(),
+        })
     }
 
     /// The error that ended the run. The losses are saved, because they may show its cause.
@@ -316,6 +287,10 @@ impl Job<'_> {
         (record.style_size, record.style_scale) = (sizes.style_size, sizes.style_scale);
         record.style_weights = self.studio.weights.clone();
         record.start = look.recorded(start);
+        if let Some(regions) = &self.studio.regions {
+            record.content_regions = regions.content.clone();
+            record.style_regions = regions.styles.clone();
+        }
         record.variant = machine.variant.as_ref().map(ToString::to_string);
         Some(record)
     }

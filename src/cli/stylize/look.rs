@@ -15,6 +15,7 @@ use impasto::picture::{Picture, Size, name_of};
 use impasto::{Edge, Pooling, Tap};
 
 use super::numbers;
+use super::regions::RegionFiles;
 
 /// What the result looks like: the settings of the optimisation, and where it starts.
 #[derive(clap::Args)]
@@ -130,6 +131,9 @@ pub struct Look {
     #[arg(long, value_name = "zeros|replicate",
           value_parser = PossibleValuesParser::new(Edge::ALL.map(Edge::name)).try_map(|name| name.parse::<Edge>()))]
     edge: Option<Edge>,
+
+    #[command(flatten)]
+    pub regions: RegionFiles,
 
     /// What the options above change.
     #[arg(skip)]
@@ -324,6 +328,16 @@ impl Look {
     /// Takes over what made another picture, where nothing else is asked for.
     pub fn adopt(&mut self, record: &impasto::painting::provenance::Record) -> anyhow::Result<()> {
         self.base = record.settings.clone();
+        // They are those of pictures, which are named again.
+        self.base.regions = 0;
+        if let (Some(file), false) = (&record.content_regions, self.regions.are_given()) {
+            return Err(Error::Setting(format!(
+                "those settings have regions, drawn in {:?}, which are not kept with them; name the files with --content-regions \
+                 and --style-regions",
+                file.name
+            ))
+            .into());
+        }
         self.recorded_weights = record.style_weights.clone();
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {
             return Err(Error::Setting(format!(
@@ -348,6 +362,6 @@ impl Look {
         };
         // A bundled preset is no file, but a file may be called like one.
         let preset = self.preset.as_deref();
-        init.into_iter().chain(self.settings_from.as_deref()).chain(preset)
+        init.into_iter().chain(self.settings_from.as_deref()).chain(preset).chain(self.regions.files())
     }
 }

@@ -14,14 +14,17 @@ mod names;
 mod numbers;
 mod options;
 mod outputs;
+mod regions;
 mod report;
 mod sizes;
 mod stdio;
 mod studio;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use impasto::Error;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::provenance::Record;
 use impasto::painting::settings::Settings;
@@ -46,6 +49,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     options.look.weights(options.styles.len())?;
     let options = &options;
     let result = match target {
+        Target::Folder(_) if options.look.regions.are_given() => {
+            let why =
+                "regions are those of one photograph, and there may be several; name the result with -o";
+            return Err(Error::Setting(why.into()).into());
+        }
         Target::Folder(folder) => return batch::run(options, &settings, &contents, &folder, repeated),
         Target::File(file) => (file, None),
         Target::Stream(format) => ("-".into(), Some(format)),
@@ -73,7 +81,8 @@ fn one(
     options.write_preset(contents)?;
     let content = read(&item.content)?;
     let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
-    let studio = Studio::open(options, settings)?;
+    let mut studio = Studio::open(options, settings)?;
+    let settings = &studio.read_regions(options, &content, settings)?;
     let work = Work { content, checkpoint, repeated, place: (1, 1), left: None };
     Ok(match paint(options, settings, &studio, &item, work)? {
         Ending::Finished => 0,

@@ -10,6 +10,7 @@ use impasto::painting::style::Style;
 use impasto::picture::{Picture, Size};
 
 use super::options::Options;
+use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;
 
@@ -26,6 +27,8 @@ pub struct Studio {
     pub weights: Vec<f64>,
     /// The picture to start from, as it was read, if there is one.
     pub start: Option<Picture>,
+    /// The regions, if there are any: those of one photograph.
+    pub regions: Option<ReadRegions>,
     measured: RefCell<Vec<Rc<Measured>>>,
     /// Whether the needs of a picture have been printed.
     pub estimated: Cell<bool>,
@@ -57,7 +60,21 @@ impl Studio {
         let weights = options.look.weights(styles.len())?;
         let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
         let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
-        Ok(Self { gpu, vgg, styles, weights, start, measured, estimated, enlarged, verbose })
+        Ok(Self { gpu, vgg, styles, weights, start, regions: None, measured, estimated, enlarged, verbose })
+    }
+
+    /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.
+    pub fn read_regions(
+        &mut self,
+        options: &Options,
+        content: &Picture,
+        settings: &Settings,
+    ) -> anyhow::Result<Settings> {
+        let sizes: Vec<_> = self.styles.iter().map(|style| (style.width, style.height)).collect();
+        self.regions = options.look.regions.read((content.width, content.height), &sizes)?;
+        let mut settings = settings.clone();
+        settings.regions = self.regions.as_ref().map_or(0, |read| read.regions.colours().len());
+        Ok(settings)
     }
 
     /// The styles at `size`. They are measured on the first call with that size.
@@ -69,7 +86,12 @@ impl Studio {
                 let resampled = |style: &Picture| style.resampled(size, true, settings.recipe.filter());
                 let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
-                let style = Style::measure(&self.gpu, &self.vgg, settings, &weighted)?;
+                let style = match &self.regions {
+                    None => Style::measure(&self.gpu, &self.vgg, settings, &weighted)?,
+                    Some(ReadRegions { regions, .. }) => {
+                        Style::measure_regions(&self.gpu, &self.vgg, settings, &weighted, regions)?
+                    }
+                };
                 if self.verbose {
                     console::message(&format!("style measured at {size}"));
                 }

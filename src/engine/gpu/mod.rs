@@ -1,19 +1,35 @@
-//! The adapter in use and what is done with it directly: buffers, kernels, waiting, faults.
+//! The adapter in use and what is done with it directly: buffers, kernels, read-backs, faults.
+//!
+//! What a program of the machine can do and a page in a browser cannot is in [`native`]: list adapters, wait, use threads and
+//! files. [`browser`] has what stands in its place.
 
+#[cfg(feature = "native")]
 mod adapters;
+#[cfg(not(feature = "native"))]
+mod browser;
 mod identity;
+#[cfg(feature = "native")]
+mod native;
+#[cfg(feature = "native")]
 mod pipeline_cache;
 mod quirks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+#[cfg(not(feature = "native"))]
+use browser as host;
+use host::Host;
+#[cfg(feature = "native")]
+use native as host;
+
 use crate::engine::kernel::{Interface, Kernel, Pipeline};
 use crate::engine::memory::{Readback, Texels};
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
+#[cfg(feature = "native")]
 pub use adapters::Adapter;
-use pipeline_cache::PipelineCache;
+pub(crate) use host::Source;
 
 /// An opened graphics adapter and the kernels compiled on it so far.
 pub struct Gpu {
@@ -26,7 +42,9 @@ pub struct Gpu {
     mutation: Option<Mutation>,
     interfaces: Mutex<HashMap<Kernel, Arc<Interface>>>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
-    cache: Option<PipelineCache>,
+    /// The submission that somebody awaits, for [`Gpu::block_on`].
+    awaited: Mutex<Option<wgpu::SubmissionIndex>>,
+    host: Host,
 }
 
 /// A deliberate mistake in one shader, see [`Gpu::with_mutation`].
@@ -70,7 +88,8 @@ impl Gpu {
             fault,
             interfaces: Mutex::default(),
             pipelines: Mutex::default(),
-            cache: None,
+            awaited: Mutex::default(),
+            host: Host::default(),
         }
     }
 
@@ -87,7 +106,9 @@ impl Gpu {
 
     /// Whether shaders run on the processor's own cores.
     pub fn is_software(&self) -> bool {
-        self.info.device_type == wgpu::DeviceType::Cpu && !self.poses_as_gpu
+        // A browser compiles shaders for a GPU and checks every access, wherever they run in the end.
+        let in_browser = self.info.backend == wgpu::Backend::BrowserWebGpu;
+        self.info.device_type == wgpu::DeviceType::Cpu && !self.poses_as_gpu && !in_browser
     }
 
     #[doc(hidden)]
@@ -164,7 +185,7 @@ impl Gpu {
         Ok(interface)
     }
 
-    /// Compiles the kernels that are not compiled yet, side by side.
+    /// Compiles the kernels that are not compiled yet.
     pub(crate) fn compile(&self, kernels: &[Kernel]) -> Result<Vec<Arc<Pipeline>>> {
         let mut missing: Vec<&Kernel> = Vec::new();
         {
@@ -176,22 +197,9 @@ impl Gpu {
             }
         }
         let interfaces = missing.iter().map(|s| self.interface(s)).collect::<Result<Vec<_>>>()?;
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(missing.len().max(1));
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let cache = self.cache.as_ref().map(PipelineCache::cache);
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some(kernel) = missing.get(i) else { break };
-                        let pipeline =
-                            Arc::new(Pipeline::compile(&self.device, kernel, interfaces[i].clone(), cache));
-                        let mut known = self.pipelines.lock().expect("no panic holds this lock");
-                        known.insert((*kernel).clone(), pipeline);
-                    }
-                });
-            }
+        self.host.compile(&self.device, &missing, &interfaces, &|kernel, pipeline| {
+            let mut known = self.pipelines.lock().expect("no panic holds this lock");
+            known.insert(kernel.clone(), Arc::new(pipeline));
         });
         let mut known = self.pipelines.lock().expect("no panic holds this lock");
         if let Err(error) = self.check() {
@@ -199,13 +207,13 @@ impl Gpu {
             known.clear();
             return Err(error);
         }
-        if let Some(cache) = self.cache.as_ref().filter(|_| !missing.is_empty()) {
-            cache.keep();
+        if !missing.is_empty() {
+            self.host.keep_pipelines();
         }
         Ok(kernels.iter().map(|s| known[s].clone()).collect())
     }
 
-    /// How many kernels were compiled on this device so far. Whoever works with it later finds them ready.
+    /// How many kernels were compiled on this device so far. Later users of the device find them ready.
     pub fn pipelines(&self) -> usize {
         self.pipelines.lock().expect("no panic holds this lock").len()
     }
@@ -236,10 +244,7 @@ impl Gpu {
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(buffer),
-            Some(_) => Err(refused()),
-        }
+        if self.host.caught(scope) { Err(refused()) } else { Ok(buffer) }
     }
 
     /// A storage buffer with `values`.
@@ -283,10 +288,10 @@ impl Gpu {
             view_formats: &[],
         });
         // A view of a texture that is none would be a fault, and be taken for one of whatever runs next.
-        match pollster::block_on(scope.pop()) {
-            None => Ok(Texels { view: texture.create_view(&Default::default()), texture, precision }),
-            Some(_) => Err(refused()),
+        if self.host.caught(scope) {
+            return Err(refused());
         }
+        Ok(Texels { view: texture.create_view(&Default::default()), texture, precision })
     }
 
     /// Texels with `values`, four to a texel.
@@ -305,24 +310,22 @@ impl Gpu {
     }
 
     /// The first `len` values of `buffer`, after all work submitted so far.
-    pub fn download(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn download_async(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
         let staging = Readback::new(self, (len * 4) as u64);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, (len * 4) as u64);
-        self.queue.submit([encoder.finish()]);
+        let submission = self.queue.submit([encoder.finish()]);
         staging.request();
-        self.wait()?;
+        staging.arrives(self, &submission).await?;
         staging.take(self).map(|bytes| bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// Waits for all submitted work.
-    pub(crate) fn wait(&self) -> Result<()> {
-        self.poll(wgpu::PollType::wait_indefinitely())
-    }
-
-    /// Waits for one submission, and for those before it.
-    pub(crate) fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        self.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+    /// Says what the future that is being polled waits for.
+    pub(crate) fn awaits(&self, submission: &wgpu::SubmissionIndex) {
+        *self.awaited.lock().expect("no panic holds this lock") = Some(submission.clone());
     }
 
     /// Learns what is done by now, without waiting.
@@ -346,9 +349,17 @@ impl Gpu {
 
     /// The first fault the driver reported since the last call, if any.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(late) = self.host.late_fault() {
+            self.fail(late);
+        }
         match self.fault.lock().expect("no panic holds this lock").take() {
             None => Ok(()),
             Some(error) => Err(error),
         }
+    }
+
+    /// Keeps a fault for whoever asks next; the first one is the cause of those that follow.
+    fn fail(&self, error: Error) {
+        self.fault.lock().expect("no panic holds this lock").get_or_insert(error);
     }
 }

@@ -50,7 +50,7 @@ impl Gpu {
         if refused {
             note = Some(format!("the driver does not take the compiled shaders in {}", path.display()));
         }
-        self.cache =
+        self.host.cache =
             cache.map(|cache| PipelineCache { held: Mutex::new(cache.get_data()), cache, path, key });
         note
     }
@@ -152,7 +152,7 @@ mod tests {
 
     /// The file in which this device keeps its pipelines; `None` if its backend has no caches.
     fn file(folder: &Path) -> Option<(PathBuf, String)> {
-        compile(folder).0.cache.map(|cache| (cache.path, cache.key))
+        compile(folder).0.host.cache.map(|cache| (cache.path, cache.key))
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_a_driver_gives_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
-        let Some(cache) = compile(folder.path()).0.cache else {
+        let Some(cache) = compile(folder.path()).0.host.cache else {
             println!("this backend has no pipeline caches");
             return;
         };
@@ -213,7 +213,7 @@ mod tests {
         let (gpu, note) = compile(folder.path());
         assert_eq!(note, None);
         // Everything is there; SwiftShader puts one more header in front.
-        let now = gpu.cache.unwrap().cache.get_data().unwrap();
+        let now = gpu.host.cache.unwrap().cache.get_data().unwrap();
         assert!(
             now == data || now.len() > data.len() && now.ends_with(&data[HEADER..]),
             "{now:?} of {data:?}"
@@ -228,7 +228,7 @@ mod tests {
         for place in [blocked.clone(), blocked.join("below")] {
             let (gpu, _) = compile(&place);
             // As if something had been added to the cache.
-            if let Some(cache) = gpu.cache {
+            if let Some(cache) = gpu.host.cache {
                 *cache.held.lock().unwrap() = None;
                 cache.keep();
             }

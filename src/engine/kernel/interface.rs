@@ -4,6 +4,7 @@ use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
 use super::Kernel;
 use super::params::{Follower, Value, float_bytes};
+use crate::engine::gpu::Source;
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
 
@@ -61,7 +62,8 @@ struct Member {
 #[derive(Debug)]
 pub struct Interface {
     file: &'static str,
-    pub(super) module: naga::Module,
+    /// What is compiled.
+    pub(super) source: Source,
     /// What the entry point binds.
     pub bindings: Vec<Binding>,
     members: Vec<Member>,
@@ -97,7 +99,7 @@ impl Interface {
             members: Vec::new(),
             uniform_bytes: 0,
             workgroup: module.entry_points[index].workgroup_size,
-            module: naga::Module::default(),
+            source: Source::default(),
         };
         for (handle, global) in module.global_variables.iter() {
             let (Some(binding), Some(name)) = (&global.binding, &global.name) else { continue };
@@ -138,7 +140,7 @@ impl Interface {
             }
             interface.bindings.push(Binding { name: name.clone(), slot: binding.binding, access });
         }
-        interface.module = module;
+        interface.source = Source::new(module, text);
         Ok(interface)
     }
 

@@ -157,7 +157,7 @@ mod tests {
         assert!(error.to_string().contains("there is no shaders/snippets/missing.wgsl"), "{error}");
     }
 
-    /// One that nobody includes would be translated by no test.
+    /// A snippet without users would not be translated by any test.
     #[test]
     fn every_snippet_is_included() {
         let texts: Vec<&str> = SHADERS.files().map(|file| file.contents_utf8().unwrap()).collect();

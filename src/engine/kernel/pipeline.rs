@@ -48,10 +48,8 @@ impl Pipeline {
             bind_group_layouts: &[Some(&group_layout)],
             immediate_size: 0,
         });
-        let description = wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(interface.module.clone())),
-        };
+        let description =
+            wgpu::ShaderModuleDescriptor { label: Some(&label), source: interface.source.shader() };
         // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An index is compared
         // with the sizes that the parameters tell, or need not be, because they are multiples of a workgroup's, which the
         // variant's `supports` demands. Parameters, grid and ranges of the buffers come from the same shapes, in `ops`. The

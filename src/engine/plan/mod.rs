@@ -1,7 +1,11 @@
 //! The plan: a flat list of dispatches over placed buffers, which is replayed without allocations or
 //! decisions.
 
+#[cfg(feature = "native")]
+mod blocking;
+#[cfg(feature = "native")]
 mod timing;
+#[cfg(feature = "native")]
 mod traffic;
 
 use std::fmt::Write as _;
@@ -13,11 +17,13 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Access, Follower, Knob, Pipeline};
 use crate::engine::memory::Texels;
 use crate::engine::placement::{
-    GUARD, Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
+    Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
 };
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Dispatch, Home, Memory, Step, Tape, Tensor};
+#[cfg(feature = "native")]
 pub(crate) use timing::{Timeline, Timers};
+#[cfg(feature = "native")]
 pub(crate) use traffic::Pass;
 
 enum Ready {
@@ -244,6 +250,11 @@ impl Plan {
         Ok(Ready::Dispatch { label, names, pipeline, bindings, workgroups })
     }
 
+    /// All steps.
+    pub(crate) fn all(&self) -> Range<usize> {
+        0..self.steps.len()
+    }
+
     /// Encodes one run of the plan. It is one compute pass, unless a step copies to a texture, which passes
     /// cannot do.
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
@@ -329,9 +340,9 @@ impl Plan {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn read(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f32>> {
+    pub async fn read_async(&self, gpu: &Gpu, tensor: Tensor) -> Result<Vec<f32>> {
         let Some((buffer, place)) = self.find(tensor) else { return Ok(Vec::new()) };
-        let words = gpu.download(buffer, ((place.offset + place.bytes) / 4) as usize)?;
+        let words = gpu.download_async(buffer, ((place.offset + place.bytes) / 4) as usize).await?;
         let (precision, len) = self.stored[tensor.0];
         Ok(precision.decode(bytemuck::cast_slice(&words[(place.offset / 4) as usize..]), len))
     }
@@ -349,22 +360,6 @@ impl Plan {
     /// The part of [`Self::bytes`] that the preparation filled for all runs: transformed weights.
     pub(crate) fn prepared_bytes(&self) -> u64 {
         self.prepared_bytes
-    }
-
-    /// The labels of the tensors whose guards were overwritten. Only for plans from [`Tape::finish_guarded`].
-    pub fn guards_overwritten(&self, gpu: &Gpu) -> Result<Vec<&str>> {
-        let mut hit = Vec::new();
-        for (index, label) in self.labels.iter().enumerate() {
-            let Some((buffer, place)) = self.find(Tensor(index)).filter(|(_, p)| p.fenced) else {
-                continue;
-            };
-            let words = gpu.download(buffer, ((place.bytes + GUARD) / 4) as usize)?;
-            let guard = &words[(place.bytes / 4) as usize..];
-            if guard.iter().any(|w| w.to_bits() != SENTINEL) {
-                hit.push(label.as_str());
-            }
-        }
-        Ok(hit)
     }
 
     /// One line per dispatch.

@@ -2,9 +2,9 @@
 //! plans in this way.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use super::{Plan, Ready};
+use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
 use crate::{Error, Result};
@@ -71,11 +71,6 @@ impl Timeline {
 }
 
 impl Plan {
-    /// All steps.
-    pub(crate) fn all(&self) -> Range<usize> {
-        0..self.steps.len()
-    }
-
     /// The op that a step belongs to, and its kernel.
     pub(crate) fn names(&self, step: usize) -> [&str; 2] {
         match &self.steps[step] {

@@ -84,14 +84,14 @@ pub(crate) const BAND_PIXELS: usize = 1 << 20;
 
 /// Multiply-adds of a dispatch at most, unless the fewest rows that can be bound have more. They take a second at 137 GFLOP/s, of
 /// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
-pub(crate) const BAND_WORK: usize = 1 << 36;
+pub(crate) const BAND_WORK: u64 = 1 << 36;
 
-/// Pixels of a band at most, where each takes so many multiply-adds.
+/// The most pixels of a band, each of which takes `multiply_adds`.
 pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
-    BAND_PIXELS.min(BAND_WORK / multiply_adds)
+    BAND_PIXELS.min((BAND_WORK / multiply_adds as u64) as usize)
 }
 
-/// Rows of a band at most: in some grids each row is a workgroup of one dimension, in which every device allows so many.
+/// The most rows of a band: in some grids each row is a workgroup along one dimension, and every device allows this many.
 const BAND_ROWS: usize = 65_535;
 
 /// Records ops until [`Tape::finish`] turns them into a [`Plan`].

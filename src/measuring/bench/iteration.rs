@@ -105,7 +105,7 @@ pub struct Memory {
     pub allocated: Option<u64>,
 }
 
-/// A session on pictures of this size (width, height) that nobody has seen before.
+/// A session on new pictures of this size (width, height).
 fn session<'g>(
     gpu: &'g Gpu,
     vgg: &'g Vgg,
@@ -133,7 +133,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
     let mut run = |n: usize| -> Result<Duration> {
         session.allow(n);
         let start = Instant::now();
-        while session.step()?.is_some() {}
+        session.run(&mut ())?;
         Ok(start.elapsed())
     };
     // The first is warming up, the second tells how many to a block.

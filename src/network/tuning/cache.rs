@@ -1,16 +1,13 @@
 //! What was measured on this machine, on disk: one file per adapter, driver and text of the shaders.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Choices;
 use crate::Result;
 use crate::disk::replace_file;
 use crate::engine::gpu::Gpu;
-
-/// Which variant was the fastest of each class, by name.
-pub(super) type Choices = BTreeMap<String, String>;
 
 /// The content of a file.
 #[derive(Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, Choices};
-use super::{Tuning, convolution, matrix};
+use super::cache::Cache;
+use super::{Choices, Tuning, convolution, matrix};
 use crate::architecture::LayerSpec;
 use crate::cases::Size;
 use crate::engine::gpu::Gpu;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 const BUDGET: Duration = Duration::from_secs(3);
 /// Runs of a variant, after one that does not count; the fastest is taken.
 const RUNS: usize = 3;
-/// A variant whose first run that counts takes so many times as long as the best so far is not run again.
+/// A variant is dropped if its first run takes this many times as long as the best so far.
 const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
@@ -43,7 +43,7 @@ struct Class {
     name: String,
     op: &'static str,
     size: Size,
-    /// The variant where nothing was measured.
+    /// The variant that serves without a measurement.
     default: &'static str,
     /// How much of an iteration it is, beside the other classes.
     share: f64,

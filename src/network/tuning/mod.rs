@@ -1,23 +1,30 @@
 //! The one place that chooses between variants of an op: the one asked for, or else the one measured to be
 //! fastest on this machine, or else the one known to be fastest on this kind of device.
 
+#[cfg(feature = "native")]
 mod cache;
+#[cfg(feature = "native")]
 mod measure;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::engine::gpu::Gpu;
 use crate::ops::{conv3x3, gram};
 use crate::{Error, Result};
+#[cfg(feature = "native")]
 pub use measure::When;
+
+/// Which variant was the fastest of each class, by name.
+type Choices = BTreeMap<String, String>;
 
 /// How variants are chosen. The default uses what is known about the kind of device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     conv3x3: Option<conv3x3::Variant>,
     /// The fastest measured variant of each class.
-    chosen: cache::Choices,
+    chosen: Choices,
 }
 
 /// The class of a convolution.

@@ -1,19 +1,19 @@
 //! Network weights: convolutions read from a safetensors file, plain or palettised, and checked before use.
 
+mod built_in;
+
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use half::{bf16, f16};
+use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensors};
 
+use self::built_in::BuiltIn;
 use crate::architecture::LayerSpec;
 use crate::disk::sha256;
 use crate::error::{Error, Result};
-
-/// VGG-19 up to conv5_1 as it ships; its origin and licence are told in `weights/README.md`.
-static VGG19: &[u8] = include_bytes!("../../../weights/vgg19.safetensors");
 
 /// What torchvision's networks expect, and so the default of a file that does not say.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -105,15 +105,13 @@ impl Weights {
     /// # Errors
     /// [`Error::Setting`] if a spec asks for a layer that the built-in network does not have.
     pub fn embedded(specs: &[LayerSpec]) -> Result<Self> {
-        let held = SafeTensors::read_metadata(VGG19).ok();
-        let holds =
-            |layer: &str| held.as_ref().is_some_and(|(_, m)| m.info(&format!("{layer}.bias")).is_some());
-        if specs.iter().any(|spec| !holds(&spec.name)) {
+        let file = TensorFile::open("built-in", BuiltIn::default())?;
+        if specs.iter().any(|spec| file.header.info(&format!("{}.bias", spec.name)).is_none()) {
             let why = "the built-in network ends at conv5_1, and a layer behind that was named; name others, or the weights \
                        of a whole network with --weights";
             return Err(Error::Setting(why.into()));
         }
-        Self::from_bytes("built-in", VGG19, specs)
+        read(file, specs)
     }
 
     /// The convolutions `specs` of a safetensors file. Only its header and the tensors asked for are read.
@@ -123,7 +121,7 @@ impl Weights {
     /// missing, of another shape or type, or holds values that are not finite.
     pub fn from_file(path: &Path, specs: &[LayerSpec]) -> Result<Self> {
         let name = path.display().to_string();
-        // Opening a folder succeeds on some systems and only reading it fails, with a text that helps nobody.
+        // On some systems a folder can be opened, and reading it fails with an obscure message.
         if path.is_dir() {
             return Err(Error::weights(name, "it is a folder; name a .safetensors file inside it"));
         }
@@ -141,7 +139,10 @@ impl Weights {
 }
 
 fn load(name: &str, input: impl Read + Seek, specs: &[LayerSpec]) -> Result<Weights> {
-    let mut file = TensorFile::open(name, input)?;
+    read(TensorFile::open(name, input)?, specs)
+}
+
+fn read(mut file: TensorFile<impl Read + Seek>, specs: &[LayerSpec]) -> Result<Weights> {
     let input_mean = file.triple("input_mean")?.unwrap_or(IMAGENET_MEAN);
     let input_std = file.triple("input_std")?.unwrap_or(IMAGENET_STD);
     if input_std.iter().any(|&s| s <= 0.0) {

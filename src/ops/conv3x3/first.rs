@@ -155,7 +155,7 @@ mod tests {
                 tape.keep(dx);
                 let y = conv3x3(&mut tape, x, &filter, edge, After::Relu);
                 tape.op("gram");
-                let g = gram::gram(&mut tape, y, gram::Variant::Naive);
+                let g = gram::gram(&mut tape, y, gram::Variant::Naive, None);
                 let dg = g.grad.unwrap();
                 tape.keep(dg);
                 let plan = tape.finish().unwrap();

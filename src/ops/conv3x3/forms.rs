@@ -1,7 +1,7 @@
 //! The forms of the convolution, a row each.
 //!
 //! A new form is its shader, its page in this folder, its name in [`Variant`] and its row in [`FORMS`]. Tuner, cases,
-//! benchmark and command line go by the table, and `tests/mutants.rs` asks for a mistake in it.
+//! benchmark and command line go by the table, and `tests/mutants/list.rs` asks for a mistake in it.
 
 use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first};
 use super::{BLOCK, Conv, Variant, first, naive, shifted, tiled, uniform, winograd};
@@ -174,7 +174,7 @@ fn whole_blocks(c_in: usize, c_out: usize) -> bool {
     c_in.is_multiple_of(BLOCK) && c_out.is_multiple_of(BLOCK)
 }
 
-/// The same, for subgroups that read so many values of weights as texels.
+/// The same, for subgroups that read this number of weights as texels.
 fn blocks_of_lanes(gpu: &Gpu, c_in: usize, c_out: usize, values: u64) -> bool {
     whole_blocks(c_in, c_out) && gpu.has_subgroups_of(8) && gpu.has_texels_of(values)
 }

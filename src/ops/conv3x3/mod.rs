@@ -1,7 +1,7 @@
 //! 3x3 convolution with bias and what follows: ReLU and 2x2 max pooling. Beyond the edge of its map it sees zeros. The
 //! network's first convolution may see the nearest pixel instead.
 
-mod cases;
+pub(crate) mod cases;
 mod first;
 mod forms;
 mod gates;
@@ -20,7 +20,7 @@ use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Kernel, Value};
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Memory, Shape, Tape, Tensor, Var, band_pixels};
-pub(crate) use cases::{TABLE, reference};
+pub(crate) use cases::TABLE;
 use gates::{Band, Gates};
 use packing::Packed;
 
@@ -66,7 +66,7 @@ pub enum After {
 }
 
 impl After {
-    /// The size of what comes out, of a convolution that gives `shape`.
+    /// The shape of the output, where the convolution itself gives `shape`.
     fn shape(self, shape: Shape) -> Shape {
         match self {
             Self::Nothing | Self::Relu => shape,

@@ -90,7 +90,7 @@ mod tests {
         for steps in tape.groups.iter().flat_map(|group| [&group.forward, &group.backward]) {
             let bands: Vec<usize> = steps.iter().map(rows).collect();
             assert_eq!(bands.iter().sum::<usize>(), size);
-            assert!(bands.iter().all(|rows| rows * size * 9 * c * c <= BAND_WORK), "{bands:?}");
+            assert!(bands.iter().all(|rows| (rows * size * 9 * c * c) as u64 <= BAND_WORK), "{bands:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ const POINTS: usize = 36;
 const TILES: usize = 128;
 /// Channels, of inputs and outputs together, that are many.
 const MANY: usize = 512;
-/// Bytes of what goes through them together on a GPU: enough to have work for all of it, while much stays in its cache.
+/// Bytes that pass through the steps together on a GPU: enough to occupy it, and few enough that much stays in its cache.
 const WORKSPACE: usize = 64 << 20;
 /// Values of a row of texels.
 const TEXEL_ROW: usize = crate::engine::memory::Texels::ROW as usize;
@@ -135,7 +135,7 @@ struct Workspace {
 }
 
 impl Workspace {
-    /// For `stride` tiles of inputs and products of so many `channels`.
+    /// For `stride` tiles of inputs and of products, each of `channels`.
     fn new(tape: &mut Tape, names: [&str; 3], channels: [usize; 2], stride: usize, as_texels: bool) -> Self {
         // Texels are copied in whole rows.
         let [len, products] = channels.map(|c| (POINTS * c * stride).next_multiple_of(TEXEL_ROW));

@@ -121,7 +121,7 @@ pub const TABLE: Table = Table {
 fn sites_beside(shape: Shape) -> usize {
     match shape.channels {
         64.. => Target::sites(shape).next_multiple_of(BLOCK),
-        // So many that a workgroup of `tiled` has more of them than it multiplies at a time.
+        // More than a workgroup of `tiled` multiplies at a time.
         _ if shape.pixels() == SITES => 65 * BLOCK,
         _ => 3 * BLOCK,
     }

@@ -6,7 +6,7 @@ use crate::engine::tape::Shape;
 /// Sites that are packed behind each other.
 pub(super) const BLOCK: usize = 32;
 
-/// Every so many-th row and column of a map.
+/// Rows and columns of a map at regular distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lattice {
     pub(super) shape: Shape,
@@ -49,8 +49,9 @@ impl Lattice {
         self.rows_apart * self.columns_apart
     }
 
-    /// From one step to the next, offsets leap by so many. That it has no factor in common with their number makes all of them
-    /// come before one comes again; that it is about the golden section of it puts few steps' offsets far apart.
+    /// How far the offset advances from one step to the next. It has no factor in common with the number of offsets, so that all of
+    /// them come before one comes again. It is near the golden section of that number, so that the offsets of a few steps lie far
+    /// apart.
     pub(super) fn leap(&self) -> usize {
         let count = self.offsets();
         let golden = (0.618 * count as f64).round().max(1.0) as usize;

@@ -76,7 +76,7 @@ impl Target {
         Lattice::new(shape, PAINTING_SITES).places()
     }
 
-    /// Values of [`Self::features`] for so many channels and sites.
+    /// The number of values of [`Self::features`].
     pub fn features_len(channels: usize, sites: usize) -> usize {
         4 * quads(channels) * sites.next_multiple_of(BLOCK)
     }
@@ -91,7 +91,7 @@ impl Target {
         }
     }
 
-    /// Values of [`Self::mean`] for so many channels.
+    /// The number of values of [`Self::mean`].
     pub fn mean_len(channels: usize) -> usize {
         4 * quads(channels)
     }
@@ -179,7 +179,7 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     Target { features, mean, sites: lattice.places() }
 }
 
-/// For the rows from `top` on of a map, and so many results of the search for each site.
+/// For the rows of a map from `top` on; each site has `chunks` results of the search.
 fn params(
     lattice: Lattice,
     top: usize,
@@ -213,7 +213,7 @@ fn params(
 /// `du = weight / n * ((u . v / |u|) u / |u| - v) / |u|`, times [`Tape::gradient_scale`]. A `u` no longer than 2^-20 of the mean
 /// counts as at right angles to everything, and has no gradient. The gradient starts here.
 ///
-/// The sites are all of a map of up to 4096, or a lattice of at most so many, whose offset follows from the first value of `step`:
+/// The sites are all of a map of up to 4096, or a lattice of at most 4096, whose offset follows from the first value of `step`:
 /// the iterations before this one, as `u32`. All sites have their turn before one has its second.
 ///
 /// The weight enters by the shaders' parameters `scale` and `slope`, and both are proportional to it.
@@ -300,7 +300,7 @@ const WORKGROUPS: usize = 1024;
 const TILE: usize = 64;
 const TILE_BLOCKS: usize = 4;
 
-/// Chunks of [`Variant::Naive`], if there are so many blocks.
+/// The number of chunks of [`Variant::Naive`]; fewer if there are fewer blocks.
 const CHUNKS: usize = 16;
 
 impl Search {

@@ -10,6 +10,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Shape, Tape};
 use crate::ops::gram::Variant;
+use crate::ops::masked::{ResidentWeights, example};
 
 /// The weight of the loss in all cases.
 pub(super) const WEIGHT: f64 = 3.0;
@@ -24,6 +25,18 @@ pub(super) fn measure(shape: Shape, x: &[f64]) -> (Vec<f64>, DMatrix<f64>) {
     let value = |i: usize, p: usize| x[(p / w * c + i) * w + p % w];
     let mean: Vec<f64> = (0..c).map(|i| sum((0..shape.pixels()).map(|p| value(i, p))) / n).collect();
     let centred = DMatrix::from_fn(c, shape.pixels(), |i, p| value(i, p) - mean[i]);
+    (mean, centred)
+}
+
+/// The same where each pixel counts as its weight says. The rows of the matrix are multiplied by the weights' roots.
+fn measure_weighed(shape: Shape, x: &[f64], weights: &[f32]) -> (Vec<f64>, DMatrix<f64>) {
+    let Shape { channels: c, width: w, .. } = shape;
+    let m = |p: usize| f64::from(weights[p]);
+    let sites = sum((0..shape.pixels()).map(m));
+    let value = |i: usize, p: usize| x[(p / w * c + i) * w + p % w];
+    let mean: Vec<f64> =
+        (0..c).map(|i| sum((0..shape.pixels()).map(|p| m(p) * value(i, p))) / sites).collect();
+    let centred = DMatrix::from_fn(c, shape.pixels(), |i, p| m(p).sqrt() * (value(i, p) - mean[i]));
     (mean, centred)
 }
 
@@ -53,11 +66,20 @@ impl Painting {
     /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all columns of `B` behind the
     /// first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of `k + n` columns, and where these are fewer than
     /// the channels, all eigenvalues of `K K^T` but those of `K^T K` are 0.
-    pub fn loss(&self, shape: Shape, x: &[f64]) -> f64 {
+    pub fn loss(&self, shape: Shape, x: &[f64], weights: Option<&[f32]>) -> f64 {
         let (c, d, lengths) = (shape.channels, EPSILON, &self.lengths);
         let Statistics { mean: target, energy, trace, .. } = &self.statistics;
-        let (mean, centred) = measure(shape, x);
-        let y = centred / (shape.pixels() as f64 * energy).sqrt();
+        let (mean, centred, sites) = match weights {
+            None => {
+                let (mean, centred) = measure(shape, x);
+                (mean, centred, shape.pixels() as f64)
+            }
+            Some(weights) => {
+                let (mean, centred) = measure_weighed(shape, x, weights);
+                (mean, centred, weights.iter().map(|m| f64::from(*m)).sum())
+            }
+        };
+        let y = centred / (sites * energy).sqrt();
         let seen = &self.transposed * &y;
         let longer = lengths.iter().filter(|length| **length > d * (1.0 + 1e-9)).count();
         let columns = longer + y.ncols();
@@ -108,6 +130,16 @@ const DEGENERATE: [Values; 4] = [
 /// Sizes of which there are degenerate cases, too.
 const DEGENERATE_AT: [Size; 3] = [Size::new(5, 1, 5), Size::new(32, 4, 8), Size::new(64, 3, 5)];
 
+/// Sizes of which there are weighed cases, too.
+const WEIGHED_AT: [Size; 6] = [
+    Size::new(3, 5, 7),
+    Size::new(7, 9, 8),
+    Size::new(32, 4, 8),
+    Size::new(33, 1, 17),
+    Size::new(3, 1, 127),
+    Size::new(64, 7, 33),
+];
+
 /// One pixel, primes, fewer pixels than channels, as many, and more; around tiles of 32 and 64 channels.
 pub const TABLE: Table = Table {
     op: "wasserstein",
@@ -130,15 +162,20 @@ pub const TABLE: Table = Table {
     ],
     network: vgg19_maps,
     at: |size| {
-        let mut cases = in_both_precisions(size, |size| case(size, ANY));
+        let mut cases = in_both_precisions(size, |size| case(size, ANY, None));
+        if WEIGHED_AT.contains(&size) {
+            let weighed =
+                |size: Size| case(size, ANY, Some(example(size.shape().pixels()))).called("weighed");
+            cases.extend(in_both_precisions(size, weighed));
+        }
         if DEGENERATE_AT.contains(&size) {
-            cases.extend(DEGENERATE.map(|values| case(size, values).called(values.name)));
+            cases.extend(DEGENERATE.map(|values| case(size, values, None).called(values.name)));
         }
         cases
     },
 };
 
-fn case(size: Size, values: Values) -> Case {
+fn case(size: Size, values: Values, weights: Option<Vec<f32>>) -> Case {
     let shape = size.shape();
     // Made when it is needed first: the eigenvalues of hundreds of channels take a while.
     let painting = move || Painting::new(shape.channels, values.painting);
@@ -146,12 +183,15 @@ fn case(size: Size, values: Values) -> Case {
     let [low, high] = values.map;
     let inputs = [Input::vary("x", shape).between(low, high)];
     let bound = if shape.pixels() < 4 * shape.channels { FEW_PIXELS } else { MANY_PIXELS };
-    let own = known.clone();
-    let case = Case::new("wasserstein", size, inputs, move |inputs| vec![own.loss(shape, &inputs[0])]);
+    let (own, counts) = (known.clone(), weights.clone());
+    let truth = move |inputs: &[Vec<f64>]| vec![own.loss(shape, &inputs[0], counts.as_deref())];
+    let case = Case::new("wasserstein", size, inputs, truth);
     Variant::ALL.into_iter().fold(case, |case, variant| {
-        let known = known.clone();
+        let (known, weights) = (known.clone(), weights.clone());
         let record = move |tape: &mut Tape, inputs: &[Leaf], slot: Slot| {
-            let target = known.statistics.upload(tape.gpu())?.target(tape);
+            let upload = |weights: &Vec<f32>| ResidentWeights::upload(tape.gpu(), weights);
+            let weights = weights.as_ref().map(upload).transpose()?.map(|weights| weights.on(tape));
+            let target = known.statistics.upload(tape.gpu())?.target(tape).within(weights);
             let weight = tape.knob(WEIGHT);
             wasserstein(tape, inputs[0].var, &target, weight, slot, variant, None);
             Ok(())

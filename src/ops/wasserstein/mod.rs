@@ -6,7 +6,8 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-use super::gram::{Products, Variant};
+use super::gram::{Means, Products, Variant};
+use super::masked::SiteWeights;
 use super::reduce::reduce;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
@@ -20,51 +21,71 @@ fn lanes(gpu: &Gpu) -> &'static str {
 }
 
 /// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over all pixels, which
-/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order.
-pub fn moments(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor) {
-    let (mean, covariance, _) = measured(tape, x, variant);
+/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order. With weights, each pixel
+/// counts as often as its weight says.
+pub fn moments(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> (Tensor, Tensor) {
+    let (mean, covariance, _) = measured(tape, x, variant, weights);
     (mean, covariance)
 }
 
-fn measured(tape: &mut Tape, x: Var, variant: Variant) -> (Tensor, Tensor, Products) {
-    let Shape { channels: c, width: w, .. } = x.shape;
+/// The number of sites that count.
+fn sites(x: Var, weights: Option<SiteWeights>) -> f64 {
+    weights.map_or(x.shape.pixels() as f64, |weights| weights.sum)
+}
+
+fn measured(
+    tape: &mut Tape,
+    x: Var,
+    variant: Variant,
+    weights: Option<SiteWeights>,
+) -> (Tensor, Tensor, Products) {
+    let c = x.shape.channels;
     let covariance = tape.scratch("covariance", c * c);
-    let mean = mean(tape, x);
-    let products = Products::new(tape, x, variant);
-    products.forward(tape, covariance, (1.0 / (x.shape.height * w) as f64).into(), Some(mean));
+    let mean = mean(tape, x, weights);
+    let products = Products::new(tape, x, variant, weights);
+    products.forward(tape, covariance, (1.0 / sites(x, weights)).into(), Some(mean));
     (mean, covariance, products)
 }
 
-/// Rows are dealt to so many partial sums of a channel that about this many workgroups are busy.
+/// Each channel gets as many partial sums as keep about this many workgroups busy.
 const BUSY: usize = 2048;
 
-fn mean(tape: &mut Tape, x: Var) -> Tensor {
+fn mean(tape: &mut Tape, x: Var, weights: Option<SiteWeights>) -> Tensor {
     let Shape { channels: c, width: w, .. } = x.shape;
     let bands = tape.bands(&[x.shape]);
     let shares = (BUSY / c / bands.len()).clamp(1, bands[0].len());
     let parts = shares * bands.len();
     let (partial, mean) = (tape.scratch("sums", parts * c), tape.scratch("mean", c));
     let lanes = lanes(tape.gpu());
-    let params = |rows: usize, share: usize| {
+    let params = |rows: usize, share: usize, top: usize| {
         [
             ("c", c.into()),
             ("h", rows.into()),
             ("w", w.into()),
-            ("scale", (1.0 / x.shape.pixels() as f64).into()),
+            ("scale", (1.0 / sites(x, weights)).into()),
             ("shares", shares.into()),
             ("share", share.into()),
             ("parts", parts.into()),
+            ("top", top.into()),
         ]
     };
     for (index, band) in bands.iter().enumerate() {
-        tape.forward(kernel!("moments", "sum").storing("Map", x).constant("LANES", lanes))
-            .params(params(band.len(), index * shares))
+        let kernel = match weights {
+            None => kernel!("moments", "sum"),
+            Some(_) => kernel!("moments", "sum_weighed"),
+        };
+        let mut sum = tape
+            .forward(kernel.storing("Map", x).constant("LANES", lanes))
+            .params(params(band.len(), index * shares, band.start))
             .bind("x", x.rows(band.clone()))
-            .bind("partial", partial)
-            .grid([1, c, shares]);
+            .bind("partial", partial);
+        if let Some(weights) = weights {
+            sum = sum.bind("mask", weights.values);
+        }
+        sum.grid([1, c, shares]);
     }
     tape.forward(kernel!("moments", "finish"))
-        .params(params(x.shape.height, 0))
+        .params(params(x.shape.height, 0, 0))
         .bind("partial", partial)
         .bind("mean", mean)
         .grid([c, 1, 1]);
@@ -110,6 +131,9 @@ pub struct Kept {
 /// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`, times
 /// [`Tape::gradient_scale`]: the way from `x` to where the optimal transport takes it. It starts here.
 ///
+/// A target that is [`Target::within`] some sites is compared with those alone: each counts in `mu` and `S` as often as its weight says,
+/// `n` is the sum of the weights, and the gradient of a site is multiplied by its weight.
+///
 /// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew it: the gradient
 /// and the trace of the root are then right to first order.
 pub fn wasserstein(
@@ -124,7 +148,7 @@ pub fn wasserstein(
     let c = x.shape.channels;
     let keeps = renewal.is_some();
     let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
-    let (mean, covariance, products) = measured(tape, x, variant);
+    let (mean, covariance, products) = measured(tape, x, variant, target.weights);
     let moved = root::transport(tape, target, covariance, variant, renewal);
     let mut own =
         |name: &str, len: usize| if keeps { tape.state(name, len) } else { tape.scratch(name, len) };
@@ -154,8 +178,10 @@ pub fn wasserstein(
         .grid([1, c, 1]);
     reduce(tape, partial, c, slot);
     if x.grad.is_some() {
-        let slope = weight.scaled(2.0 * tape.gradient_scale(), target.energy * x.shape.len() as f64);
-        products.backward(tape, kept.gradient, slope, Some(bias));
+        let values = c as f64 * sites(x, target.weights);
+        let slope = weight.scaled(2.0 * tape.gradient_scale(), target.energy * values);
+        let means = Means { own: mean, target: target.mean, bias };
+        products.backward(tape, kept.gradient, slope, Some(means));
     }
     kept
 }

@@ -65,7 +65,7 @@ impl Products {
         Matrix { values, texels }
     }
 
-    /// Records `alpha left right^T + beta other^T + gamma I`; of what is `symmetric`, half is computed.
+    /// Records `alpha left right^T + beta other^T + gamma I`; if the result is `symmetric`, half of it is computed.
     fn record(
         &self,
         tape: &mut Tape,

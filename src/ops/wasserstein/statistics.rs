@@ -6,6 +6,7 @@ use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Value;
 use crate::engine::tape::{Tape, Tensor};
+use crate::ops::masked::SiteWeights;
 
 /// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an inverse root.
 pub const EPSILON: f64 = 0.01;
@@ -113,6 +114,7 @@ impl Resident {
             mean: tape.given("target.mean", &self.mean),
             root: tape.given("target.root", &self.root),
             transposed: tape.given("target.transposed", &self.transposed),
+            weights: None,
         }
     }
 }
@@ -126,6 +128,8 @@ pub struct Target {
     pub(super) mean: Tensor,
     pub(super) root: Tensor,
     pub(super) transposed: Tensor,
+    /// The sites that are compared with it; all of them if there are none.
+    pub(super) weights: Option<SiteWeights>,
 }
 
 impl Target {
@@ -138,7 +142,13 @@ impl Target {
             mean: tape.state("target.mean", channels),
             root: tape.state("target.root", channels * channels),
             transposed: tape.state("target.transposed", channels * channels),
+            weights: None,
         }
+    }
+
+    /// The same target, for some sites of the map alone.
+    pub fn within(self, weights: Option<SiteWeights>) -> Self {
+        Self { weights, ..self }
     }
 
     /// The parameters of the kernels in `wasserstein.wgsl`.

@@ -72,7 +72,7 @@ fn a_transport_is_kept_between_renewals() {
     assert!(error < 1e-5, "the gradient with a kept transport is off by {error:.1e}");
 
     // What has changed is right to first order.
-    let truth = |x: &[f32]| painting.loss(SHAPE, &widen(x));
+    let truth = |x: &[f32]| painting.loss(SHAPE, &widen(x), None);
     let (change, expected) = (at_near - at_first, truth(&near) - truth(&first));
     assert!((change / expected - 1.0).abs() < 0.02, "a change of {expected} becomes {change}");
 

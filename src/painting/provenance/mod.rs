@@ -87,6 +87,12 @@ pub struct Record {
     pub content: Input,
     /// The paintings.
     pub styles: Vec<Input>,
+    /// The picture of the photograph's regions, if there are regions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_regions: Option<Input>,
+    /// The pictures of the paintings' regions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub style_regions: Vec<Input>,
     /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::network::vgg::Vgg::digest) gives.
     pub network: Input,
 }
@@ -115,26 +121,20 @@ impl Record {
             network,
             content,
             styles,
+            content_regions: None,
+            style_regions: Vec::new(),
         }
     }
 
-    /// Reads the record in a picture file.
+    /// Reads the record in the bytes of a picture file; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file cannot be read, has no record, or one that this version does not understand.
-    pub fn open(path: &Path) -> Result<Self> {
-        picture::read(path).and_then(|bytes| Self::in_file(&bytes)).map_err(|why| Error::picture(path, why))
-    }
-
-    /// As [`Record::open`], from the bytes of such a file; `name` is for error texts.
-    ///
-    /// # Errors
-    /// As [`Record::open`].
+    /// [`Error::Picture`] if the file has no record, or one that this version does not understand.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         Self::in_file(bytes).map_err(|why| Error::picture(Path::new(name), why))
     }
 
-    fn in_file(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn in_file(bytes: &[u8]) -> Result<Self, String> {
         Self::from_json(&picture::comment(bytes)?.unwrap_or_default())
     }
 
@@ -196,6 +196,10 @@ impl Record {
         files("another content", slice::from_ref(&self.content), slice::from_ref(&other.content));
         files("other styles", &self.styles, &other.styles);
         files("another network", slice::from_ref(&self.network), slice::from_ref(&other.network));
+        let regions = |record: &Self| -> Vec<Input> {
+            record.content_regions.iter().chain(&record.style_regions).cloned().collect()
+        };
+        files("other regions", &regions(self), &regions(other));
         if let (Start::Picture(old), Start::Picture(new)) = (&self.start, &other.start) {
             files("another picture to start from", slice::from_ref(old), slice::from_ref(new));
         }

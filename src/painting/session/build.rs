@@ -13,7 +13,7 @@ use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
 use crate::painting::style::Style;
-use crate::picture::{Picture, Size};
+use crate::picture::{Picture, Regions, Size};
 use crate::{Error, Result};
 
 /// The description of a session; see [`Session::builder`].
@@ -23,6 +23,7 @@ pub struct Builder<'g, 'a> {
     content: Option<&'a Picture>,
     styles: Vec<(&'a Picture, f64)>,
     measured: Option<&'a Style>,
+    regions: Option<&'a Regions>,
     start: Option<&'a Picture>,
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
@@ -30,8 +31,13 @@ pub struct Builder<'g, 'a> {
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
-        let (content, styles, measured, start, settings, checkpoint) = Default::default();
-        Self { gpu, vgg, content, styles, measured, start, settings, checkpoint }
+        let (content, styles, measured, regions, start, settings, checkpoint) = Default::default();
+        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint }
+    }
+
+    /// The device that the session will run on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
     }
 
     /// The photograph. It determines what the result shows, and its size.
@@ -60,6 +66,13 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Regions of the photograph and of the paintings, each of which has a style of its own. A style that was measured before has
+    /// its own, see [`Style::measure_regions`].
+    pub fn regions(mut self, regions: &'a Regions) -> Self {
+        self.regions = Some(regions);
+        self
+    }
+
     /// Continues from a checkpoint of a run with the same pictures, network and settings. Only the number of
     /// iterations may be larger.
     pub fn resume(mut self, checkpoint: &'a Checkpoint) -> Self {
@@ -78,8 +91,8 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
-    pub fn build(self) -> Result<Session<'g>> {
-        let Self { gpu, vgg, content, styles, measured, start, settings, checkpoint } = self;
+    pub async fn build_async(self) -> Result<Session<'g>> {
+        let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, checkpoint } = self;
         settings.validate()?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
@@ -87,11 +100,21 @@ impl<'g, 'a> Builder<'g, 'a> {
         if (start.width, start.height) != size {
             return Err(Error::Setting("the picture to start from is not as large as the content".into()));
         }
+        let laid = regions.or(measured.and_then(Style::regions));
+        settings.regions = laid.map_or(0, |regions| regions.colours().len());
         let last_bytes = capacity::memory(gpu, vgg, &settings, size)?;
         let style = match measured {
+            Some(_) if regions.is_some() => {
+                return Err(Error::Setting(
+                    "a measured style and regions were both given; measure it by them".into(),
+                ));
+            }
             Some(style) if styles.is_empty() => style.clone(),
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
-            None => Style::measure(gpu, vgg, &settings, &styles)?,
+            None => match regions {
+                Some(regions) => Style::measure_regions_async(gpu, vgg, &settings, &styles, regions).await?,
+                None => Style::measure_async(gpu, vgg, &settings, &styles).await?,
+            },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {
             return Err(Error::Setting(
@@ -103,7 +126,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         let objective = Objective { gpu, vgg, settings: &settings };
-        let targets = Targets::measure(&objective, content, &style, &stages[at])?;
+        let targets = Targets::measure(&objective, content, &style, &stages[at]).await?;
         let whole = stages[stages.len() - 1].end();
         let running = Running::new(&objective, stages[at], targets, whole)?;
         let origin = Origin {
@@ -113,6 +136,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             start: start.digest(),
             styles: style.paintings(),
             network: vgg.digest().to_owned(),
+            regions: style.regions().map(Regions::digest),
             real: running.real,
             adapter: gpu.description(),
             shaders: sha256::words(&running.plan.describe_steps()),
@@ -138,7 +162,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         };
         match checkpoint {
             Some(checkpoint) => session.restore(checkpoint)?,
-            None => session.begin(start)?,
+            None => session.begin(start).await?,
         }
         Ok(session)
     }
@@ -146,7 +170,7 @@ impl<'g, 'a> Builder<'g, 'a> {
 
 impl Session<'_> {
     /// Sets the picture that the first stage starts from.
-    fn begin(&mut self, start: &Picture) -> Result<()> {
+    async fn begin(&mut self, start: &Picture) -> Result<()> {
         let stage = self.running.stage;
         if (start.width, start.height) == (stage.width, stage.height) {
             self.running.place(start);
@@ -155,8 +179,8 @@ impl Session<'_> {
             self.running.place(&start.resampled(size, true, self.origin.settings.recipe.filter()));
         }
         if stage.finish {
-            let carried = self.running.carried()?;
-            self.begin_finish(&carried, stage.first)?;
+            let carried = self.running.carried().await?;
+            self.begin_finish(&carried, stage.first).await?;
         }
         Ok(())
     }

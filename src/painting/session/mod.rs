@@ -82,13 +82,18 @@ impl<'g> Session<'g> {
         Builder::new(gpu, vgg)
     }
 
+    /// The device that it runs on.
+    pub fn gpu(&self) -> &'g Gpu {
+        self.gpu
+    }
+
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
     /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
-    pub fn step(&mut self) -> Result<Option<Losses>> {
+    pub async fn step_async(&mut self) -> Result<Option<Losses>> {
         loop {
             if self.reported < self.landed_in_log() {
                 let losses = self.loss(self.reported);
@@ -98,19 +103,19 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
-            if !self.running.advance()? && !self.next_stage()? {
+            if !self.running.advance().await? && !self.next_stage().await? {
                 return Ok(None);
             }
         }
     }
 
     /// Goes on to the next stage; `false` if there is none or the run was stopped.
-    fn next_stage(&mut self) -> Result<bool> {
+    async fn next_stage(&mut self) -> Result<bool> {
         if self.stopped || self.at + 1 == self.stages.len() {
             return Ok(false);
         }
         let done = self.running.stage;
-        let carried = self.running.carried()?;
+        let carried = self.running.carried().await?;
         self.keep_copies()?;
         self.log.append(&mut self.running.log);
         let stage = self.stages[self.at + 1];
@@ -121,27 +126,28 @@ impl<'g> Session<'g> {
         // What is not needed any more makes room first.
         self.at += 1;
         let copy_every = self.running.copy_every;
-        self.running = self.start(&carried)?;
+        self.running = self.start(&carried).await?;
         self.running.copy_every = copy_every;
         if stage.finish {
-            self.begin_finish(&carried, stage.first)?;
+            self.begin_finish(&carried, stage.first).await?;
         }
         Ok(true)
     }
 
     /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
-    fn start(&mut self, carried: &Carried) -> Result<Running<'g>> {
+    async fn start(&mut self, carried: &Carried) -> Result<Running<'g>> {
         let stage = self.stages[self.at];
         let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
-        let targets = Targets::measure(&objective, &self.content, &self.style, &stage)?;
+        let targets = Targets::measure(&objective, &self.content, &self.style, &stage).await?;
         let mut running = Running::new(&objective, stage, targets, self.iterations())?;
         running.set(carried, stage.first);
         Ok(running)
     }
 
     /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
-    fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
-        self.finish_weight = finish_weight(&mut self.running, &self.origin.settings, carried, iterations)?;
+    async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
+        let settings = &self.origin.settings;
+        self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
         self.running.turn(&self.origin.settings, self.finish_weight);
         self.running.set(carried, iterations);
         Ok(())
@@ -278,13 +284,13 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// Waits for the device and returns all that is needed to go on later.
+    /// All that is needed to go on later, after [`Self::submitted`] iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
-    pub fn checkpoint(&mut self) -> Result<Checkpoint> {
-        let carried = self.running.carried()?;
-        self.running.picture()?;
+    pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
+        let carried = self.running.carried().await?;
+        self.running.picture().await?;
         Ok(Checkpoint {
             name: "the checkpoint".into(),
             origin: self.origin.clone(),
@@ -295,22 +301,31 @@ impl<'g> Session<'g> {
         })
     }
 
-    /// Waits for the device and returns the picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates
-    /// are averaged, it is the average.
-    pub fn picture(&mut self) -> Result<Picture> {
-        self.running.picture()
+    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are averaged, it is the
+    /// average.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    pub async fn picture_async(&mut self) -> Result<Picture> {
+        self.running.picture().await
     }
 
-    /// Waits for the device and returns the optimised variable, `height x 3 x width`: red, green and blue from 0 to 1 in the
-    /// painterly recipe, `(rgb - mean) / std` in the book's.
-    pub fn variable(&mut self) -> Result<Vec<f64>> {
-        self.running.variable()
+    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`: red, green and blue from 0 to 1 in
+    /// the painterly recipe, `(rgb - mean) / std` in the book's.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn variable_async(&mut self) -> Result<Vec<f64>> {
+        self.running.variable().await
     }
 
-    /// Waits for the device and returns the gradient of the total loss by the variable, as it was in the last iteration
-    /// before that iteration's step; `height x 3 x width`.
-    pub fn gradient(&mut self) -> Result<Vec<f32>> {
-        self.running.gradient()
+    /// The gradient of the total loss by the variable, as it was in the last iteration before that iteration's step;
+    /// `height x 3 x width`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn gradient_async(&mut self) -> Result<Vec<f32>> {
+        self.running.gradient().await
     }
 
     /// Device memory of this session's buffers in bytes at its largest stage, without the network's weights.
@@ -348,7 +363,12 @@ impl<'g> Session<'g> {
 
 impl Targets {
     /// Measures the photograph at the size of a stage, and takes what was measured of the paintings.
-    fn measure(objective: &Objective, content: &Picture, style: &Style, stage: &Stage) -> Result<Self> {
+    async fn measure(
+        objective: &Objective<'_, '_>,
+        content: &Picture,
+        style: &Style,
+        stage: &Stage,
+    ) -> Result<Self> {
         let size = Size::Exact { width: stage.width, height: stage.height };
         let resized;
         let content = if (content.width, content.height) == (stage.width, stage.height) {
@@ -357,30 +377,31 @@ impl Targets {
             resized = content.resampled(size, true, objective.settings.recipe.filter());
             &resized
         };
-        let style = style.at(objective.gpu, objective.vgg, stage.scale, stage.finish)?;
-        Ok(Self { content: objective.features(content)?, style })
+        let style = style.at(objective.gpu, objective.vgg, stage).await?;
+        Ok(Self { content: objective.features(content).await?, style })
     }
 }
 
 /// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
-fn finish_weight(
-    running: &mut Running,
+async fn finish_weight(
+    running: &mut Running<'_>,
     settings: &Settings,
     carried: &Carried,
     iterations: usize,
 ) -> Result<f64> {
     let terms = terms(settings);
-    let mut length = |style: bool| {
+    let mut lengths = [0.0; 2];
+    for (style, length) in [true, false].into_iter().zip(&mut lengths) {
         // Each run also moves the picture.
         running.set(carried, iterations);
         running.weigh(|slot| match terms[slot].kind {
-            Kind::Style(_) if style => terms[slot].weight,
+            Kind::Style(..) if style => terms[slot].weight,
             Kind::Nearest(_) if !style => terms[slot].weight,
             _ => 0.0,
         });
-        running.gradient_length()
-    };
-    let (style, nearest) = (length(true)?, length(false)?);
+        *length = running.gradient_length().await?;
+    }
+    let [style, nearest] = lengths;
     Ok(if nearest > 0.0 { style / nearest } else { 1.0 })
 }
 
@@ -398,7 +419,11 @@ fn losses(iteration: usize, settings: &Settings, slots: &[f32], finish: bool) ->
         let value = f64::from(*value);
         match term.kind {
             Kind::Content(_) => losses.content += value,
-            Kind::Style(_) => losses.style_layers.push(value),
+            Kind::Style(_, 0) => losses.style_layers.push(value),
+            // Behind the first of its layer.
+            Kind::Style(..) => {
+                losses.style_layers.iter_mut().last().into_iter().for_each(|sum| *sum += value)
+            }
             Kind::Nearest(_) if finish => losses.nearest = losses.nearest.map(|sum| sum + value),
             Kind::Nearest(_) => {}
             Kind::Variation => losses.tv += value,

@@ -1,10 +1,10 @@
 //! One stage on the device: its plan, what is in flight, what has landed.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use super::submission::Pace;
 use super::{HISTORY, NOT_FINITE};
+use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
@@ -65,7 +65,7 @@ pub(super) struct Running<'g> {
     slots: usize,
     /// The iteration behind the last one that may be submitted.
     end: usize,
-    /// The last iteration of the whole run, whose copy is nobody's.
+    /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,
     submitted: usize,
     in_flight: VecDeque<Flight>,
@@ -175,8 +175,8 @@ impl<'g> Running<'g> {
         }
     }
 
-    /// Keeps the device busy and takes what has landed, until one more iteration has or the stage is done, which `false` says.
-    pub(super) fn advance(&mut self) -> Result<bool> {
+    /// Keeps the device busy and takes what has landed, as soon as one more submission has. `false` says that the stage is done.
+    pub(super) async fn advance(&mut self) -> Result<bool> {
         // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
         while self.in_flight.len() < 2 && self.submitted < self.end {
             self.submit();
@@ -184,7 +184,7 @@ impl<'g> Running<'g> {
         if self.in_flight.is_empty() {
             return Ok(false);
         }
-        self.land()?;
+        self.land().await?;
         Ok(true)
     }
 
@@ -243,51 +243,58 @@ impl<'g> Running<'g> {
         1.0 - self.keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
     }
 
-    /// Waits for the device and returns the picture as it is.
-    pub(super) fn picture(&mut self) -> Result<Picture> {
-        let words = self.read(self.shown(self.submitted))?;
+    /// The picture after all that was submitted.
+    pub(super) async fn picture(&mut self) -> Result<Picture> {
+        let words = self.read(self.shown(self.submitted)).await?;
         self.show(self.submitted, self.real.decode(&words))
     }
 
-    /// Waits for the device and returns the optimised variable.
-    pub(super) fn variable(&mut self) -> Result<Vec<f64>> {
-        Ok(self.real.decode(&self.read(self.exact)?))
+    /// The optimised variable after all that was submitted.
+    pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
+        Ok(self.real.decode(&self.read(self.exact).await?))
     }
 
-    /// Waits for the device and returns the gradient of the last iteration.
-    pub(super) fn gradient(&mut self) -> Result<Vec<f32>> {
-        self.picture.grad.map_or(Ok(Vec::new()), |grad| self.read(grad))
+    /// The gradient of the last iteration that was submitted.
+    pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
+        match self.picture.grad {
+            Some(grad) => self.read(grad).await,
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// Waits for the device and returns what another stage or run goes on with.
-    pub(super) fn carried(&mut self) -> Result<Carried> {
+    /// What another stage or run goes on with after all that was submitted.
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
+        let average = match self.average {
+            Some(average) => self.read(average).await?,
+            None => Vec::new(),
+        };
+        let mut transports = Vec::new();
+        for index in 0..self.transports.len() {
+            transports.append(&mut self.read(self.transports[index].0).await?);
+        }
         Ok(Carried {
-            picture: self.read(self.exact)?,
-            m: self.read(self.adam.m)?,
-            v: self.read(self.adam.v)?,
-            state: self.read(self.adam.state)?,
-            average: self.average.map_or(Ok(Vec::new()), |average| self.read(average))?,
-            transports: {
-                let tensors: Vec<Tensor> = self.transports.iter().map(|(tensor, _)| *tensor).collect();
-                let read = |tensor: &Tensor| self.read(*tensor);
-                tensors.iter().map(read).collect::<Result<Vec<_>>>()?.concat()
-            },
+            picture: self.read(self.exact).await?,
+            m: self.read(self.adam.m).await?,
+            v: self.read(self.adam.v).await?,
+            state: self.read(self.adam.state).await?,
+            average,
+            transports,
         })
     }
 
     /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the picture's gradient.
     /// Picture and state are to be set again after it.
-    pub(super) fn gradient_length(&mut self) -> Result<f64> {
+    pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.plan.run(self.gpu);
-        let gradient = self.gradient()?;
+        let gradient = self.gradient().await?;
         Ok(gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
     }
 
-    fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>> {
+    async fn read(&mut self, tensor: Tensor) -> Result<Vec<f32>> {
         while !self.in_flight.is_empty() {
-            self.land()?;
+            self.land().await?;
         }
-        self.plan.read(self.gpu, tensor)
+        self.plan.read_async(self.gpu, tensor).await
     }
 
     /// Device memory of the stage in bytes, without the network's weights.
@@ -345,11 +352,15 @@ impl<'g> Running<'g> {
         self.submitted = done;
     }
 
-    /// Waits for the oldest submission and takes its losses.
-    fn land(&mut self) -> Result<()> {
-        let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
+    /// Takes the losses of the oldest submission when it is done.
+    async fn land(&mut self) -> Result<()> {
+        let Some(flight) = self.in_flight.front() else { return Ok(()) };
         let overdue = flight.readback.is_there(self.gpu)?;
-        self.gpu.wait_for(flight.submission)?;
+        for readback in std::iter::once(&flight.readback).chain(&flight.copy) {
+            readback.arrives(self.gpu, &flight.submission).await?;
+        }
+        // Not earlier: whoever gives up waiting can ask again.
+        let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
         for iteration in flight.first..flight.first + flight.count {
             let row = (iteration - self.stage.first) % HISTORY;

@@ -1,8 +1,9 @@
 //! How much work goes into a submission, learnt from the time of earlier ones.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::HISTORY;
+use crate::engine::clock::Instant;
 
 /// The time that one submission should take: short enough that no driver resets the device and an interrupt
 /// is answered quickly, long enough that submitting costs nothing.
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(follow(1, &slow), (1, 1));
     }
 
-    /// While a picture was being saved for a second, nobody waited, so the beginning of the next submission
+    /// While a picture was being saved for a second, the program did not wait, so the beginning of the next submission
     /// is unknown.
     #[test]
     fn a_busy_caller_changes_nothing() {

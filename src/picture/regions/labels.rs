@@ -67,6 +67,17 @@ impl Labels {
         Ok(Self { width, height, colours: regions, labels })
     }
 
+    /// One pixel of each of so many labels, side by side.
+    pub fn stripes(count: usize) -> Self {
+        Self { width: count, height: 1, colours: Vec::new(), labels: (0..count).map(|i| i as u8).collect() }
+    }
+
+    /// Sides and labels, for digests.
+    pub fn words(&self) -> Vec<f32> {
+        let sides = [self.width, self.height].map(|side| f32::from_bits(side as u32));
+        sides.into_iter().chain(self.labels.iter().map(|label| f32::from(*label))).collect()
+    }
+
     /// Gives every label another name.
     pub fn rename(&mut self, name: impl Fn(u8) -> u8) {
         self.labels.iter_mut().for_each(|label| *label = name(*label));

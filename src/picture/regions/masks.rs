@@ -125,7 +125,7 @@ impl Regions {
     }
 }
 
-/// The mask of one region at the picture's own size, and behind each of so many poolings.
+/// The mask of one region at the picture's own size, and behind each pooling.
 fn pyramid(labels: &[u8], (width, height): (usize, usize), region: usize, poolings: usize) -> Vec<Mask> {
     let weights = labels.iter().map(|label| if usize::from(*label) == region { 1.0 } else { 0.0 }).collect();
     let mut levels = vec![Mask { width, height, weights }];

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use self::labels::Labels;
 use super::Picture;
+use crate::disk::sha256;
 use crate::error::{Error, Result};
 
 /// The most regions of a picture. Each costs statistics of its own at every style layer.
@@ -112,6 +113,25 @@ impl Regions {
             paired.push(other);
         }
         Ok(Self { colours, content: labelled, styles: paired })
+    }
+
+    /// Upright stripes of equal width, for a photograph and so many paintings: for measuring what regions cost.
+    pub(crate) fn stripes(count: usize, paintings: usize) -> Self {
+        let labels = Labels::stripes(count);
+        let colours = (0..count).map(|i| RegionColour([i as u8; 3])).collect();
+        Self { colours, content: labels.clone(), styles: vec![labels; paintings] }
+    }
+
+    /// How many paintings they are for.
+    pub(crate) fn paintings(&self) -> usize {
+        self.styles.len()
+    }
+
+    /// What tells these regions from others: a SHA-256 in hexadecimal.
+    pub(crate) fn digest(&self) -> String {
+        let all = || std::iter::once(&self.content).chain(&self.styles);
+        let words: Vec<Vec<f32>> = all().map(Labels::words).collect();
+        sha256::arrays(words.iter().map(Vec::as_slice))
     }
 
     /// The photograph's colour of each region, the largest first.

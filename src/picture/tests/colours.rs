@@ -43,7 +43,7 @@ fn colours_agree_with_numpy() {
     assert_figures(&photograph().with_colours_of(&[(&painting(), 3.0), (&other, 1.0)], 1.0), both, 24.3135);
 }
 
-/// Black and white have so much contrast that the photograph's colours leave the range.
+/// Black and white have such contrast that the photograph's colours leave the range.
 #[test]
 fn colours_are_clamped() {
     let values = [0.0, 0.0, 0.3688088, 0.0, 0.0, 0.3741036, 0.9973848, 1.0, 1.0];

@@ -93,7 +93,7 @@ pub fn tiffs_with_alpha() {
     let (rgb, found, _) = read(8, 1, &[1], &[40, 51, 200, 255]);
     assert_near(&rgb, &gray(&[200, 200]), 1e-6);
     assert_eq!(found, alpha);
-    // Nobody knows what the fourth is.
+    // The meaning of the fourth channel is unknown.
     let (rgb, found, notes) = read(8, 2, &[0], &data);
     assert_eq!((rgb, found), (planes(&[[40, 20, 10], [200, 100, 50]]), None));
     assert!(notes[0].contains("a channel beside its colours"), "{notes:?}");

@@ -10,6 +10,12 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// The file of the network that ships, which stands in the repository in two halves.
+pub fn network() -> Vec<u8> {
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    ["first/network", "second/network"].map(|half| std::fs::read(weights.join(half)).unwrap()).concat()
+}
+
 /// A picture of the fixtures.
 pub fn open(name: &str) -> Picture {
     Picture::open(&fixture(name)).unwrap()

@@ -1,21 +1,9 @@
-//! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
-//!
-//! They are a program of their own. Shaders run without checks of their bounds, so that a wrong one may bring the driver
-//! down, and no other test with it. They also use all processors by themselves.
-
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use impasto::cases::{Candidate, Case, Size, Truth};
-use impasto::engine::gpu::Gpu;
-use impasto::ops::{cases, tables};
+//! The mistakes. Each form of each op, and each shader, needs one.
 
 /// Op, form, shader, original text, mistaken text.
-type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);
+pub type Mutant = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const MUTANTS: &[Mutant] = &[
+pub const MUTANTS: &[Mutant] = &[
     // In each form of the convolution: a sign.
     ("conv3x3", "naive", "conv3x3", "params.c_out + c] * f32(dy[i])", "params.c_out + c] * -f32(dy[i])"),
     ("conv3x3", "tiled", "conv3x3_tiled", "return f32(dy[(r *", "return -f32(dy[(r *"),
@@ -27,6 +15,8 @@ const MUTANTS: &[Mutant] = &[
     ("conv3x3", "shifted", "shifted_gemm", "pixels[2] + b)", "pixels[2] - b)"),
     // A missing tap, frequency or channel.
     ("conv3x3", "naive", "conv3x3", "tap < 9u", "tap < 8u"),
+    // The gradient of pixels that no edge copies, with a replicated edge.
+    ("conv3x3", "naive", "conv3x3", "n).z == 0u && copied", "n).z == 0u"),
     ("conv3x3", "tiled", "conv3x3_tiled", "tap < 9u", "tap < 8u"),
     ("conv3x3", "few", "conv3x3_few", " + dot(weights[w + 6u], v6)", ""),
     ("conv3x3", "first", "conv3x3_first", " + z[0] * c,", ","),
@@ -247,6 +237,23 @@ const MUTANTS: &[Mutant] = &[
     ("gram", "tiled", "gram_tiled", "2u * local.y + 1u]", "2u * local.y]"),
     ("gram", "tiled", "gram_tiled", "j * params.c + i] = d", "j * params.c + i] = 2.0 * d"),
     ("gram", "naive", "gram_sum", "share = 0u", "share = 1u"),
+    // Weights that count twice or not at all, of another row, of another channel's mean.
+    ("gram", "naive", "masked", "sqrt(weight(id)) * f32(x[i])", "weight(id) * f32(x[i])"),
+    ("gram", "tiled", "masked", "sqrt(weight(id)) * dy[i]", "dy[i]"),
+    ("gram", "subgroup", "masked", "(params.top + id.y) * params.w", "id.y * params.w"),
+    ("gram", "naive", "masked", "if ACCUMULATE { d += f32(dx[i]); }", ""),
+    ("gram", "naive", "masked", "id.x % params.w", "id.x / params.w"),
+    (
+        "wasserstein",
+        "tiled",
+        "masked",
+        "f32(x[i]) - mean[id.x / params.w]",
+        "f32(x[i]) - mean[id.x % params.w]",
+    ),
+    ("wasserstein", "subgroup", "masked", "params.scale * m * (mean", "params.scale * (mean"),
+    ("wasserstein", "naive", "masked", "mean[c] - target_mean[c]", "target_mean[c] - mean[c]"),
+    ("wasserstein", "naive", "moments", "sum += mask[m + k] * f32(", "sum += f32("),
+    ("wasserstein", "naive", "moments", "(params.top + row) * params.w", "row * params.w"),
     // A mean that is not one, or of another channel; zeros beyond the end that are not; a constant of another channel.
     ("wasserstein", "naive", "moments", "params.scale * sum", "sum"),
     ("wasserstein", "naive", "moments", "k < params.w", "k + 1u < params.w"),
@@ -377,90 +384,3 @@ const MUTANTS: &[Mutant] = &[
     ("relu", "plain", "relu", "y[i] = max", "y[i + 1u] = max"),
     ("relu", "plain", "relu", "if id.x >= params.row { return; }", "if id.x + 1u >= params.row { return; }"),
 ];
-
-/// A new op, form or shader is not tested before a mistake in it was seen to fail.
-#[test]
-fn every_form_and_every_shader_has_a_mistake() {
-    let gpu = Gpu::new(None).expect("an adapter");
-    let forms: BTreeSet<_> = MUTANTS.iter().map(|(op, form, ..)| (*op, *form)).collect();
-    let shaders: BTreeSet<_> = MUTANTS.iter().map(|(_, _, shader, ..)| *shader).collect();
-    let mut missing = BTreeSet::new();
-    for table in tables() {
-        // The network's sizes have no further forms.
-        for case in table.edges.iter().flat_map(|size| (table.at)(*size)) {
-            for candidate in &case.candidates {
-                if !forms.contains(&(case.op, candidate.name)) {
-                    missing.insert(format!("the form {} of {}", candidate.name, case.op));
-                }
-                // Recording is what names the shaders, and needs the device that the form needs.
-                if candidate.runs_on(&gpu) {
-                    let kernels = case.kernels(&gpu, candidate).unwrap();
-                    let without =
-                        kernels.iter().map(|kernel| kernel.file).filter(|file| !shaders.contains(file));
-                    missing.extend(without.map(|file| format!("the shader {file}")));
-                }
-            }
-        }
-    }
-    assert!(missing.is_empty(), "MUTANTS has no mistake in {}", Vec::from_iter(missing).join(", "));
-}
-
-#[test]
-fn guards_notice_a_write_beyond_the_end() {
-    // Rows of 576 values.
-    let size = Size::new(64, 2, 9);
-    let case = cases().into_iter().find(|case| case.op == "relu" && case.size == size).unwrap();
-    // Beyond by one value; and beyond by a row, at its end only, so that nothing is written directly behind
-    // the tensor.
-    for beyond in ["y[i + 1u] = max", "y[i + select(0u, params.row, id.x + 1u == params.row)] = max"] {
-        let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", beyond);
-        let outcome = case.run(&gpu, &case.candidates[0], &case.truth(1)).unwrap();
-        assert_eq!(outcome.overrun, ["relu.y"], "{beyond}");
-    }
-}
-
-/// Runs several at once: most of the time goes into compiling, and a mutant compiles on one core.
-#[test]
-fn every_mistake_is_noticed() {
-    let cases = cases();
-    // The truth does not depend on the form that is tested.
-    let truths: Vec<OnceLock<Truth>> = cases.iter().map(|_| OnceLock::new()).collect();
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
-            scope.spawn(|| {
-                while let Some(mutant) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    notice(mutant, &cases, &truths);
-                }
-            });
-        }
-    });
-}
-
-/// Fails unless some case notices a mistake.
-fn notice(mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
-    let (op, variant, file, from, to) = mutant;
-    let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
-    let mut touched = 0;
-    let noticed = cases.iter().zip(truths).filter(|(case, _)| case.op == *op).any(|(case, truth)| {
-        let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
-        case.candidates.iter().filter(named).any(|candidate| {
-            touched += 1;
-            let truth = truth.get_or_init(|| case.truth(1));
-            // A mutant that does not even compile would prove nothing.
-            let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
-            fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
-        })
-    });
-    if touched == 0 {
-        // Some forms are for some devices only. The forms that every device can run must have run.
-        assert!(
-            ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant),
-            "{variant} did not run"
-        );
-        println!("{op} {variant} does not run on this adapter");
-        return;
-    }
-    println!("{op} {variant} {file}: case {touched} notices {to:?}");
-    assert!(noticed, "{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
-}

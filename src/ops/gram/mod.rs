@@ -1,12 +1,16 @@
 //! Gram matrix of a feature map.
 
+mod cases;
+
 use std::ops::Range;
 
-use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, in_both_precisions, vgg19_maps};
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::kernel;
 use crate::engine::kernel::{Kernel, Value};
-use crate::engine::tape::{Shape, Tape, Tensor, Var, band_pixels};
+use crate::engine::tape::{Phase, Shape, Tape, Tensor, Var, View, band_pixels};
+use crate::ops::masked::{Masked, SiteWeights};
+pub use cases::TABLE;
+pub(crate) use cases::reference;
 
 /// How the Gram matrix is computed. `tune` chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +85,13 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
 ///
-/// The sum over pixels is split into shares of rows. They are added in a fixed order.
-pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
+/// The sum over pixels is split into shares of rows. They are added in a fixed order. With weights `m`, each pixel counts `m` times:
+/// `g = m x x^T / (c sum m)` in that sum, and its gradient is multiplied by `m`.
+pub fn gram(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> Var {
     let g = tape.output("g", Shape::new(1, x.shape.channels, x.shape.channels), x);
-    let scale = Value::Float(1.0 / x.shape.len() as f64);
-    let products = Products::new(tape, x, variant);
+    let sites = weights.map_or(x.shape.pixels() as f64, |weights| weights.sum);
+    let scale = Value::Float(1.0 / (x.shape.channels as f64 * sites));
+    let products = Products::new(tape, x, variant, weights);
     products.forward(tape, g.value, scale, None);
     if let Some(dg) = g.grad {
         products.backward(tape, dg, scale, None);
@@ -93,19 +99,49 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant) -> Var {
     g
 }
 
+/// The means by which a gradient moves whole channels.
+#[derive(Clone, Copy)]
+pub(super) struct Means {
+    /// Of the map.
+    pub(super) own: Tensor,
+    /// Of what it is compared with.
+    pub(super) target: Tensor,
+    /// What the target and the transport of the own mean leave of the gradient.
+    pub(super) bias: Tensor,
+}
+
 /// The products of all pairs of channels of a map, and their gradient, in one of the variants.
 pub(super) struct Products {
     x: Var,
+    /// What weighs the map, if all sites do not count the same.
+    masked: Option<Masked>,
     variant: Variant,
     pieces: Vec<Range<usize>>,
     shares: usize,
 }
 
 impl Products {
-    pub(super) fn new(tape: &Tape, x: Var, variant: Variant) -> Self {
+    pub(super) fn new(tape: &Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> Self {
         let pieces = pieces(tape, x, variant);
         let shares = shares(x.shape, &pieces, variant);
-        Self { x, variant, pieces, shares }
+        let masked = weights.map(|weights| Masked::new(x, weights));
+        Self { x, masked, variant, pieces, shares }
+    }
+
+    /// The map as the kernels read it: itself, or what is weighed of it.
+    fn read(&self) -> Var {
+        self.masked.as_ref().map_or(self.x, Masked::as_read)
+    }
+
+    /// The values of the largest piece.
+    fn most(&self) -> usize {
+        let Shape { channels: c, width: w, .. } = self.x.shape;
+        self.pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0)
+    }
+
+    /// A place for weighed values of a piece, if the map is weighed.
+    fn weighed(&self, tape: &mut Tape, name: &str) -> Option<Tensor> {
+        self.masked.as_ref().map(|_| tape.scratch(name, self.most()))
     }
 
     /// The parameters for a piece with this number of rows, whose first partial matrix is `share`.
@@ -123,10 +159,8 @@ impl Products {
 
     /// What the variant reads a piece of the map from, if not from the map itself.
     fn workspace(&self, tape: &mut Tape) -> Option<Tensor> {
-        let Shape { channels: c, width: w, .. } = self.x.shape;
-        let most = self.pieces.iter().map(|rows| rows.len() * c * w).max().unwrap_or(0);
         // One more texel, which is read but not used.
-        (self.variant == Variant::Subgroup).then(|| tape.map_texels("x.texels", self.x, most + 4))
+        (self.variant == Variant::Subgroup).then(|| tape.map_texels("x.texels", self.read(), self.most() + 4))
     }
 
     /// A kernel with the constants of this variant.
@@ -136,18 +170,19 @@ impl Products {
             Variant::Tiled => kernel.constant("TILE", format!("{TILE}u")),
             Variant::Subgroup => {
                 let aligned = self.x.shape.width.is_multiple_of(4);
-                kernel.texels("MapTexels", self.x.precision).constant("ALIGNED", aligned)
+                kernel.texels("MapTexels", self.read().precision).constant("ALIGNED", aligned)
             }
         }
     }
 
     /// The entry point that subtracts means from the channels, if there are any, or the plain one.
     fn forward_kernel(&self, centred: bool) -> Kernel {
+        let read = self.read();
         let kernel = match (self.variant, centred) {
-            (Variant::Naive, false) => kernel!("gram", "forward").storing("Map", self.x),
-            (Variant::Naive, true) => kernel!("gram", "forward_centred").storing("Map", self.x),
-            (Variant::Tiled, false) => kernel!("gram_tiled", "forward").storing("Map", self.x),
-            (Variant::Tiled, true) => kernel!("gram_tiled", "forward_centred").storing("Map", self.x),
+            (Variant::Naive, false) => kernel!("gram", "forward").storing("Map", read),
+            (Variant::Naive, true) => kernel!("gram", "forward_centred").storing("Map", read),
+            (Variant::Tiled, false) => kernel!("gram_tiled", "forward").storing("Map", read),
+            (Variant::Tiled, true) => kernel!("gram_tiled", "forward_centred").storing("Map", read),
             (Variant::Subgroup, false) => kernel!("gram_subgroup", "forward"),
             (Variant::Subgroup, true) => kernel!("gram_subgroup", "forward_centred"),
         };
@@ -161,6 +196,9 @@ impl Products {
         let parts = self.pieces.len() * shares;
         let partial = if parts == 1 { g } else { tape.scratch("partial", parts * c * c) };
         let texels = self.workspace(tape);
+        let weighed = self.weighed(tape, "x.weighed");
+        // A map that is weighed is less its mean already.
+        let centre = mean.filter(|_| weighed.is_none());
         let tiles = c.div_ceil(TILE);
         for (index, piece) in self.pieces.iter().enumerate() {
             let grid = match self.variant {
@@ -170,7 +208,11 @@ impl Products {
                 // A workgroup of 8 lanes has a tile of 32 x 32.
                 Variant::Subgroup => [c / 32 * 8, c / 32, shares],
             };
-            let rows = x.rows(piece.clone());
+            let mut rows = x.rows(piece.clone());
+            if let Some((masked, y)) = self.masked.as_ref().zip(weighed) {
+                masked.weigh(tape, Phase::Forward, (piece, rows), mean, y);
+                rows = View::from(y);
+            }
             let (name, from) = match texels {
                 None => ("x", rows),
                 Some(texels) => {
@@ -179,11 +221,11 @@ impl Products {
                 }
             };
             let mut forward = tape
-                .forward(self.forward_kernel(mean.is_some()))
+                .forward(self.forward_kernel(centre.is_some()))
                 .params(self.params(piece.len(), index * shares, scale))
                 .bind(name, from)
                 .bind("partial", partial);
-            if let Some(mean) = mean {
+            if let Some(mean) = centre {
                 forward = forward.bind("mean", mean);
             }
             forward.grid(grid);
@@ -207,17 +249,24 @@ impl Products {
             (Variant::Subgroup, false) => kernel!("gram_subgroup", "backward"),
             (Variant::Subgroup, true) => kernel!("gram_subgroup", "backward_biased"),
         };
-        self.set_up(kernel).storing("Map", self.x)
+        self.set_up(kernel).storing("Map", self.read())
     }
 
-    /// `dx = scale ((dg + dg^T) x + bias)`, where `bias`, if there is one, has a value for each channel.
-    pub(super) fn backward(&self, tape: &mut Tape, dg: Tensor, scale: Value, bias: Option<Tensor>) {
+    /// `dx = scale ((dg + dg^T) x + bias)`, where `bias`, if there are means, has a value for each channel. What is weighed by `m` has
+    /// `dx = scale m ((dg + dg^T) (x - own) + own - target)` instead.
+    pub(super) fn backward(&self, tape: &mut Tape, dg: Tensor, scale: Value, means: Option<Means>) {
         let x = self.x;
+        let weighed = self.weighed(tape, "x.weighed").zip(self.weighed(tape, "x.gradient"));
+        let bias = means.map(|means| means.bias).filter(|_| weighed.is_none());
         let Shape { channels: c, width: w, .. } = x.shape;
         let texels = self.workspace(tape).map(|texels| (texels, self.symmetrize(tape, dg, scale)));
         let pieces = self.pieces.iter().flat_map(|piece| tape.backward_pieces(x, piece));
         for piece in pieces.collect::<Vec<_>>() {
-            let rows = tape.backward_rows(x, piece.clone());
+            let mut rows = tape.backward_rows(x, piece.clone());
+            if let Some((masked, (y, _))) = self.masked.as_ref().zip(weighed) {
+                masked.weigh(tape, Phase::Backward, (&piece, rows), means.map(|means| means.own), y);
+                rows = View::from(y);
+            }
             let grid = match self.variant {
                 Variant::Naive => [c * w, piece.len(), 1],
                 // An invocation has four pixels of eight channels.
@@ -242,7 +291,14 @@ impl Products {
             if let Some(bias) = bias {
                 backward = backward.bind("bias", bias);
             }
-            backward.params(self.params(piece.len(), 0, scale)).grad_rows("dx", x, piece).grid(grid);
+            let backward = backward.params(self.params(piece.len(), 0, scale));
+            match self.masked.as_ref().zip(weighed) {
+                None => backward.grad_rows("dx", x, piece).grid(grid),
+                Some((masked, (_, dy))) => {
+                    backward.bind("dx", dy).grid(grid);
+                    masked.backward(tape, piece, dy, scale, means.map(|means| [means.own, means.target]));
+                }
+            }
         }
     }
 
@@ -258,61 +314,4 @@ impl Products {
         tape.backward_copy(sums, texels, c * c);
         texels
     }
-}
-
-pub(crate) fn reference(shape: Shape, x: &[f64]) -> Vec<f64> {
-    let Shape { channels: c, width: w, .. } = shape;
-    let mut g = vec![0.0; c * c];
-    for row in x.chunks_exact(c * w) {
-        for i in 0..c {
-            for j in 0..c {
-                let products = row[i * w..][..w].iter().zip(&row[j * w..][..w]).map(|(a, b)| a * b);
-                g[i * c + j] += products.sum::<f64>() / shape.len() as f64;
-            }
-        }
-    }
-    g
-}
-
-/// One value, primes, many channels; around tiles of 32 and 64 channels, columns of 4 and 16, blocks of 32
-/// and 128 pixels, a workgroup of 64 and the 32 shares.
-pub const TABLE: Table = Table {
-    op: "gram",
-    edges: &[
-        Size::new(1, 1, 1),
-        Size::new(3, 5, 7),
-        Size::new(4, 1, 33),
-        Size::new(5, 3, 31),
-        Size::new(7, 9, 8),
-        Size::new(8, 31, 2),
-        Size::new(9, 33, 1),
-        Size::new(4, 513, 1),
-        Size::new(31, 2, 15),
-        Size::new(32, 1, 1),
-        Size::new(32, 4, 8),
-        Size::new(33, 1, 17),
-        Size::new(63, 2, 16),
-        Size::new(64, 3, 5),
-        Size::new(64, 7, 33),
-        Size::new(65, 2, 3),
-        Size::new(3, 1, 127),
-        Size::new(32, 8, 16),
-        Size::new(32, 3, 43),
-        Size::new(96, 3, 11),
-        Size::new(128, 9, 4),
-        Size::new(512, 1, 1),
-    ],
-    network: vgg19_maps,
-    at: |size| in_both_precisions(size, case),
-};
-
-fn case(size: Size) -> Case {
-    let shape = size.shape();
-    let case = Case::new("gram", size, [Input::vary("x", shape)], move |inputs| reference(shape, &inputs[0]));
-    Variant::ALL.into_iter().fold(case, |case, variant| {
-        let record = move |tape: &mut Tape, inputs: &[Leaf]| Ok(gram(tape, inputs[0].var, variant).into());
-        case.candidate(
-            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, shape.channels)),
-        )
-    })
 }

@@ -1,0 +1,90 @@
+//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the interrupt.
+
+use std::time::{Duration, Instant};
+
+use impasto::Result;
+use impasto::measuring::estimate::Pace;
+use impasto::painting::checkpoint::Checkpoint;
+use impasto::painting::run::{Observer, Run};
+use impasto::painting::session::{Losses, Session};
+use impasto::picture::Picture;
+
+use super::autosave::Autosave;
+use super::job::{Job, Sized};
+use crate::cli::interrupt;
+use crate::cli::progress::Progress;
+
+/// How long the pace is watched before the run says how long it will take.
+const STEADY: Duration = Duration::from_secs(1);
+
+/// The observer of a job's run.
+pub struct Watch<'a> {
+    job: &'a Job<'a>,
+    began: Instant,
+    /// The losses of all iterations, those before a resumed run included.
+    pub log: Vec<Losses>,
+    pub progress: Progress,
+    pub keeper: Autosave<'a>,
+    /// Whether everything for stdout could be written.
+    pub told: anyhow::Result<()>,
+    pace: Pace,
+    estimated: bool,
+    stopped: bool,
+}
+
+impl<'a> Watch<'a> {
+    /// For a job that began at `began`, and whose session is about to run.
+    pub fn new(job: &'a Job, pictures: &'a Sized, session: &mut Session, began: Instant) -> Self {
+        let log: Vec<Losses> = session.losses().collect();
+        let progress =
+            Progress::new(job.label(), log.len(), session.iterations(), job.options.reporting.quiet);
+        let keeper = Autosave::new(job.outputs, pictures, session, job.options, &progress);
+        let (pace, estimated, stopped) = (Pace::default(), false, false);
+        Self { job, began, log, progress, keeper, told: Ok(()), pace, estimated, stopped }
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn steer(&mut self, run: &mut Run) -> Result<()> {
+        if !self.stopped && interrupt::requested() {
+            self.stopped = true;
+            run.stop();
+        }
+        if self.keeper.wants_checkpoint() {
+            run.checkpoint();
+        }
+        Ok(())
+    }
+
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> Result<()> {
+        let session = run.session();
+        self.pace.note(session.landed());
+        let last = losses.iteration + 1 == session.iterations();
+        let known = self.pace.steady(STEADY).or(self.pace.seconds().filter(|_| last));
+        if let Some(each) = known.filter(|_| !self.estimated) {
+            self.estimated = true;
+            let seconds = self.began.elapsed().as_secs_f64() + each * session.left();
+            let estimate = self.job.estimate(session, seconds, each, &self.progress);
+            if self.told.is_ok() {
+                self.told = estimate;
+            }
+        }
+        self.progress.report(losses);
+        if self.job.options.reporting.json && self.told.is_ok() {
+            let losses = serde_json::to_value(losses).map_err(anyhow::Error::from);
+            self.told = losses.and_then(|losses| self.job.tell("iteration", losses));
+        }
+        self.log.push(losses.clone());
+        Ok(())
+    }
+
+    fn picture(&mut self, _: &mut Run, iterations: usize, picture: Picture) -> Result<()> {
+        self.keeper.keep(iterations, picture, &self.progress);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _: &mut Run, checkpoint: Checkpoint) -> Result<()> {
+        self.keeper.save_checkpoint(&checkpoint, &self.progress);
+        Ok(())
+    }
+}
