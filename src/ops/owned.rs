@@ -1,4 +1,5 @@
-//! The sites of a map that a tile owns, and what is summed over them: tiles overlap, and each site counts once.
+//! The sites of a map that a tile owns, and what is summed over them: tiles overlap, and each site counts
+//! once.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, vgg19_maps};
 use crate::engine::kernel::kernel;
@@ -10,8 +11,8 @@ use crate::ops::wasserstein::channel_sums;
 /// What a tile owns of a map.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
-    /// Four `u32`, in pixels of the window that the network sees: the first row and the one behind the last, then the columns. A
-    /// site is owned if its first pixel is.
+    /// Four `u32`, in pixels of the window that the network sees: the first row and the one behind the last,
+    /// then the columns. A site is owned if its first pixel is.
     pub rectangle: Tensor,
     /// How often the picture was halved on its way to the map.
     pub halvings: usize,
@@ -29,8 +30,8 @@ pub enum Less {
 /// Values of a band at most, unless one row has more: 64 MiB, so that little memory serves all bands in turn.
 const BAND: usize = 1 << 24;
 
-/// Records, for the forward pass, `y = x - reference` where the tile owns a site and `y = 0` elsewhere; returns `y`, in float32, in
-/// bands of rows.
+/// Records, for the forward pass, `y = x - reference` where the tile owns a site and `y = 0` elsewhere;
+/// returns `y`, in float32, in bands of rows.
 pub fn owned(tape: &mut Tape, x: Var, own: Own, less: Less) -> Vec<Var> {
     let Shape { channels: c, width: w, .. } = x.shape;
     let bands = tape.bands_of(&[x.shape], BAND / c);
@@ -74,8 +75,8 @@ pub struct Sums {
     pub products: Tensor,
 }
 
-/// Records, for the forward pass, what is summed over the sites that the tile owns: for each band, sums and products of `x - shift`.
-/// They are float32 and added in a fixed order.
+/// Records, for the forward pass, what is summed over the sites that the tile owns: for each band, sums and
+/// products of `x - shift`. They are float32 and added in a fixed order.
 pub fn sums(tape: &mut Tape, x: Var, own: Own, shift: Tensor, variant: Variant) -> Vec<Sums> {
     let c = x.shape.channels;
     let bands = owned(tape, x, own, Less::Shift(shift));
@@ -106,8 +107,8 @@ pub const TABLE: Table = Table {
     },
 };
 
-/// The differences from a whole map or from a value of each channel, of a map that was halved twice and of which a tile owns the
-/// middle.
+/// The differences from a whole map or from a value of each channel, of a map that was halved twice and of
+/// which a tile owns the middle.
 fn case(size: Size, whole: bool) -> Case {
     let shape = size.shape();
     let Shape { channels: c, height: h, width: w } = shape;

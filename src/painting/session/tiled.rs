@@ -73,8 +73,8 @@ pub(super) struct Tiled<'g> {
 }
 
 impl<'g> Tiled<'g> {
-    /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its tiles; each has the style
-    /// that was measured on it. Picture and state are to be set by [`Self::set`].
+    /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its
+    /// tiles; each has the style that was measured on it. Picture and state are to be set by [`Self::set`].
     pub(super) async fn new(
         (objective, style): (&Objective<'g, '_>, &Measured),
         others: &[(&Objective<'g, '_>, &Measured)],
@@ -181,7 +181,8 @@ impl<'g> Tiled<'g> {
         })
     }
 
-    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term counts `finish` times.
+    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term
+    /// counts `finish` times.
     pub(super) fn turn(&mut self, settings: &Settings, finish: f64) {
         let terms = terms(settings);
         self.weigh(|slot| match terms[slot].kind {
@@ -224,7 +225,8 @@ impl<'g> Tiled<'g> {
         Ok(true)
     }
 
-    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch wanted an end.
+    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch
+    /// wanted an end.
     async fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
         let Some(sums) = self.sums().await? else { return Ok(None) };
         let mut losses = self.compare(&sums)?;
@@ -251,7 +253,8 @@ impl<'g> Tiled<'g> {
         Ok(Some(losses))
     }
 
-    /// The first pass: the statistics of the picture at all style layers, or nothing if the watch wanted an end.
+    /// The first pass: the statistics of the picture at all style layers, or nothing if the watch wanted an
+    /// end.
     async fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
         let Self { devices, layout, picture, stage, watch, .. } = self;
         let styles = &devices[0].window.styles;
@@ -282,8 +285,8 @@ impl<'g> Tiled<'g> {
         Ok(whole.then_some(sums))
     }
 
-    /// Compares the statistics of the whole picture with the paintings'. Returns the losses by slot, without those that the device
-    /// finds.
+    /// Compares the statistics of the whole picture with the paintings'. Returns the losses by slot, without
+    /// those that the device finds.
     fn compare(&mut self, sums: &[Sums]) -> Result<Vec<f32>> {
         let mut losses = vec![0.0; self.terms.len()];
         let mut moments = vec![[Vec::new(), Vec::new()]; sums.len()];
@@ -307,8 +310,9 @@ impl<'g> Tiled<'g> {
         Ok(losses)
     }
 
-    /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared differences of each content
-    /// layer, then the loss of each layer of the nearest-neighbour term; or nothing if the watch wanted an end.
+    /// The second pass: the gradient of all pixels but for total variation. Returns the sum of squared
+    /// differences of each content layer, then the loss of each layer of the nearest-neighbour term; or
+    /// nothing if the watch wanted an end.
     async fn gradients(&mut self) -> Result<Option<Vec<f64>>> {
         let Self { devices, layout, picture, stage, watch, features, gradient, submitted, .. } = self;
         devices.iter().for_each(|device| device.window.set_count(*submitted - stage.first));
@@ -343,7 +347,8 @@ impl<'g> Tiled<'g> {
         Ok(whole.then(|| parts.iter().fold(Vec::new(), add)))
     }
 
-    /// Differentiates beside the run, with the weights that were set last, and returns the length of the picture's gradient.
+    /// Differentiates beside the run, with the weights that were set last, and returns the length of the
+    /// picture's gradient.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.differentiate().await?;
         Ok(self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())

@@ -43,8 +43,8 @@ macro_rules! either {
 }
 
 impl<'g> Work<'g> {
-    /// Measures the photograph and the paintings for a stage of a run of `whole` iterations, and lays it out. Picture and state are to be
-    /// set.
+    /// Measures the photograph and the paintings for a stage of a run of `whole` iterations, and lays it out.
+    /// Picture and state are to be set.
     pub(super) async fn new(
         objective: &Objective<'g, '_>,
         stage: Stage,

@@ -30,11 +30,12 @@ pub enum Tiling {
     /// Never.
     #[default]
     Off,
-    /// In tiles of which an inner one owns a square of so many pixels on a side, or fewer. What the network sees of the picture's deepest
-    /// layer decides at which multiples tiles may begin: of VGG's five blocks, at multiples of 16. Smaller ones are rounded up to the
-    /// first, others down.
+    /// In tiles of which an inner one owns a square of so many pixels on a side, or fewer. What the network
+    /// sees of the picture's deepest layer decides at which multiples tiles may begin: of VGG's five blocks,
+    /// at multiples of 16. Smaller ones are rounded up to the first, others down.
     Side(usize),
-    /// Where the whole would need more bytes of device memory, with the network's; then in the largest tiles that do not.
+    /// Where the whole would need more bytes of device memory, with the network's; then in the largest tiles
+    /// that do not.
     Within(u64),
 }
 
@@ -85,7 +86,8 @@ impl Objective<'_, '_> {
     /// The tiles of a stage, if it is painted in tiles.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if not even the smallest tiles keep within a budget, [`Error::Setting`] for tiles of no pixels.
+    /// [`Error::TooLarge`] if not even the smallest tiles keep within a budget, [`Error::Setting`] for tiles
+    /// of no pixels.
     pub(crate) fn layout(&self, stage: &Stage, tiling: Tiling) -> Result<Option<Layout>> {
         let size = (stage.width, stage.height);
         let layout = self.choose(
@@ -131,8 +133,8 @@ impl Objective<'_, '_> {
         }
     }
 
-    /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the photograph and its
-    /// features.
+    /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the
+    /// photograph and its features.
     pub(crate) fn host_memory(&self, size: (usize, usize)) -> u64 {
         let reals = if self.settings.average > 0.0 { 4 } else { 3 };
         let pictures = 4 * (reals * self.real().len(3) + 2 * 3) * size.0 * size.1;

@@ -1,5 +1,5 @@
-//! What is found between both passes over the tiles: how the statistics of the whole picture differ from the paintings', and what the
-//! gradients of all tiles are made of.
+//! What is found between both passes over the tiles: how the statistics of the whole picture differ from the
+//! paintings', and what the gradients of all tiles are made of.
 
 use crate::Result;
 use crate::architecture::Tap;
@@ -35,7 +35,8 @@ pub(crate) struct Recorded<'g> {
 }
 
 impl<'g> Objective<'g, '_> {
-    /// Records the comparison of Gaussians at all style layers. Without a style, the tape serves only to be measured.
+    /// Records the comparison of Gaussians at all style layers. Without a style, the tape serves only to be
+    /// measured.
     pub(crate) fn record_compare(&self, stage: &Stage, style: Option<&Measured>) -> Recorded<'g> {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let terms = terms(self.settings);
@@ -94,7 +95,8 @@ impl<'g> Compare<'g> {
         Ok(Self { gpu, plan: tape.finish()?, layers, losses, clock })
     }
 
-    /// What the gradients at a style layer are made of: the matrix, the mean and the constants of the channels, by name.
+    /// What the gradients at a style layer are made of: the matrix, the mean and the constants of the
+    /// channels, by name.
     pub(crate) fn found(&self, number: usize) -> [(&'static str, &wgpu::Buffer); 3] {
         let Layer { kept, mean, bias, .. } = &self.layers[number];
         [("gradient", kept.gradient), ("mean", *mean), ("bias", *bias)]
@@ -106,7 +108,8 @@ impl<'g> Compare<'g> {
         self.layers.iter().for_each(|layer| self.plan.turn(self.gpu, layer.weight, weight(layer.index)));
     }
 
-    /// Starts the comparison of the means and covariances of all style layers, after so many iterations of the stage.
+    /// Starts the comparison of the means and covariances of all style layers, after so many iterations of
+    /// the stage.
     pub(crate) fn submit(&self, moments: &[[Vec<f32>; 2]], iterations: usize) {
         for (layer, [mean, covariance]) in self.layers.iter().zip(moments) {
             self.plan.write(self.gpu, layer.mean, mean);

@@ -20,7 +20,8 @@ const AHEAD: usize = 2;
 /// How long nobody looks where several devices are waited for.
 const NAP: Duration = Duration::from_micros(200);
 
-/// A device with its plans. All devices of a run compute the same, so that it does not matter which has which tile.
+/// A device with its plans. All devices of a run compute the same, so that it does not matter which has which
+/// tile.
 pub(crate) struct Device<'g> {
     gpu: &'g Gpu,
     pub(crate) window: Window<'g>,
@@ -29,7 +30,8 @@ pub(crate) struct Device<'g> {
 }
 
 impl<'g> Device<'g> {
-    /// Lays out a stage on a device. `energies` are those of the photograph's features, and `style` was measured on this device.
+    /// Lays out a stage on a device. `energies` are those of the photograph's features, and `style` was
+    /// measured on this device.
     pub(crate) fn new(
         objective: &Objective<'g, '_>,
         stage: &Stage,
@@ -62,9 +64,9 @@ impl<'g> Device<'g> {
     }
 }
 
-/// Runs a pass over `tiles` tiles on all devices, each of which gets its next tile when it is done with one, so that a faster device has
-/// more. `submit` starts a tile, or says by `None` that the pass is given up; `land` takes the words that came of a tile, in any order. Returns
-/// whether the pass is complete.
+/// Runs a pass over `tiles` tiles on all devices, each of which gets its next tile when it is done with one,
+/// so that a faster device has more. `submit` starts a tile, or says by `None` that the pass is given up;
+/// `land` takes the words that came of a tile, in any order. Returns whether the pass is complete.
 pub(crate) async fn pass<'g>(
     devices: &mut [Device<'g>],
     turn: Turn,

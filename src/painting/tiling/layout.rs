@@ -1,16 +1,18 @@
 //! Where the tiles of a picture lie: pure arithmetic.
 //!
-//! A tile *owns* a rectangle of the picture. The network sees the tile's *window*: what the tile owns and a *halo* around it,
-//! as far as the picture goes. Windows begin at multiples of a *step*, so that the windows of pooling are those of the whole
-//! picture. Where a window ends at the picture's own edge, the network sees that edge; where it ends inside, it sees a false one,
-//! which the halo keeps away from what the tile owns.
+//! A tile *owns* a rectangle of the picture. The network sees the tile's *window*: what the tile owns and a
+//! *halo* around it, as far as the picture goes. Windows begin at multiples of a *step*, so that the windows
+//! of pooling are those of the whole picture. Where a window ends at the picture's own edge, the network sees
+//! that edge; where it ends inside, it sees a false one, which the halo keeps away from what the tile owns.
 //!
-//! All windows of a picture have the same size, so that one plan serves all of them: those at the edge have no halo there and own
-//! more instead. A window costs device memory, and what a tile owns costs nothing, so windows are as small as their number allows.
+//! All windows of a picture have the same size, so that one plan serves all of them: those at the edge have
+//! no halo there and own more instead. A window costs device memory, and what a tile owns costs nothing, so
+//! windows are as small as their number allows.
 
 use std::ops::Range;
 
-/// How far the network looks, which decides where tiles may begin and what they need around them. All in pixels.
+/// How far the network looks, which decides where tiles may begin and what they need around them. All in
+/// pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
     /// Sites of the deepest layer are so far apart.
@@ -23,7 +25,8 @@ pub(crate) struct Reach {
 const STEP: usize = 16;
 
 impl Reach {
-    /// Of a network whose deepest sites are `step` pixels apart, a power of two, and see `sight` beyond their own.
+    /// Of a network whose deepest sites are `step` pixels apart, a power of two, and see `sight` beyond their
+    /// own.
     pub(crate) fn new(step: usize, sight: usize) -> Self {
         Self { step: step.max(STEP), sight }
     }
@@ -33,7 +36,8 @@ impl Reach {
         self.sight.next_multiple_of(self.step)
     }
 
-    /// The same for the gradient of its pixels: it comes from all sites that see them, and these see as far again.
+    /// The same for the gradient of its pixels: it comes from all sites that see them, and these see as far
+    /// again.
     pub(crate) fn of_gradients(self) -> usize {
         (2 * self.sight + self.step).next_multiple_of(self.step)
     }
@@ -48,9 +52,10 @@ pub(crate) struct Span {
     pub(crate) own: Range<usize>,
 }
 
-/// The length of all windows along a side of `length` pixels, so that they are at most `most` long and as few as that allows,
-/// and then as short as their number allows. Where the side is no multiple of the step, they may be longer by less than a step.
-/// `most` and `halo` are multiples of the step, and `most` is more than twice the halo.
+/// The length of all windows along a side of `length` pixels, so that they are at most `most` long and as few
+/// as that allows, and then as short as their number allows. Where the side is no multiple of the step, they
+/// may be longer by less than a step. `most` and `halo` are multiples of the step, and `most` is more than
+/// twice the halo.
 fn window(length: usize, most: usize, halo: usize, step: usize) -> usize {
     let rest = length % step;
     let whole = length - rest;
@@ -62,7 +67,8 @@ fn window(length: usize, most: usize, halo: usize, step: usize) -> usize {
     (whole + 2 * halo * (count - 1)).div_ceil(count).next_multiple_of(step) + rest
 }
 
-/// The tiles along a side of `length` pixels whose windows all have the length that [`window`] gave for this halo or a larger one.
+/// The tiles along a side of `length` pixels whose windows all have the length that [`window`] gave for this
+/// halo or a larger one.
 fn spans(length: usize, window: usize, halo: usize, step: usize) -> Vec<Span> {
     if window == length {
         return vec![Span { begin: 0, own: 0..length }];
@@ -108,8 +114,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The tiles of a picture of `width x height`, of which an inner one owns at most `side x side` pixels, a multiple of the step.
-    /// `None` if one window is the whole picture.
+    /// The tiles of a picture of `width x height`, of which an inner one owns at most `side x side` pixels, a
+    /// multiple of the step. `None` if one window is the whole picture.
     pub(crate) fn new(size: (usize, usize), side: usize, reach: Reach) -> Option<Self> {
         let halo = reach.of_gradients();
         let most = side + 2 * halo;
@@ -125,8 +131,8 @@ impl Layout {
         (window != size).then_some(layout)
     }
 
-    /// How often the pixels of the picture are computed in both passes, compared with once each. The second pass goes forwards
-    /// and back, the first only forwards.
+    /// How often the pixels of the picture are computed in both passes, compared with once each. The second
+    /// pass goes forwards and back, the first only forwards.
     pub(crate) fn overhead(&self, size: (usize, usize)) -> f64 {
         let pixels = (self.window.0 * self.window.1) as f64;
         let forwards = self.features.len() as f64 * pixels;
@@ -153,7 +159,8 @@ mod tests {
             // All of the side is owned once.
             assert!(own.start == next && own.end > own.start, "{}", told());
             next = own.end;
-            // The picture's edge is true. A false one is as far away as it must be, behind the last whole step.
+            // The picture's edge is true. A false one is as far away as it must be, behind the last whole
+            // step.
             assert!(*begin == 0 || begin + halo <= own.start, "{}", told());
             assert!(end == length || own.end + halo <= end / step * step, "{}", told());
         }
@@ -174,7 +181,8 @@ mod tests {
         }
     }
 
-    /// No shorter windows would do with as many tiles, and no fewer tiles with windows as long as they may be.
+    /// No shorter windows would do with as many tiles, and no fewer tiles with windows as long as they may
+    /// be.
     #[test]
     fn windows_are_few_and_then_short() {
         let (halo, step) = (VGG.of_gradients(), VGG.step);

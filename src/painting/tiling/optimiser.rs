@@ -1,5 +1,5 @@
-//! Adam on the processor, where the whole picture and its moments are: the formulas of `shaders/adam.wgsl` and `average.wgsl` in
-//! float64, rounded to the run's precision where the shaders keep a value.
+//! Adam on the processor, where the whole picture and its moments are: the formulas of `shaders/adam.wgsl`
+//! and `average.wgsl` in float64, rounded to the run's precision where the shaders keep a value.
 
 use crate::engine::real::Real;
 use crate::ops::adam::{Rule, STATE_WORDS};

@@ -40,8 +40,8 @@ pub(crate) fn threads() -> usize {
     if cfg!(target_arch = "wasm32") { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get()) }
 }
 
-/// Calls `work` with each row of `values` and its number, on all processors. What it returns comes in the order of the rows, so that
-/// sums do not depend on how many processors there are.
+/// Calls `work` with each row of `values` and its number, on all processors. What it returns comes in the
+/// order of the rows, so that sums do not depend on how many processors there are.
 pub(crate) fn in_bands<T: Send>(
     values: &mut [f32],
     row: usize,

@@ -1,7 +1,8 @@
-//! Sums over the sites of all tiles, on the processor in float64, and what follows from them for the whole picture.
+//! Sums over the sites of all tiles, on the processor in float64, and what follows from them for the whole
+//! picture.
 
-/// Sums over sites of `x - shift`, of each channel and of the products of each pair of channels. Tiles are added in their order, so
-/// that the bits do not depend on which device has which tile.
+/// Sums over sites of `x - shift`, of each channel and of the products of each pair of channels. Tiles are
+/// added in their order, so that the bits do not depend on which device has which tile.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums {
     sum: Vec<f64>,
@@ -21,8 +22,8 @@ impl Sums {
         add(&mut self.products, products);
     }
 
-    /// Mean of each channel and covariance of the channels, of `sites` sites in all. The mean's own shift is exact, so that nothing
-    /// large cancels if the shift is near the mean.
+    /// Mean of each channel and covariance of the channels, of `sites` sites in all. The mean's own shift is
+    /// exact, so that nothing large cancels if the shift is near the mean.
     pub(crate) fn moments(&self, shift: &[f32], sites: usize) -> [Vec<f32>; 2] {
         let (c, n) = (self.sum.len(), sites as f64);
         let off: Vec<f64> = self.sum.iter().map(|s| s / n).collect();

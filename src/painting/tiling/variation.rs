@@ -1,4 +1,5 @@
-//! Total variation on the processor, where the whole picture is: the formulas of `ops/tv.rs` and `ops/tv9.rs` in float64, row by row.
+//! Total variation on the processor, where the whole picture is: the formulas of `ops/tv.rs` and `ops/tv9.rs`
+//! in float64, row by row.
 
 use crate::engine::tape::Shape;
 use crate::painting::choices::Recipe;
@@ -22,8 +23,8 @@ impl Variation {
         Self { shape, recipe }
     }
 
-    /// The factors on the sums of straight and of other differences: in the book's recipe those down and to the right, else those
-    /// along rows and columns and along diagonals.
+    /// The factors on the sums of straight and of other differences: in the book's recipe those down and to
+    /// the right, else those along rows and columns and along diagonals.
     fn factors(&self, weight: f64) -> [f64; 2] {
         let Shape { channels, height, width } = self.shape;
         let over = |factor: f64, count: usize| if count == 0 { 0.0 } else { factor * weight / count as f64 };
@@ -37,7 +38,8 @@ impl Variation {
         }
     }
 
-    /// Adds the gradient of `weight` times the variation of `picture` to `gradient`; returns the variation, so weighted.
+    /// Adds the gradient of `weight` times the variation of `picture` to `gradient`; returns the variation,
+    /// so weighted.
     pub(crate) fn add(&self, picture: &Rows, weight: f64, gradient: &mut [f32]) -> f64 {
         let Shape { channels, height, width } = self.shape;
         let factors = self.factors(weight);
@@ -89,8 +91,9 @@ impl Neighbours<'_> {
         sums
     }
 
-    /// Sums of squared differences to the right and down, and along both diagonals of all fours of neighbours whose first row is
-    /// this one, with a frame of copies around the picture. The row that begins the picture has those above it, too.
+    /// Sums of squared differences to the right and down, and along both diagonals of all fours of neighbours
+    /// whose first row is this one, with a frame of copies around the picture. The row that begins the
+    /// picture has those above it, too.
     fn squared(&self, [straight, diagonal]: [f64; 2], gradient: &mut [f32]) -> [f64; 2] {
         let [above, here, below] = self.rows;
         let width = here.len();
@@ -140,7 +143,8 @@ mod tests {
     use crate::engine::real::Real;
     use crate::ops::tv::Differences;
 
-    /// Loss and gradient against the ops' references and their differences, at sizes where every pixel is at an edge, and others.
+    /// Loss and gradient against the ops' references and their differences, at sizes where every pixel is at
+    /// an edge, and others.
     #[test]
     fn it_is_that_of_the_ops() {
         let mut random = fastrand::Rng::with_seed(3);

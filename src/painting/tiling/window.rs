@@ -1,4 +1,5 @@
-//! One window on the device: the network on it, what is summed over the sites that its tile owns, and the gradient of its pixels.
+//! One window on the device: the network on it, what is summed over the sites that its tile owns, and the
+//! gradient of its pixels.
 
 use crate::Result;
 use crate::architecture::Tap;
@@ -64,7 +65,8 @@ pub(crate) struct Recorded<'g> {
     styles: Vec<StyleOnTape>,
     contents: Vec<ContentOnTape>,
     nearest: Vec<NearestOnTape>,
-    /// By slot: the weight of a term's gradient, and what the term's own weight is multiplied by to become it.
+    /// By slot: the weight of a term's gradient, and what the term's own weight is multiplied by to become
+    /// it.
     weights: Vec<Option<(Knob, f64)>>,
 }
 
@@ -89,9 +91,9 @@ struct TermsAtWindow<'o, 'g, 'a> {
 }
 
 impl<'g> Objective<'g, '_> {
-    /// Records the network and the terms of a stage at a window. `targets` are the energies of the photograph's features and
-    /// what is known of the paintings, and `compare` has what is found between both passes. Without them, the tape serves only to be
-    /// measured.
+    /// Records the network and the terms of a stage at a window. `targets` are the energies of the
+    /// photograph's features and what is known of the paintings, and `compare` has what is found between both
+    /// passes. Without them, the tape serves only to be measured.
     pub(crate) fn record_window(
         &self,
         stage: &Stage,
@@ -329,7 +331,8 @@ impl<'g> Window<'g> {
         }
     }
 
-    /// Starts a pass over the window of a tile with the pixels `picture` and, in the second pass, what contents are compared with.
+    /// Starts a pass over the window of a tile with the pixels `picture` and, in the second pass, what
+    /// contents are compared with.
     pub(crate) fn submit(
         &mut self,
         turn: Turn,
@@ -369,7 +372,8 @@ impl<'g> Window<'g> {
         Ok(words)
     }
 
-    /// Of a first pass: calls `add` with the index of a style layer, sums and products, for each of its bands.
+    /// Of a first pass: calls `add` with the index of a style layer, sums and products, for each of its
+    /// bands.
     pub(crate) fn each_band(&self, words: &[f32], mut add: impl FnMut(usize, &[f32], &[f32])) {
         let mut rest = words;
         for (index, style) in self.styles.iter().enumerate() {
@@ -382,8 +386,8 @@ impl<'g> Window<'g> {
         }
     }
 
-    /// Of a second pass: the sum of squared differences of each content layer's own sites, then the loss of those of each
-    /// layer of the nearest-neighbour term, and the gradient of all pixels.
+    /// Of a second pass: the sum of squared differences of each content layer's own sites, then the loss of
+    /// those of each layer of the nearest-neighbour term, and the gradient of all pixels.
     pub(crate) fn found(&self, mut words: Vec<f32>) -> (Vec<f64>, Vec<f32>) {
         let mut at = 0;
         let mut squares = Vec::new();
