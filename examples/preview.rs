@@ -23,7 +23,7 @@ struct Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
-        if losses.iteration % EVERY == 0 {
+        if losses.iteration.is_multiple_of(EVERY) {
             if losses.total > self.last * (1.0 - WORTH) {
                 // Iterations that were submitted already are still reported.
                 run.stop();

@@ -243,6 +243,7 @@ pub fn nearest(
 /// the window's tile owns, and the gradient that of all sites of the window.
 ///
 /// The rectangle has two more values here: the row and the column of the picture at which the window begins.
+#[expect(clippy::too_many_arguments, reason = "those of `nearest`, and the window")]
 pub(crate) fn nearest_in_window(
     tape: &mut Tape,
     x: Var,
