@@ -1,6 +1,7 @@
 //! One picture being painted, size after size: built once, then stepped.
 
 mod build;
+mod losses;
 mod running;
 mod submission;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Interpolation, Picture, interpolate};
 
 pub use build::Builder;
+pub use losses::Losses;
 pub(crate) use running::Carried;
 use work::{Other, Work};
 
@@ -34,27 +36,6 @@ use work::{Other, Work};
 pub(crate) const HISTORY: usize = 128;
 const NOT_FINITE: &str = "the picture is no longer made of finite numbers; lower the weights of the losses or the \
     learning rate, or check the network's file";
-
-/// The weighted losses of one iteration, for the picture before that iteration's step.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Losses {
-    /// Counted from 0 over all sizes.
-    pub iteration: usize,
-    /// Sum over the content layers.
-    pub content: f64,
-    /// Sum over the style layers.
-    pub style: f64,
-    /// Each style layer's part of `style`.
-    pub style_layers: Vec<f64>,
-    /// The nearest-neighbour term, where it takes part.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nearest: Option<f64>,
-    /// Total variation.
-    pub tv: f64,
-    /// All terms together.
-    pub total: f64,
-}
 
 /// A run of the optimiser on one picture: its stages one after the other.
 pub struct Session<'g> {
@@ -264,7 +245,7 @@ impl<'g> Session<'g> {
             None => &self.log[at..],
         };
         let finish = self.stages.iter().any(|s| s.finish && (s.first..s.end()).contains(&iteration));
-        losses(iteration, &self.origin.settings, &slots[..self.slots], finish)
+        Losses::of(iteration, &self.origin.settings, &slots[..self.slots], finish)
     }
 
     /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
@@ -413,33 +394,4 @@ async fn finish_weight(
     }
     let [style, nearest] = lengths;
     Ok(if nearest > 0.0 { style / nearest } else { 1.0 })
-}
-
-fn losses(iteration: usize, settings: &Settings, slots: &[f32], finish: bool) -> Losses {
-    let mut losses = Losses {
-        iteration,
-        content: 0.0,
-        style: 0.0,
-        style_layers: Vec::new(),
-        nearest: finish.then_some(0.0),
-        tv: 0.0,
-        total: 0.0,
-    };
-    for (term, value) in std::iter::zip(terms(settings), slots) {
-        let value = f64::from(*value);
-        match term.kind {
-            Kind::Content(_) => losses.content += value,
-            Kind::Style(_, 0) => losses.style_layers.push(value),
-            // Behind the first of its layer.
-            Kind::Style(..) => {
-                losses.style_layers.iter_mut().last().into_iter().for_each(|sum| *sum += value)
-            }
-            Kind::Nearest(_) if finish => losses.nearest = losses.nearest.map(|sum| sum + value),
-            Kind::Nearest(_) => {}
-            Kind::Variation => losses.tv += value,
-        }
-    }
-    losses.style = losses.style_layers.iter().sum();
-    losses.total = losses.content + losses.style + losses.nearest.unwrap_or(0.0) + losses.tv;
-    losses
 }
