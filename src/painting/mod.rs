@@ -4,6 +4,7 @@ pub mod capacity;
 pub mod checkpoint;
 pub mod choices;
 pub(crate) mod objective;
+pub(crate) mod optimiser;
 pub mod preset;
 pub mod provenance;
 pub mod session;

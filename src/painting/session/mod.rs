@@ -13,13 +13,14 @@ use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
-use crate::ops::adam::at_another_size;
 use crate::painting::checkpoint::{Checkpoint, Origin};
+use crate::painting::choices::Recipe;
 use crate::painting::objective::{Kind, Objective, Targets, terms};
+use crate::painting::optimiser::{resized, with_other_terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::Style;
-use crate::picture::{Interpolation, Picture, Size, interpolate};
+use crate::picture::{Interpolation, Picture, Size, cropped, interpolate, padded};
 
 pub use build::Builder;
 pub(crate) use running::Carried;
@@ -115,7 +116,10 @@ impl<'g> Session<'g> {
         self.log.append(&mut self.running.log);
         let stage = self.stages[self.at + 1];
         let carried = match stage.same_size(&done) {
-            true => Carried { transports: Vec::new(), ..carried },
+            true => {
+                let optimiser = with_other_terms(&self.running.optimiser.parts, carried.optimiser);
+                Carried { optimiser, transports: Vec::new(), ..carried }
+            }
             false => self.resized(&carried, &done, &stage),
         };
         // What is not needed any more makes room first.
@@ -147,24 +151,26 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// What a stage left, brought to the size of the next one: the average takes the picture's place. Moments keep their meaning,
-    /// because losses and step are the same at every size.
+    /// What a stage left, brought to the size of the next one: the average takes the picture's place.
     fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
         let real = self.running.real;
-        let (small, large) = ((from.width, from.height), (to.width, to.height));
-        let resize = |values: &[f64], how| interpolate(values, 3, small, large, how);
+        // A margin begins again as what repeats the edge.
+        let resize = |values: &[f64], how| {
+            let inside = cropped(values, 3, (from.width, from.height), from.margin);
+            padded(&interpolate(&inside, 3, from.inner(), to.inner(), how), 3, to.inner(), to.margin)
+        };
         let shown = self.running.averaged(carried);
         let mut picture = resize(&shown, Interpolation::Bicubic);
         picture.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        let m = resize(&real.decode(&carried.m), Interpolation::Bicubic);
-        let mut v = resize(&real.decode(&carried.v), Interpolation::Bilinear);
-        v.iter_mut().for_each(|v| *v = v.max(0.0));
         let average = vec![0.0; if carried.average.is_empty() { 0 } else { picture.len() }];
         Carried {
             picture: real.encode(&picture),
-            m: real.encode(&m),
-            v: real.encode(&v),
-            state: at_another_size(carried.state.clone()),
+            optimiser: resized(
+                &self.running.optimiser.parts,
+                &carried.optimiser,
+                3 * to.width * to.height,
+                resize,
+            ),
             average: real.encode(&average),
             transports: Vec::new(),
         }
@@ -301,7 +307,7 @@ impl<'g> Session<'g> {
         self.running.picture()
     }
 
-    /// Waits for the device and returns the optimised variable, `height x 3 x width`: red, green and blue from 0 to 1 in the
+    /// Waits for the device and returns the optimised variable, `height x 3 x width`, its margin included: red, green and blue from 0 to 1 in the
     /// painterly recipe, `(rgb - mean) / std` in the book's.
     pub fn variable(&mut self) -> Result<Vec<f64>> {
         self.running.variable()
@@ -346,20 +352,23 @@ impl<'g> Session<'g> {
     }
 }
 
+/// A picture in the size of a stage, with its margin.
+fn at_stage(picture: &Picture, stage: &Stage, recipe: Recipe) -> Picture {
+    let (width, height) = stage.inner();
+    let resized = match (width, height) == (picture.width, picture.height) {
+        true => picture.bare(),
+        false => picture.resampled(Size::Exact { width, height }, true, recipe.filter()),
+    };
+    if stage.margin == 0 { resized } else { resized.with_margin(stage.margin) }
+}
+
 impl Targets {
     /// Measures the photograph at the size of a stage, and takes what was measured of the paintings.
     fn measure(objective: &Objective, content: &Picture, style: &Style, stage: &Stage) -> Result<Self> {
-        let size = Size::Exact { width: stage.width, height: stage.height };
-        let resized;
-        let content = if (content.width, content.height) == (stage.width, stage.height) {
-            content
-        } else {
-            resized = content.resampled(size, true, objective.settings.recipe.filter());
-            &resized
-        };
+        let content = &at_stage(content, stage, objective.settings.recipe);
         let style = style.at(objective.gpu, objective.vgg, stage)?;
         if objective.settings.content_layers.is_empty() && style.layers.iter().all(Option::is_none) {
-            let (width, height) = (stage.width, stage.height);
+            let (width, height) = stage.inner();
             return Err(Error::Setting(format!(
                 "at {width} x {height} pixels no region is large enough for any style layer, so there is nothing to compare; draw \
                  larger regions, or begin with a larger --first-size"

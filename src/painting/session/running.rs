@@ -10,9 +10,9 @@ use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::{Tensor, Var};
-use crate::ops::adam::Adam;
 use crate::ops::log::Log;
 use crate::painting::objective::{Kind, Knobs, Objective, Recorded, Targets, terms};
+use crate::painting::optimiser::{Optimiser, State};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::variable::Variable;
@@ -36,9 +36,8 @@ struct Flight {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) picture: Vec<f32>,
-    pub(crate) m: Vec<f32>,
-    pub(crate) v: Vec<f32>,
-    pub(crate) state: Vec<f32>,
+    /// In the order of the optimiser's parts.
+    pub(crate) optimiser: State,
     /// Empty where there is no average.
     pub(crate) average: Vec<f32>,
     /// What style terms keep between iterations, one behind the other. It belongs to the stage alone.
@@ -53,7 +52,7 @@ pub(super) struct Running<'g> {
     picture: Var,
     exact: Tensor,
     pub(super) real: Real,
-    adam: Adam,
+    pub(super) optimiser: Optimiser,
     kept: Log,
     transports: Vec<(Tensor, usize)>,
     average: Option<Tensor>,
@@ -86,7 +85,7 @@ impl<'g> Running<'g> {
         targets: Targets,
         whole: usize,
     ) -> Result<Self> {
-        let Recorded { tape, picture, exact, real, adam, log, transports, average, knobs } =
+        let Recorded { tape, picture, exact, real, optimiser, log, transports, average, knobs } =
             objective.record(&stage, Some(&targets), HISTORY);
         let gpu = objective.gpu;
         let transports = transports.into_iter().map(|tensor| (tensor, tape.len(tensor))).collect();
@@ -97,7 +96,7 @@ impl<'g> Running<'g> {
             picture,
             exact,
             real,
-            adam,
+            optimiser,
             kept: log,
             transports,
             average,
@@ -130,9 +129,9 @@ impl<'g> Running<'g> {
         self.write(self.exact, &carried.picture);
         // The optimiser moves the picture in its own precision; the network reads it in float32.
         self.write(self.picture.value, &Real::F32.encode(&self.real.decode(&carried.picture)));
-        self.write(self.adam.m, &carried.m);
-        self.write(self.adam.v, &carried.v);
-        self.write(self.adam.state, &carried.state);
+        for (tensor, words) in self.optimiser.tensors.iter().zip(&carried.optimiser) {
+            self.write(*tensor, words);
+        }
         if let Some(average) = self.average {
             self.write(average, &carried.average);
         }
@@ -219,7 +218,8 @@ impl<'g> Running<'g> {
             let weight = self.average_weight(iterations);
             values.iter_mut().for_each(|v| *v /= weight);
         }
-        Ok(self.variable.decode(self.picture.shape, &values))
+        let picture = self.variable.decode(self.picture.shape, &values);
+        Ok(if self.stage.margin == 0 { picture } else { picture.without_margin(self.stage.margin) })
     }
 
     /// The tensor whose values are shown after `iterations` of the run: the average, once there is one.
@@ -263,9 +263,10 @@ impl<'g> Running<'g> {
     pub(super) fn carried(&mut self) -> Result<Carried> {
         Ok(Carried {
             picture: self.read(self.exact)?,
-            m: self.read(self.adam.m)?,
-            v: self.read(self.adam.v)?,
-            state: self.read(self.adam.state)?,
+            optimiser: {
+                let tensors = self.optimiser.tensors.clone();
+                tensors.iter().map(|tensor| self.read(*tensor)).collect::<Result<_>>()?
+            },
             average: self.average.map_or(Ok(Vec::new()), |average| self.read(average))?,
             transports: {
                 let tensors: Vec<Tensor> = self.transports.iter().map(|(tensor, _)| *tensor).collect();
