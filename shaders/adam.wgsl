@@ -27,17 +27,6 @@ const BETA2: real = 0.999;
 const EPSILON: real = 1e-8;
 const CLAMP: bool = false;  // whether the picture is kept within 0 and 1
 
-// All zero before the first iteration.
-struct State {
-    t: u32,                  // steps
-    local: u32,              // of these, steps at this size
-    learning_rate: real,     // with all decays so far
-    base: real,              // what it was before them
-    rate: real,              // of the step that comes next
-    correction1: real,       // 1 - beta1^t
-    correction2: real,       // 1 - beta2^t
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> state: State;
 @group(0) @binding(4) var<storage, read> dx: array<f32>;            // h x 3 x w
@@ -45,6 +34,8 @@ struct State {
 @group(0) @binding(6) var<storage, read_write> m: array<real>;      // h x 3 x w, mean of gradients
 @group(0) @binding(7) var<storage, read_write> v: array<real>;      // h x 3 x w, mean of their squares
 @group(0) @binding(8) var<storage, read_write> x: array<f32>;       // h x 3 x w, the picture as the network sees it
+
+// include: schedule
 
 @compute @workgroup_size(1)
 fn advance() {

@@ -1,7 +1,7 @@
 //! The optimiser: Adam on the picture, its step count and learning-rate schedule on the device.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
-use crate::engine::kernel::{Kernel, Knob, kernel};
+use crate::engine::kernel::{Kernel, Knob, Value, kernel};
 use crate::engine::real::Real;
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Tape, Tensor, Var};
@@ -81,6 +81,38 @@ pub struct Adam {
     pub state: Tensor,
 }
 
+/// A kernel with the constants of the optimiser.
+fn set_up(kernel: Kernel, real: Real, rule: Rule) -> Kernel {
+    kernel
+        .constant("real", real.wgsl())
+        .constant("BETA1", format!("{:?}", rule.beta1))
+        .constant("BETA2", format!("{:?}", rule.beta2))
+        .constant("EPSILON", format!("{:?}", rule.epsilon))
+        .constant("CLAMP", rule.clamp)
+}
+
+fn params(row: usize, factor: f64, schedule: Schedule) -> [(&'static str, Value); 7] {
+    [
+        ("row", row.into()),
+        ("learning_rate", schedule.learning_rate.into()),
+        ("decay", schedule.decay.into()),
+        ("decay_every", schedule.decay_every.into()),
+        ("settle_from", schedule.settle_from.into()),
+        ("settle_over", schedule.settle_over.into()),
+        ("factor", factor.into()),
+    ]
+}
+
+/// Records that a step is counted and its learning rate found, before the optimiser takes it. Returns the counters.
+pub(super) fn advance(tape: &mut Tape, real: Real, rule: Rule, schedule: Schedule) -> Tensor {
+    let state = tape.state("state", STATE_WORDS);
+    tape.update(set_up(kernel!("adam", "advance"), real, rule))
+        .params(params(0, 1.0, schedule))
+        .bind("state", state)
+        .grid([1; 3]);
+    state
+}
+
 /// Records, after all gradients, Adam's step on the picture `x` (Kingma and Ba,
 /// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
 /// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
@@ -101,30 +133,12 @@ pub fn adam(
     let adam = Adam {
         m: tape.state("m", real.len(x.shape.len())),
         v: tape.state("v", real.len(x.shape.len())),
-        state: tape.state("state", STATE_WORDS),
+        state: advance(tape, real, rule, schedule),
     };
-    let params = [
-        ("row", row.into()),
-        ("learning_rate", schedule.learning_rate.into()),
-        ("decay", schedule.decay.into()),
-        ("decay_every", schedule.decay_every.into()),
-        ("settle_from", schedule.settle_from.into()),
-        ("settle_over", schedule.settle_over.into()),
-        ("factor", factor.into()),
-    ];
-    let kernel = |kernel: Kernel| {
-        kernel
-            .constant("real", real.wgsl())
-            .constant("BETA1", format!("{:?}", rule.beta1))
-            .constant("BETA2", format!("{:?}", rule.beta2))
-            .constant("EPSILON", format!("{:?}", rule.epsilon))
-            .constant("CLAMP", rule.clamp)
-    };
-    tape.update(kernel(kernel!("adam", "advance"))).params(params).bind("state", adam.state).grid([1; 3]);
     for rows in bands {
         let part = |tensor: Tensor| x.rows_of(tensor, real, rows.clone());
-        tape.update(kernel(kernel!("adam", "step")))
-            .params(params)
+        tape.update(set_up(kernel!("adam", "step"), real, rule))
+            .params(params(row, factor, schedule))
             .bind("state", adam.state)
             .upstream_rows("dx", x, rows.clone())
             .bind("exact", part(exact))

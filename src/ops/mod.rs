@@ -6,6 +6,7 @@ pub mod affine;
 pub mod average;
 pub mod conv3x3;
 pub mod gram;
+pub mod lbfgs;
 pub mod log;
 pub mod masked;
 pub mod mse;
@@ -39,6 +40,7 @@ pub fn tables() -> Vec<Table> {
         wasserstein::TABLE,
         adam::TABLE,
         average::TABLE,
+        lbfgs::TABLE,
         log::TABLE,
     ]
 }

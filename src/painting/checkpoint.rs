@@ -8,8 +8,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::disk::sha256;
 use crate::engine::real::Real;
-use crate::ops::adam::{STATE_WORDS, steps_counted};
 use crate::painting::objective::terms;
+use crate::painting::optimiser::{Form, Part, parts, steps};
 use crate::painting::session::Carried;
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
@@ -53,6 +53,13 @@ impl Origin {
         let stages = stages(&self.settings, (self.width, self.height));
         let at = stages.iter().position(|stage| iterations <= stage.end()).unwrap_or(stages.len() - 1);
         stages[at]
+    }
+}
+
+impl Origin {
+    /// What the optimiser keeps.
+    fn parts(&self) -> Vec<Part> {
+        parts(&self.settings, self.real)
     }
 }
 
@@ -162,27 +169,30 @@ impl Checkpoint {
             Error::checkpoint(&self.name, format!("it cannot be encoded ({e}); report this"))
         };
         let Stage { width, height, .. } = self.origin.stage(self.iteration);
-        let real = self.origin.real;
-        let real = match real {
+        let stored = |real: Real| match real {
             Real::F32 => Dtype::F32,
             Real::F64 => Dtype::F64,
         };
+        let real = stored(self.origin.real);
         let picture = vec![height, 3, width];
+        let parts = self.origin.parts();
+        let kept = parts.iter().zip(&self.carried.optimiser).map(|(part, values)| match part.form {
+            Form::Picture(real) => (part.name.as_str(), stored(real), picture.clone(), values),
+            Form::Words(words, _) => (part.name.as_str(), Dtype::U32, vec![words], values),
+        });
         let tensors = [
             ("picture", real, picture.clone(), &self.carried.picture),
-            ("m", real, picture.clone(), &self.carried.m),
-            ("v", real, picture.clone(), &self.carried.v),
-            ("state", Dtype::U32, vec![STATE_WORDS], &self.carried.state),
             ("losses", Dtype::F32, vec![self.iteration, slots(&self.origin)], &self.losses),
         ];
         let transports = vec![self.carried.transports.len()];
         let more = [
-            ("average", real, picture, &self.carried.average),
+            ("average", real, picture.clone(), &self.carried.average),
             ("transports", Dtype::F32, transports, &self.carried.transports),
         ];
         let more = more.into_iter();
         let tensors: Vec<_> = tensors
             .into_iter()
+            .chain(kept)
             .chain(more.filter(|(_, _, _, values)| !values.is_empty()))
             .map(|(name, dtype, shape, values)| {
                 Ok((name, TensorView::new(dtype, shape, bytemuck::cast_slice(values))?))
@@ -204,8 +214,9 @@ impl Checkpoint {
 
     /// The digest of all values, because a disk may change them unnoticed.
     fn digest(&self) -> String {
-        let Carried { picture, m, v, state, average, transports } = &self.carried;
-        sha256::arrays([picture, m, v, state, average, transports, &self.losses].map(Vec::as_slice))
+        let Carried { picture, optimiser, average, transports } = &self.carried;
+        let all = [picture].into_iter().chain(optimiser).chain([average, transports, &self.losses]);
+        sha256::arrays(all.map(Vec::as_slice))
     }
 
     /// Reads the bytes of a checkpoint; `name` is for error texts.
@@ -248,13 +259,15 @@ pub(super) fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Resul
     let metadata = header.metadata().as_ref();
     let (origin, iteration, finish_weight) = read_metadata(metadata)?;
     let stage = origin.stage(iteration);
-    let words = origin.real.len(3 * stage.width * stage.height);
+    let values_of_picture = 3 * stage.width * stage.height;
+    let words = origin.real.len(values_of_picture);
+    let parts = origin.parts();
+    let kept: usize = parts.iter().map(|part| part.words(values_of_picture)).sum();
     let averaged = if origin.settings.average > 0.0 { words } else { 0 };
     let log = iteration.checked_mul(slots(&origin)).ok_or("it claims too many iterations")?;
     // How many these are is the network's.
     let transports = header.info("transports").map_or(0, |info| info.shape.iter().product());
-    let expected =
-        (3 * words + averaged + STATE_WORDS).checked_add(log).and_then(|n| n.checked_add(transports));
+    let expected = (words + averaged + kept).checked_add(log).and_then(|n| n.checked_add(transports));
     let expected = expected.and_then(|n| n.checked_mul(4)).ok_or("it claims too many iterations")?;
     if header.data_len() != expected {
         return Err(format!("its tensors do not fit the run it describes; {DAMAGED}"));
@@ -278,9 +291,10 @@ pub(super) fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Resul
         finish_weight,
         carried: Carried {
             picture: values("picture", words)?,
-            m: values("m", words)?,
-            v: values("v", words)?,
-            state: values("state", STATE_WORDS)?,
+            optimiser: parts
+                .iter()
+                .map(|part| values(&part.name, part.words(values_of_picture)))
+                .collect::<Result<_, _>>()?,
             average: if averaged > 0 { values("average", words)? } else { Vec::new() },
             transports: if transports > 0 { values("transports", transports)? } else { Vec::new() },
         },
@@ -289,10 +303,12 @@ pub(super) fn read(mut file: impl Read + Seek, length: u64, name: &str) -> Resul
     };
     let real = checkpoint.origin.real;
     let finite = |values: &[f32]| real.decode(values).iter().all(|v| v.is_finite());
-    let Carried { picture, m, v, state, average, transports } = &checkpoint.carried;
+    let Carried { picture, optimiser, average, transports } = &checkpoint.carried;
     let sane = transports.iter().all(|v| v.is_finite());
-    let sound = steps_counted(state) == iteration && finite(state);
-    if !sound || !sane || ![picture, m, v, average].into_iter().all(|values| finite(values)) {
+    let kept =
+        parts.iter().zip(optimiser).all(|(part, words)| part.decode(words).iter().all(|v| v.is_finite()));
+    let sound = steps(&parts, optimiser) == iteration && kept;
+    if !sound || !sane || ![picture, average].into_iter().all(|values| finite(values)) {
         return Err(format!("it holds values that no run has; {DAMAGED}"));
     }
     if metadata.and_then(|m| m.get("sha256")) != Some(&checkpoint.digest()) {

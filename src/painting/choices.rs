@@ -96,6 +96,37 @@ impl StyleLoss {
 }
 
 /// The choice that `text` names.
+/// What moves the picture along its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Adam (Kingma and Ba 2015).
+    Adam,
+    /// L-BFGS with ten pairs and without a line search (Nocedal 1980), as Gatys and others used it.
+    Lbfgs,
+}
+
+impl Optimizer {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Adam, Self::Lbfgs];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adam => "adam",
+            Self::Lbfgs => "lbfgs",
+        }
+    }
+}
+
+impl FromStr for Optimizer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "optimizer", &Self::ALL, Self::name)
+    }
+}
+
 fn named<T: Copy>(text: &str, what: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter().copied().find(|choice| name(*choice) == text).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|choice| name(*choice)).collect();

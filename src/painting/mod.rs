@@ -9,6 +9,7 @@ pub mod choices;
 #[cfg(feature = "native")]
 mod files;
 pub(crate) mod objective;
+pub(crate) mod optimiser;
 pub mod preset;
 pub mod provenance;
 pub mod run;

@@ -10,7 +10,7 @@ use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
-use crate::ops::adam::{Adam, Rule, Schedule, adam};
+use crate::ops::adam::{Rule, Schedule};
 use crate::ops::affine::Affine;
 use crate::ops::average::average;
 use crate::ops::gram::gram;
@@ -22,6 +22,7 @@ use crate::ops::tv::{Differences, tv};
 use crate::ops::wasserstein::{self, Renewal, wasserstein};
 use crate::ops::widened::widened;
 use crate::painting::choices::{Recipe, StyleLoss};
+use crate::painting::optimiser;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
@@ -100,8 +101,8 @@ pub(crate) struct Recorded<'a> {
     /// The picture as the optimiser moves it.
     pub(crate) exact: Tensor,
     pub(crate) real: Real,
-    /// The optimiser's moments and counters.
-    pub(crate) adam: Adam,
+    /// What the optimiser keeps, in the order of its parts.
+    pub(crate) optimiser: Vec<Tensor>,
     /// The losses of the last iterations.
     pub(crate) log: Log,
     /// What style terms keep from one iteration to the next.
@@ -227,15 +228,15 @@ impl<'g> Objective<'g, '_> {
         let (weights, transports) = (terms_on_tape.weights, terms_on_tape.transports);
         tape.op("log");
         log(&mut tape, kept, losses, terms.len(), history);
-        tape.op("adam");
+        tape.op(settings.optimizer.name());
         let mut schedule =
             Schedule::decaying(&mut tape, settings.learning_rate, settings.decay, settings.decay_every);
         if let Some((from, over)) = stage.settle {
             schedule.settle_from = tape.knob(from);
             schedule.settle_over = tape.knob(over);
         }
-        let (rule, factor) = self.rule(shape);
-        let adam = adam(&mut tape, picture, exact, real, rule, factor, schedule);
+        let optimiser =
+            optimiser::record(&mut tape, settings, picture, exact, real, schedule, self.rule(shape));
         let average = (settings.average > 0.0).then(|| {
             tape.op("average");
             average(&mut tape, picture, exact, real, settings.average)
@@ -245,7 +246,7 @@ impl<'g> Objective<'g, '_> {
             picture,
             exact,
             real,
-            adam,
+            optimiser,
             log: kept,
             transports,
             average,

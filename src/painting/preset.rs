@@ -83,10 +83,12 @@ impl Preset {
         let strength = number(&mut table, "strength")?;
         let style_scale = number(&mut table, "style_scale")?;
         let start = start(&mut table)?;
-        let base = match table.get("recipe").and_then(Value::as_str) {
+        let mut base = match table.get("recipe").and_then(Value::as_str) {
             Some("book") => Settings::book(),
             _ => Settings::painterly(),
         };
+        let optimizer = table.get("optimizer").and_then(Value::as_str).and_then(|name| name.parse().ok());
+        optimizer.into_iter().for_each(|optimizer| base.set_optimizer(optimizer));
         let known = Table::try_from(&base).expect("settings are a table");
         if let Some(key) = table.keys().find(|key| !known.contains_key(key.as_str())) {
             let names = BESIDE_SETTINGS.into_iter().chain(known.keys().map(String::as_str));

@@ -2,7 +2,7 @@
 
 use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
-use crate::painting::choices::{Colours, Recipe, StyleLoss};
+use crate::painting::choices::{Colours, Optimizer, Recipe, StyleLoss};
 use crate::painting::objective::nearest_taps;
 use crate::picture::MAX_REGIONS;
 use crate::{Error, Result};
@@ -15,6 +15,9 @@ const DECADES_ABOVE: f64 = 1.0;
 /// The content weight of strength 0.5 in the painterly recipe, and the factor that half the scale multiplies or divides it by.
 const PAINTERLY_CONTENT: f64 = 0.08;
 const PAINTERLY_REACH: f64 = 6.0;
+
+/// More pixels of a margin would be seen by no layer of the picture within.
+const MAX_MARGIN: usize = 128;
 
 /// The settings of a run. The default is the painterly recipe. What a file leaves out is the book's, because that was the only
 /// recipe when the first files were written.
@@ -39,8 +42,10 @@ pub struct Settings {
     pub style_loss: StyleLoss,
     /// Factor on the total variation loss.
     pub tv_weight: f64,
-    /// Adam's first learning rate, in units of the optimised variable: of rgb from 0 to 1 in the painterly recipe, of a standard
-    /// deviation of ImageNet's pixels in the book's.
+    /// What moves the picture.
+    pub optimizer: Optimizer,
+    /// The first learning rate. Adam's is in units of the optimised variable: of rgb from 0 to 1 in the painterly recipe, of a
+    /// standard deviation of ImageNet's pixels in the book's. That of L-BFGS is a factor on its steps, for which 1 is usual.
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
@@ -67,6 +72,8 @@ pub struct Settings {
     pub pooling: Pooling,
     /// What its first convolution sees beyond the picture's edge.
     pub edge: Edge,
+    /// Pixels of a margin around the picture that repeat its edge, at every size; they are painted, too, and taken off the result.
+    pub margin: usize,
     /// Regions of the photograph that have style statistics of their own; 0 for none. A session sets it to what its
     /// [`Regions`](crate::picture::Regions) have.
     #[serde(skip_serializing_if = "is_none")]
@@ -100,6 +107,7 @@ impl Settings {
             style_weight: 1e4,
             style_loss: StyleLoss::Gram,
             tv_weight: 10.0,
+            optimizer: Optimizer::Adam,
             learning_rate: 0.3,
             decay: 0.8,
             decay_every: 50,
@@ -115,6 +123,7 @@ impl Settings {
             colours: Colours::Painting,
             pooling: Pooling::Max,
             edge: Edge::Zeros,
+            margin: 0,
             regions: 0,
         }
     }
@@ -131,6 +140,7 @@ impl Settings {
             style_weight: 1.0,
             style_loss: StyleLoss::Wasserstein,
             tv_weight: 0.5,
+            optimizer: Optimizer::Adam,
             learning_rate: 0.02,
             decay: 1.0,
             decay_every: 50,
@@ -144,8 +154,22 @@ impl Settings {
             colours: Colours::Painting,
             pooling: Pooling::Max,
             edge: Edge::Replicate,
+            margin: 0,
             regions: 0,
         }
+    }
+
+    /// Takes another optimiser, with its usual learning rate.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) {
+        if optimizer == self.optimizer {
+            return;
+        }
+        self.optimizer = optimizer;
+        self.learning_rate = match (optimizer, self.recipe) {
+            (Optimizer::Lbfgs, _) => 1.0,
+            (Optimizer::Adam, Recipe::Book) => Self::book().learning_rate,
+            (Optimizer::Adam, Recipe::Painterly) => Self::painterly().learning_rate,
+        };
     }
 
     /// The iterations at the size number `k`, counted from the smallest.
@@ -210,6 +234,12 @@ impl Settings {
 
     /// Refuses what the course of a run cannot be.
     fn validate_course(&self) -> Result<()> {
+        if self.margin > MAX_MARGIN {
+            return Err(Error::Setting(format!(
+                "the margin is {} pixels wide; it may be {MAX_MARGIN}, which is more than any layer sees",
+                self.margin
+            )));
+        }
         if self.regions > MAX_REGIONS {
             return Err(Error::Setting(format!(
                 "there are {} regions; at most {MAX_REGIONS} are possible",
@@ -287,7 +317,9 @@ impl Settings {
                 let default = Self::book();
                 let decades = if from_middle < 0.0 { DECADES_BELOW } else { DECADES_ABOVE };
                 self.content_weight = default.content_weight * 10f64.powf(-decades * from_middle);
-                self.learning_rate = default.learning_rate * 10f64.powf(from_middle.min(0.0));
+                if self.optimizer == Optimizer::Adam {
+                    self.learning_rate = default.learning_rate * 10f64.powf(from_middle.min(0.0));
+                }
             }
         }
         Ok(())

@@ -15,10 +15,12 @@ const CONTENT_FLOOR: f64 = 0.25;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stage {
-    /// Columns of the picture.
+    /// Columns of the picture, those of a margin included.
     pub width: usize,
-    /// Rows of the picture.
+    /// Rows of the picture, those of a margin included.
     pub height: usize,
+    /// Pixels of the margin on each side.
+    pub margin: usize,
     /// Its sides as a share of the last stage's.
     pub scale: f64,
     /// The first of its iterations, counted over the whole run.
@@ -36,6 +38,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Width and height of the picture without its margin.
+    pub fn inner(&self) -> (usize, usize) {
+        (self.width - 2 * self.margin, self.height - 2 * self.margin)
+    }
+
     /// The iteration behind its last one.
     pub fn end(&self) -> usize {
         self.first + self.iterations
@@ -73,6 +80,7 @@ fn sizes((width, height): (usize, usize), first_size: usize) -> Vec<(usize, usiz
 pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
     let sizes = sizes(size, settings.first_size);
     let mut stages = Vec::new();
+    let margin = settings.margin;
     let mut first = 0;
     for (k, (width, height)) in sizes.iter().copied().enumerate() {
         let all = settings.iterations_at(k);
@@ -87,8 +95,9 @@ pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
         {
             if iterations > 0 {
                 stages.push(Stage {
-                    width,
-                    height,
+                    width: width + 2 * margin,
+                    height: height + 2 * margin,
+                    margin,
                     scale,
                     first,
                     iterations,
@@ -105,8 +114,9 @@ pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
         // A run of no iterations still has a picture.
         let (width, height) = size;
         stages.push(Stage {
-            width,
-            height,
+            width: width + 2 * margin,
+            height: height + 2 * margin,
+            margin,
             scale: 1.0,
             first: 0,
             iterations: 0,

@@ -18,6 +18,7 @@ mod jpeg;
 mod lossless_webp;
 #[cfg(feature = "native")]
 mod lossy_webp;
+mod margin;
 mod oklab;
 mod png_chunks;
 mod raw;
@@ -44,6 +45,7 @@ pub(crate) use files::read;
 pub use interpolate::{Interpolation, interpolate};
 #[cfg(not(feature = "native"))]
 use lossless_webp as lossy_webp;
+pub(crate) use margin::{cropped, padded};
 pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
 pub use resize::{Filter, Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions};

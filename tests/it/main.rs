@@ -23,6 +23,8 @@ mod adam;
 mod chain;
 /// Each op in each form, against float64. A new op needs no new test here, only its table of cases.
 mod gradients;
+/// L-BFGS on a quadratic and in runs.
+mod lbfgs;
 /// The neighbours that the finish finds, over iterations.
 mod nearest;
 /// The painterly recipe at one size, against the figures that PyTorch computed.
@@ -50,6 +52,8 @@ mod determinism;
 /// A device, a disk or a clock that fails while a run goes on. The faults are injected, for which Linux is needed.
 #[cfg(target_os = "linux")]
 mod faults;
+/// A margin that is painted and taken off.
+mod margin;
 /// What belongs together in photograph and painting.
 mod regions;
 /// Checkpoints, and runs that go on from them.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use impasto::Error;
 use impasto::engine::precision::Precision;
-use impasto::painting::choices::{Colours, Recipe, StyleLoss};
+use impasto::painting::choices::{Colours, Optimizer, Recipe, StyleLoss};
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Start;
 use impasto::painting::settings::Settings;
@@ -90,8 +90,15 @@ pub struct Look {
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
+    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each, but takes larger risks
+    /// [default: adam]
+    #[arg(long, value_name = "adam|lbfgs",
+          value_parser = PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse::<Optimizer>()))]
+    optimizer: Option<Optimizer>,
+
     /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
-    /// standard deviations, where it falls to 0.8 of itself every 50 iterations [default: 0.02; with the book 0.3]
+    /// standard deviations, where it falls to 0.8 of itself every 50 iterations [default: 0.02; with the book 0.3; with L-BFGS, a
+    /// factor on its steps, 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
@@ -126,11 +133,11 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, or the nearest pixel, which leaves no
-    /// border [default: replicate; with the book zeros]
-    #[arg(long, value_name = "zeros|replicate",
-          value_parser = PossibleValuesParser::new(Edge::ALL.map(Edge::name)).try_map(|name| name.parse::<Edge>()))]
-    edge: Option<Edge>,
+    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which leaves no border, or a
+    /// margin of such pixels that is painted, too, and taken off the result [default: replicate; with the book zeros]
+    #[arg(long, value_name = "zeros|replicate|margin",
+          value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
+    edge: Option<Surround>,
 
     #[command(flatten)]
     pub regions: RegionFiles,
@@ -142,6 +149,26 @@ pub struct Look {
     /// The paintings' weights in the picture whose settings are taken.
     #[arg(skip)]
     recorded_weights: Vec<f64>,
+}
+
+/// Pixels of the margin of `--edge margin`: more than the rim that an edge leaves in results.
+const MARGIN: usize = 16;
+
+/// What lies around the picture.
+#[derive(Clone, Copy, Debug)]
+struct Surround {
+    edge: Edge,
+    margin: usize,
+}
+
+impl Surround {
+    fn named(name: &str) -> Self {
+        match name {
+            "zeros" => Self { edge: Edge::Zeros, margin: 0 },
+            "margin" => Self { edge: Edge::Replicate, margin: MARGIN },
+            _ => Self { edge: Edge::Replicate, margin: 0 },
+        }
+    }
 }
 
 /// Where a run starts, as it is asked for.
@@ -188,6 +215,7 @@ impl Look {
         set(&mut settings.average, self.average);
         set(&mut settings.finish, self.finish);
         set(&mut settings.settle, self.settle);
+        self.optimizer.into_iter().for_each(|optimizer| settings.set_optimizer(optimizer));
         if let Some(strength) = self.strength {
             settings.set_strength(strength)?;
         }
@@ -206,7 +234,9 @@ impl Look {
             settings.style_layers = self.style_layers.clone();
         }
         settings.pooling = self.pooling.unwrap_or(settings.pooling);
-        settings.edge = self.edge.unwrap_or(settings.edge);
+        if let Some(Surround { edge, margin }) = self.edge {
+            (settings.edge, settings.margin) = (edge, margin);
+        }
         settings.validate()?;
         Ok(settings)
     }

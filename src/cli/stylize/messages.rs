@@ -148,7 +148,8 @@ impl Job<'_> {
             self.settings;
         let stages = session.stages().iter().map(|stage| {
             let finish = if stage.finish { " with the finish" } else { "" };
-            format!("{} x {}: {} iterations{finish}", stage.width, stage.height, stage.iterations)
+            let (width, height) = stage.inner();
+            format!("{width} x {height}: {} iterations{finish}", stage.iterations)
         });
         console::message(&format!("sizes    {}", stages.collect::<Vec<_>>().join("; ")));
         console::message(&format!(

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Session;
-use super::work::{Other, Work};
+use super::work::{Other, Work, at_stage};
 use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
@@ -14,7 +14,7 @@ use crate::painting::settings::Settings;
 use crate::painting::stages::stages;
 use crate::painting::style::Style;
 use crate::painting::tiling::Tiling;
-use crate::picture::{Picture, Regions, Size};
+use crate::picture::{Picture, Regions};
 use crate::{Error, Result};
 
 /// The description of a session; see [`Session::builder`].
@@ -197,12 +197,7 @@ impl Session<'_> {
     /// Sets the picture that the first stage starts from.
     async fn begin(&mut self, start: &Picture) -> Result<()> {
         let stage = *self.running.stage();
-        if (start.width, start.height) == (stage.width, stage.height) {
-            self.running.place(start);
-        } else {
-            let size = Size::Exact { width: stage.width, height: stage.height };
-            self.running.place(&start.resampled(size, true, self.origin.settings.recipe.filter()));
-        }
+        self.running.place(&at_stage(start, &stage, self.origin.settings.recipe));
         if stage.finish {
             let carried = self.running.carried().await?;
             self.begin_finish(&carried, stage.first).await?;

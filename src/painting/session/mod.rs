@@ -18,14 +18,14 @@ use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
-use crate::ops::adam::at_another_size;
 use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Kind, Objective, terms};
+use crate::painting::optimiser::{parts, resized, with_other_terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
-use crate::picture::{Interpolation, Picture, interpolate};
+use crate::picture::{Interpolation, Picture, cropped, interpolate, padded};
 
 pub use build::Builder;
 pub use losses::Losses;
@@ -116,7 +116,11 @@ impl<'g> Session<'g> {
         self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
         let carried = match stage.same_size(&done) {
-            true => Carried { transports: Vec::new(), ..carried },
+            true => {
+                let parts = parts(&self.origin.settings, self.origin.real);
+                let optimiser = with_other_terms(&parts, carried.optimiser);
+                Carried { optimiser, transports: Vec::new(), ..carried }
+            }
             false => self.resized(&carried, &done, &stage),
         };
         // What is not needed any more makes room first.
@@ -152,24 +156,26 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// What a stage left, brought to the size of the next one: the average takes the picture's place. Moments keep their meaning,
-    /// because losses and step are the same at every size.
+    /// What a stage left, brought to the size of the next one: the average takes the picture's place.
     fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
         let real = self.running.real();
-        let (small, large) = ((from.width, from.height), (to.width, to.height));
-        let resize = |values: &[f64], how| interpolate(values, 3, small, large, how);
+        // A margin begins again as what repeats the edge.
+        let resize = |values: &[f64], how| {
+            let inside = cropped(values, 3, (from.width, from.height), from.margin);
+            padded(&interpolate(&inside, 3, from.inner(), to.inner(), how), 3, to.inner(), to.margin)
+        };
         let shown = self.running.averaged(carried);
         let mut picture = resize(&shown, Interpolation::Bicubic);
         picture.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        let m = resize(&real.decode(&carried.m), Interpolation::Bicubic);
-        let mut v = resize(&real.decode(&carried.v), Interpolation::Bilinear);
-        v.iter_mut().for_each(|v| *v = v.max(0.0));
         let average = vec![0.0; if carried.average.is_empty() { 0 } else { picture.len() }];
         Carried {
             picture: real.encode(&picture),
-            m: real.encode(&m),
-            v: real.encode(&v),
-            state: at_another_size(carried.state.clone()),
+            optimiser: resized(
+                &parts(&self.origin.settings, real),
+                &carried.optimiser,
+                3 * to.width * to.height,
+                resize,
+            ),
             average: real.encode(&average),
             transports: Vec::new(),
         }
@@ -322,8 +328,8 @@ impl<'g> Session<'g> {
         self.running.picture().await
     }
 
-    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`: red, green and blue from 0 to 1 in
-    /// the painterly recipe, `(rgb - mean) / std` in the book's.
+    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin included:
+    /// red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.

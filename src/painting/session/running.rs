@@ -10,9 +10,9 @@ use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Tensor, Var};
-use crate::ops::adam::Adam;
 use crate::ops::log::Log;
 use crate::painting::objective::{Kind, Knobs, Objective, Recorded, Targets, terms};
+use crate::painting::optimiser::State;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::variable::Variable;
@@ -47,9 +47,8 @@ impl Flight {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) picture: Vec<f32>,
-    pub(crate) m: Vec<f32>,
-    pub(crate) v: Vec<f32>,
-    pub(crate) state: Vec<f32>,
+    /// In the order of the optimiser's parts.
+    pub(crate) optimiser: State,
     /// Empty where there is no average.
     pub(crate) average: Vec<f32>,
     /// What style terms keep between iterations, one behind the other. It belongs to the stage alone.
@@ -64,7 +63,7 @@ pub(super) struct Running<'g> {
     picture: Var,
     exact: Tensor,
     pub(super) real: Real,
-    adam: Adam,
+    optimiser: Vec<Tensor>,
     kept: Log,
     transports: Vec<(Tensor, usize)>,
     average: Option<Tensor>,
@@ -97,7 +96,7 @@ impl<'g> Running<'g> {
         targets: Targets,
         whole: usize,
     ) -> Result<Self> {
-        let Recorded { tape, picture, exact, real, adam, log, transports, average, knobs } =
+        let Recorded { tape, picture, exact, real, optimiser, log, transports, average, knobs } =
             objective.record(&stage, Some(&targets), HISTORY);
         let gpu = objective.gpu;
         let transports = transports.into_iter().map(|tensor| (tensor, tape.len(tensor))).collect();
@@ -108,7 +107,7 @@ impl<'g> Running<'g> {
             picture,
             exact,
             real,
-            adam,
+            optimiser,
             kept: log,
             transports,
             average,
@@ -141,9 +140,9 @@ impl<'g> Running<'g> {
         self.write(self.exact, &carried.picture);
         // The optimiser moves the picture in its own precision; the network reads it in float32.
         self.write(self.picture.value, &Real::F32.encode(&self.real.decode(&carried.picture)));
-        self.write(self.adam.m, &carried.m);
-        self.write(self.adam.v, &carried.v);
-        self.write(self.adam.state, &carried.state);
+        for (tensor, words) in self.optimiser.iter().zip(&carried.optimiser) {
+            self.write(*tensor, words);
+        }
         if let Some(average) = self.average {
             self.write(average, &carried.average);
         }
@@ -262,18 +261,15 @@ impl<'g> Running<'g> {
             Some(average) => self.read(average).await?,
             None => Vec::new(),
         };
+        let mut optimiser = State::new();
+        for index in 0..self.optimiser.len() {
+            optimiser.push(self.read(self.optimiser[index]).await?);
+        }
         let mut transports = Vec::new();
         for index in 0..self.transports.len() {
             transports.append(&mut self.read(self.transports[index].0).await?);
         }
-        Ok(Carried {
-            picture: self.read(self.exact).await?,
-            m: self.read(self.adam.m).await?,
-            v: self.read(self.adam.v).await?,
-            state: self.read(self.adam.state).await?,
-            average,
-            transports,
-        })
+        Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
     }
 
     /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the picture's gradient.
@@ -392,7 +388,8 @@ pub(super) fn show(
         let weight = average_weight(stage, keep, iterations);
         values.iter_mut().for_each(|v| *v /= weight);
     }
-    Ok(variable.decode(shape, &values))
+    let picture = variable.decode(shape, &values);
+    Ok(if stage.margin == 0 { picture } else { picture.without_margin(stage.margin) })
 }
 
 /// What is shown of a stage that is done: the average of its iterates, or the picture itself.

@@ -151,7 +151,8 @@ impl<'g> Tiled<'g> {
 
     /// Sets picture and state, as they were after `iterations` of the run.
     pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
-        let Carried { picture, m, v, state, average, transports } = carried;
+        let Carried { picture, optimiser, average, transports } = carried;
+        let [m, v, state] = optimiser.as_slice() else { unreachable!("tiles have Adam's parts") };
         self.picture.words_mut().copy_from_slice(picture);
         self.m.words_mut().copy_from_slice(m);
         self.v.words_mut().copy_from_slice(v);
@@ -170,9 +171,7 @@ impl<'g> Tiled<'g> {
     pub(super) async fn carried(&mut self) -> Result<Carried> {
         Ok(Carried {
             picture: self.picture.words().to_vec(),
-            m: self.m.words().to_vec(),
-            v: self.v.words().to_vec(),
-            state: self.state.clone(),
+            optimiser: vec![self.m.words().to_vec(), self.v.words().to_vec(), self.state.clone()],
             average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
             transports: match &self.devices[0].compare {
                 Some(compare) => compare.transports().await?,

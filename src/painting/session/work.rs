@@ -9,6 +9,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::network::vgg::Vgg;
+use crate::painting::choices::Recipe;
 use crate::painting::objective::{Objective, Targets};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
@@ -54,17 +55,10 @@ impl<'g> Work<'g> {
         others: &[Other<'g>],
         whole: usize,
     ) -> Result<Self> {
-        let size = Size::Exact { width: stage.width, height: stage.height };
-        let resized;
-        let content = if (content.width, content.height) == (stage.width, stage.height) {
-            content
-        } else {
-            resized = content.resampled(size, true, objective.settings.recipe.filter());
-            &resized
-        };
+        let content = &at_stage(content, &stage, objective.settings.recipe);
         let style = style.at(objective.gpu, objective.vgg, &stage).await?;
         if objective.settings.content_layers.is_empty() && style.layers.iter().all(Option::is_none) {
-            let (width, height) = (stage.width, stage.height);
+            let (width, height) = stage.inner();
             return Err(Error::Setting(format!(
                 "at {width} x {height} pixels no region is large enough for any style layer, so there is nothing to compare; draw \
                  larger regions, or begin with a larger --first-size"
@@ -262,4 +256,14 @@ impl Work<'_> {
             Self::Tiled(_) => 1,
         }
     }
+}
+
+/// A picture in the size of a stage, with its margin.
+pub(super) fn at_stage(picture: &Picture, stage: &Stage, recipe: Recipe) -> Picture {
+    let (width, height) = stage.inner();
+    let resized = match (width, height) == (picture.width, picture.height) {
+        true => picture.bare(),
+        false => picture.resampled(Size::Exact { width, height }, true, recipe.filter()),
+    };
+    if stage.margin == 0 { resized } else { resized.with_margin(stage.margin) }
 }

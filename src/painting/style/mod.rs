@@ -202,7 +202,9 @@ impl Style {
         let what = |s: &Settings| {
             (s.style_layers.clone(), s.style_loss, s.recipe, s.network_options(), s.precision, s.finish > 0.0)
         };
-        what(&self.0.settings) == what(settings)
+        // Masks have the picture's margin; what is measured without them has not.
+        let masks = |s: &Settings| (s.regions, if s.regions > 0 { s.margin } else { 0 });
+        what(&self.0.settings) == what(settings) && masks(&self.0.settings) == masks(settings)
     }
 
     /// The regions that have statistics of their own.
@@ -224,7 +226,7 @@ impl Style {
     }
 
     fn place(&self, stage: &Stage) -> Place {
-        let size = self.0.regions.as_ref().map(|_| (stage.width, stage.height));
+        let size = self.0.regions.as_ref().map(|_| stage.inner());
         Place { scale: stage.scale, finish: stage.finish, size }
     }
 
@@ -240,7 +242,7 @@ impl Style {
         let named: Vec<_> =
             self.0.settings.style_layers.iter().map(|tap| (tap.to_string(), tap.poolings())).collect();
         let layers: Vec<_> = named.iter().map(|(name, poolings)| (name.as_str(), *poolings)).collect();
-        Some(regions.masks(size, &self.sizes(place.scale), &layers))
+        Some(regions.masks_with_margin(size, self.0.settings.margin, &self.sizes(place.scale), &layers))
     }
 
     /// The paintings' statistics at the size of a stage, and what its finish needs of them.

@@ -3,6 +3,7 @@
 use crate::engine::plan::Plan;
 use crate::engine::tape::Shape;
 use crate::network::vgg::Vgg;
+use crate::painting::choices::Optimizer;
 use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
@@ -99,10 +100,15 @@ impl Objective<'_, '_> {
         if layout.is_some() {
             self.fits_machine(size)?;
         }
-        if layout.is_some() && self.settings.regions > 0 {
+        let unsuited = [
+            (self.settings.regions > 0, "with regions", "leave the regions out"),
+            (stage.margin > 0, "with a margin", "choose --edge replicate"),
+            (self.settings.optimizer != Optimizer::Adam, "by L-BFGS", "choose --optimizer adam"),
+        ];
+        if let (Some((_, what, remedy)), true) = (unsuited.iter().find(|(is, ..)| *is), layout.is_some()) {
             return Err(Error::Setting(format!(
-                "a picture with regions is not painted in tiles, and {} x {} pixels would be; leave the regions out, choose a \
-                 smaller --size, or allow more --memory",
+                "a picture {what} is not painted in tiles, and {} x {} pixels would be; {remedy}, choose a smaller --size, or \
+                 allow more --memory",
                 stage.width, stage.height
             )));
         }

@@ -1,6 +1,7 @@
 //! How much of each region every site of a layer sees.
 
 use super::{RegionColour, Regions};
+use crate::picture::padded;
 
 /// Sites that a region must have at a layer, summed over how much of them it covers. A mean and a covariance
 /// of fewer say where the sites lie, and not what they look like.
@@ -85,9 +86,21 @@ impl Regions {
         styles: &[(usize, usize)],
         layers: &[(&str, usize)],
     ) -> Masks {
+        self.masks_with_margin(content, 0, styles, layers)
+    }
+
+    /// The same, where the photograph has a margin that repeats its edge and is not counted in its size.
+    pub(crate) fn masks_with_margin(
+        &self,
+        content: (usize, usize),
+        margin: usize,
+        styles: &[(usize, usize)],
+        layers: &[(&str, usize)],
+    ) -> Masks {
         assert_eq!(styles.len(), self.styles.len(), "one size for each painting");
         let deepest = layers.iter().map(|(_, poolings)| *poolings).max().unwrap_or(0);
-        let labels = self.content.sampled(content);
+        let labels = padded(&self.content.sampled(content), 1, content, margin);
+        let outer = (content.0 + 2 * margin, content.1 + 2 * margin);
         let painted: Vec<_> =
             self.styles.iter().zip(styles).map(|(style, size)| (style.sampled(*size), *size)).collect();
         let mut masks = Masks { layers: Vec::new(), notes: Vec::new() };
@@ -95,7 +108,7 @@ impl Regions {
             .layers
             .extend(layers.iter().map(|(name, _)| LayerMasks { layer: (*name).into(), regions: vec![] }));
         for (region, colour) in self.colours.iter().enumerate() {
-            let levels = pyramid(&labels, content, region, deepest);
+            let levels = pyramid(&labels, outer, region, deepest);
             let style_levels: Vec<_> =
                 painted.iter().map(|(labels, size)| pyramid(labels, *size, region, deepest)).collect();
             let (mut small, mut small_painted) = (Vec::new(), Vec::new());

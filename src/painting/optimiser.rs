@@ -1,0 +1,203 @@
+//! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is carried to another size.
+
+use crate::engine::real::Real;
+use crate::engine::tape::{Tape, Tensor, Var};
+use crate::ops::adam::{Adam, Rule, STATE_WORDS, Schedule, adam, at_another_size, steps_counted};
+use crate::ops::lbfgs::{Lbfgs, MEMORY_WORDS, PAIRS, lbfgs};
+use crate::painting::choices::Optimizer;
+use crate::painting::settings::Settings;
+use crate::picture::Interpolation;
+
+/// The name of the counters that every optimiser has.
+const COUNTERS: &str = "state";
+
+/// How values lie on the device and in checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Form {
+    /// A value for each of the picture's.
+    Picture(Real),
+    /// So many 32-bit words, some of which belong together as reals.
+    Words(usize, Real),
+}
+
+/// What becomes of values where the run goes on at another size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Carry {
+    /// They are resized.
+    Bicubic,
+    /// They are resized and do not become negative.
+    NotNegative,
+    /// Steps of the run are counted on, those at a size anew.
+    Counters,
+    /// They begin as zeros again.
+    Dropped,
+}
+
+/// Something that an optimiser keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) form: Form,
+    carry: Carry,
+}
+
+impl Part {
+    fn new(name: impl Into<String>, form: Form, carry: Carry) -> Self {
+        Self { name: name.into(), form, carry }
+    }
+
+    /// Its length in 32-bit words, for a picture of so many values.
+    pub(crate) fn words(&self, values: usize) -> usize {
+        match self.form {
+            Form::Picture(real) => real.len(values),
+            Form::Words(words, _) => words,
+        }
+    }
+
+    /// The numbers in its words.
+    pub(crate) fn decode(&self, words: &[f32]) -> Vec<f64> {
+        match self.form {
+            Form::Picture(real) | Form::Words(_, real) => real.decode(words),
+        }
+    }
+}
+
+/// What the optimiser of some settings keeps, for a picture in the precision `real`.
+pub(crate) fn parts(settings: &Settings, real: Real) -> Vec<Part> {
+    let picture = Form::Picture(real);
+    let counters = Part::new(COUNTERS, Form::Words(STATE_WORDS, real), Carry::Counters);
+    match settings.optimizer {
+        Optimizer::Adam => vec![
+            Part::new("m", picture, Carry::Bicubic),
+            Part::new("v", picture, Carry::NotNegative),
+            counters,
+        ],
+        Optimizer::Lbfgs => {
+            let single = |name: String| Part::new(name, Form::Picture(Real::F32), Carry::Dropped);
+            let pairs = ["s", "y"].into_iter().flat_map(|name| (0..PAIRS).map(move |k| format!("{name}{k}")));
+            let last = ["step", "before"].map(str::to_owned);
+            let memory = Part::new("memory", Form::Words(MEMORY_WORDS, Real::F32), Carry::Dropped);
+            pairs.chain(last).map(single).chain([memory, counters]).collect()
+        }
+    }
+}
+
+/// The values of all parts, in their order, as they lie on the device.
+pub(crate) type State = Vec<Vec<f32>>;
+
+/// The steps that were counted.
+pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
+    let counters = parts.iter().zip(state).find(|(part, _)| part.name == COUNTERS);
+    counters.map_or(0, |(_, words)| steps_counted(words))
+}
+
+/// The state with which a run goes on at another size, where the picture has so many `values` and `resize` brings old ones to it. Adam's moments keep their meaning, because losses and
+/// step are the same at every size. What L-BFGS knows of the curvature does not.
+pub(crate) fn resized(
+    parts: &[Part],
+    state: &State,
+    values: usize,
+    resize: impl Fn(&[f64], Interpolation) -> Vec<f64>,
+) -> State {
+    let carry = |(part, words): (&Part, &Vec<f32>)| match (part.carry, part.form) {
+        (Carry::Counters, _) => at_another_size(words.clone()),
+        (Carry::Dropped, _) => vec![0.0; part.words(values)],
+        (how, Form::Picture(real) | Form::Words(_, real)) => {
+            let filter = if how == Carry::Bicubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
+            let mut values = resize(&real.decode(words), filter);
+            if how == Carry::NotNegative {
+                values.iter_mut().for_each(|v| *v = v.max(0.0));
+            }
+            real.encode(&values)
+        }
+    };
+    parts.iter().zip(state).map(carry).collect()
+}
+
+/// The state with which a run goes on at the same size with other terms. L-BFGS must not take what the gradient changed by that for
+/// curvature: without a last step, it makes no pair.
+pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
+    for (part, words) in parts.iter().zip(&mut state) {
+        if part.name == "step" {
+            words.fill(0.0);
+        }
+    }
+    state
+}
+
+/// Records the optimiser's step on the picture `x`, which `exact` holds in the precision `real`. The rule comes with the factor on
+/// the gradient. What is returned are the optimiser's tensors, in the order of its [`parts`].
+pub(crate) fn record(
+    tape: &mut Tape,
+    settings: &Settings,
+    x: Var,
+    exact: Tensor,
+    real: Real,
+    schedule: Schedule,
+    (rule, factor): (Rule, f64),
+) -> Vec<Tensor> {
+    match settings.optimizer {
+        Optimizer::Adam => {
+            let Adam { m, v, state } = adam(tape, x, exact, real, rule, factor, schedule);
+            vec![m, v, state]
+        }
+        Optimizer::Lbfgs => {
+            let Lbfgs { s, y, step, before, memory, schedule } =
+                lbfgs(tape, x, exact, real, rule, factor, schedule);
+            s.into_iter().chain(y).chain([step, before, memory, schedule]).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::interpolate;
+
+    fn state(settings: &Settings, size: (usize, usize)) -> (Vec<Part>, State) {
+        let parts = parts(settings, Real::F64);
+        let values = 3 * size.0 * size.1;
+        let fill = |part: &Part| match part.form {
+            Form::Picture(real) => real.encode(&vec![0.25; values]),
+            Form::Words(words, _) => (0..words).map(|i| f32::from_bits(7 + i as u32)).collect(),
+        };
+        let state = parts.iter().map(fill).collect();
+        (parts, state)
+    }
+
+    fn larger(values: &[f64], how: Interpolation) -> Vec<f64> {
+        interpolate(values, 3, (4, 3), (6, 5), how)
+    }
+
+    #[test]
+    fn adams_moments_are_resized() {
+        let (parts, state) = state(&Settings::painterly(), (4, 3));
+        let next = resized(&parts, &state, 90, larger);
+        for (part, words) in parts.iter().zip(&next) {
+            assert_eq!(words.len(), part.words(90), "{}", part.name);
+        }
+        // What is the same everywhere stays so.
+        assert!(
+            next[..2].iter().all(|words| Real::F64.decode(words).iter().all(|v| (v - 0.25).abs() < 1e-12))
+        );
+        // Seven steps, none of them at this size.
+        assert_eq!((steps(&parts, &next), next[2][1].to_bits()), (7, 0));
+    }
+
+    #[test]
+    fn pairs_are_dropped_at_another_size() {
+        let mut settings = Settings::painterly();
+        settings.optimizer = Optimizer::Lbfgs;
+        let (parts, state) = state(&settings, (4, 3));
+        let next = resized(&parts, &state, 90, larger);
+        for (part, words) in parts.iter().zip(&next) {
+            assert_eq!(words.len(), part.words(90), "{}", part.name);
+            assert!(part.name == COUNTERS || words.iter().all(|v| v.to_bits() == 0), "{}", part.name);
+        }
+        assert_eq!(steps(&parts, &next), 7);
+        let kept = with_other_terms(&parts, state.clone());
+        let changed: Vec<_> =
+            (0..parts.len()).filter(|i| kept[*i] != state[*i]).map(|i| parts[i].name.as_str()).collect();
+        assert_eq!(changed, ["step"]);
+    }
+}
