@@ -67,7 +67,11 @@ fn margins_go_through_all_sizes() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(image::open(studio.path("again.png")).unwrap().into_rgb8() == with);
     for (edge, other) in [("replicate", "margin"), ("margin", "replicate")] {
-        studio.refuses(1, "made with margin", &format!("{run} --edge {edge} -o other.png --resume c-{other}"));
+        studio.refuses(
+            1,
+            "made with margin",
+            &format!("{run} --edge {edge} -o other.png --resume c-{other}"),
+        );
     }
     studio.refuses(2, "zeros, replicate, margin", &format!("{run} --edge mirror -o other.png"));
 }
