@@ -48,9 +48,9 @@ impl Setup {
         let off = off.fold(0.0, f64::max);
         let (name, edge) = (settings.style_loss, settings.edge);
         println!("{name}, {edge}, tiles of {side}: gradient off by {error:.1e}, losses by {off:.1e}");
-        // Found were 3e-7 for Gram matrices. The Wasserstein loss divides by the root of a covariance whose least eigenvalues are a
-        // ten-thousandth of the largest, so that it enlarges what float32 rounds off the sums of the whole: found were 4e-5. Against
-        // float64, float32 in PyTorch is off by 1.5e-4 (see the fixtures' README).
+        // Found were 3e-7 for Gram matrices and 4e-5 for the Wasserstein loss. That one divides by the root of a covariance whose
+        // least eigenvalues are a ten-thousandth of the largest, so it enlarges what float32 rounds off the sums. Against float64,
+        // float32 in PyTorch is off by 1.5e-4 (see the fixtures' README).
         let bound = if name == StyleLoss::Gram { 1e-5 } else { 1e-4 };
         assert!(error <= bound, "{name}, {edge}, tiles of {side}: gradient off by {error:.1e}");
         assert!(off <= 1e-5, "{name}, {edge}, tiles of {side}: {found:?} instead of {expected:?}");
