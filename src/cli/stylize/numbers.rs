@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use impasto::painting::tiling::Tiling;
+
 /// A count: also `1e3`.
 ///
 /// # Errors
@@ -79,16 +81,16 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     value.map(|value| value as u64).ok_or_else(|| "write an amount of memory, such as 2GiB or 500MB".into())
 }
 
-/// What `--tile` says: pixels, or none.
+/// What `--tile` says: the side of the tiles, or off.
 ///
 /// # Errors
 /// Says what to write instead.
-pub fn tile(text: &str) -> Result<Option<usize>, String> {
+pub fn tile(text: &str) -> Result<Tiling, String> {
     if text == "off" {
-        return Ok(None);
+        return Ok(Tiling::Off);
     }
     let side = count(text).ok().filter(|side| *side > 0);
-    side.map(Some).ok_or_else(|| "write the pixels along a tile's side, such as 1024, or off".into())
+    side.map(Tiling::Side).ok_or_else(|| "write the pixels along a tile's side, such as 1024, or off".into())
 }
 
 #[cfg(test)]
@@ -109,7 +111,7 @@ mod tests {
         for text in ["", "GiB", "2 pints", "-1G", "0", "1e99T"] {
             assert!(bytes(text).is_err(), "{text}");
         }
-        assert_eq!((tile("off"), tile("1024")), (Ok(None), Ok(Some(1024))));
+        assert_eq!((tile("off"), tile("1024")), (Ok(Tiling::Off), Ok(Tiling::Side(1024))));
         assert!(tile("0").is_err() && tile("on").is_err());
     }
 

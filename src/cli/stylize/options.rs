@@ -152,7 +152,7 @@ pub struct Room {
 
     /// Paint in tiles of N x N pixels, a multiple of 16, or never
     #[arg(long, value_name = "N|off", value_parser = numbers::tile, conflicts_with = "memory")]
-    tile: Option<Option<usize>>,
+    tile: Option<Tiling>,
 }
 
 impl Room {
@@ -161,8 +161,7 @@ impl Room {
         // Other programs, and the driver itself, need some memory, too.
         let spared = |there: u64| there / 10 * 9;
         match (self.tile, self.memory) {
-            (Some(None), _) => Tiling::Off,
-            (Some(Some(side)), _) => Tiling::Side(side),
+            (Some(tiling), _) => tiling,
             (None, Some(bytes)) => Tiling::Within(bytes),
             (None, None) => Tiling::Within(device_memory(gpu).map_or(u64::MAX, spared)),
         }
