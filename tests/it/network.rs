@@ -64,7 +64,7 @@ fn what_is_no_option_is_refused_with_what_is() {
     let run = format!("{RUN} new.png");
     for (text, options) in [
         ("[possible values: max, average, l2]", "--pooling mean"),
-        ("[possible values: zeros, replicate]", "--edge mirror"),
+        ("[possible values: zeros, replicate, margin]", "--edge mirror"),
         ("write for example relu4_1 or conv4_1", "--content-layers pool1"),
         ("a style layer is named twice", "--style-layers relu1_1,relu1_1"),
         ("give one for each", "--style-layers relu1_1 --layer-weights 1,2"),
