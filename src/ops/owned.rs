@@ -89,7 +89,8 @@ pub fn sums(tape: &mut Tape, x: Var, own: Own, shift: Tensor, variant: Variant) 
     bands.into_iter().map(record).collect()
 }
 
-/// One value, primes, rows around a workgroup of 64 values.
+/// One value, primes, rows around a workgroup of 64 values. Sizes that the harness splits into bands are missing: a case has
+/// one result, and here each band is a result of its own.
 pub const TABLE: Table = Table {
     op: "owned",
     edges: &[
@@ -98,7 +99,6 @@ pub const TABLE: Table = Table {
         Size::new(1, 2, 63),
         Size::new(4, 3, 16),
         Size::new(5, 2, 13),
-        Size::new(4, 9, 16),
     ],
     network: |height, width| vgg19_maps(height, width).split_off(2),
     at: |size| {
