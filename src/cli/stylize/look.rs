@@ -97,8 +97,8 @@ pub struct Look {
     optimizer: Option<Optimizer>,
 
     /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
-    /// standard deviations, where it falls to 0.8 of itself every 50 iterations [default: 0.02; with the book 0.3; with L-BFGS, a
-    /// factor on its steps, 1]
+    /// standard deviations, where it falls to 0.8 of itself every 50 iterations; with L-BFGS a factor on its steps, else 1
+    /// [default: 0.02; with the book 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
