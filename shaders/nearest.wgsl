@@ -195,10 +195,18 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     partial[id.x] = select(0.0, params.scale / used(begin) * distance, inside);
 }
 
+// A window's sites choose in a dispatch of their own, because together with what follows they would bind more storage buffers than
+// every device has.
+@compute @workgroup_size(64)
+fn choose_in_window(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.slots { return; }
+    _ = choose(id.x);
+}
+
 @compute @workgroup_size(64)
 fn forward_window(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.slots { return; }
-    let distance = choose(id.x);
+    let distance = 1.0 - found[id.x].x;
     let inside = is_own(site(id.x, begin_in_window()));
     partial[id.x] = select(0.0, params.scale / used(offset(step[0])) * distance, inside);
 }

@@ -307,18 +307,25 @@ fn record(
     let (scores, candidates) = search.record(tape, u, target.features);
     let (chosen, angles) = (tape.scratch("chosen", slots), tape.scratch("angles", 2 * slots));
     let partial = tape.scratch("partial", slots);
-    tape.forward(forward)
-        .bind_all(tile)
-        .params(params(0, x.shape.height))
-        .bind("scores", scores)
-        .bind("candidates", candidates)
-        .bind("u", u)
-        .bind("mean", target.mean)
-        .bind("step", step)
-        .bind("chosen", chosen)
-        .bind("angles", angles)
-        .bind("partial", partial)
-        .grid([slots, 1, 1]);
+    let all = params(0, x.shape.height);
+    let choice = [
+        ("scores", scores),
+        ("candidates", candidates),
+        ("u", u),
+        ("mean", target.mean),
+        ("chosen", chosen),
+        ("angles", angles),
+    ];
+    if window.is_some() {
+        let choose = kernel!("nearest", "choose_in_window");
+        tape.forward(choose).params(all).bind_all(choice).grid([slots, 1, 1]);
+        tape.forward(forward).bind_all(tile).params(all).bind("found", angles)
+    } else {
+        tape.forward(forward).params(all).bind_all(choice)
+    }
+    .bind("step", step)
+    .bind("partial", partial)
+    .grid([slots, 1, 1]);
     reduce(tape, partial, slots, slot);
     for rows in bands {
         tape.backward(backward.clone().storing("Map", x))
