@@ -1,4 +1,4 @@
-//! Total variation of the picture, in two forms: [`absolute`] differences, and [`nine_point`] squared ones.
+//! Total variation of the picture, in two forms: absolute differences, and squared ones of nine points.
 //!
 //! Each form is a pair of shaders with two factors, and a reference. What is recorded around them is the same.
 
