@@ -363,10 +363,9 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "subgroup", "nearest_search_subgroup", "sum7, first + 28u", "sum7, first + 24u"),
     ("nearest", "subgroup", "nearest_search_subgroup", "rows(sum5, v1, b2, 4u)", "rows(sum5, v1, b2, 0u)"),
     // The mean of all but a row, its origin left out; a lattice that stands still or has the wrong sites.
-    // In a window: where the lattice begins, how many sites the whole has, whose they are.
-    ("nearest", "naive", "nearest", "+ apart - origin % apart) % apart", "+ apart) % apart"),
+    // In a window: whose sites are. Where the lattice of a large map begins in a window is tested by whole tiles, in
+    // `tests/it/tiling.rs`.
     ("nearest", "naive", "nearest", "(tile[1] >> k)", "(tile[1] >> (k + 1u))"),
-    ("nearest", "naive", "nearest", "used(offset(step[0])))", "used(begin_in_window()))"),
     ("nearest", "naive", "nearest", "row < params.height; row++", "row + 1u < params.height; row++"),
     (
         "nearest",
