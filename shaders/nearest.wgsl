@@ -211,7 +211,7 @@ fn forward_window(@builtin(global_invocation_id) id: vec3u) {
     partial[id.x] = select(0.0, params.scale / used(offset(step[0])) * distance, inside);
 }
 
-// The gradient of four channels of a pixel, by a lattice that begins there and has so many sites.
+// The gradient of four channels of a pixel, by a lattice that begins at `begin` and has `sites` sites.
 fn gradient(id: vec3u, begin: vec2u, sites: f32) {
     let quad = id.x / params.w;
     let p = vec2u(params.top + id.y, id.x % params.w);

@@ -76,7 +76,7 @@ impl Readback {
         Ok(self.mapped.lock().expect("no panic holds this lock").result.is_some())
     }
 
-    /// Waits until the copy has run, which `submission` contains. Whoever gives up waiting may wait again.
+    /// Waits until the copy that `submission` contains has run. A caller that stops waiting may wait again.
     pub(crate) async fn arrives(&self, gpu: &Gpu, submission: &wgpu::SubmissionIndex) -> Result<()> {
         let mut asked = false;
         let poll = |context: &mut Context| {

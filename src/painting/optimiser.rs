@@ -46,7 +46,7 @@ impl Part {
         Self { name: name.into(), form, carry }
     }
 
-    /// Its length in 32-bit words, for a picture of so many values.
+    /// Its length in 32-bit words, for a picture of `values` values.
     pub(crate) fn words(&self, values: usize) -> usize {
         match self.form {
             Form::Picture(real) => real.len(values),
@@ -91,8 +91,9 @@ pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
     counters.map_or(0, |(_, words)| steps_counted(words))
 }
 
-/// The state with which a run goes on at another size, where the picture has so many `values` and `resize` brings old ones to it. Adam's moments keep their meaning, because losses and
-/// step are the same at every size. What L-BFGS knows of the curvature does not.
+/// The state with which a run goes on at another size. The picture has `values` values there, and `resize` brings old ones to that
+/// size. Adam's moments keep their meaning, because losses and step are the same at every size. What L-BFGS knows of the curvature
+/// does not, and is dropped.
 pub(crate) fn resized(
     parts: &[Part],
     state: &State,

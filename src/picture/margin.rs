@@ -2,8 +2,8 @@
 
 use super::Picture;
 
-/// Values of so many channels, row by row and within a row channel by channel, with `margin` more rows and columns on each side, which
-/// repeat the outermost ones.
+/// Values with `margin` more rows and columns on each side, which repeat the outermost ones. The values stand row by row, and within a
+/// row channel by channel.
 pub(crate) fn padded<T: Copy>(
     values: &[T],
     channels: usize,
@@ -35,12 +35,12 @@ pub(crate) fn cropped<T: Copy>(
 }
 
 impl Picture {
-    /// With a margin of so many pixels on each side, which repeat the edge; nothing but colours is kept.
+    /// The picture with `margin` pixels more on each side, which repeat the edge. Only its colours are kept.
     pub(crate) fn with_margin(&self, margin: usize) -> Self {
         self.by_planes(|plane| padded(plane, 1, (self.width, self.height), margin), |n| n + 2 * margin)
     }
 
-    /// Without a margin of so many pixels on each side.
+    /// The picture without `margin` pixels on each side.
     pub(crate) fn without_margin(&self, margin: usize) -> Self {
         self.by_planes(|plane| cropped(plane, 1, (self.width, self.height), margin), |n| n - 2 * margin)
     }

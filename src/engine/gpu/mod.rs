@@ -358,7 +358,7 @@ impl Gpu {
         }
     }
 
-    /// Keeps a fault for whoever asks next; the first one is the cause of those that follow.
+    /// Keeps a fault until it is asked for; the first one is the cause of those that follow.
     fn fail(&self, error: Error) {
         self.fault.lock().expect("no panic holds this lock").get_or_insert(error);
     }

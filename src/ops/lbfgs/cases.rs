@@ -100,7 +100,7 @@ fn reference(inputs: &[Vec<f64>], pairs: usize, fits: bool, clamp: bool) -> Vec<
     moved.map(|x| if clamp { x.clamp(0.0, 1.0) } else { x }).collect()
 }
 
-/// A step on `|x - target|^2 / 2` with so many pairs before it; whether the last step `fits`: its curvature is positive.
+/// A step on `|x - target|^2 / 2` with `pairs` pairs before it. The last step `fits` if its curvature is positive.
 fn case(size: Size, pairs: usize, fits: bool, clamp: bool) -> Case {
     let shape = size.shape();
     let mut inputs =

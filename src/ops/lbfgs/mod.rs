@@ -16,7 +16,7 @@ pub const PAIRS: usize = 10;
 /// 32-bit words of `Memory` in the shader.
 pub(crate) const MEMORY_WORDS: usize = 4 + 3 * PAIRS;
 
-/// Rows are dealt to about so many partial sums of a product.
+/// The approximate number of partial sums among which the rows of a product are shared.
 const SHARES: usize = 256;
 
 /// The optimiser's tensors. All but the last two have the picture's shape, in float32.

@@ -158,7 +158,7 @@ pub fn wasserstein(
     kept
 }
 
-/// The factor on the gradient of a map that has so many values.
+/// The factor on the gradient of a map, from the number of its values.
 fn slope(tape: &Tape, target: &Target, weight: Knob, values: f64) -> Value {
     weight.scaled(2.0 * tape.gradient_scale(), target.energy * values)
 }

@@ -346,7 +346,7 @@ impl<'g> Running<'g> {
     async fn land(&mut self) -> Result<()> {
         let Some(flight) = self.in_flight.front() else { return Ok(()) };
         let arrived = flight.arrives(self.gpu).await;
-        // Not earlier: whoever gives up waiting can ask again. What has failed will never come.
+        // Not earlier, because a caller that stopped waiting may ask again. A flight that failed never arrives.
         let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
         let overdue = arrived?;
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);

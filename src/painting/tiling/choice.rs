@@ -151,7 +151,7 @@ impl Objective<'_, '_> {
         (pictures + features.sum::<usize>()) as u64
     }
 
-    /// The tiles of a picture that needs so much memory as a whole and in tiles.
+    /// The tiles of a picture, from the memory that it needs as a whole and in tiles.
     fn choose(
         &self,
         size: (usize, usize),

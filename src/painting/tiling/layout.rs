@@ -17,7 +17,7 @@ use std::ops::Range;
 pub(crate) struct Reach {
     /// Sites of the deepest layer are so far apart.
     pub(crate) step: usize,
-    /// Beyond its own pixels, a site of the deepest layer sees so many on each side.
+    /// The pixels that a site of the deepest layer sees on each side beyond its own.
     pub(crate) sight: usize,
 }
 

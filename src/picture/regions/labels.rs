@@ -67,7 +67,7 @@ impl Labels {
         Ok(Self { width, height, colours: regions, labels })
     }
 
-    /// One pixel of each of so many labels, side by side.
+    /// One pixel of each label, side by side.
     pub fn stripes(count: usize) -> Self {
         Self { width: count, height: 1, colours: Vec::new(), labels: (0..count).map(|i| i as u8).collect() }
     }
