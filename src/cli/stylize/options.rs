@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
 use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
 use impasto::measuring::estimate::device_memory;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
@@ -290,7 +291,7 @@ impl Machine {
         &self,
         gpu: &Gpu,
         specs: &[LayerSpec],
-        precision: impasto::engine::precision::Precision,
+        precision: Precision,
         folder: Option<&Path>,
         tell: impl Fn(&str),
     ) -> anyhow::Result<Tuning> {
