@@ -193,6 +193,7 @@ impl From<Var> for Recorded {
 type Record = dyn Fn(&mut Tape, &[Leaf]) -> Result<Recorded> + Send + Sync;
 type Needs = dyn Fn(&Gpu) -> bool + Send + Sync;
 type Reference = dyn Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync;
+type Floor = dyn Fn(&[Vec<f64>]) -> f64 + Send + Sync;
 
 /// One way of computing a case: a variant of the op.
 pub struct Candidate {
@@ -263,6 +264,8 @@ pub struct Case {
     inputs: Vec<Input>,
     precision: Precision,
     reference: Box<Reference>,
+    /// Below which size of the result its error is no longer relative to it.
+    floor: Option<Box<Floor>>,
 }
 
 impl Case {
@@ -278,7 +281,13 @@ impl Case {
         let name = format!("{channels} {height}x{width}");
         let (inputs, candidates) = (inputs.into(), Vec::new());
         let precision = Precision::Single;
-        Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference) }
+        Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference), floor: None }
+    }
+
+    /// For a result that is a difference of larger terms: where it is smaller than `floor`, its error is relative to that.
+    /// Terms that happen to be nearly equal would otherwise turn their own rounding into any relative error.
+    pub fn floor(self, floor: impl Fn(&[Vec<f64>]) -> f64 + Send + Sync + 'static) -> Self {
+        Self { floor: Some(Box::new(floor)), ..self }
     }
 
     /// Adds to the name what the size does not tell.
@@ -340,5 +349,5 @@ pub fn widen(values: &[f32]) -> Vec<f64> {
 
 /// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths differ.
 pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
-    outcome::Deviation::of(found, expected).relative
+    outcome::Deviation::of(found, expected, 0.0).relative
 }

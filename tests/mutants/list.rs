@@ -297,6 +297,14 @@ pub const MUTANTS: &[Mutant] = &[
     ("average", "f64", "average", "KEEP * sum[i]", "sum[i]"),
     ("log", "plain", "log", "count % params.history", "count"),
     ("mean_square", "plain", "mse", "let d = f32(x[i]);", "let d = 1.1 * f32(x[i]);"),
+    // A painting that counts too much, a mean that does not move; a channel that is taken twice, a column that is forgotten.
+    ("mixture", "plain", "mixture", "(1.0 - params.share) * between", "between"),
+    ("mixture", "plain", "mixture", "params.share * (own[i] - before[i])", "own[i]"),
+    ("cholesky", "plain", "cholesky", "left[i] > own", "left[i] < own"),
+    ("cholesky", "plain", "cholesky", "j < line; j += n", "j + n < line; j += n"),
+    ("cholesky", "plain", "cholesky", "params.epsilon, i == pivot", "0.0, i == pivot"),
+    ("cholesky", "plain", "cholesky", " + mean[id.x] * mean[id.x]", ""),
+    ("wasserstein", "naive", "cholesky", "transposed[line + i] = value", "transposed[line + i] = -value"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
     // What belongs to a tile: its edges, its sites at a lower resolution, the reference of each channel.
     ("owned", "plain", "owned", "row < (own[1] >> k)", "row <= (own[1] >> k)"),

@@ -21,6 +21,7 @@ use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
 
 use super::inputs::Inputs;
+use super::live::Watching;
 use super::look::Look;
 use super::numbers;
 use super::sizes::Sizes;
@@ -55,6 +56,8 @@ pub struct Options {
     pub machine: Machine,
     #[command(flatten)]
     pub room: Room,
+    #[command(flatten)]
+    pub watching: Watching,
     #[command(flatten)]
     pub reporting: Reporting,
     #[command(flatten)]
