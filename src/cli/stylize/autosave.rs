@@ -106,7 +106,10 @@ impl<'a> Autosave<'a> {
 
     fn save_pictures(&mut self, progress: &Progress) {
         for (iterations, picture) in self.waiting.drain(..) {
-            warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations, &self.changes), false));
+            warn(
+                progress,
+                self.outputs.save_picture(&picture, self.pictures.record(iterations, &self.changes), false),
+            );
         }
     }
 

@@ -47,7 +47,8 @@ pub fn run(
     }
     options.write_preset(&items.iter().map(|item| item.content.clone()).collect::<Vec<_>>())?;
 
-    let live = Live::start(&options.watching, &options.reporting, items.iter().map(|item| item.content.as_path()))?;
+    let live =
+        Live::start(&options.watching, &options.reporting, items.iter().map(|item| item.content.as_path()))?;
     let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
     let skipped = |item: &Item| item.outputs.result.exists() && !options.many.force;
     let left = items.iter().filter(|item| !skipped(item)).count();
@@ -126,8 +127,14 @@ impl Batch<'_> {
                 record
             });
             let left = self.took.checked_div(self.summary.painted as u32).map(|mean| mean * self.left as u32);
-            let work =
-                Work { content, checkpoint, repeated, place: (number, self.of), left, live: self.live.as_ref() };
+            let work = Work {
+                content,
+                checkpoint,
+                repeated,
+                place: (number, self.of),
+                left,
+                live: self.live.as_ref(),
+            };
             paint(options, self.settings, studio, item, work)
         })();
         self.live.iter().for_each(|live| live.end(number, &painted));

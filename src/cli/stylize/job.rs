@@ -268,7 +268,10 @@ impl Job<'_> {
         let there = saved.is_ok();
         let output = self.outputs.picture(!interrupted);
         if let Some(live) = self.live.filter(|_| there) {
-            let place = self.outputs.stream.map_or_else(|| output.display().to_string(), |_| "standard output".into());
+            let place = self
+                .outputs
+                .stream
+                .map_or_else(|| output.display().to_string(), |_| "standard output".into());
             live.show(result.clone(), format!("Saved to {place}, {} x {}", result.width, result.height));
         }
         let mut outcomes = vec![
@@ -336,7 +339,9 @@ impl Job<'_> {
             let changes = old.changes.len();
             if changes > 0 {
                 let times = if changes == 1 { "once".into() } else { format!("{changes} times") };
-                let note = format!("its run was changed {times} on the way; that is repeated at the same iterations");
+                let note = format!(
+                    "its run was changed {times} on the way; that is repeated at the same iterations"
+                );
                 self.options.reporting.note(file, &note);
             }
         }

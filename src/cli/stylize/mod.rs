@@ -134,7 +134,19 @@ fn paint(
     let Work { content, checkpoint, repeated, place, left, live } = work;
     let Item { content: name, outputs, resume } = item;
     let resume = resume.as_deref();
-    let job =
-        Job { options, settings, studio, name, content, checkpoint, repeated, outputs, resume, place, left, live };
+    let job = Job {
+        options,
+        settings,
+        studio,
+        name,
+        content,
+        checkpoint,
+        repeated,
+        outputs,
+        resume,
+        place,
+        left,
+        live,
+    };
     job.run()
 }

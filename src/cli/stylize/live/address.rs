@@ -33,7 +33,8 @@ pub fn reachable(listening: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => ("0.0.0.0:0", "192.0.2.1:9"),
         IpAddr::V6(_) => ("[::]:0", "[2001:db8::1]:9"),
     };
-    let own = UdpSocket::bind(any).and_then(|socket| socket.connect(elsewhere).and_then(|()| socket.local_addr()));
+    let own =
+        UdpSocket::bind(any).and_then(|socket| socket.connect(elsewhere).and_then(|()| socket.local_addr()));
     let ip = own.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |own| own.ip());
     (ip, listening.port()).into()
 }
@@ -55,7 +56,9 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(address.parse().unwrap()), "{text}");
         }
-        for text in ["", "photo.jpg", "example.org:80", "99999", "127.0.0.1:", "localhostx", "http://127.0.0.1:80"] {
+        for text in
+            ["", "photo.jpg", "example.org:80", "99999", "127.0.0.1:", "localhostx", "http://127.0.0.1:80"]
+        {
             assert!(parse(text).unwrap_err().contains("write a port"), "{text}");
         }
         assert!(!reachable("0.0.0.0:81".parse().unwrap()).ip().is_unspecified());

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use impasto::picture::Picture;
 use serde::Serialize;
+use serde::ser::SerializeSeq;
 use tokio::sync::watch;
 
-use super::command::{Asked, Command, Answer};
+use super::command::{Answer, Asked, Command};
 
 /// The most commands that wait for the run. Nobody's hand gives so many within an iteration.
 const MOST_WAITING: usize = 64;
@@ -161,7 +162,9 @@ impl Board {
 
     /// Says what became of a picture, counted from 1.
     pub fn mark(&self, number: usize, state: &'static str) {
-        self.tell(|told| told.queue.iter_mut().skip(number - 1).take(1).for_each(|queued| queued.state = state));
+        self.tell(|told| {
+            told.queue.iter_mut().skip(number - 1).take(1).for_each(|queued| queued.state = state)
+        });
     }
 
     /// A picture begins.
@@ -283,7 +286,10 @@ impl Board {
         if let Some(picture) = told.picture.as_ref().filter(|_| told.version != seen.version) {
             seen.version = told.version;
             let Picture { width, height, .. } = **picture;
-            text += &event("picture", &serde_json::json!({ "version": seen.version, "width": width, "height": height }));
+            text += &event(
+                "picture",
+                &serde_json::json!({ "version": seen.version, "width": width, "height": height }),
+            );
         }
         let current = told.start.as_ref().map_or(0, |start| start.number.saturating_sub(1));
         let all = All { state: &told.state, queue: &told.queue, current, over: told.over };
@@ -296,9 +302,11 @@ struct Row<'a>(usize, &'a [f32]);
 
 impl Serialize for Row<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Losses of a run that fails may have no number, for which JSON has `null`.
-        let values = self.1.iter().map(|value| serde_json::json!(value));
-        serializer.collect_seq(std::iter::once(serde_json::json!(self.0)).chain(values))
+        // Losses of a run that fails may be no numbers, for which JSON has `null`.
+        let mut row = serializer.serialize_seq(Some(self.1.len() + 1))?;
+        row.serialize_element(&self.0)?;
+        self.1.iter().try_for_each(|value| row.serialize_element(value))?;
+        row.end()
     }
 }
 
@@ -359,7 +367,10 @@ mod tests {
         board.row(vec![f32::NAN]);
         let (mut one, mut other) = (Seen::default(), Seen::default());
         let (text, over) = board.news(&mut one);
-        assert!(text.contains("event: start") && text.contains(r#"{"rows":[[0,1.5],[1,null]]}"#) && !over, "{text}");
+        assert!(
+            text.contains("event: start") && text.contains(r#"{"rows":[[0,1.5],[1,null]]}"#) && !over,
+            "{text}"
+        );
         board.picture(Picture::noise(2, 2, 0));
         board.row(vec![0.5]);
         let (text, _) = board.news(&mut one);
@@ -372,13 +383,22 @@ mod tests {
         board.over();
         let (text, over) = board.news(&mut other);
         assert!(text.contains("event: start") && text.contains(r#"{"rows":[[0,1.5]]}"#) && over, "{text}");
-        assert!(text.contains(r#""queue":[{"name":"a","state":"done"},{"name":"b","state":"waiting"}],"current":1"#), "{text}");
+        assert!(
+            text.contains(
+                r#""queue":[{"name":"a","state":"done"},{"name":"b","state":"waiting"}],"current":1"#
+            ),
+            "{text}"
+        );
     }
 
     #[test]
     fn many_rows_are_thinned() {
         let board = Board::new();
-        board.start(Start { number: 1, ..Start::default() }, Picture::noise(2, 2, 0), vec![vec![1.0]; 3 * MOST_ROWS + 2]);
+        board.start(
+            Start { number: 1, ..Start::default() },
+            Picture::noise(2, 2, 0),
+            vec![vec![1.0]; 3 * MOST_ROWS + 2],
+        );
         let (text, _) = board.news(&mut Seen::default());
         let rows = text.matches("1.0]").count();
         assert!((MOST_ROWS / 2..=MOST_ROWS + 1).contains(&rows) && text.contains("[6001,1.0]]"), "{rows}");
@@ -391,7 +411,9 @@ mod tests {
         assert!(lookers.len() == 2 && board.looked_at());
         drop(lookers);
         assert!(!board.looked_at());
-        let ask = || board.ask(Command::Act(super::super::command::Action::Pause), tokio::sync::oneshot::channel().0);
+        let ask = || {
+            board.ask(Command::Act(super::super::command::Action::Pause), tokio::sync::oneshot::channel().0)
+        };
         assert_eq!((0..2 * MOST_WAITING).filter(|_| ask()).count(), MOST_WAITING);
         assert!(board.asked().is_some() && ask());
         board.over();

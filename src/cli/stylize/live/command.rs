@@ -79,12 +79,22 @@ mod tests {
     fn what_pages_send_is_understood_and_nothing_else() {
         let read = |text: &str| serde_json::from_str::<Command>(text).ok();
         assert_eq!(read(r#"{"act":"end_size"}"#), Some(Command::Act(Action::EndSize)));
-        let Some(Command::Set(weights)) = read(r#"{"set":{"strength":1,"tv_weight":0.25}}"#) else { panic!() };
+        let Some(Command::Set(weights)) = read(r#"{"set":{"strength":1,"tv_weight":0.25}}"#) else {
+            panic!()
+        };
         let settings = weights.applied(&Settings::painterly()).unwrap();
         assert_eq!((settings.strength(), settings.tv_weight), (Some(1.0), 0.25));
         for text in [
-            "", "{}", "[]", "null", r#"{"act":"explode"}"#, r#"{"set":{"size":9}}"#, r#"{"set":{"tv_weight":"1"}}"#,
-            r#"{"act":"pause","set":{}}"#, r#"{"set":{"tv_weight":1e999}}"#, r#"{"set":{"tv_weight":NaN}}"#,
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"act":"explode"}"#,
+            r#"{"set":{"size":9}}"#,
+            r#"{"set":{"tv_weight":"1"}}"#,
+            r#"{"act":"pause","set":{}}"#,
+            r#"{"set":{"tv_weight":1e999}}"#,
+            r#"{"set":{"tv_weight":NaN}}"#,
         ] {
             assert_eq!(read(text), None, "{text}");
         }

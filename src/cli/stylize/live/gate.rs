@@ -30,7 +30,9 @@ impl Refusal {
     /// For whoever asked.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Host => "This is not the address that impasto printed; use its numbers instead of a name.\n",
+            Self::Host => {
+                "This is not the address that impasto printed; use its numbers instead of a name.\n"
+            }
             Self::Origin => "Another site's page asks for this; only the page of the run itself may.\n",
             Self::Token => "The address needs its token; use the whole address that impasto printed.\n",
         }
@@ -101,7 +103,9 @@ mod tests {
 
     fn parts(path: &str, headers: &[(&str, &str)]) -> Parts {
         let builder = hyper::Request::builder().uri(path);
-        let add = |builder: hyper::http::request::Builder, (name, value): &(&str, &str)| builder.header(*name, *value);
+        let add = |builder: hyper::http::request::Builder, (name, value): &(&str, &str)| {
+            builder.header(*name, *value)
+        };
         headers.iter().fold(builder, add).body(()).unwrap().into_parts().0
     }
 
@@ -110,21 +114,45 @@ mod tests {
         let gate = Gate::new("127.0.0.1:81".parse().unwrap()).unwrap();
         let (folder, here) = (gate.folder(), ("host", "127.0.0.1:81"));
         assert_ne!(folder, Gate::new(gate.listening).unwrap().folder());
-        let check = |path: &str, headers: &[(&str, &str)]| gate.check(&parts(path, headers)).map(str::to_owned);
+        let check =
+            |path: &str, headers: &[(&str, &str)]| gate.check(&parts(path, headers)).map(str::to_owned);
         let inside = format!("{folder}live.js?x=1");
         assert_eq!(check(&inside, &[here]), Ok("/live.js".into()));
         assert_eq!(check(&folder, &[("host", "LOCALHOST:81")]), Ok("/".into()));
         assert_eq!(check(folder.trim_end_matches('/'), &[here]), Ok(String::new()));
         assert_eq!(check(&inside, &[here, ("origin", "http://127.0.0.1:81")]), Ok("/live.js".into()));
         let wrong = folder.replace(|c: char| c.is_ascii_digit(), "a");
-        for path in ["/", "/live.js", "/é", &wrong[..20], &format!("/{}", "0".repeat(32)), &format!("{}x", &folder[..33])] {
+        for path in [
+            "/",
+            "/live.js",
+            "/é",
+            &wrong[..20],
+            &format!("/{}", "0".repeat(32)),
+            &format!("{}x", &folder[..33]),
+        ] {
             assert_eq!(check(path, &[here]), Err(Refusal::Token), "{path}");
         }
-        for origin in ["http://127.0.0.1", "https://127.0.0.1:81", "http://evil.example", "null", "", "http://localhost:81"] {
+        for origin in [
+            "http://127.0.0.1",
+            "https://127.0.0.1:81",
+            "http://evil.example",
+            "null",
+            "",
+            "http://localhost:81",
+        ] {
             assert_eq!(check(&inside, &[here, ("origin", origin)]), Err(Refusal::Origin), "{origin}");
         }
         assert_eq!(check(&inside, &[here, ("sec-fetch-site", "cross-site")]), Err(Refusal::Origin));
-        for host in ["evil.example:81", "127.0.0.1", "127.0.0.1:82", "127.0.0.2:81", "x@127.0.0.1:81", "", "0.0.0.0:81", "[::1]:81"] {
+        for host in [
+            "evil.example:81",
+            "127.0.0.1",
+            "127.0.0.1:82",
+            "127.0.0.2:81",
+            "x@127.0.0.1:81",
+            "",
+            "0.0.0.0:81",
+            "[::1]:81",
+        ] {
             assert_eq!(check(&inside, &[("host", host)]), Err(Refusal::Host), "{host}");
         }
         assert_eq!(check(&inside, &[]), Err(Refusal::Host));

@@ -51,7 +51,13 @@ pub struct Helm<'a> {
 
 impl<'a> Helm<'a> {
     /// Tells that a picture begins, and of the iterations that were done before. Others want pictures every `base` iterations.
-    pub fn new(board: &'a Board, job: &'a Job, pictures: &'a Sized, session: &Session, base: Option<usize>) -> Self {
+    pub fn new(
+        board: &'a Board,
+        job: &'a Job,
+        pictures: &'a Sized,
+        session: &Session,
+        base: Option<usize>,
+    ) -> Self {
         let settings = session.settings();
         let Picture { width, height, .. } = pictures.content;
         board.start(
@@ -67,6 +73,8 @@ impl<'a> Helm<'a> {
             pictures.content.clone(),
             session.losses().map(|losses| row(settings, &losses)).collect(),
         );
+        // Until the first iterations are done, where the run starts is seen.
+        board.picture(pictures.dress(pictures.start.as_ref().unwrap_or(&pictures.content).clone()));
         let (paused, copies, every, cost) = (false, Vec::new(), base, Duration::ZERO);
         let (shown, told, rests_at, rested) = (None, None, None, Duration::ZERO);
         let (reported, pace, stage, each) = (Instant::now(), Pace::default(), *session.stage(), None);
@@ -147,7 +155,8 @@ impl<'a> Helm<'a> {
             Some(1)
         } else if self.board.looked_at() {
             let spacing = PICTURES.max(self.cost * SHARE).as_secs_f64();
-            let wanted = self.each.map_or(1.0, |each| (spacing / each.max(1e-6)).ceil()).clamp(1.0, 1e6) as usize;
+            let wanted =
+                self.each.map_or(1.0, |each| (spacing / each.max(1e-6)).ceil()).clamp(1.0, 1e6) as usize;
             // A power of two changes less often; what others ask for is a multiple of it.
             let wanted = wanted.next_power_of_two();
             Some(self.base.map_or(wanted, |base| divisor(base, wanted)))

@@ -68,12 +68,16 @@ impl Live {
         files: impl Iterator<Item = &'f Path>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(wanted) = asked.live else { return Ok(None) };
-        let refused =
-            || format!("cannot serve a page at {wanted}: use another port with --live, or a free one with --live alone");
+        let refused = || {
+            format!(
+                "cannot serve a page at {wanted}: use another port with --live, or a free one with --live alone"
+            )
+        };
         let listener = TcpListener::bind(wanted).with_context(refused)?;
         let listening = listener.local_addr().with_context(refused)?;
         listener.set_nonblocking(true).with_context(refused)?;
-        let gate = Gate::new(listening).context("the system gives no random numbers for the page's address")?;
+        let gate =
+            Gate::new(listening).context("the system gives no random numbers for the page's address")?;
         let address = format!("http://{}{}", address::reachable(listening), gate.folder());
         let board = Arc::new(Board::new());
         board.queue(files.map(name_of));
@@ -104,7 +108,9 @@ impl Live {
         if asked.open
             && let Err(error) = open::that_detached(&address)
         {
-            console::message(&format!("note: no browser could be opened ({error}); open that address yourself"));
+            console::message(&format!(
+                "note: no browser could be opened ({error}); open that address yourself"
+            ));
         }
         Ok(Some(Self { board, end: Some(end), server: Some(server) }))
     }

@@ -98,12 +98,16 @@ impl Routes {
             }
             (&Method::GET, "/events") => match self.board.look(LOOKERS) {
                 Some(looker) => events(looker),
-                None => text(StatusCode::SERVICE_UNAVAILABLE, "Too many pages look at this run; close some.\n"),
+                None => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "Too many pages look at this run; close some.\n")
+                }
             },
             (&Method::GET, "/before") => self.picture(0, self.board.photograph()).await,
             (&Method::GET, "/picture") => self.picture(1, self.board.newest()).await,
             (&Method::GET, path) => match FILES.iter().find(|(name, ..)| *name == path) {
-                Some((_, kind, contents)) => whole(StatusCode::OK, kind, Bytes::from_static(contents.as_bytes())),
+                Some((_, kind, contents)) => {
+                    whole(StatusCode::OK, kind, Bytes::from_static(contents.as_bytes()))
+                }
                 None => text(StatusCode::NOT_FOUND, "There is no such page here.\n"),
             },
             _ => text(StatusCode::METHOD_NOT_ALLOWED, "That cannot be asked here.\n"),
@@ -113,7 +117,8 @@ impl Routes {
     /// A command to the run, and its answer.
     async fn steer(&self, head: &Parts, body: Incoming) -> Answer {
         // No form of another site can send this kind without asking first.
-        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind =
+            head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json") {
             return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "A command is JSON, with that content type.\n");
         }
@@ -123,7 +128,9 @@ impl Routes {
                 return text(StatusCode::PAYLOAD_TOO_LARGE, "A command is shorter than that.\n");
             }
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "The command did not arrive whole.\n"),
-            Err(_) => return closing(text(StatusCode::REQUEST_TIMEOUT, "The command took too long to arrive.\n")),
+            Err(_) => {
+                return closing(text(StatusCode::REQUEST_TIMEOUT, "The command took too long to arrive.\n"));
+            }
         };
         let command = match serde_json::from_slice::<Command>(&bytes) {
             Ok(command) => command,

@@ -48,7 +48,8 @@ pub async fn serve(listener: TcpListener, routes: Arc<Routes>, mut end: oneshot:
 /// One connection, until either side ends it. Whatever goes wrong concerns the other side alone.
 async fn connection(stream: TcpStream, routes: Arc<Routes>, guest: Guest) {
     let (routes, guest) = (&routes, &guest);
-    let service = service_fn(|request| async move { Ok::<_, Infallible>(routes.answer(request, guest).await) });
+    let service =
+        service_fn(|request| async move { Ok::<_, Infallible>(routes.answer(request, guest).await) });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
