@@ -41,7 +41,7 @@ pub(crate) struct Readback {
     mapped: Arc<Mutex<Mapped>>,
 }
 
-/// What is known of the content that was requested.
+/// Whether the requested content has arrived.
 #[derive(Default)]
 struct Mapped {
     result: Option<Result<(), wgpu::BufferAsyncError>>,

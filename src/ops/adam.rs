@@ -117,7 +117,7 @@ pub(super) fn advance(tape: &mut Tape, real: Real, rule: Rule, schedule: Schedul
 /// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
 /// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
 ///
-/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. The gradient is multiplied by `factor` before all that,
+/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. The gradient is multiplied by `factor` first,
 /// which only the floor `eps` notices.
 pub fn adam(
     tape: &mut Tape,

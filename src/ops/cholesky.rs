@@ -9,7 +9,7 @@ use crate::ops::reduce::reduce;
 /// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an inverse root.
 pub const EPSILON: f64 = 0.01;
 
-/// The least energy: that of a black painting would be 0, and everything is divided by it. Features are about as large as 1.
+/// The least energy. Everything is divided by the energy, which would be 0 for a black painting. Features are about as large as 1.
 pub const LEAST_ENERGY: f64 = 1e-6;
 
 /// A root on a tape.

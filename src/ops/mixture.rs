@@ -69,7 +69,7 @@ pub const TABLE: Table = Table {
     at: |size| vec![case(size, false), case(size, true)],
 };
 
-/// The weights of the paintings of a case, of which one does not count.
+/// The weights of a case's paintings; one does not count.
 const WEIGHTS: [f64; 4] = [3.0, 0.0, 1.0, 4.0];
 
 /// The mean, or the covariance.

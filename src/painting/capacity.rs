@@ -131,7 +131,7 @@ fn shape((width, height): (usize, usize)) -> Shape {
 }
 
 impl Objective<'_, '_> {
-    /// The device memory of a session: that of its last stage, which is the largest.
+    /// The device memory of a session: its last stage needs the most.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));
         Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)

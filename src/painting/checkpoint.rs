@@ -1,4 +1,4 @@
-//! A run in the middle, as a file: everything that is needed to continue as if it had never stopped.
+//! An unfinished run as a file: everything that is needed to continue with the same bits.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -48,7 +48,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The stage that has done its share, or some of it, after `iterations`.
+    /// The stage that is running, or has just ended, after `iterations`.
     fn stage(&self, iterations: usize) -> Stage {
         let stages = stages(&self.settings, (self.width, self.height));
         let at = stages.iter().position(|stage| iterations <= stage.end()).unwrap_or(stages.len() - 1);

@@ -16,7 +16,7 @@ const COUNTERS: &str = "state";
 pub(crate) enum Form {
     /// A value for each of the picture's.
     Picture(Real),
-    /// So many 32-bit words, some of which belong together as reals.
+    /// This number of 32-bit words. Some of them belong together as reals.
     Words(usize, Real),
 }
 
@@ -177,7 +177,7 @@ mod tests {
         for (part, words) in parts.iter().zip(&next) {
             assert_eq!(words.len(), part.words(90), "{}", part.name);
         }
-        // What is the same everywhere stays so.
+        // A constant stays constant.
         assert!(
             next[..2].iter().all(|words| Real::F64.decode(words).iter().all(|v| (v - 0.25).abs() < 1e-12))
         );

@@ -62,7 +62,7 @@ pub enum Ending {
     Paused,
 }
 
-/// A run as its observer sees it: what it does, and what can be asked of it.
+/// A run as its observer sees it: its state, and requests to it.
 pub struct Run<'r, 'g> {
     session: &'r mut Session<'g>,
     paused: bool,

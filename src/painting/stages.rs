@@ -48,7 +48,12 @@ impl Stage {
         self.first + self.iterations
     }
 
-    /// Whether another stage has the same size, so that a run goes from one to the other as if nothing had happened.
+    /// The work of some of its iterations; see [`work`].
+    pub(crate) fn work(&self, iterations: usize) -> f64 {
+        (iterations * self.width * self.height) as f64
+    }
+
+    /// Whether another stage has the same size. A run then goes from one to the other without resizing anything.
     pub fn same_size(&self, other: &Self) -> bool {
         (self.width, self.height) == (other.width, other.height)
     }
@@ -134,6 +139,11 @@ pub fn iterations(settings: &Settings, size: (usize, usize)) -> usize {
     stages(settings, size).last().map_or(0, Stage::end)
 }
 
+/// The work of stages: their iterations, each of which counts as often as its picture has pixels. Time is about proportional to it.
+pub fn work(stages: &[Stage]) -> f64 {
+    stages.iter().map(|stage| stage.work(stage.iterations)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +155,7 @@ mod tests {
         assert_eq!(sizes((384, 288), 0), [(384, 288)]);
         // The shorter side of a panorama.
         assert_eq!(sizes((400, 100), 50), [(283, 71), (400, 100)]);
-        // What is small already.
+        // A picture that is small already.
         assert_eq!(sizes((50, 40), 96), [(50, 40)]);
     }
 

@@ -3,7 +3,7 @@
 use impasto::engine::gpu::Gpu;
 use impasto::engine::tape::Slot;
 use impasto::engine::tape::{Shape, Tape};
-use impasto::ops::nearest::{Target, Variant, nearest, prepare};
+use impasto::ops::nearest::{Target, Term, Variant, nearest, prepare};
 
 /// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after the first.
 fn each_variant(
@@ -24,7 +24,8 @@ fn each_variant(
         assert_eq!(target.sites, Target::sites(of_painting));
         let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
         let weight = tape.knob(2.0);
-        nearest(&mut tape, map, &target, weight, counter, Slot { losses, index: 0 }, variant);
+        let term = Term { weight, step: counter, slot: Slot { losses, index: 0 }, variant };
+        nearest(&mut tape, map, &target, term);
         let plan = tape.finish_guarded().unwrap();
         plan.write(&gpu, map.value, x);
         plan.write(&gpu, painting.value, y);

@@ -1,4 +1,4 @@
-//! What is saved of a run before it ends, on schedule: its picture, its frames and its checkpoint.
+//! What is saved on schedule during a run: its picture, its frames and its checkpoint.
 
 use std::time::{Duration, Instant};
 

@@ -265,7 +265,7 @@ impl Look {
         Ok(asked.clone())
     }
 
-    /// Takes over the preset's settings and start; what is left of it is returned.
+    /// Takes over the preset's settings and start, and returns the rest of it.
     pub fn take_preset(&mut self) -> impasto::Result<Option<Preset>> {
         let Some(name) = &self.preset else { return Ok(None) };
         let preset = Preset::open(name)?;

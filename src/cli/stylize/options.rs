@@ -314,7 +314,7 @@ impl Machine {
     }
 }
 
-/// What is written and printed besides the result.
+/// Options for what is written and printed besides the result.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct Reporting {
@@ -391,7 +391,7 @@ impl Reporting {
     }
 }
 
-/// What is kept of a long run before it ends.
+/// Options for what is saved during a long run.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Long runs")]
 pub struct Keep {

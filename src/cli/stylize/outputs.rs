@@ -45,7 +45,7 @@ pub struct Outputs {
     pub report: Option<PathBuf>,
     /// The folder for the pictures on the way.
     pub frames: Option<PathBuf>,
-    /// What is needed to go on later. It may be the file that the run goes on from.
+    /// The checkpoint that is written. It may be the file that the run was resumed from.
     pub checkpoint: Option<PathBuf>,
     /// How the result is written.
     pub save: SaveOptions,

@@ -1,4 +1,4 @@
-//! Pictures from standard input and to standard output, both of which are named `-`.
+//! Pictures from standard input and to standard output. Both are named `-`.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;

@@ -137,7 +137,7 @@ mod tests {
         Kernel { file: "test", text, entry: "run", constants: Vec::new() }
     }
 
-    /// Errors name the file and the line in which its author finds what is wrong, whatever is put before and behind it.
+    /// Errors name the file and the line as its author sees them, regardless of what is put before and behind the text.
     #[test]
     fn lines_keep_their_numbers() {
         let text = "// A shader.\nalias X = f32;\nconst HALF: bool = false;\n// include: finite\n\

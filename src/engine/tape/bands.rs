@@ -12,7 +12,7 @@ pub(crate) const BAND_PIXELS: usize = 1 << 20;
 /// which a small integrated GPU is capable, and some milliseconds on a large one. Not measured.
 pub(crate) const BAND_WORK: u64 = 1 << 36;
 
-/// The most pixels of a band, each of which takes `multiply_adds`.
+/// The most pixels that a band may have if each takes `multiply_adds`.
 pub(crate) fn band_pixels(multiply_adds: usize) -> usize {
     BAND_PIXELS.min((BAND_WORK / multiply_adds as u64) as usize)
 }

@@ -114,7 +114,7 @@ impl<'g> Tape<'g> {
         Knob { index: self.knobs - 1, value }
     }
 
-    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
+    /// Splits maps into bands for bindings of at most `bytes`, so that tests meet bands at small sizes.
     pub(crate) fn limit_bindings(&mut self, bytes: u64) {
         self.binding_limit = bytes;
     }

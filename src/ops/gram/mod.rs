@@ -134,7 +134,7 @@ impl Products {
         Self { x, masked, variant, pieces, shares }
     }
 
-    /// The map as the kernels read it: itself, or what is weighed of it.
+    /// The map as the kernels read it: itself, or its weighed copy.
     fn read(&self) -> Var {
         self.masked.as_ref().map_or(self.x, Masked::as_read)
     }

@@ -38,7 +38,7 @@ fn bend(i: usize) -> f64 {
     0.5 + (i % 5) as f64 / 4.0
 }
 
-/// What the inputs make of it, as float32 holds it.
+/// The result for the inputs, rounded to float32.
 struct Given {
     /// The newest first.
     s: Vec<Vec<f64>>,

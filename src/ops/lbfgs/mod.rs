@@ -43,7 +43,7 @@ pub struct Lbfgs {
 /// times the learning rate.
 ///
 /// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. Of `rule` only the clamp counts. The gradient is
-/// multiplied by `factor` before all that.
+/// multiplied by `factor` first.
 pub fn lbfgs(
     tape: &mut Tape,
     x: Var,

@@ -65,7 +65,7 @@ impl Lattice {
         (at / self.columns_apart, at % self.columns_apart)
     }
 
-    /// What the shader is told of it.
+    /// Its parameters in the shaders.
     pub(super) fn params(&self) -> [(&'static str, Value); 6] {
         [
             ("rows_apart", self.rows_apart.into()),

@@ -5,7 +5,7 @@ use super::lattice::BLOCK;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Tape, Tensor};
 
-/// The search for the nearest, which is a product of matrices of which only the largest of each row is kept.
+/// The search for the nearest: a product of matrices, of which only the largest value of each row is kept.
 pub(super) struct Search {
     pub(super) variant: Variant,
     pub(super) quads: usize,
@@ -41,7 +41,7 @@ impl Search {
         }
     }
 
-    /// Parts of the painting, of which each has a nearest feature.
+    /// The number of parts of the painting. Each part gives one candidate for a site.
     pub(super) fn chunks(&self) -> usize {
         self.blocks.div_ceil(self.apart())
     }

@@ -1,6 +1,6 @@
 //! Total variation of the picture, in two forms: absolute differences, and squared ones of nine points.
 //!
-//! Each form is a pair of shaders with two factors, and a reference. What is recorded around them is the same.
+//! Each form is a pair of shaders with two factors, and a reference. The recording around them is the same.
 
 use super::reduce::{reduce, shares};
 use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, widen};

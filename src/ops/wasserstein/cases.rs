@@ -44,7 +44,7 @@ fn measure_weighed(shape: Shape, x: &[f64], weights: &[f32]) -> (Vec<f64>, DMatr
     (mean, centred)
 }
 
-/// A painting, and what the reference needs of it each time: everything in units of energy but the mean and the energy.
+/// A painting as the reference needs it. Everything but the mean and the energy is in units of energy.
 pub(super) struct Painting {
     pub mean: Vec<f64>,
     pub energy: f64,
@@ -81,7 +81,7 @@ impl Painting {
         Self { mean, energy, moments, trace, transposed, lengths }
     }
 
-    /// What the loss needs of it, computed on the device.
+    /// The painting as the loss needs it, computed on the device.
     pub fn resident(&self, gpu: &Gpu) -> Result<Resident> {
         let mut tape = Tape::forward_only(gpu);
         let buffers = [gpu.upload("mean", &self.moments[0])?, gpu.upload("covariance", &self.moments[1])?];
@@ -148,7 +148,7 @@ impl Painting {
 const USUAL: f64 = 0.1;
 
 /// The bound where there are few pixels for the channels. The loss is a difference of traces ten times as large; the root divides by
-/// eigenvalues of `S' S'_t` down to 1e-6 of the largest, of which float32 has kept, in eight steps of four products each, three to five digits.
+/// eigenvalues of `S' S'_t` down to 1e-6 of the largest. Eight steps of four products each leave three to five digits of them in float32.
 const FEW_PIXELS: f64 = HALF;
 
 /// The bound elsewhere: the same with better eigenvalues.
@@ -172,10 +172,10 @@ const DEGENERATE: [Values; 4] = [
     Values { name: "black painting", painting: [0.0, 0.0], ..ANY },
 ];
 
-/// Sizes of which there are degenerate cases, too.
+/// Sizes that also have degenerate cases.
 const DEGENERATE_AT: [Size; 3] = [Size::new(5, 1, 5), Size::new(32, 4, 8), Size::new(64, 3, 5)];
 
-/// Sizes of which there are weighed cases, too.
+/// Sizes that also have weighed cases.
 const WEIGHED_AT: [Size; 6] = [
     Size::new(3, 5, 7),
     Size::new(7, 9, 8),

@@ -93,8 +93,8 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<
     mean
 }
 
-/// When the transport is computed anew. What it is computed from changes little from one iteration to the next, and it costs as much
-/// as some layers of a network.
+/// When the transport is computed anew. Its inputs change little from one iteration to the next, and it costs as much as some layers
+/// of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {
     /// One `u32`, the iterations before this one.
@@ -116,7 +116,7 @@ impl Renewal {
     }
 }
 
-/// What a loss keeps between the iterations that renew it: a run that is resumed needs it.
+/// What a loss keeps between the iterations that renew the transport. A resumed run needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     /// Half of `I - T`.

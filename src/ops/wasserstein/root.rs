@@ -154,10 +154,10 @@ pub(super) fn transport(
 
 /// Records `R^(-1/2)` for an `R` whose eigenvalues are between 0 and 1.
 ///
-/// It is the product of polynomials in what the ones before have left of `R`, each of which brings all eigenvalues nearer to 1:
+/// It is a product of polynomials. Each takes what the ones before have left of `R`, and brings all eigenvalues nearer to 1:
 /// `P = a I + b R + c R^2`, `R <- P R P`, `Z <- P Z`. They commute and are symmetric, so half of each product is enough, but it
 /// matters which. The columns of `B` become shorter, so the values of `R` fall to the right and downwards, and its small eigenvalues
-/// are as precise as its small values. What is left of the diagonal is computed, where the rows of the first factor have the
+/// are as precise as its small values. The half below the diagonal is computed, where the rows of the first factor have the
 /// small values. (With the other half, or with the symmetric root of the target's covariance in place of `B`, everything below
 /// 1e-7 of the largest eigenvalue would be lost, and then the rest; 1e-6 is usual.)
 ///

@@ -1,4 +1,4 @@
-//! What the loss knows of a painting at a layer: mean, a root of the covariance, and how much there is of everything.
+//! A painting's statistics at a layer, as the loss needs them: mean, a root of the covariance, energy and trace.
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -8,7 +8,7 @@ use crate::engine::tape::{Slot, Tape, Tensor};
 use crate::ops::cholesky::{EPSILON, LEAST_ENERGY, Root, cholesky};
 use crate::ops::masked::SiteWeights;
 
-/// What a tape that measures paintings has for a loss on another tape.
+/// Statistics on the tape that measures paintings, for a loss on another tape.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     channels: usize,

@@ -47,9 +47,9 @@ const RENEWED_EVERY: usize = 3;
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// Features of the picture with those of the photograph.
+    /// The picture's features with the photograph's.
     Content(Tap),
-    /// Statistics of features with those of the paintings, of one of the regions: number 0 is everything where there are none.
+    /// Statistics of the picture's features with the paintings', within one region. Without regions, number 0 is the whole picture.
     Style(Tap, usize),
     /// Features with the nearest ones of the painting.
     Nearest(Tap),
@@ -61,7 +61,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Term {
     pub(crate) kind: Kind,
-    /// Factor on the term, before that of a stage.
+    /// Factor on the term, before a stage multiplies it by its own.
     pub(crate) weight: f64,
 }
 

@@ -143,7 +143,7 @@ impl Record {
         format!("{} {}", self.program, self.version)
     }
 
-    /// What a picture's file is to carry of it.
+    /// The part of it that is written into a picture's file.
     pub fn comment(&self) -> Comment {
         Comment { software: self.software(), text: self.to_json() }
     }

@@ -22,7 +22,7 @@ use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::optimiser::{parts, resized, with_other_terms};
 use crate::painting::settings::Settings;
-use crate::painting::stages::Stage;
+use crate::painting::stages::{Stage, work};
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Interpolation, Picture, cropped, interpolate, padded};
@@ -66,7 +66,7 @@ pub struct Session<'g> {
     watch: Option<Watch>,
 }
 
-/// What is told of tiles, and says whether to go on.
+/// Called before each tile; returns whether to go on.
 pub(crate) type Watch = Rc<RefCell<dyn FnMut(usize, usize) -> bool>>;
 
 impl<'g> Session<'g> {
@@ -123,7 +123,7 @@ impl<'g> Session<'g> {
             }
             false => self.resized(&carried, &done, &stage),
         };
-        // What is not needed any more makes room first.
+        // Buffers that are no longer needed make room first.
         self.at += 1;
         let copy_every = self.running.copy_every();
         self.running = self.start(&carried).await?;
@@ -192,13 +192,15 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
-    /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
+    /// The work that is left, in pixels of iterations; see [`work`].
+    pub fn work_left(&self) -> f64 {
+        let stage = self.running.stage();
+        stage.work(stage.end() - self.landed()) + work(&self.stages[self.at + 1..])
+    }
+
+    /// The same in iterations of the running stage.
     pub fn left(&self) -> f64 {
-        let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        let here = (self.running.stage().end() - self.landed()) as f64;
-        let later = self.stages[self.at + 1..].iter();
-        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(self.running.stage()));
-        here + later.sum::<f64>()
+        self.work_left() / self.running.stage().work(1)
     }
 
     /// The stages of the run.
@@ -356,7 +358,7 @@ impl<'g> Session<'g> {
         self.running.readback_bytes()
     }
 
-    /// Lets [`Self::step`] do `n` iterations of this stage from here on, whatever the settings say.
+    /// Lets [`Self::step`] do `n` more iterations of this stage, regardless of the settings.
     #[doc(hidden)]
     pub fn allow(&mut self, n: usize) {
         self.stopped = true;

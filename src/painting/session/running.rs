@@ -203,7 +203,7 @@ impl<'g> Running<'g> {
         self.end = self.submitted;
     }
 
-    /// Lets the stage do `n` iterations from here on, whatever it was to do.
+    /// Replaces the number of iterations that are left by `n`.
     pub(super) fn allow(&mut self, n: usize) {
         self.end = self.submitted + n;
         self.whole = self.end;
@@ -231,18 +231,18 @@ impl<'g> Running<'g> {
         self.average.filter(|_| steps > 0).unwrap_or(self.exact)
     }
 
-    /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+    /// The picture that a finished stage shows: the average of its iterates, or its last iterate.
     pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
         averaged(&self.stage, self.keep, self.real, carried)
     }
 
-    /// The picture after all that was submitted.
+    /// The picture after all submitted iterations.
     pub(super) async fn picture(&mut self) -> Result<Picture> {
         let words = self.read(self.shown(self.submitted)).await?;
         self.show(self.submitted, self.real.decode(&words))
     }
 
-    /// The optimised variable after all that was submitted.
+    /// The optimised variable after all submitted iterations.
     pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
         Ok(self.real.decode(&self.read(self.exact).await?))
     }
@@ -255,7 +255,7 @@ impl<'g> Running<'g> {
         }
     }
 
-    /// What another stage or run goes on with after all that was submitted.
+    /// The state after all submitted iterations, for another stage or run to continue from.
     pub(super) async fn carried(&mut self) -> Result<Carried> {
         let average = match self.average {
             Some(average) => self.read(average).await?,
@@ -392,7 +392,7 @@ pub(super) fn show(
     Ok(if stage.margin == 0 { picture } else { picture.without_margin(stage.margin) })
 }
 
-/// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+/// The picture that a finished stage shows: the average of its iterates, or its last iterate.
 pub(super) fn averaged(stage: &Stage, keep: f64, real: Real, carried: &Carried) -> Vec<f64> {
     if carried.average.is_empty() {
         return real.decode(&carried.picture);

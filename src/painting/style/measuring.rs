@@ -30,7 +30,7 @@ pub(super) struct Measuring<'a> {
 type Statistic = Vec<(wgpu::Buffer, usize)>;
 
 impl Measuring<'_> {
-    /// What is summed over the painting number `index` in tiles, if it is measured in tiles.
+    /// The sums over the tiles of painting number `index`, with their numbers of sites, if it is measured in tiles.
     async fn in_tiles(&self, index: usize) -> Result<Option<Vec<(Sums, usize)>>> {
         let painting = &self.paintings[index].0;
         let layout = self.objective.painting_layout((painting.width, painting.height), self.tiling)?;
@@ -50,7 +50,7 @@ impl Measuring<'_> {
         self.objective.settings.regions.max(1)
     }
 
-    /// How much the sites of the painting number `index` count in each term: not at all where it has no part in it.
+    /// How much the sites of painting number `index` count in each term; `None` where the painting lacks the region.
     fn weights(&self, index: usize) -> Result<Vec<Option<Option<ResidentWeights>>>> {
         let terms = self.objective.settings.style_layers.len() * self.parts();
         let weights = |number: usize| {
@@ -94,7 +94,7 @@ impl Measuring<'_> {
         let own = |tensor: &Tensor| (plan.buffer(*tensor).clone(), plan.len(*tensor));
         let statistics: Vec<Option<Statistic>> =
             seen.iter().map(|tensors| Some(tensors.as_ref()?.iter().map(own).collect())).collect();
-        // One value is waited for, so that the maps of this painting are gone before those of the next one come.
+        // Waits for one value, so that this painting's maps are freed before the next painting's are allocated.
         if let Some((buffer, _)) = statistics.iter().flatten().flatten().next() {
             gpu.download_async(buffer, 1).await?;
         }
@@ -120,7 +120,7 @@ impl Measuring<'_> {
             };
             terms.resize_with(measured.len(), Vec::new);
             for (term, statistic) in terms.iter_mut().zip(measured) {
-                // A painting that counts nothing must not be all that has a region.
+                // A painting without weight must not be the only one that has a region.
                 let counts = self.masks.is_none() || *share > 0.0;
                 term.extend(statistic.filter(|_| counts).map(|statistic| (statistic, *share)));
             }

@@ -1,4 +1,4 @@
-//! The style of one or several paintings, measured once for as many pictures as shall have it.
+//! The style of one or several paintings, measured once and used for any number of pictures.
 
 mod measuring;
 
@@ -20,7 +20,7 @@ use crate::painting::tiling::Tiling;
 use crate::picture::{LayerMasks, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
 use crate::{Error, Result};
 
-/// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Copies share what is measured.
+/// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Clones share the measurements.
 #[derive(Clone)]
 pub struct Style(Rc<Inner>);
 
@@ -118,11 +118,11 @@ impl Style {
         Self::of(gpu, vgg, settings, paintings, None, tiling).await
     }
 
-    /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
-    /// regions they are.
+    /// As [`Self::measure_async`], with statistics for each region. Such a style serves runs on the photograph that the regions
+    /// belong to.
     ///
     /// # Errors
-    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions are those of another number of paintings.
+    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions were drawn for another number of paintings.
     pub async fn measure_regions_async(
         gpu: &Gpu,
         vgg: &Vgg,

@@ -143,7 +143,7 @@ fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32>
     pixels(layout, tile, stage.width, row)
 }
 
-/// Takes what a tile owns of the gradient of its window into that of a picture with this width.
+/// Copies the pixels that a tile owns from the gradient of its window into the gradient of the picture, which has this width.
 fn take(layout: &Layout, tile: &Tile, width: usize, found: &[f32], gradient: &mut [f32]) {
     let [top, bottom, left, right] = tile.within();
     let columns = layout.window.0;
