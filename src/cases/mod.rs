@@ -201,6 +201,8 @@ pub struct Candidate {
     pub name: &'static str,
     /// What the relative errors of result and gradient may be; [`FLOAT32`] unless stated otherwise.
     pub bound: f64,
+    only_half: bool,
+    half: bool,
     needs: Box<Needs>,
     record: Box<Record>,
 }
@@ -211,7 +213,8 @@ impl Candidate {
         name: &'static str,
         record: impl Fn(&mut Tape, &[Leaf]) -> Result<Recorded> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, bound: FLOAT32, needs: Box::new(|_| true), record: Box::new(record) }
+        let needs = Box::new(|_: &Gpu| true);
+        Self { name, bound: FLOAT32, only_half: false, half: false, needs, record: Box::new(record) }
     }
 
     /// A variant that ends in a loss: its gradient starts in itself.
@@ -237,9 +240,14 @@ impl Candidate {
         Self { bound, ..self }
     }
 
+    /// A variant that multiplies in half precision: it runs only in cases that store maps so.
+    pub fn only_half(self, only_half: bool) -> Self {
+        Self { only_half, ..self }
+    }
+
     /// Whether this variant can run on a device.
     pub fn runs_on(&self, gpu: &Gpu) -> bool {
-        (self.needs)(gpu)
+        (self.half || !self.only_half) && (self.needs)(gpu)
     }
 }
 
@@ -293,7 +301,8 @@ impl Case {
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;
-            Candidate { bound: HALF, needs: Box::new(move |gpu| gpu.has_half() && needs(gpu)), ..candidate }
+            let needs = Box::new(move |gpu: &Gpu| gpu.has_half() && needs(gpu));
+            Candidate { bound: HALF, half: true, needs, ..candidate }
         };
         let candidates = self.candidates.into_iter().map(half).collect();
         Self { precision: Precision::Half, candidates, ..self }.called("half")

@@ -69,6 +69,15 @@ impl Progress {
         Self { shown, first, total, began, work }
     }
 
+    /// The run has another number of iterations than it began with, and its work has grown by `more`.
+    pub fn set_total(&mut self, iterations: usize, more: f64) {
+        self.total = iterations;
+        self.work += more;
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_length(iterations as u64);
+        }
+    }
+
     /// The seconds that the run will still take where `left` of its work is left.
     pub fn seconds_left(&self, left: f64) -> Option<f64> {
         seconds_left(self.began.elapsed(), self.work, left)
