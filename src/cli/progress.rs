@@ -31,7 +31,8 @@ enum Shown {
     Lines { label: String, last: Instant },
 }
 
-/// The seconds that `left` of the `work` will take, if what is done of it took `elapsed`. Nothing is known before anything is done.
+/// The seconds that `left` of the `work` will take, if what is done of it took `elapsed`. Nothing is known
+/// before anything is done.
 fn seconds_left(elapsed: Duration, work: f64, left: f64) -> Option<f64> {
     let done = work - left;
     (done > 0.0).then(|| elapsed.as_secs_f64() * left / done)
@@ -52,8 +53,8 @@ pub fn preparing(label: &str, quiet: bool) -> Option<ProgressBar> {
 }
 
 impl Progress {
-    /// For a run of `total` iterations that starts now, with the `first` ones done already. `work` is what is left to do, in any unit
-    /// that grows with its time. `label` is put first.
+    /// For a run of `total` iterations that starts now, with the `first` ones done already. `work` is what is
+    /// left to do, in any unit that grows with its time. `label` is put first.
     pub fn new(label: String, [first, total]: [usize; 2], work: f64, quiet: bool) -> Self {
         let began = Instant::now();
         let shown = if quiet {
@@ -108,7 +109,8 @@ impl Progress {
         }
     }
 
-    /// Counts the tiles of an iteration of a picture that is painted in tiles, and asks whether to go on: not after an interrupt.
+    /// Counts the tiles of an iteration of a picture that is painted in tiles, and asks whether to go on: not
+    /// after an interrupt.
     pub fn tiles(&self) -> impl FnMut(usize, usize) -> bool + 'static {
         let (bar, label) = match &self.shown {
             Shown::Nowhere => (None, None),

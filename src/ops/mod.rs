@@ -23,8 +23,8 @@ pub mod widened;
 
 use crate::cases::{Case, Table};
 
-/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark and
-/// `impasto check` pick it up.
+/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark
+/// and `impasto check` pick it up.
 pub fn tables() -> Vec<Table> {
     vec![
         affine::TABLE,

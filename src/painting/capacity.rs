@@ -145,7 +145,8 @@ impl Objective<'_, '_> {
         }
     }
 
-    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not uploaded for.
+    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not
+    /// uploaded for.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
         self.settings.precision.check(self.gpu)?;
@@ -226,7 +227,8 @@ impl Objective<'_, '_> {
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
-    /// Refuses styles that are too small for the network or too large for the device's limits, unless they are measured in tiles.
+    /// Refuses styles that are too small for the network or too large for the device's limits, unless they
+    /// are measured in tiles.
     pub(crate) fn fits_styles(&self, styles: &[Shape], tiling: Tiling) -> Result<()> {
         self.check()?;
         for shape in styles {

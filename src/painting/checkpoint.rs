@@ -236,8 +236,8 @@ impl Checkpoint {
     /// Reads the bytes of a checkpoint; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or hold values that
-    /// are not finite.
+    /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or
+    /// hold values that are not finite.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }

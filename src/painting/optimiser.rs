@@ -1,4 +1,5 @@
-//! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is carried to another size.
+//! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is
+//! carried to another size.
 
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
@@ -91,9 +92,9 @@ pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
     counters.map_or(0, |(_, words)| steps_counted(words))
 }
 
-/// The state with which a run goes on at another size. The picture has `values` values there, and `resize` brings old ones to that
-/// size. Adam's moments keep their meaning, because losses and step are the same at every size. What L-BFGS knows of the curvature
-/// does not, and is dropped.
+/// The state with which a run goes on at another size. The picture has `values` values there, and `resize`
+/// brings old ones to that size. Adam's moments keep their meaning, because losses and step are the same at
+/// every size. What L-BFGS knows of the curvature does not, and is dropped.
 pub(crate) fn resized(
     parts: &[Part],
     state: &State,
@@ -115,8 +116,8 @@ pub(crate) fn resized(
     parts.iter().zip(state).map(carry).collect()
 }
 
-/// The state with which a run goes on at the same size with other terms. L-BFGS must not take what the gradient changed by that for
-/// curvature: without a last step, it makes no pair.
+/// The state with which a run goes on at the same size with other terms. L-BFGS must not take what the
+/// gradient changed by that for curvature: without a last step, it makes no pair.
 pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
     for (part, words) in parts.iter().zip(&mut state) {
         if part.name == "step" {
@@ -126,8 +127,9 @@ pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
     state
 }
 
-/// Records the optimiser's step on the picture `x`, which `exact` holds in the precision `real`. The rule comes with the factor on
-/// the gradient. What is returned are the optimiser's tensors, in the order of its [`parts`].
+/// Records the optimiser's step on the picture `x`, which `exact` holds in the precision `real`. The rule
+/// comes with the factor on the gradient. What is returned are the optimiser's tensors, in the order of its
+/// [`parts`].
 pub(crate) fn record(
     tape: &mut Tape,
     settings: &Settings,

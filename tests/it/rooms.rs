@@ -90,7 +90,8 @@ fn no_room_imports_from_a_higher_one() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The picture in ARCHITECTURE.md has the same rooms on the same floors, the highest first, and the text tells of each.
+/// The picture in ARCHITECTURE.md has the same rooms on the same floors, the highest first, and the text
+/// tells of each.
 #[test]
 fn the_picture_of_the_rooms_is_true() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
@@ -121,9 +122,9 @@ fn modules_have_one_style() {
     }
 }
 
-/// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of it is left out
-/// where `native` is, except for what shares work among several devices, which a browser has not, and among the processor's
-/// cores, of which it has one.
+/// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of
+/// it is left out where `native` is, except for what shares work among several devices, which a browser has
+/// not, and among the processor's cores, of which it has one.
 const WAITING: [&str; 10] = [
     "gpu/native.rs",
     "gpu/adapters.rs",

@@ -1,4 +1,5 @@
-//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the interrupt.
+//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the
+//! interrupt.
 
 use std::time::{Duration, Instant};
 

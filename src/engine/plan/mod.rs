@@ -184,8 +184,8 @@ impl Plan {
         }
     }
 
-    /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second those of
-    /// every pass, its own, and all later steps. `pieces` and `last` are as in [`Self::submit`].
+    /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second
+    /// those of every pass, its own, and all later steps. `pieces` and `last` are as in [`Self::submit`].
     pub(crate) fn submit_pass(
         &self,
         gpu: &Gpu,

@@ -75,12 +75,12 @@ fn unpacked(channels: usize, packed: &[f64]) -> Vec<Vec<f64>> {
     blocks.flat_map(of_block).collect()
 }
 
-/// One pixel, one channel, primes, many channels; around the 8 channels that the search takes at a time, blocks of 32 sites and
-/// workgroups of 64. Maps of more than 4096 sites have two lattices, of rows and of both, and rows and columns that no lattice's
-/// distance divides.
+/// One pixel, one channel, primes, many channels; around the 8 channels that the search takes at a time,
+/// blocks of 32 sites and workgroups of 64. Maps of more than 4096 sites have two lattices, of rows and of
+/// both, and rows and columns that no lattice's distance divides.
 ///
-/// Where two features of the painting are equally near within rounding, either gives the gradient. The harness draws such
-/// values again, as it does near every other kink.
+/// Where two features of the painting are equally near within rounding, either gives the gradient. The
+/// harness draws such values again, as it does near every other kink.
 pub const TABLE: Table = Table {
     op: "nearest",
     edges: &[
@@ -165,8 +165,8 @@ fn from_painting(size: Size) -> Case {
     with_variants(case, 1, |tape, inputs| prepare(tape, inputs[1].var))
 }
 
-/// The map as a window of a larger one, with a lattice of sites. The tile owns the whole window. The window begins in the 24th row and the
-/// eighth column of the map, which the picture was halved once to become.
+/// The map as a window of a larger one, with a lattice of sites. The tile owns the whole window. The window
+/// begins in the 24th row and the eighth column of the map, which the picture was halved once to become.
 fn in_window(size: Size) -> Case {
     let (shape, step) = (size.shape(), 5);
     let (c, sites) = (shape.channels, sites_beside(shape));

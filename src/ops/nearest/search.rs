@@ -14,8 +14,8 @@ pub(super) struct Search {
     pub(super) blocks: usize,
 }
 
-/// Bytes of the painting's features that a chunk has, about: on a processor all sites are compared with those before the next
-/// come, and they stay in a cache.
+/// Bytes of the painting's features that a chunk has, about: on a processor all sites are compared with those
+/// before the next come, and they stay in a cache.
 const CHUNK: usize = 1 << 19;
 
 /// Workgroups of [`Variant::Tiled`], about: a few for each processor of the largest GPU.
@@ -46,8 +46,8 @@ impl Search {
         self.blocks.div_ceil(self.apart())
     }
 
-    /// Records the search for what is nearest to `u`; gives, for each chunk, the largest product of each site and which feature
-    /// it is with.
+    /// Records the search for what is nearest to `u`; gives, for each chunk, the largest product of each site
+    /// and which feature it is with.
     pub(super) fn record(&self, tape: &mut Tape, u: Tensor, features: Tensor) -> (Tensor, Tensor) {
         let (slots, chunks) = (self.slots, self.chunks());
         let scores = tape.scratch("scores", chunks * slots);

@@ -1,4 +1,5 @@
-//! A painting's statistics at a layer, as the loss needs them: mean, a root of the covariance, energy and trace.
+//! A painting's statistics at a layer, as the loss needs them: mean, a root of the covariance, energy and
+//! trace.
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -16,8 +17,8 @@ pub struct Prepared {
     pub(super) root: Root,
 }
 
-/// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites. Two numbers go into the slot and
-/// the next one, for [`Resident::new`].
+/// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites.
+/// Two numbers go into the slot and the next one, for [`Resident::new`].
 pub fn prepare(tape: &mut Tape, [mean, covariance]: [Tensor; 2], channels: usize, slot: Slot) -> Prepared {
     Prepared { channels, mean, root: cholesky(tape, mean, covariance, channels, slot) }
 }

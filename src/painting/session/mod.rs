@@ -87,7 +87,8 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most
+    /// [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -153,7 +154,8 @@ impl<'g> Session<'g> {
         Ok(running)
     }
 
-    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
+    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its
+    /// stage begins.
     async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let settings = &self.settings;
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
@@ -225,8 +227,9 @@ impl<'g> Session<'g> {
         self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
     }
 
-    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the iteration are done and of how
-    /// many. If it returns `false`, the iteration is given up as if it had not begun, and the run is stopped as by [`Self::stop`].
+    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
+    /// iteration are done and of how many. If it returns `false`, the iteration is given up as if it had not
+    /// begun, and the run is stopped as by [`Self::stop`].
     pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
         self.watch = Some(Rc::new(RefCell::new(watch)));
         self.running.watch(self.watch.clone());
@@ -237,7 +240,8 @@ impl<'g> Session<'g> {
         self.running.submitted()
     }
 
-    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to
+    /// report.
     pub fn landed(&self) -> usize {
         self.running.landed()
     }
@@ -246,8 +250,8 @@ impl<'g> Session<'g> {
         (self.log.len() + self.running.log().len()) / self.slots
     }
 
-    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
-    /// before it was interrupted, which [`Self::step`] does not report again.
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session
+    /// also those before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
         (0..self.landed_in_log()).map(|iteration| self.loss(iteration))
     }
@@ -262,8 +266,8 @@ impl<'g> Session<'g> {
         Losses::of(iteration, &self.origin.settings, &slots[..self.slots], finish)
     }
 
-    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
-    /// device, with another driver or by other variants of the shaders.
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on
+    /// another device, with another driver or by other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
@@ -273,13 +277,15 @@ impl<'g> Session<'g> {
         &self.settings
     }
 
-    /// What was changed so far, in the order of iterations: enough to repeat the run, see [`Builder::repeat`].
+    /// What was changed so far, in the order of iterations: enough to repeat the run, see
+    /// [`Builder::repeat`].
     pub fn changes(&self) -> &[Change] {
         &self.origin.changes
     }
 
-    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings. Whatever else they say is
-    /// not looked at. Iterations that were submitted already keep theirs. What changes is noted in [`Self::changes`].
+    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings.
+    /// Whatever else they say is not looked at. Iterations that were submitted already keep theirs. What
+    /// changes is noted in [`Self::changes`].
     ///
     /// # Errors
     /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
@@ -296,14 +302,16 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next stage. Returns the
-    /// iteration behind its last one. Where the stage has submitted all of its iterations, nothing changes.
+    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next
+    /// stage. Returns the iteration behind its last one. Where the stage has submitted all of its iterations,
+    /// nothing changes.
     pub fn end_size(&mut self) -> usize {
         self.end(End::Size)
     }
 
-    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is the result then, in
-    /// the size of that stage, and the run counts as complete. Returns the iteration behind the last one.
+    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is
+    /// the result then, in the size of that stage, and the run counts as complete. Returns the iteration
+    /// behind the last one.
     pub fn finish(&mut self) -> usize {
         self.end(End::Run)
     }
@@ -336,7 +344,8 @@ impl<'g> Session<'g> {
         }
     }
 
-    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes before the change after that.
+    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes
+    /// before the change after that.
     fn keep_schedule(&mut self) -> Result<()> {
         let submitted = self.submitted();
         while self.schedule.front().is_some_and(|change| change.iteration <= submitted) {
@@ -347,13 +356,14 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
-    /// that. The last iteration's is left to [`Self::picture`].
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does
+    /// not wait for that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
         self.running.set_copy_every(Some(n.max(1)));
     }
 
-    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many
+    /// iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if it is no longer made of finite numbers.
@@ -374,7 +384,8 @@ impl<'g> Session<'g> {
     /// All that is needed to go on later, after [`Self::submitted`] iterations.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
+    /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
         let carried = self.running.carried().await?;
         self.running.picture().await?;
@@ -388,17 +399,18 @@ impl<'g> Session<'g> {
         })
     }
 
-    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are averaged, it is the
-    /// average.
+    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are
+    /// averaged, it is the average.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device
+    /// failed.
     pub async fn picture_async(&mut self) -> Result<Picture> {
         self.running.picture().await
     }
 
-    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin included:
-    /// red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
+    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin
+    /// included: red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -406,8 +418,8 @@ impl<'g> Session<'g> {
         self.running.variable().await
     }
 
-    /// The gradient of the total loss by the variable, as it was in the last iteration before that iteration's step;
-    /// `height x 3 x width`.
+    /// The gradient of the total loss by the variable, as it was in the last iteration before that
+    /// iteration's step; `height x 3 x width`.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -448,7 +460,8 @@ impl<'g> Session<'g> {
     }
 }
 
-/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
+/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture
+/// as it is.
 async fn finish_weight(
     running: &mut Work<'_>,
     settings: &Settings,

@@ -1,4 +1,5 @@
-//! Pictures too large for the device's memory, painted in tiles. The result is the same as without tiles, within rounding.
+//! Pictures too large for the device's memory, painted in tiles. The result is the same as without tiles,
+//! within rounding.
 
 mod choice;
 pub(crate) mod compare;
