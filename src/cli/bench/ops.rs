@@ -3,8 +3,8 @@
 use impasto::engine::precision::Precision;
 use impasto::measuring::bench::{Ceilings, Measured};
 
-/// The headings of the columns of [`line`]. The last four are counted, not measured: bytes of inputs and outputs, millions of
-/// multiply-adds, workgroups, and bytes of workgroup memory.
+/// The headings of the columns of [`line`]. The last four are counted, not measured: bytes of inputs and
+/// outputs, millions of multiply-adds, workgroups, and bytes of workgroup memory.
 pub fn head(
     ceilings: &Ceilings,
     (width, height): (usize, usize),

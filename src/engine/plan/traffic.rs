@@ -1,5 +1,5 @@
-//! What can be counted of a pass without running it: the least number of bytes that it has to move, which are its inputs and its
-//! outputs, each counted once; and its workgroups.
+//! What can be counted of a pass without running it: the least number of bytes that it has to move, which are
+//! its inputs and its outputs, each counted once; and its workgroups.
 
 use std::collections::HashMap;
 use std::ops::Range;
