@@ -8,10 +8,12 @@ use impasto::painting::run::Run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages::Stage;
+use impasto::painting::steering::Change;
 use impasto::picture::Picture;
 
-use super::board::{Board, Changed, Part, Start, State, Status, Weights};
+use super::board::Board;
 use super::command::{Action, Answer, Asked, Command};
+use super::told::{Changed, Part, Start, State, Status, Weights};
 use crate::cli::stylize::job::{Job, Sized};
 
 /// The least time between two pictures.
@@ -58,6 +60,7 @@ impl<'a> Helm<'a> {
         session: &Session,
         base: Option<usize>,
     ) -> Self {
+        board.refuse("That came before this picture was begun.");
         let settings = session.settings();
         let Picture { width, height, .. } = pictures.content;
         board.start(
@@ -236,6 +239,7 @@ impl<'a> Helm<'a> {
         self.tell(session);
         self.board.status(Status::Finishing, None);
         let late = "The run has ended; the picture is saved as its result.";
+        self.board.refuse(late);
         self.copies.drain(..).for_each(|answer| drop(answer.send(Err(late.into()))));
     }
 
@@ -245,10 +249,7 @@ impl<'a> Helm<'a> {
         let stages = session.stages();
         let stage = stages.iter().position(|stage| iteration < stage.end()).unwrap_or(stages.len() - 1);
         let (width, height) = stages[stage].inner();
-        let changed = |change: &impasto::painting::steering::Change| Changed {
-            iteration: change.iteration,
-            text: change.to_string(),
-        };
+        let changed = |change: &Change| Changed { iteration: change.iteration, text: change.to_string() };
         self.board.state(State {
             status: if self.paused { Status::Paused } else { Status::Painting },
             width,

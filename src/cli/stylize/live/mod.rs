@@ -12,6 +12,7 @@ mod helm;
 mod patient;
 mod routes;
 mod server;
+mod told;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -23,10 +24,11 @@ use anyhow::Context;
 use impasto::picture::{Picture, name_of};
 use tokio::sync::oneshot;
 
-use self::board::{Board, Status};
+use self::board::Board;
 use self::gate::Gate;
 pub use self::helm::Helm;
 use self::routes::Routes;
+use self::told::Status;
 use super::job::Ending;
 use super::messages::event;
 use super::options::Reporting;
