@@ -133,8 +133,8 @@ impl fmt::Display for Change {
             format!("layer weights {}", weights.join(", "))
         }));
         parts.extend(self.end.map(|end| match end {
-            End::Size => "this size finished".to_owned(),
-            End::Run => "the run finished".to_owned(),
+            End::Size => "this size is finished".to_owned(),
+            End::Run => "the run is finished".to_owned(),
         }));
         f.write_str(&parts.join("; "))
     }

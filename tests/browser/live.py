@@ -28,13 +28,14 @@ def expect(condition, what):
 
 
 def record(file):
-    """What the picture says of how it was made: the text `impasto` of a PNG."""
+    """What the picture says of how it was made: the international text `impasto` of a PNG, which is not compressed."""
     data, at = file.read_bytes(), 8
     while at < len(data):
         (length,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
         body = data[at + 8 : at + 8 + length]
-        if kind == b"tEXt" and body.startswith(b"impasto\0"):
-            return json.loads(body[len(b"impasto\0") :])
+        if kind == b"iTXt" and body.startswith(b"impasto\0\0\0"):
+            # Behind the key and two flags come a language and a translated key, both empty.
+            return json.loads(body[len(b"impasto\0\0\0") :].split(b"\0", 2)[2])
         at += 12 + length
     raise Failure(f"{file} has no record")
 

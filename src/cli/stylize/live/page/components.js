@@ -190,7 +190,9 @@ const DECADES = 6, POINTS = 400, NAME = 15;
 export function lossCurves() {
   const svg = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": "Losses by iteration" });
   const words = make("p", { class: "spoken" });
-  const element = make("div", { class: "curves" }, svg, words);
+  // Where the page is narrow, the names stand below the curves instead of beside them.
+  const legend = make("ul", { class: "legend", "aria-hidden": "true" });
+  const element = make("div", { class: "curves" }, svg, legend, words);
   let names = [], rows = [], waiting = false;
   const paint = () => {
     waiting = false;
@@ -251,6 +253,11 @@ export function lossCurves() {
     /** Begins anew with curves of these names. The first is the sum of all. */
     start(list) {
       [names, rows] = [list, []];
+      legend.replaceChildren(...names.map((name, index) => {
+        const item = make("li", {}, name);
+        item.style.color = COLOURS[index % COLOURS.length];
+        return item;
+      }));
       paint();
     },
     push(more) {
