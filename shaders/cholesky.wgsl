@@ -1,5 +1,6 @@
-// A root of a covariance by Cholesky's algorithm with pivots: B with B B^T = covariance / energy + epsilon I. One workgroup computes
-// all columns, one behind the other. Each takes the channel of which the columns before it leave most, so that they become shorter.
+// A root of a covariance by Cholesky's algorithm with pivots: B with B B^T = covariance / energy + epsilon I.
+// One workgroup computes all columns, one behind the other. Each takes the channel of which the columns
+// before it leave most, so that they become shorter.
 
 struct Params {
     n: u32,        // channels

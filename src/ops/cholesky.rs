@@ -6,10 +6,12 @@ use crate::engine::precision::Precision;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::ops::reduce::reduce;
 
-/// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an inverse root.
+/// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an
+/// inverse root.
 pub const EPSILON: f64 = 0.01;
 
-/// The least energy: that of a black painting would be 0, and everything is divided by it. Features are about as large as 1.
+/// The least energy. Everything is divided by the energy, which would be 0 for a black painting. Features are
+/// about as large as 1.
 pub const LEAST_ENERGY: f64 = 1e-6;
 
 /// A root on a tape.
@@ -21,13 +23,15 @@ pub struct Root {
     pub transposed: Tensor,
 }
 
-/// Records, for the forward pass, a root of the covariance of `n` channels with that mean: `B B^T = covariance / e + EPSILON I`. The energy
-/// `e` is the mean of the squared features over channels and sites, at least [`LEAST_ENERGY`]. It is put into the slot as it is
-/// measured, and the trace of the covariance into the next one.
+/// Records, for the forward pass, a root of the covariance of `n` channels with that mean:
+/// `B B^T = covariance / e + EPSILON I`. The energy `e` is the mean of the squared features over channels and
+/// sites, at least [`LEAST_ENERGY`]. It is put into the slot as it is measured, and the trace of the
+/// covariance into the next one.
 ///
-/// `B` is Cholesky's factor with its rows permuted. The channel of which the columns so far leave most is the next to get a
-/// column (Higham, "Analysis of the Cholesky decomposition of a semi-definite matrix", 1990), so that the columns become shorter, whatever
-/// the rank is. That is what [`crate::ops::wasserstein`] demands of a root, besides its product.
+/// `B` is Cholesky's factor with its rows permuted. The channel of which the columns so far leave most is the
+/// next to get a column (Higham, "Analysis of the Cholesky decomposition of a semi-definite matrix", 1990),
+/// so that the columns become shorter, whatever the rank is. That is what [`crate::ops::wasserstein`] demands
+/// of a root, besides its product.
 pub fn cholesky(tape: &mut Tape, mean: Tensor, covariance: Tensor, n: usize, slot: Slot) -> Root {
     let (root, transposed) = (tape.state("root", n * n), tape.state("transposed", n * n));
     let (squares, variances) = (tape.scratch("squares", n), tape.scratch("variances", n));
@@ -60,7 +64,8 @@ pub fn cholesky(tape: &mut Tape, mean: Tensor, covariance: Tensor, n: usize, slo
     Root { root, transposed }
 }
 
-/// Fewer sites than channels, as many, and more; around the lanes that compute a column, and around workgroups of 64.
+/// Fewer sites than channels, as many, and more; around the lanes that compute a column, and around
+/// workgroups of 64.
 pub const TABLE: Table = Table {
     op: "cholesky",
     edges: &[

@@ -131,7 +131,7 @@ fn shape((width, height): (usize, usize)) -> Shape {
 }
 
 impl Objective<'_, '_> {
-    /// The device memory of a session: that of its last stage, which is the largest.
+    /// The device memory of a session: its last stage needs the most.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));
         Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)
@@ -145,7 +145,8 @@ impl Objective<'_, '_> {
         }
     }
 
-    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not uploaded for.
+    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not
+    /// uploaded for.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
         self.settings.precision.check(self.gpu)?;
@@ -226,7 +227,8 @@ impl Objective<'_, '_> {
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
-    /// Refuses styles that are too small for the network or too large for the device's limits, unless they are measured in tiles.
+    /// Refuses styles that are too small for the network or too large for the device's limits, unless they
+    /// are measured in tiles.
     pub(crate) fn fits_styles(&self, styles: &[Shape], tiling: Tiling) -> Result<()> {
         self.check()?;
         for shape in styles {

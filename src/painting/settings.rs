@@ -1,4 +1,4 @@
-//! The settings of a run: the painterly recipe, which is the default, and that of the book "Dive into Deep Learning".
+//! The settings of a run, with two recipes: painterly, the default, and the one of the book "Dive into Deep Learning".
 
 use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;

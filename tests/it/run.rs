@@ -342,8 +342,8 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a future as an application does that has other things to do: it polls the device without waiting for it, and the
-/// future when that asks for it. Returns also how often the future was not ready.
+/// Runs a future as an application does that has other things to do: it polls the device without waiting for
+/// it, and the future when that asks for it. Returns also how often the future was not ready.
 fn beside_other_work<T>(device: &wgpu::Device, future: impl Future<Output = T>) -> (T, usize) {
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = woken.clone().into();

@@ -26,8 +26,8 @@ pub struct Look {
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad, fine,
-    /// painterly, portrait, quick or subtle [default: painterly]
+    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad,
+    /// fine, painterly, portrait, quick or subtle [default: painterly]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
@@ -36,12 +36,13 @@ pub struct Look {
           value_parser = numbers::share)]
     strength: Option<f64>,
 
-    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
+    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the
+    /// same]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their proportions count
-    /// [default: 16,8,4,2,1; with the book 1 each]
+    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their
+    /// proportions count [default: 16,8,4,2,1; with the book 1 each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     layer_weights: Vec<f64>,
 
@@ -50,31 +51,34 @@ pub struct Look {
     #[arg(long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::count)]
     iterations: Vec<usize>,
 
-    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96; with the book one size]
+    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96;
+    /// with the book one size]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true, value_parser = numbers::count)]
     first_size: Option<usize>,
 
-    /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default: wasserstein;
-    /// with the book gram]
+    /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default:
+    /// wasserstein; with the book gram]
     #[arg(long, value_name = "wasserstein|gram",
           value_parser = PossibleValuesParser::new(StyleLoss::ALL.map(StyleLoss::name)).try_map(|name| name.parse::<StyleLoss>()))]
     style_loss: Option<StyleLoss>,
 
-    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none [default: 0.98;
-    /// with the book 0]
+    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none
+    /// [default: 0.98; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     average: Option<f64>,
 
-    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the painting; 0 for
-    /// none [default: 0.67; with the book 0]
+    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the
+    /// painting; 0 for none [default: 0.67; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     finish: Option<f64>,
 
-    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4; with the book 0]
+    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4;
+    /// with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     settle: Option<f64>,
 
-    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes [default: painting]
+    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes
+    /// [default: painting]
     #[arg(long, value_name = "painting|photo",
           value_parser = PossibleValuesParser::new(Colours::ALL.map(Colours::name)).try_map(|name| name.parse::<Colours>()))]
     colours: Option<Colours>,
@@ -91,20 +95,20 @@ pub struct Look {
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
-    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each, but takes larger risks
-    /// [default: adam]
+    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each,
+    /// but takes larger risks [default: adam]
     #[arg(long, value_name = "adam|lbfgs",
           value_parser = PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse::<Optimizer>()))]
     optimizer: Option<Optimizer>,
 
-    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
-    /// standard deviations, where it falls to 0.8 of itself every 50 iterations; with L-BFGS a factor on its steps, else 1
-    /// [default: 0.02; with the book 0.3]
+    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the
+    /// book of ImageNet's standard deviations, where it falls to 0.8 of itself every 50 iterations; with
+    /// L-BFGS a factor on its steps, else 1 [default: 0.02; with the book 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
-    /// Start from the content in the colours of the painting, from the content itself, from noise, from gray, or from a picture
-    /// file [default: matched; with the book, or the photograph's colours, content]
+    /// Start from the content in the colours of the painting, from the content itself, from noise, from gray,
+    /// or from a picture file [default: matched; with the book, or the photograph's colours, content]
     #[arg(long, value_name = "matched|content|noise|gray|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
     init: Option<Init>,
 
@@ -112,8 +116,8 @@ pub struct Look {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::seed)]
     seed: Option<u64>,
 
-    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
-    /// results that differ a little [default: single]
+    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see
+    /// `impasto devices`), for results that differ a little [default: single]
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
@@ -128,14 +132,15 @@ pub struct Look {
     #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
     style_layers: Vec<Tap>,
 
-    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of squares, which paint
-    /// smoother [default: max]
+    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of
+    /// squares, which paint smoother [default: max]
     #[arg(long, value_name = "max|average|l2",
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which leaves no border, or a
-    /// margin of such pixels that is painted, too, and taken off the result [default: replicate; with the book zeros]
+    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which
+    /// leaves no border, or a margin of such pixels that is painted, too, and taken off the result [default:
+    /// replicate; with the book zeros]
     #[arg(long, value_name = "zeros|replicate|margin",
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
@@ -270,7 +275,7 @@ impl Look {
         Ok(asked.clone())
     }
 
-    /// Takes over the preset's settings and start; what is left of it is returned.
+    /// Takes over the preset's settings and start, and returns the rest of it.
     pub fn take_preset(&mut self) -> impasto::Result<Option<Preset>> {
         let Some(name) = &self.preset else { return Ok(None) };
         let preset = Preset::open(name)?;
@@ -325,8 +330,8 @@ impl Look {
         }
     }
 
-    /// Where a run starts that is not told: the photograph, and in the painterly recipe with the painting's colours, unless those of
-    /// the photograph are wanted.
+    /// Where a run starts that is not told: the photograph, and in the painterly recipe with the painting's
+    /// colours, unless those of the photograph are wanted.
     fn usual_start(&self) -> Start {
         match (self.base.recipe, self.colours.unwrap_or(self.base.colours)) {
             (Recipe::Painterly, Colours::Painting) => Start::Matched,
@@ -334,8 +339,8 @@ impl Look {
         }
     }
 
-    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave, `paintings`
-    /// are the styles with their weights.
+    /// The picture to start from, if it is not the content; as large as that. `read` is what
+    /// [`Look::read_start`] gave, `paintings` are the styles with their weights.
     pub fn start(
         &self,
         content: &Picture,

@@ -41,7 +41,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Notes paintings that are smaller than `sizes`, at which they are needed. For many photographs this is said once.
+    /// Notes paintings that are smaller than `sizes`, at which they are needed. For many photographs this is
+    /// said once.
     pub(super) fn note_enlarged(&self, sizes: &[(usize, usize)]) {
         let Studio { styles, enlarged, .. } = self.studio;
         if enlarged.get() {

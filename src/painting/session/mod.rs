@@ -23,7 +23,7 @@ use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::optimiser::{parts, resized, with_other_terms};
 use crate::painting::settings::Settings;
-use crate::painting::stages::Stage;
+use crate::painting::stages::{Stage, work};
 use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
@@ -72,7 +72,7 @@ pub struct Session<'g> {
     watch: Option<Watch>,
 }
 
-/// What is told of tiles, and says whether to go on.
+/// Called before each tile; returns whether to go on.
 pub(crate) type Watch = Rc<RefCell<dyn FnMut(usize, usize) -> bool>>;
 
 impl<'g> Session<'g> {
@@ -88,7 +88,8 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most
+    /// [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -130,7 +131,7 @@ impl<'g> Session<'g> {
             }
             false => self.resized(&carried, &done, &stage),
         };
-        // What is not needed any more makes room first.
+        // Buffers that are no longer needed make room first.
         self.at += 1;
         let copy_every = self.running.copy_every();
         self.running = self.start(&carried).await?;
@@ -154,7 +155,8 @@ impl<'g> Session<'g> {
         Ok(running)
     }
 
-    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
+    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its
+    /// stage begins.
     async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let settings = &self.settings;
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
@@ -199,13 +201,15 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
-    /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
+    /// The work that is left, in pixels of iterations; see [`work`].
+    pub fn work_left(&self) -> f64 {
+        let stage = self.running.stage();
+        stage.work(stage.end().saturating_sub(self.landed())) + work(&self.stages[self.at + 1..])
+    }
+
+    /// The same in iterations of the running stage.
     pub fn left(&self) -> f64 {
-        let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        let here = (self.running.stage().end() - self.landed()) as f64;
-        let later = self.stages[self.at + 1..].iter();
-        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(self.running.stage()));
-        here + later.sum::<f64>()
+        self.work_left() / self.running.stage().work(1)
     }
 
     /// The stages of the run.
@@ -224,8 +228,9 @@ impl<'g> Session<'g> {
         self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
     }
 
-    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the iteration are done and of how
-    /// many. If it returns `false`, the iteration is given up as if it had not begun, and the run is stopped as by [`Self::stop`].
+    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
+    /// iteration are done and of how many. If it returns `false`, the iteration is given up as if it had not
+    /// begun, and the run is stopped as by [`Self::stop`].
     pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
         self.watch = Some(Rc::new(RefCell::new(watch)));
         self.running.watch(self.watch.clone());
@@ -236,7 +241,8 @@ impl<'g> Session<'g> {
         self.running.submitted()
     }
 
-    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to
+    /// report.
     pub fn landed(&self) -> usize {
         self.running.landed()
     }
@@ -245,8 +251,8 @@ impl<'g> Session<'g> {
         (self.log.len() + self.running.log().len()) / self.slots
     }
 
-    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
-    /// before it was interrupted, which [`Self::step`] does not report again.
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session
+    /// also those before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
         (0..self.landed_in_log()).map(|iteration| self.loss(iteration))
     }
@@ -261,19 +267,20 @@ impl<'g> Session<'g> {
         Losses::of(iteration, &self.origin.settings, &slots[..self.slots], finish)
     }
 
-    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
-    /// device, with another driver or by other variants of the shaders.
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on
+    /// another device, with another driver or by other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
 
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
-    /// that. The last iteration's is left to [`Self::picture`].
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does
+    /// not wait for that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
         self.running.set_copy_every(Some(n.max(1)));
     }
 
-    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many
+    /// iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if it is no longer made of finite numbers.
@@ -294,7 +301,8 @@ impl<'g> Session<'g> {
     /// All that is needed to go on later, after [`Self::submitted`] iterations.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
+    /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
         let carried = self.running.carried().await?;
         self.running.picture().await?;
@@ -308,17 +316,18 @@ impl<'g> Session<'g> {
         })
     }
 
-    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are averaged, it is the
-    /// average.
+    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are
+    /// averaged, it is the average.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device
+    /// failed.
     pub async fn picture_async(&mut self) -> Result<Picture> {
         self.running.picture().await
     }
 
-    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin included:
-    /// red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
+    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin
+    /// included: red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -326,8 +335,8 @@ impl<'g> Session<'g> {
         self.running.variable().await
     }
 
-    /// The gradient of the total loss by the variable, as it was in the last iteration before that iteration's step;
-    /// `height x 3 x width`.
+    /// The gradient of the total loss by the variable, as it was in the last iteration before that
+    /// iteration's step; `height x 3 x width`.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -345,7 +354,7 @@ impl<'g> Session<'g> {
         self.running.readback_bytes()
     }
 
-    /// Lets [`Self::step`] do `n` iterations of this stage from here on, whatever the settings say.
+    /// Lets [`Self::step`] do `n` more iterations of this stage, regardless of the settings.
     #[doc(hidden)]
     pub fn allow(&mut self, n: usize) {
         self.stopped = true;
@@ -368,7 +377,8 @@ impl<'g> Session<'g> {
     }
 }
 
-/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
+/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture
+/// as it is.
 async fn finish_weight(
     running: &mut Work<'_>,
     settings: &Settings,

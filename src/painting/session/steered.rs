@@ -11,13 +11,15 @@ impl Session<'_> {
         &self.settings
     }
 
-    /// What was changed so far, in the order of iterations: enough to repeat the run, see [`Builder::repeat`].
+    /// What was changed so far, in the order of iterations: enough to repeat the run, see
+    /// [`Builder::repeat`].
     pub fn changes(&self) -> &[Change] {
         &self.origin.changes
     }
 
-    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings. Whatever else they say is
-    /// not looked at. Iterations that were submitted already keep theirs. What changes is noted in [`Self::changes`].
+    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings.
+    /// Whatever else they say is not looked at. Iterations that were submitted already keep theirs. What
+    /// changes is noted in [`Self::changes`].
     ///
     /// # Errors
     /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
@@ -34,14 +36,16 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next stage. Returns the
-    /// iteration behind its last one. Where the stage has submitted all of its iterations, nothing changes.
+    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next
+    /// stage. Returns the iteration behind its last one. Where the stage has submitted all of its iterations,
+    /// nothing changes.
     pub fn end_size(&mut self) -> usize {
         self.end(End::Size)
     }
 
-    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is the result then, in
-    /// the size of that stage, and the run counts as complete. Returns the iteration behind the last one.
+    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is
+    /// the result then, in the size of that stage, and the run counts as complete. Returns the iteration
+    /// behind the last one.
     pub fn finish(&mut self) -> usize {
         self.end(End::Run)
     }
@@ -74,10 +78,12 @@ impl Session<'_> {
         }
     }
 
-    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes before the change after that.
+    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes
+    /// before the change after that.
     pub(super) fn keep_schedule(&mut self) -> Result<()> {
         let submitted = self.submitted();
-        while let Some(change) = self.schedule.pop_front_if(|change| change.iteration <= submitted) {
+        while self.schedule.front().is_some_and(|change| change.iteration <= submitted) {
+            let Some(change) = self.schedule.pop_front() else { break };
             self.change(change);
         }
         self.running.submit_until(self.schedule.front().map(|change| change.iteration));

@@ -31,7 +31,7 @@ impl Reach {
         Self { step: step.max(STEP), sight }
     }
 
-    /// What a tile needs around it so that the features of its sites are those of the whole picture.
+    /// The pixels around a tile that its sites' features depend on.
     pub(crate) fn of_features(self) -> usize {
         self.sight.next_multiple_of(self.step)
     }
@@ -148,7 +148,7 @@ mod tests {
     /// VGG-19's, up to relu5_1.
     const VGG: Reach = Reach { step: 16, sight: 70 };
 
-    /// What must hold of the tiles along a side, whatever their sizes.
+    /// Checks what must hold for the tiles along a side, at any size.
     fn check(length: usize, window: usize, halo: usize, step: usize) {
         let spans = spans(length, window, halo, step);
         let told = || format!("{length} in windows of {window} with a halo of {halo}: {spans:?}");

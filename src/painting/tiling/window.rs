@@ -18,7 +18,7 @@ use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::layout::{Layout, Tile};
 
-/// What is summed at a style layer.
+/// The sums at a style layer.
 pub(crate) struct StyleOnTape {
     /// Slot of the term, and the number of the layer in the settings.
     pub(crate) index: usize,
@@ -193,7 +193,7 @@ impl TermsAtWindow<'_, '_, '_> {
         let measured = self.targets.and_then(|(_, style)| style.layers[number].as_ref());
         let measured = measured.map(|layer| &layer.statistics);
         tape.op_in(Turn::First, format!("{tap}.sums"));
-        // What is summed is taken relative to the painting's mean, and for Gram matrices as it is.
+        // For covariances, sums are relative to the painting's mean; for Gram matrices, to zero.
         let target = match (self.objective.settings.style_loss, measured) {
             (StyleLoss::Gram, _) => None,
             (StyleLoss::Wasserstein, Some(StyleStatistics::Moments(resident))) => Some(resident.target(tape)),
@@ -238,16 +238,11 @@ impl TermsAtWindow<'_, '_, '_> {
         let weight = tape.knob(self.terms[index].weight);
         self.weights[index] = Some((weight, 1.0));
         let loss = tape.state("loss", 1);
-        nearest::nearest_in_window(
-            tape,
-            x,
-            &target,
-            weight,
-            self.count,
-            Slot { losses: loss, index: 0 },
-            nearest::Variant::of(self.objective.gpu),
-            (Shape::new(x.shape.channels, height, width), own),
-        );
+        let slot = Slot { losses: loss, index: 0 };
+        let variant = nearest::Variant::of(self.objective.gpu);
+        let term = nearest::Term { weight, step: self.count, slot, variant };
+        let whole = Shape::new(x.shape.channels, height, width);
+        nearest::nearest_in_window(tape, x, &target, term, nearest::Window { whole, own });
         self.nearest.push(NearestOnTape { index, loss });
     }
 }
