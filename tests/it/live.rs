@@ -349,7 +349,9 @@ fn a_folder_shows_its_queue() {
     let run =
         Run::start(&studio, "stylize photos painting.png -o done/ --size 24 --iterations 100000 --live");
     let mut events = run.events();
-    let queue = |first: &str, second: &str| serde_json::json!([{ "name": "a.png", "state": first }, { "name": "b.png", "state": second }]);
+    let queued = |name: &str, state: &str| serde_json::json!({ "name": name, "state": state });
+    let queue =
+        |first: &str, second: &str| serde_json::json!([queued("a.png", first), queued("b.png", second)]);
     events.wait("state", |state| state["queue"] == queue("painting", "waiting") && state["iteration"] != 0);
     run.does(r#"{"act":"finish"}"#);
     let start = events.wait("start", |start| start["number"] == 2);

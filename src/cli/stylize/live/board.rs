@@ -1,5 +1,5 @@
-//! What pages are told of a run, and what they ask of it. The run writes here what it has at hand; the server's thread makes
-//! texts and files of it when somebody looks.
+//! What pages are told of a run, and what they ask of it. The run writes here what it has at hand; the
+//! server's thread makes texts and files of it when somebody looks.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -42,7 +42,8 @@ pub struct Helm<'a> {
     told: Option<Instant>,
     /// When the last losses had been told.
     reported: Instant,
-    /// The pace of the running stage, the first of whose iterations is `stage`; and seconds per iteration as far as they are known.
+    /// The pace of the running stage, the first of whose iterations is `stage`; and seconds per iteration as
+    /// far as they are known.
     pace: Pace,
     stage: Stage,
     each: Option<f64>,
@@ -52,7 +53,8 @@ pub struct Helm<'a> {
 }
 
 impl<'a> Helm<'a> {
-    /// Tells that a picture begins, and of the iterations that were done before. Others want pictures every `base` iterations.
+    /// Tells that a picture begins, and of the iterations that were done before. Others want pictures every
+    /// `base` iterations.
     pub fn new(
         board: &'a Board,
         job: &'a Job,
@@ -152,7 +154,8 @@ impl<'a> Helm<'a> {
         }
     }
 
-    /// Sets how often the session copies its picture: for pages as often as they may have one, and only while somebody looks.
+    /// Sets how often the session copies its picture: for pages as often as they may have one, and only while
+    /// somebody looks.
     fn ask_for_pictures(&mut self, run: &mut Run) {
         let every = if !self.copies.is_empty() {
             Some(1)
