@@ -14,13 +14,13 @@ const LANES: u32 = 256u;  // invocations that compute a column together
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mean: array<f32>;              // n
 @group(0) @binding(2) var<storage, read> covariance: array<f32>;        // n x n
-@group(0) @binding(3) var<storage, read_write> squares: array<f32>;     // n, each channel's part of the energy
+@group(0) @binding(3) var<storage, read_write> squares: array<f32>;     // n, parts of the energy
 @group(0) @binding(4) var<storage, read_write> variances: array<f32>;   // n
 @group(0) @binding(5) var<storage, read> sums: array<f32>;              // the energy, at the slot
 @group(0) @binding(6) var<storage, read_write> root: array<f32>;        // n x n, B
 @group(0) @binding(7) var<storage, read_write> transposed: array<f32>;  // n x n, a column of B in each row
-@group(0) @binding(8) var<storage, read_write> left: array<f32>;        // n, what the columns leave of variances
-@group(0) @binding(9) var<storage, read_write> order: array<u32>;       // n, channels: first those with a column
+@group(0) @binding(8) var<storage, read_write> left: array<f32>;        // n, variances less the columns
+@group(0) @binding(9) var<storage, read_write> order: array<u32>;       // n, channels with a column first
 
 @compute @workgroup_size(64)
 fn energy(@builtin(global_invocation_id) id: vec3u) {
