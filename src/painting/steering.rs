@@ -109,6 +109,11 @@ impl Change {
     }
 }
 
+/// A number with four digits that count, for people. Records have all of them.
+fn rounded(x: f64) -> String {
+    written(format!("{x:.3e}").parse().unwrap_or(x))
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let numbers = [
@@ -120,11 +125,11 @@ impl fmt::Display for Change {
         ];
         let mut parts: Vec<String> = numbers
             .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name} {}", written(value?))))
+            .filter_map(|(name, value)| Some(format!("{name} {}", rounded(value?))))
             .collect();
         parts.extend(self.decay_every.map(|every| format!("decay every {every} iterations")));
         parts.extend(self.style_layer_weights.as_ref().map(|weights| {
-            let weights: Vec<_> = weights.iter().map(|weight| written(*weight)).collect();
+            let weights: Vec<_> = weights.iter().map(|weight| rounded(*weight)).collect();
             format!("layer weights {}", weights.join(", "))
         }));
         parts.extend(self.end.map(|end| match end {
@@ -187,12 +192,15 @@ mod tests {
     fn a_change_is_what_differs() {
         let (old, mut new) = (Settings::painterly(), Settings::painterly());
         assert_eq!(Change::between(3, &old, &new), None);
-        new.tv_weight = 2.0;
+        new.tv_weight = 0.1 + 0.2;
         new.style_layer_weights = vec![1.0, 2.0, 3.0, 4.0, 5.0];
         let change = Change::between(3, &old, &new).unwrap();
-        assert_eq!(change.to_string(), "total variation weight 2; layer weights 1, 2, 3, 4, 5");
+        assert_eq!(change.to_string(), "total variation weight 0.3; layer weights 1, 2, 3, 4, 5");
         let text = serde_json::to_string(&change).unwrap();
-        assert_eq!(text, r#"{"iteration":3,"style_layer_weights":[1.0,2.0,3.0,4.0,5.0],"tv_weight":2.0}"#);
+        assert_eq!(
+            text,
+            r#"{"iteration":3,"style_layer_weights":[1.0,2.0,3.0,4.0,5.0],"tv_weight":0.30000000000000004}"#
+        );
         assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
         let mut changed = old;
         change.apply(&mut changed);

@@ -79,6 +79,8 @@ mod weights;
 mod batch;
 /// Arguments, exit codes, interrupts, and what does not belong to a module below.
 mod cli;
+/// The page of a run: who is let in, and what people change there.
+mod live;
 /// Strength, presets, weights: the controls of a look.
 mod look;
 /// Layers, pooling, edge, and which network a file of weights holds.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use impasto::picture::Picture;
 use serde::Serialize;
+use serde::ser::SerializeSeq;
 use tokio::sync::watch;
 
 use super::command::{Answer, Asked, Command};
@@ -301,9 +302,11 @@ struct Row<'a>(usize, &'a [f32]);
 
 impl Serialize for Row<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Losses of a run that fails may have no number, for which JSON has `null`.
-        let values = self.1.iter().map(|value| serde_json::json!(value));
-        serializer.collect_seq(std::iter::once(serde_json::json!(self.0)).chain(values))
+        // Losses of a run that fails may be no numbers, for which JSON has `null`.
+        let mut row = serializer.serialize_seq(Some(self.1.len() + 1))?;
+        row.serialize_element(&self.0)?;
+        self.1.iter().try_for_each(|value| row.serialize_element(value))?;
+        row.end()
     }
 }
 

@@ -73,6 +73,8 @@ impl<'a> Helm<'a> {
             pictures.content.clone(),
             session.losses().map(|losses| row(settings, &losses)).collect(),
         );
+        // Until the first iterations are done, where the run starts is seen.
+        board.picture(pictures.dress(pictures.start.as_ref().unwrap_or(&pictures.content).clone()));
         let (paused, copies, every, cost) = (false, Vec::new(), base, Duration::ZERO);
         let (shown, told, rests_at, rested) = (None, None, None, Duration::ZERO);
         let (reported, pace, stage, each) = (Instant::now(), Pace::default(), *session.stage(), None);
