@@ -138,9 +138,9 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which
-    /// leaves no border, or a margin of such pixels that is painted, too, and taken off the result [default:
-    /// replicate; with the book zeros]
+    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, or a margin of
+    /// such pixels that is painted, too, and taken off the result, which leaves no rim [default: replicate; with
+    /// the book zeros]
     #[arg(long, value_name = "zeros|replicate|margin",
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
