@@ -325,7 +325,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The strength that [`Self::set_strength`] sets the content weight from, or `None` if that is no strength's.
+    /// The strength from which [`Self::set_strength`] makes the content weight, or `None` if there is none.
     pub fn strength(&self) -> Option<f64> {
         let from_middle = match self.recipe {
             Recipe::Painterly => -(self.content_weight / PAINTERLY_CONTENT).ln() / PAINTERLY_REACH.ln(),

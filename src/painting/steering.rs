@@ -1,4 +1,5 @@
-//! What was changed of a run while it went on, and when. It is part of the record, so that the run can be repeated.
+//! What was changed of a run while it went on, and when. It is part of the record, so that the run can be
+//! repeated.
 
 use std::fmt;
 
@@ -25,7 +26,8 @@ pub enum End {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Change {
-    /// The first iteration that has it, counted from 0 over the whole run; of an end, the one behind the last.
+    /// The first iteration that has it, counted from 0 over the whole run; of an end, the one behind the
+    /// last.
     pub iteration: usize,
     /// See [`Settings::content_weight`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,14 +135,15 @@ impl fmt::Display for Change {
             format!("layer weights {}", weights.join(", "))
         }));
         parts.extend(self.end.map(|end| match end {
-            End::Size => "this size finished".to_owned(),
-            End::Run => "the run finished".to_owned(),
+            End::Size => "this size is finished".to_owned(),
+            End::Run => "the run is finished".to_owned(),
         }));
         f.write_str(&parts.join("; "))
     }
 }
 
-/// Adds a change to those of a run, in the order of their iterations. What is changed twice before an iteration is changed once.
+/// Adds a change to those of a run, in the order of their iterations. What is changed twice before an
+/// iteration is changed once.
 pub(crate) fn note(changes: &mut Vec<Change>, change: Change) {
     let behind = changes.partition_point(|other| other.iteration <= change.iteration);
     match behind.checked_sub(1).map(|last| &mut changes[last]) {
@@ -151,8 +154,8 @@ pub(crate) fn note(changes: &mut Vec<Change>, change: Change) {
     }
 }
 
-/// The settings after those changes that came before a stage, whose first iteration is `first`. What was changed before the
-/// run's first iteration came when its first stage had begun.
+/// The settings after those changes that came before a stage, whose first iteration is `first`. What was
+/// changed before the run's first iteration came when its first stage had begun.
 pub(crate) fn settings_at(settings: &Settings, changes: &[Change], first: usize) -> Settings {
     let mut settings = settings.clone();
     let before = changes.iter().filter(|change| first > 0 && change.iteration <= first);

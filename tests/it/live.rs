@@ -188,7 +188,9 @@ fn only_the_page_is_answered_and_nothing_stops_the_run() {
         (409, "a senseless weight", run.ask("POST", &steer, server, json, r#"{"set":{"tv_weight":-1}}"#)),
         (409, "a senseless strength", run.ask("POST", &steer, server, json, r#"{"set":{"strength":2}}"#)),
     ] {
-        assert_eq!(status(&answer), expected, "{what}: {answer}");
+        // What is left of a head that is too long may take the answer with it when the connection ends.
+        let cut = expected == 431 && answer.is_empty();
+        assert!(cut || status(&answer) == expected, "{what}, {expected}: {answer}");
     }
     // None of these did anything.
     let state = run.events().wait("state", |state| state["iterations"] != 0);
@@ -200,6 +202,8 @@ fn only_the_page_is_answered_and_nothing_stops_the_run() {
     let mut begun = run.connect();
     write!(begun, "POST {steer} HTTP/1.1\r\nHost: {server}\r\n{json}Content-Length: 100\r\n\r\n{{").unwrap();
     let lazy: Vec<Events> = (0..5).map(|_| run.events()).collect();
+    // By the time that this is answered, what came before it has been read.
+    run.get("live.js");
     // A thousand connections that say nothing; this process may hold so many at once.
     let mut idle = std::collections::VecDeque::new();
     for _ in 0..1000 {
@@ -345,7 +349,9 @@ fn a_folder_shows_its_queue() {
     let run =
         Run::start(&studio, "stylize photos painting.png -o done/ --size 24 --iterations 100000 --live");
     let mut events = run.events();
-    let queue = |first: &str, second: &str| serde_json::json!([{ "name": "a.png", "state": first }, { "name": "b.png", "state": second }]);
+    let queued = |name: &str, state: &str| serde_json::json!({ "name": name, "state": state });
+    let queue =
+        |first: &str, second: &str| serde_json::json!([queued("a.png", first), queued("b.png", second)]);
     events.wait("state", |state| state["queue"] == queue("painting", "waiting") && state["iteration"] != 0);
     run.does(r#"{"act":"finish"}"#);
     let start = events.wait("start", |start| start["number"] == 2);
