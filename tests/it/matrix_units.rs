@@ -37,7 +37,7 @@ fn gpu() -> Option<Gpu> {
 }
 
 /// An adapter with matrix units, and the choice to use them for every convolution that can.
-pub fn tuned() -> Option<(Gpu, Tuning)> {
+fn tuned() -> Option<(Gpu, Tuning)> {
     let tuning: Tuning = "conv3x3=cooperative".parse().unwrap();
     Some((gpu()?, tuning.in_precision(Precision::Half)))
 }
@@ -108,6 +108,11 @@ fn the_same_bits_every_time() {
         session.variable().unwrap().into_iter().map(f64::to_bits).collect::<Vec<u64>>()
     };
     assert_eq!(run(), run());
+    // Nothing is computed more coarsely than a run asks for.
+    settings.precision = Precision::Single;
+    let builder = Session::builder(&gpu, &vgg).content(&photo).style(&painting, 1.0);
+    let refused = builder.settings(settings.clone()).build().err().expect("the run has single precision");
+    assert!(refused.to_string().contains("upload it with a tuning for single precision"), "{refused}");
 }
 
 /// All kernels that use matrix units, with the side of their matrices.
