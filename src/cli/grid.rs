@@ -222,7 +222,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
         .filter(|name| *name != "settings-from")
         .collect();
     if !varied.contains(&option.as_str()) {
-        let why = format!("--{option} cannot be varied; what can is {}", varied.join(", "));
+        let why = format!("--{option} cannot be varied; these can: {}", varied.join(", "));
         return Err(Error::Setting(why).into());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();

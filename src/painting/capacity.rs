@@ -1,4 +1,4 @@
-//! What fits on a device, found out before anything is allocated.
+//! Whether a run fits on a device, found out before anything is allocated.
 
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
@@ -80,8 +80,8 @@ pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)
     objective.fits_content(shape(content))
 }
 
-/// As [`memory`], of a session that may be painted in tiles: that of its last stage, or if that is in tiles,
-/// of the stage that needs most.
+/// As [`memory`], for a session that may be painted in tiles: the memory of its last stage, or, if that is
+/// in tiles, of the stage that needs the most.
 ///
 /// # Errors
 /// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles fit a budget.

@@ -304,9 +304,9 @@ pub const MUTANTS: &[Mutant] = &[
     // that is forgotten.
     ("mixture", "plain", "mixture", "(1.0 - params.share) * between", "between"),
     ("mixture", "plain", "mixture", "params.share * (own[i] - before[i])", "own[i]"),
-    ("cholesky", "plain", "cholesky", "left[i] > own", "left[i] < own"),
+    ("cholesky", "plain", "cholesky", "order[place] = order[k];", ""),
     ("cholesky", "plain", "cholesky", "j < line; j += n", "j + n < line; j += n"),
-    ("cholesky", "plain", "cholesky", "params.epsilon, i == pivot", "0.0, i == pivot"),
+    ("cholesky", "plain", "cholesky", "params.epsilon, t == k", "0.0, t == k"),
     ("cholesky", "plain", "cholesky", " + mean[id.x] * mean[id.x]", ""),
     ("wasserstein", "naive", "cholesky", "transposed[line + i] = value", "transposed[line + i] = -value"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),

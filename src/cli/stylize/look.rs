@@ -138,9 +138,9 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which
-    /// leaves no border, or a margin of such pixels that is painted, too, and taken off the result [default:
-    /// replicate; with the book zeros]
+    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, or a margin of
+    /// such pixels that is painted, too, and taken off the result, which leaves no rim [default: replicate; with
+    /// the book zeros]
     #[arg(long, value_name = "zeros|replicate|margin",
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
@@ -148,7 +148,7 @@ pub struct Look {
     #[command(flatten)]
     pub regions: RegionFiles,
 
-    /// What the options above change.
+    /// The settings that the options above change.
     #[arg(skip)]
     base: Settings,
 
@@ -156,7 +156,7 @@ pub struct Look {
     #[arg(skip)]
     recorded_weights: Vec<f64>,
 
-    /// What was changed while that picture was painted.
+    /// The changes made while that picture was painted.
     #[arg(skip)]
     recorded_changes: Vec<Change>,
 }
@@ -207,7 +207,7 @@ impl Look {
     /// The settings of the run.
     ///
     /// # Errors
-    /// Those of [`Settings::validate`].
+    /// As [`Settings::validate`].
     pub fn settings(&self) -> impasto::Result<Settings> {
         if self.seed.is_some() && !matches!(self.init, Some(Init::Noise)) {
             let why = "--seed chooses the noise that --init noise starts from; add that, or leave it out";
@@ -284,7 +284,7 @@ impl Look {
         Ok(Some(preset))
     }
 
-    /// Makes do with `iterations` where none are asked for, with the learning rate falling sooner.
+    /// Uses `iterations` where none are asked for, and lets the learning rate fall sooner.
     pub fn hurry(&mut self, iterations: usize) {
         let base = &mut self.base;
         if self.iterations.is_empty() && base.iterations > iterations {
@@ -308,7 +308,7 @@ impl Look {
         }
     }
 
-    /// Takes over a start that needs no file, as far as nothing else is asked for.
+    /// Takes over a start that needs no file, unless the command line names another.
     fn take_start(&mut self, start: &Start) {
         match (&self.init, start) {
             (None | Some(Init::Noise), Start::Noise { seed }) => {
@@ -330,8 +330,8 @@ impl Look {
         }
     }
 
-    /// Where a run starts that is not told: the photograph, and in the painterly recipe with the painting's
-    /// colours, unless those of the photograph are wanted.
+    /// Where a run starts by default: at the photograph, and in the painterly recipe with the painting's
+    /// colours, unless the photograph's colours are asked for.
     fn usual_start(&self) -> Start {
         match (self.base.recipe, self.colours.unwrap_or(self.base.colours)) {
             (Recipe::Painterly, Colours::Painting) => Start::Matched,
@@ -357,7 +357,7 @@ impl Look {
         }
     }
 
-    /// The start as it is recorded, `picture` being what [`Look::start`] gave.
+    /// The start as it is recorded; `picture` is the result of [`Look::start`].
     pub fn recorded(&self, picture: Option<&Picture>) -> Start {
         match (self.preset_start(), picture.and_then(|p| p.source.clone())) {
             (Start::Picture(_), Some(file)) => Start::Picture(file),
@@ -365,10 +365,10 @@ impl Look {
         }
     }
 
-    /// Takes over what made another picture, where nothing else is asked for.
+    /// Takes over the settings of another picture, for every option that is not given.
     pub fn adopt(&mut self, record: &impasto::painting::provenance::Record) -> anyhow::Result<()> {
         self.base = record.settings.clone();
-        // They are those of pictures, which are named again.
+        // The weights belong to paintings, which have to be named again.
         self.base.regions = 0;
         if let (Some(file), false) = (&record.content_regions, self.regions.are_given()) {
             return Err(Error::Setting(format!(
@@ -391,7 +391,7 @@ impl Look {
         Ok(())
     }
 
-    /// What was changed while the picture was painted whose settings are taken: it is repeated.
+    /// The changes made while the other picture was painted; they are repeated.
     pub fn changes(&self) -> &[Change] {
         &self.recorded_changes
     }
@@ -406,7 +406,7 @@ impl Look {
             Some(Init::File(file)) => Some(file.as_path()),
             _ => None,
         };
-        // A bundled preset is no file, but a file may be called like one.
+        // A bundled preset is not a file, but a file may have the same name.
         let preset = self.preset.as_deref();
         init.into_iter().chain(self.settings_from.as_deref()).chain(preset).chain(self.regions.files())
     }

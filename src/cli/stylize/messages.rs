@@ -62,7 +62,7 @@ impl Job<'_> {
         let used = side_of_tiles(&self.studio.vgg, self.settings, side);
         if used != side && !self.options.reporting.quiet {
             console::message(&format!(
-                "note: tiles begin at multiples of 16 pixels, so that tiles of {used} are used instead of {side}"
+                "note: tiles begin at multiples of 16 pixels; tiles of {used} are used instead of {side}"
             ));
         }
     }

@@ -25,7 +25,7 @@ pub use var::{Slot, Tensor, Var, View};
 pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
     pub(crate) tensors: Vec<Declared>,
-    /// What runs once, before the first run.
+    /// Steps that run once, before the first run.
     pub(crate) preparation: Vec<Step>,
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
@@ -37,7 +37,7 @@ pub struct Tape<'g> {
     knobs: usize,
     binding_limit: u64,
     spends_memory: bool,
-    /// Maps of which backward computes the rows it needs again.
+    /// Maps that the backward pass computes again, in the rows that it needs.
     recomputed: Vec<Recomputed>,
     fault: Option<Error>,
 }
@@ -45,13 +45,13 @@ pub struct Tape<'g> {
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Once, before the first run. What it writes and a run reads must be kept.
+    /// Once, before the first run. Tensors that it writes and a run reads must be kept.
     Preparation,
-    /// Op after op.
+    /// The ops in order.
     Forward,
     /// The ops in reverse order.
     Backward,
-    /// When all gradients are there.
+    /// After all gradients are complete.
     Update,
 }
 
@@ -87,7 +87,7 @@ impl<'g> Tape<'g> {
         self.map_precision = precision;
     }
 
-    /// In which precision weights are stored that Winograd has transformed; all others are float32.
+    /// The precision of weights that Winograd has transformed; all others are float32.
     pub(crate) fn weight_precision(&self) -> Precision {
         self.weight_precision
     }
@@ -98,8 +98,8 @@ impl<'g> Tape<'g> {
     }
 
     /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few
-    /// exponents, can hold them. [`Self::gradient_scale`] says by which; what takes a gradient out of the
-    /// network divides by it.
+    /// exponents, can hold them. [`Self::gradient_scale`] is that power. An op that takes a gradient out of
+    /// the network divides by it.
     pub fn scale_gradients(&mut self, scale: f64) {
         self.gradient_scale = scale;
     }
@@ -141,7 +141,7 @@ impl<'g> Tape<'g> {
         self.groups.push(Group { label: label.into(), ..Group::default() });
     }
 
-    /// As [`Self::op`], of which the forward steps run in one pass only: see [`Plan::submit_pass`].
+    /// As [`Self::op`], with forward steps that run in one pass only: see [`Plan::submit_pass`].
     pub(crate) fn op_in(&mut self, turn: Turn, label: impl Into<String>) {
         self.groups.push(Group { label: label.into(), turn, ..Group::default() });
     }
@@ -247,7 +247,7 @@ impl<'g> Tape<'g> {
         self.record(Phase::Backward, kernel)
     }
 
-    /// Records a dispatch that runs when all gradients are there.
+    /// Records a dispatch that runs after all gradients are complete.
     pub fn update(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
         self.record(Phase::Update, kernel)
     }
@@ -258,7 +258,7 @@ impl<'g> Tape<'g> {
     }
 
     /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`.
-    /// They are whole texels, begin at one, and are stored as those of the texture.
+    /// They are whole texels, begin at a texel, and have the texture's precision.
     pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         self.copy(Phase::Forward, from, (to, 0), len);
     }

@@ -238,7 +238,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Everything as it was when `checkpoint` was taken.
+    /// Restores everything as it was when `checkpoint` was taken.
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         if let Some(why) = checkpoint.refusal(&self.origin) {
             return Err(Error::checkpoint(&checkpoint.name, why));

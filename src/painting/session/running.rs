@@ -1,4 +1,4 @@
-//! One stage on the device: its plan, what is in flight, what has landed.
+//! One stage on the device: its plan, the submissions in flight, the losses that have landed.
 
 use std::collections::VecDeque;
 
@@ -32,7 +32,7 @@ struct Flight {
 }
 
 impl Flight {
-    /// Waits until the processor can read what it brings, and returns whether that was so before.
+    /// Waits until the processor can read its results, and returns whether it could already.
     async fn arrives(&self, gpu: &Gpu) -> Result<bool> {
         let overdue = self.readback.is_there(gpu)?;
         for readback in std::iter::once(&self.readback).chain(&self.copy) {
@@ -42,8 +42,8 @@ impl Flight {
     }
 }
 
-/// What a stage leaves to the next one, and what a checkpoint keeps of it: the optimised variable, the
-/// optimiser's state, the sum of the average. Words as they lie on the device.
+/// The state that goes from one stage to the next, and into a checkpoint: the optimised variable, the
+/// optimiser's state, the sum of the average. The words are those on the device.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) picture: Vec<f32>,
@@ -51,7 +51,7 @@ pub(crate) struct Carried {
     pub(crate) optimiser: State,
     /// Empty where there is no average.
     pub(crate) average: Vec<f32>,
-    /// What style terms keep between iterations, one behind the other. It belongs to the stage alone.
+    /// The values that style terms keep between iterations, term by term. They belong to the stage alone.
     pub(crate) transports: Vec<f32>,
 }
 
@@ -133,7 +133,7 @@ impl<'g> Running<'g> {
         })
     }
 
-    /// Sets the picture to start from. All else is as in a run that begins.
+    /// Sets the picture to start from. Everything else is as at the beginning of a run.
     pub(super) fn place(&self, start: &Picture) {
         self.write(self.exact, &self.real.encode(&self.variable.encode(start)));
         self.write(self.picture.value, &Real::F32.encode(&self.variable.encode(start)));
@@ -190,7 +190,7 @@ impl<'g> Running<'g> {
         }
     }
 
-    /// Keeps the device busy and takes what has landed, as soon as one more submission has. `false` says that
+    /// Keeps the device busy, waits for one more submission to land, and takes its losses. Returns `false` if
     /// the stage is done.
     pub(super) async fn advance(&mut self) -> Result<bool> {
         // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
@@ -383,8 +383,8 @@ impl<'g> Running<'g> {
     }
 }
 
-/// What the iterations at the size of a stage weigh in the average, which begins as zeros and keeps `keep` of
-/// itself.
+/// The total weight of the iterations at a stage's size in the average, which begins as zeros and keeps
+/// `keep` of itself in each.
 fn average_weight(stage: &Stage, keep: f64, iterations: usize) -> f64 {
     let steps = iterations - stage.first + stage.before;
     1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))

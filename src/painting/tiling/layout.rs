@@ -15,13 +15,13 @@ use std::ops::Range;
 /// pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// Sites of the deepest layer are so far apart.
+    /// The distance between sites of the deepest layer.
     pub(crate) step: usize,
     /// The pixels that a site of the deepest layer sees on each side beyond its own.
     pub(crate) sight: usize,
 }
 
-/// Tiles begin at multiples of this at least: sites of VGG's last block are so far apart.
+/// Tiles begin at multiples of this at least: the distance between sites of VGG's last block.
 const STEP: usize = 16;
 
 impl Reach {
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(strip.gradients[1].within(), [0, 83, 160, 240]);
     }
 
-    /// The bounds on the time of large tiles, as far as it follows from the pixels alone.
+    /// Bounds on the time of large tiles, as far as it follows from the pixels alone.
     #[test]
     fn large_tiles_cost_little() {
         let overhead =

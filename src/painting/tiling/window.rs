@@ -92,8 +92,8 @@ struct TermsAtWindow<'o, 'g, 'a> {
 
 impl<'g> Objective<'g, '_> {
     /// Records the network and the terms of a stage at a window. `targets` are the energies of the
-    /// photograph's features and what is known of the paintings, and `compare` has what is found between both
-    /// passes. Without them, the tape serves only to be measured.
+    /// photograph's features and the paintings' statistics, and `compare` has the results of the comparison
+    /// between both passes. Without them, the tape serves only to be measured.
     pub(crate) fn record_window(
         &self,
         stage: &Stage,
@@ -108,7 +108,7 @@ impl<'g> Objective<'g, '_> {
         tape.scale_gradients(self.settings.gradient_scale(stage.width * stage.height));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        // What the tile owns, and where its window begins.
+        // The tile's own rectangle, and where its window begins.
         let rectangle = tape.state("rectangle", 6);
         let count = tape.state("count", 1);
         let mut at = TermsAtWindow {

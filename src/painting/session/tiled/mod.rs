@@ -143,7 +143,7 @@ impl<'g> Tiled<'g> {
         })
     }
 
-    /// Sets the picture to start from. All else is as in a run that begins.
+    /// Sets the picture to start from. Everything else is as at the beginning of a run.
     pub(super) fn place(&mut self, start: &Picture) {
         let words = self.real.encode(&self.variable.encode(start));
         self.picture.words_mut().copy_from_slice(&words);
