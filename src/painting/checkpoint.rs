@@ -12,7 +12,8 @@ use crate::painting::objective::terms;
 use crate::painting::optimiser::{Form, Part, parts, steps};
 use crate::painting::session::Carried;
 use crate::painting::settings::Settings;
-use crate::painting::stages::{Stage, stages};
+use crate::painting::stages::{Stage, stages, steered};
+use crate::painting::steering::{self, Change};
 use crate::{Error, Result};
 
 /// The name of this kind of file in its metadata. Another layout gets another number.
@@ -45,12 +46,20 @@ pub(crate) struct Origin {
     pub(crate) adapter: String,
     /// The digest of the names of all shader variants in their order.
     pub(crate) shaders: String,
+    /// What was changed so far, in the order of iterations. The settings are those before any change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Origin {
+    /// The stages with their ends as they were changed.
+    pub(crate) fn stages(&self) -> Vec<Stage> {
+        steered(&self.settings, (self.width, self.height), &self.changes)
+    }
+
     /// The stage that has done its share, or some of it, after `iterations`.
     fn stage(&self, iterations: usize) -> Stage {
-        let stages = stages(&self.settings, (self.width, self.height));
+        let stages = self.stages();
         let at = stages.iter().position(|stage| iterations <= stage.end()).unwrap_or(stages.len() - 1);
         stages[at]
     }
@@ -90,7 +99,12 @@ impl Checkpoint {
         self.iteration
     }
 
-    /// The settings of the run.
+    /// What was changed of the run so far.
+    pub fn changes(&self) -> &[Change] {
+        &self.origin.changes
+    }
+
+    /// The settings of the run, as they were before any change.
     pub fn settings(&self) -> &Settings {
         &self.origin.settings
     }
@@ -358,12 +372,11 @@ fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, 
     };
     let pixels = origin.width.checked_mul(origin.height).filter(|n| (1..=MAX_PIXELS).contains(n));
     let iteration = iteration as usize;
-    let complete = |pixels| {
-        stages(&origin.settings, (origin.width, origin.height))
-            .last()
-            .is_some_and(|stage| pixels > 0 && iteration <= stage.end())
-    };
-    if origin.settings.validate().is_err() || !pixels.is_some_and(complete) {
+    let complete = |pixels| pixels > 0 && origin.stages().last().is_some_and(|last| iteration <= last.end());
+    let sound = origin.settings.validate().and_then(|()| steering::check(&origin.settings, &origin.changes));
+    // An end that is asked for before the first iteration of a stage comes behind that.
+    let known = origin.changes.iter().all(|change| change.iteration <= iteration + 1);
+    if sound.is_err() || !known || !pixels.is_some_and(complete) {
         return Err(format!("its description of the run makes no sense; {DAMAGED}"));
     }
     Ok((origin, iteration, finish_weight))

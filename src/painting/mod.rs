@@ -16,6 +16,7 @@ pub mod run;
 pub mod session;
 pub mod settings;
 pub mod stages;
+pub mod steering;
 pub mod style;
 pub mod tiling;
 pub(crate) mod variable;

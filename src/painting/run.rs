@@ -96,6 +96,16 @@ impl<'g> Run<'_, 'g> {
         Ok(self.session.submitted())
     }
 
+    /// Ends the running stage before its time, see [`Session::end_size`].
+    pub fn end_size(&mut self) -> usize {
+        self.session.end_size()
+    }
+
+    /// Ends the run before its time, as if it were complete, see [`Session::finish`].
+    pub fn finish(&mut self) -> usize {
+        self.session.finish()
+    }
+
     /// From now on every `n`-th picture comes to [`Observer::picture`], see [`Session::copy_every`].
     pub fn copy_every(&mut self, n: usize) {
         self.session.copy_every(n);

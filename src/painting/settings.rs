@@ -325,6 +325,20 @@ impl Settings {
         Ok(())
     }
 
+    /// The strength that [`Self::set_strength`] sets the content weight from, or `None` if that is no strength's.
+    pub fn strength(&self) -> Option<f64> {
+        let from_middle = match self.recipe {
+            Recipe::Painterly => -(self.content_weight / PAINTERLY_CONTENT).ln() / PAINTERLY_REACH.ln(),
+            Recipe::Book => {
+                let decades = -(self.content_weight / Self::book().content_weight).log10();
+                decades / if decades < 0.0 { DECADES_BELOW } else { DECADES_ABOVE }
+            }
+        };
+        let strength = 0.5 + from_middle / 2.0;
+        // The ends of the scale are reached but for rounding.
+        (-1e-9..=1.0 + 1e-9).contains(&strength).then(|| strength.clamp(0.0, 1.0))
+    }
+
     /// The factor on the style loss at the layer `index` of [`Self::style_layers`].
     pub(crate) fn style_weight_at(&self, index: usize) -> f64 {
         let own = self.style_layer_weights.get(index).copied();

@@ -1,6 +1,7 @@
 //! The stages of a run: its sizes, coarse to fine, and at the last size the finish.
 
 use crate::painting::settings::Settings;
+use crate::painting::steering::{Change, End};
 
 /// From a size to the next one, sides grow by this factor.
 const GROWTH: f64 = std::f64::consts::SQRT_2;
@@ -129,6 +130,36 @@ pub fn stages(settings: &Settings, size: (usize, usize)) -> Vec<Stage> {
     stages
 }
 
+/// The stages of a run some of which ended before their time.
+pub fn steered(settings: &Settings, size: (usize, usize), changes: &[Change]) -> Vec<Stage> {
+    let mut stages = stages(settings, size);
+    for (iteration, end) in changes.iter().filter_map(|change| Some((change.iteration, change.end?))) {
+        cut(&mut stages, iteration, end);
+    }
+    stages
+}
+
+/// Lets the stage of the iteration before `behind` end there. Later stages move up, or are gone if that is the end of the run.
+fn cut(stages: &mut Vec<Stage>, behind: usize, end: End) {
+    let Some(at) = stages.iter().position(|stage| stage.first < behind && behind <= stage.end()) else {
+        return;
+    };
+    let spared = stages[at].end() - behind;
+    stages[at].iterations -= spared;
+    if end == End::Run {
+        stages.truncate(at + 1);
+        return;
+    }
+    let (done, later) = stages.split_at_mut(at + 1);
+    later.iter_mut().for_each(|stage| stage.first -= spared);
+    // Where the size goes on, it has fewer iterations, in the last of which the step falls as before.
+    if let Some(next) = later.first_mut().filter(|next| next.same_size(&done[at])) {
+        next.before -= spared;
+        let all = (next.before + next.iterations) as f64;
+        next.settle = next.settle.map(|(_, over)| (all - over.min(all), over.min(all)));
+    }
+}
+
 /// The iterations of a run whose result has this size, over all sizes.
 pub fn iterations(settings: &Settings, size: (usize, usize)) -> usize {
     stages(settings, size).last().map_or(0, Stage::end)
@@ -170,6 +201,39 @@ mod tests {
         assert_eq!(stages[3].settle, Some((18.0, 12.0)));
         assert!(stages[3].same_size(&stages[2]) && !stages[2].same_size(&stages[1]));
         assert_eq!((stages[0].content, stages[1].content), (1.0, 0.71));
+    }
+
+    #[test]
+    fn stages_that_end_early_let_the_others_move_up() {
+        let mut settings = Settings::painterly();
+        settings.first_iterations = vec![50];
+        settings.iterations = 30;
+        (settings.finish, settings.settle) = (0.5, 0.4);
+        let told = |changes: &[Change]| -> Vec<_> {
+            let stages = steered(&settings, (192, 144), changes).into_iter();
+            stages.map(|s| (s.width, s.first, s.iterations, s.before, s.settle)).collect()
+        };
+        let whole = told(&[]);
+        assert_eq!(whole[3], (192, 95, 15, 15, Some((18.0, 12.0))));
+        // The second size, and then the last one before its finish.
+        let changes = [Change::ending(60, End::Size), Change::ending(65, End::Size)];
+        assert_eq!(
+            told(&changes),
+            [
+                (96, 0, 50, 0, None),
+                (136, 50, 10, 0, None),
+                (192, 60, 5, 0, Some((18.0, 12.0))),
+                (192, 65, 15, 5, Some((8.0, 12.0)))
+            ]
+        );
+        assert_eq!(told(&[Change::ending(60, End::Run)]), [(96, 0, 50, 0, None), (136, 50, 10, 0, None)]);
+        // A stage that is done.
+        assert_eq!(told(&[Change::ending(50, End::Size)]), whole);
+        assert_eq!(told(&[Change::ending(50, End::Run)]), whole[..1]);
+        // No iteration of this run.
+        for behind in [0, 111, usize::MAX] {
+            assert_eq!(told(&[Change::ending(behind, End::Run)]), whole);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::painting::preset::check_scale;
 use crate::painting::settings::Settings;
+use crate::painting::steering::{self, Change};
 use crate::picture::{self, Comment, Input, Size};
 
 /// Name of this program in records.
@@ -64,6 +65,9 @@ pub struct Record {
     /// The iterations that were done, if a run of several sizes was interrupted or is still going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<usize>,
+    /// What was changed while the run went on, in the order of iterations. The settings are those before any change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// The size asked for; `None` is the program's default.
     #[serde(default)]
     pub size: Option<Size>,
@@ -111,6 +115,7 @@ impl Record {
             version: env!("CARGO_PKG_VERSION").into(),
             settings,
             done: None,
+            changes: Vec::new(),
             size: None,
             style_size: None,
             style_scale: None,
@@ -174,6 +179,7 @@ impl Record {
         };
         let record: Self = serde_json::from_value(value).map_err(|e| foreign(&e))?;
         record.style_scale.map_or(Ok(1.0), check_scale).map_err(|e| foreign(&e))?;
+        steering::check(&record.settings, &record.changes).map_err(|e| foreign(&e))?;
         Ok(record)
     }
 

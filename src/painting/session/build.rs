@@ -11,7 +11,8 @@ use crate::painting::capacity;
 use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Objective, terms};
 use crate::painting::settings::Settings;
-use crate::painting::stages::stages;
+use crate::painting::stages::steered;
+use crate::painting::steering::{self, Change};
 use crate::painting::style::Style;
 use crate::painting::tiling::Tiling;
 use crate::picture::{Picture, Regions};
@@ -30,13 +31,14 @@ pub struct Builder<'g, 'a> {
     checkpoint: Option<&'a Checkpoint>,
     tiling: Tiling,
     others: Vec<(&'g Gpu, &'g Vgg)>,
+    changes: Vec<Change>,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, regions, start, settings) = Default::default();
-        let (checkpoint, tiling, others) = Default::default();
-        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others }
+        let (checkpoint, tiling, others, changes) = Default::default();
+        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others, changes }
     }
 
     /// The device that the session will run on.
@@ -84,6 +86,12 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Repeats what was changed of another run, each before the same iteration; of a run that is resumed, what is still to come.
+    pub fn repeat(mut self, changes: &[Change]) -> Self {
+        self.changes = changes.to_vec();
+        self
+    }
+
     /// All other settings.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -110,8 +118,9 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
-        let Self { checkpoint, tiling, others, .. } = self;
+        let Self { checkpoint, tiling, others, changes: repeated, .. } = self;
         settings.validate()?;
+        steering::check(&settings, &repeated)?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
         let start = start.unwrap_or(content);
         let size = (content.width, content.height);
@@ -144,11 +153,14 @@ impl<'g, 'a> Builder<'g, 'a> {
         }
         let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
         let others: Vec<Other> = others.collect();
-        let stages = stages(&settings, size);
+        let changes = checkpoint.map_or_else(Vec::new, |checkpoint| checkpoint.origin.changes.clone());
+        let stages = steered(&settings, size, &changes);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
         // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
-        let objective = Objective { gpu, vgg, settings: &settings };
+        // A stage is recorded with the weights of its beginning, on which the scale of gradients in half precision depends.
+        let beginning = steering::settings_at(&settings, &changes, stages[at].first);
+        let objective = Objective { gpu, vgg, settings: &beginning };
         let whole = stages[stages.len() - 1].end();
         let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole).await?;
         let origin = Origin {
@@ -162,8 +174,10 @@ impl<'g, 'a> Builder<'g, 'a> {
             real: running.real(),
             adapter: gpu.description(),
             shaders: sha256::words(&running.described()),
+            changes: Vec::new(),
             settings,
         };
+        let to_come = |change: &Change| change.iteration >= done && !changes.contains(change);
         let mut session = Session {
             gpu,
             vgg,
@@ -182,6 +196,8 @@ impl<'g, 'a> Builder<'g, 'a> {
             last_bytes,
             copies: VecDeque::new(),
             watch: None,
+            settings: origin.settings.clone(),
+            schedule: repeated.into_iter().filter(to_come).collect(),
             origin,
             stages,
         };
@@ -210,11 +226,13 @@ impl Session<'_> {
         if let Some(why) = checkpoint.refusal(&self.origin) {
             return Err(Error::checkpoint(&checkpoint.name, why));
         }
+        self.origin.changes.clone_from(&checkpoint.origin.changes);
+        self.origin.changes.iter().for_each(|change| change.apply(&mut self.settings));
         self.log = checkpoint.losses.clone();
         self.reported = checkpoint.iteration;
         self.finish_weight = checkpoint.finish_weight;
         self.running.set(&checkpoint.carried, checkpoint.iteration);
-        self.running.turn(&self.origin.settings, self.finish_weight);
+        self.running.turn(&self.settings, self.finish_weight);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::optimiser::{parts, resized, with_other_terms};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
+use crate::painting::steering::{self, Change, End, MOST_CHANGES};
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Interpolation, Picture, cropped, interpolate, padded};
@@ -42,6 +43,10 @@ pub struct Session<'g> {
     gpu: &'g Gpu,
     vgg: &'g Vgg,
     origin: Origin,
+    /// The settings with all that was changed so far.
+    settings: Settings,
+    /// Changes of a run that is repeated, which are still to come.
+    schedule: VecDeque<Change>,
     content: Picture,
     style: Style,
     stages: Vec<Stage>,
@@ -96,6 +101,7 @@ impl<'g> Session<'g> {
                 }
                 return Ok(Some(losses));
             }
+            self.keep_schedule()?;
             if !self.running.advance().await? {
                 self.stopped |= self.running.given_up();
                 if !self.next_stage().await? {
@@ -138,7 +144,7 @@ impl<'g> Session<'g> {
     /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
     async fn start(&mut self, carried: &Carried) -> Result<Work<'g>> {
         let stage = self.stages[self.at];
-        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
+        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.settings };
         let whole = self.iterations();
         let (content, style) = (&self.content, &self.style);
         let mut running =
@@ -149,9 +155,9 @@ impl<'g> Session<'g> {
 
     /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
     async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
-        let settings = &self.origin.settings;
+        let settings = &self.settings;
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
-        self.running.turn(&self.origin.settings, self.finish_weight);
+        self.running.turn(settings, self.finish_weight);
         self.running.set(carried, iterations);
         Ok(())
     }
@@ -260,21 +266,78 @@ impl<'g> Session<'g> {
         self.same_bits
     }
 
+    /// The settings with all that was changed so far.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What was changed so far, in the order of iterations: enough to repeat the run, see [`Builder::repeat`].
+    pub fn changes(&self) -> &[Change] {
+        &self.origin.changes
+    }
+
     /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings. Whatever else they say is
-    /// not looked at. Iterations that were submitted already keep theirs.
+    /// not looked at. Iterations that were submitted already keep theirs. What changes is noted in [`Self::changes`].
     ///
     /// # Errors
-    /// [`Error::Setting`] if the settings make no sense.
+    /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
     pub fn set_weights(&mut self, settings: &Settings) -> Result<()> {
         settings.validate()?;
-        let own = &mut self.origin.settings;
-        own.content_weight = settings.content_weight;
-        own.style_weight = settings.style_weight;
-        own.tv_weight = settings.tv_weight;
-        own.style_layer_weights.clone_from(&settings.style_layer_weights);
-        own.learning_rate = settings.learning_rate;
-        (own.decay, own.decay_every) = (settings.decay, settings.decay_every);
-        self.running.turn(&self.origin.settings, self.finish_weight);
+        let Some(change) = Change::between(self.submitted(), &self.settings, settings) else { return Ok(()) };
+        let weights = self.origin.changes.iter().filter(|change| change.end.is_none());
+        if weights.count() == MOST_CHANGES {
+            return Err(Error::Setting(format!(
+                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on as it is"
+            )));
+        }
+        self.change(change);
+        Ok(())
+    }
+
+    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next stage. Returns the
+    /// iteration behind its last one. Where the stage has submitted all of its iterations, nothing changes.
+    pub fn end_size(&mut self) -> usize {
+        self.end(End::Size)
+    }
+
+    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is the result then, in
+    /// the size of that stage, and the run counts as complete. Returns the iteration behind the last one.
+    pub fn finish(&mut self) -> usize {
+        self.end(End::Run)
+    }
+
+    fn end(&mut self, end: End) -> usize {
+        let stage = *self.running.stage();
+        let behind = self.submitted().max(stage.first + 1).min(stage.end());
+        let over = match end {
+            End::Size => behind == stage.end(),
+            End::Run => behind == self.iterations(),
+        };
+        if !over {
+            self.change(Change::ending(behind, end));
+        }
+        behind
+    }
+
+    /// Lets a change take effect, and notes it.
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.settings);
+        self.running.turn(&self.settings, self.finish_weight);
+        let ends = change.end.is_some();
+        steering::note(&mut self.origin.changes, change);
+        if ends {
+            self.stages = self.origin.stages();
+            self.running.shorten(&self.stages[self.at], self.iterations());
+        }
+    }
+
+    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes before the change after that.
+    fn keep_schedule(&mut self) -> Result<()> {
+        let submitted = self.submitted();
+        while let Some(change) = self.schedule.pop_front_if(|change| change.iteration <= submitted) {
+            self.change(change);
+        }
+        self.running.submit_until(self.schedule.front().map(|change| change.iteration));
         Ok(())
     }
 

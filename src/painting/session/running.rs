@@ -77,6 +77,8 @@ pub(super) struct Running<'g> {
     end: usize,
     /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,
+    /// Nothing beyond this iteration is submitted yet, because something changes before it.
+    until: usize,
     submitted: usize,
     in_flight: VecDeque<Flight>,
     spare: Vec<Readback>,
@@ -118,6 +120,7 @@ impl<'g> Running<'g> {
             slots: terms(objective.settings).len(),
             end: stage.end(),
             whole,
+            until: usize::MAX,
             submitted: stage.first,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
@@ -188,7 +191,7 @@ impl<'g> Running<'g> {
     /// Keeps the device busy and takes what has landed, as soon as one more submission has. `false` says that the stage is done.
     pub(super) async fn advance(&mut self) -> Result<bool> {
         // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
-        while self.in_flight.len() < 2 && self.submitted < self.end {
+        while self.in_flight.len() < 2 && self.submitted < self.end.min(self.until) {
             self.submit();
         }
         if self.in_flight.is_empty() {
@@ -201,6 +204,17 @@ impl<'g> Running<'g> {
     /// Submits nothing more.
     pub(super) fn stop(&mut self) {
         self.end = self.submitted;
+    }
+
+    /// Lets the stage end where `stage` does, in a run of `whole` iterations.
+    pub(super) fn shorten(&mut self, stage: &Stage, whole: usize) {
+        self.stage.iterations = stage.iterations;
+        (self.end, self.whole) = (self.end.min(stage.end()), whole);
+    }
+
+    /// Submits only iterations before `iteration`, if there is one.
+    pub(super) fn submit_until(&mut self, iteration: Option<usize>) {
+        self.until = iteration.unwrap_or(usize::MAX);
     }
 
     /// Lets the stage do `n` iterations from here on, whatever it was to do.
@@ -312,7 +326,7 @@ impl<'g> Running<'g> {
 
     fn submit(&mut self) {
         let at = Instant::now();
-        let mut count = self.pace.iterations.min(self.end - self.submitted);
+        let mut count = self.pace.iterations.min(self.end.min(self.until) - self.submitted);
         if let Some(every) = self.copy_every {
             count = count.min(every - self.submitted % every);
         }

@@ -363,6 +363,12 @@ impl<'g> Tiled<'g> {
         self.end = self.submitted;
     }
 
+    /// See [`Running::shorten`](super::running::Running::shorten).
+    pub(super) fn shorten(&mut self, stage: &Stage, whole: usize) {
+        self.stage.iterations = stage.iterations;
+        (self.end, self.whole) = (self.end.min(stage.end()), whole);
+    }
+
     /// Lets the stage do `n` iterations from here on, whatever it was to do.
     pub(super) fn allow(&mut self, n: usize) {
         self.end = self.submitted + n;

@@ -163,6 +163,18 @@ impl Work<'_> {
         either!(self, work => work.stop());
     }
 
+    /// See [`Running::shorten`].
+    pub(super) fn shorten(&mut self, stage: &Stage, whole: usize) {
+        either!(self, work => work.shorten(stage, whole));
+    }
+
+    /// See [`Running::submit_until`]. Of tiles, one iteration is submitted at a time.
+    pub(super) fn submit_until(&mut self, iteration: Option<usize>) {
+        if let Self::Whole(running) = self {
+            running.submit_until(iteration);
+        }
+    }
+
     /// See [`Running::allow`].
     pub(super) fn allow(&mut self, n: usize) {
         either!(self, work => work.allow(n));
