@@ -7,7 +7,7 @@ export function painter(on) {
   let waiting = [];
 
   function start() {
-    const own = new Worker('worker.js', { type: 'module' });
+    const own = new Worker("worker.js", { type: "module" });
     const hear = (news) => {
       // What an ended worker had still to say is of no interest.
       if (own === worker) on[news.kind]?.(news);
@@ -16,7 +16,7 @@ export function painter(on) {
     own.onmessage = ({ data }) => hear(data);
     own.onerror = (event) => {
       event.preventDefault();
-      hear({ kind: 'failed', text: 'the painter could not be loaded; check the connection and reload the page' });
+      hear({ kind: "failed", text: "the painter could not be loaded; check the connection and reload the page" });
     };
   }
 
@@ -25,7 +25,7 @@ export function painter(on) {
   async function look(which, file) {
     kept[which] = file;
     const bytes = new Uint8Array(await file.arrayBuffer());
-    send({ kind: 'look', which, name: file.name, bytes }, [bytes.buffer]);
+    send({ kind: "look", which, name: file.name, bytes }, [bytes.buffer]);
   }
 
   start();

@@ -1,48 +1,39 @@
 // What is seen of a run, and turned during it: the parts of components.js, joined to the worker.
 
-import { changeList, comparison, controls, lossCurves, make, number, progressLine } from './components.js';
-import { draw } from './setup.js';
+import { changeList, comparison, controls, lossCurves, make, progressLine } from "./components.js";
+import { draw } from "./setup.js";
 
-const NAMES = {
-  strength: 'strength', content_weight: 'content', style_weight: 'style', tv_weight: 'smoothness', learning_rate: 'step',
-  style_layer_weights: 'layers',
-};
-const WEIGHTS = ['content_weight', 'style_weight', 'tv_weight', 'learning_rate', 'style_layer_weights'];
 /** Seconds over which the pace is measured. */
 const WINDOW = 15;
 
-const card = (...children) => make('section', { class: 'card' }, ...children);
-const titled = (title, element) => make('section', { class: 'card late' }, make('h2', {}, title), element);
-
-const written = (value) => (Array.isArray(value) ? value.map(number).join(' ') : number(value));
+const card = (...children) => make("section", { class: "card" }, ...children);
+const titled = (title, element) => make("section", { class: "card late" }, make("h2", {}, title), element);
 
 /** `send(command)` goes to the worker, `leave()` back to where pictures are chosen. */
 export function running({ send, leave }) {
-  const canvas = make('canvas', { role: 'img', 'aria-label': 'the picture as it becomes' });
+  const canvas = make("canvas", { role: "img", "aria-label": "the picture as it becomes" });
   const parts = { view: comparison(), progress: progressLine(), curves: lossCurves(), changes: changeList() };
   const panel = controls({
-    onChange: (turn) => send({ kind: 'turn', turn }),
+    onChange: (turn) => send({ kind: "turn", turn }),
     onAction: (action) => act(action),
   });
-  const link = make('a', { hidden: true }, 'Download the picture');
-  const back = make('button', { type: 'button', onclick: () => leave() }, 'Paint another picture');
-  const after = make('div', { class: 'after-run', hidden: true }, link, back);
-  document.getElementById('left').append(card(parts.view.element), titled('Losses', parts.curves.element));
-  document.getElementById('right').append(
-    card(parts.progress.element), card(after, panel.element), titled('What was changed', parts.changes.element));
+  const link = make("a", { hidden: true }, "Download the picture");
+  const back = make("button", { type: "button", onclick: () => leave() }, "Paint another picture");
+  const after = make("div", { class: "after-run", hidden: true }, link, back);
+  document.getElementById("left").append(card(parts.view.element), titled("Losses", parts.curves.element));
+  document.getElementById("right").append(
+    card(parts.progress.element), card(after, panel.element), titled("What was changed", parts.changes.element));
 
-  let status = 'preparing';
+  let status = "preparing";
   let told = {};
-  let strength = null;
-  let changes = [];
   let pace = [];
   let layers = [];
-  let name = '';
+  let name = "";
   let address;
 
   function act(action) {
-    if (action === 'finish') panel.say('The picture is finished as soon as the graphics card has done what it was given.');
-    send({ kind: { pause: 'pause', resume: 'resume', finish: 'stop', copy: 'save', end_size: 'end_size' }[action] });
+    if (action === "finish") panel.say("The picture is finished as soon as the graphics card has done what it was given.");
+    send({ kind: action });
   }
   /** Seconds until the end, by the work of the last seconds. Work is counted in pixels. */
   function left() {
@@ -55,14 +46,12 @@ export function running({ send, leave }) {
     parts.progress.update({ ...told, status, name, seconds_left: left(), result });
     panel.setStatus(status);
     const percent = told.iterations ? Math.floor((100 * told.iteration) / told.iterations) : 0;
-    document.title = { done: '✓ ', stopped: '✓ ', failed: '✗ ' }[status] ?? (status === 'preparing' ? '' : `${percent} % `);
+    document.title = { done: "✓ ", failed: "✗ " }[status] ?? (status === "preparing" ? "" : `${percent} % `);
     document.title += `${name} · impasto`;
   }
-  const weights = (settings) => ({ strength, ...Object.fromEntries(WEIGHTS.map((key) => [key, settings[key]])) });
-
   function save(bytes, file) {
     if (address) URL.revokeObjectURL(address);
-    address = URL.createObjectURL(new Blob([bytes], { type: 'image/png' }));
+    address = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
     Object.assign(link, { href: address, download: file });
   }
 
@@ -73,25 +62,25 @@ export function running({ send, leave }) {
 
   return {
     /** A run is about to begin on the photograph that `preview`, a canvas, shows. */
-    open({ title, preview, shape, chosen }) {
+    open({ title, preview, shape }) {
       Object.assign(told, { stages: [], iterations: 0, iteration: 0, stage: 0, width: 0, height: 0 });
-      [name, strength, changes, layers] = [title, chosen, [], []];
-      is('preparing');
-      parts.changes.set(changes);
+      [name, layers] = [title, []];
+      is("preparing");
+      parts.changes.set([]);
       parts.curves.start([]);
       parts.view.setSize(shape.wide, shape.high);
       preview.toBlob((blob) => parts.view.setBefore(URL.createObjectURL(blob)));
       after.hidden = link.hidden = true;
-      panel.say('');
-      update('The graphics card compiles its programs and looks at both pictures. That may take a moment.');
+      panel.say("");
+      update("The graphics card compiles its programs and looks at both pictures. That may take a moment.");
     },
     news: {
       begun({ settings, progress }) {
         told = progress;
         layers = settings.style_layers;
-        is('painting');
-        parts.curves.start(['all', 'content', ...layers, 'finish', 'smoothness']);
-        panel.start(weights(settings), layers);
+        is("painting");
+        parts.curves.start(["all", "content", ...layers, "finish", "smoothness"]);
+        panel.start(settings, layers);
         update();
       },
       losses({ losses, at, progress }) {
@@ -107,25 +96,21 @@ export function running({ send, leave }) {
         draw(canvas, pixels);
         parts.view.setAfter(canvas);
       },
-      turned({ turn, settings, from }) {
-        if ('strength' in turn) strength = turn.strength;
-        else if ('content_weight' in turn) strength = null;
-        panel.set(weights(settings));
-        const text = Object.entries(turn).map(([key, value]) => `${NAMES[key]} ${written(value)}`).join(', ');
-        changes = [...changes, { iteration: from, text }];
+      turned({ settings, changes }) {
+        panel.set(settings);
         parts.changes.set(changes);
-        panel.say('');
+        panel.say("");
       },
       unturned({ text }) {
         panel.say(`${text}.`);
       },
       paused({ progress }) {
         told = progress;
-        is('paused');
+        is("paused");
         update();
       },
       resumed() {
-        is('painting');
+        is("painting");
         update();
       },
       saved({ bytes, file }) {
@@ -133,20 +118,20 @@ export function running({ send, leave }) {
         link.click();
         panel.say(`${file} is saved where this browser puts downloads.`);
       },
-      done({ bytes, file, stopped, progress }) {
+      done({ bytes, file, progress }) {
         told = progress;
-        is(stopped ? 'stopped' : 'done');
+        is("done");
         save(bytes, file);
         after.hidden = link.hidden = false;
-        panel.say('How it was made is written in the file: the program takes it with --settings-from.');
+        panel.say("How it was made is written in the file: the program takes it with --settings-from.");
         update(`${progress.iteration} iterations, ${told.width} × ${told.height} pixels`);
       },
     },
     failed() {
-      is('failed');
+      is("failed");
       after.hidden = false;
-      update('The run has ended.');
+      update("The run has ended.");
     },
-    busy: () => status === 'preparing' || status === 'painting' || status === 'paused',
+    busy: () => status === "preparing" || status === "painting" || status === "paused",
   };
 }

@@ -1,8 +1,8 @@
 // Paints: all that takes time or memory happens here, beside the page. A page sends commands and gets news; see `hear` and
 // `say`. The commands of a run are carried out between two of its iterations.
 
-import './files.js';
-import init, { Device, Opened, declared, looks } from './impasto_tab.js';
+import "./files.js";
+import init, { Device, Opened, declared, looks } from "./impasto_tab.js";
 
 const { network } = self.impasto;
 /// Files of more pixels are scaled by the browser, which needs less memory for that.
@@ -16,13 +16,13 @@ const PICTURE_PAUSE = 200;
 
 const say = (kind, news = {}, handed = []) => postMessage({ kind, ...news }, handed);
 
-const SLOW = 'Ready. This browser gives the page only the processor to paint with, which is slow: keep the size small.';
+const SLOW = "Ready. This browser gives the page only the processor to paint with, which is slow: keep the size small.";
 const UNFORESEEN =
-  'the painter ended unexpectedly, perhaps because the tab has no memory left: reload the page, and try a smaller size';
+  "the painter ended unexpectedly, perhaps because the tab has no memory left: reload the page, and try a smaller size";
 
 /// What the page shows of whatever was thrown: the library's sentences are texts, all else is a defect or a lack of memory.
 const sentence = (thrown) => {
-  if (typeof thrown === 'string') return thrown;
+  if (typeof thrown === "string") return thrown;
   console.error(thrown);
   return UNFORESEEN;
 };
@@ -39,14 +39,14 @@ async function read(name, bytes) {
   if (width * height <= MOST_PIXELS) return Opened.read(name, bytes);
   let bitmap;
   try {
-    const scaled = { resizeWidth: Math.round((SCALED_SIDE * width) / Math.max(width, height)), resizeQuality: 'high' };
+    const scaled = { resizeWidth: Math.round((SCALED_SIDE * width) / Math.max(width, height)), resizeQuality: "high" };
     bitmap = await createImageBitmap(new Blob([bytes]), scaled);
   } catch {
     // Of a kind that the browser does not know.
     return Opened.read(name, bytes);
   }
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
@@ -67,9 +67,9 @@ async function look({ which, name, bytes }) {
     pictures[which]?.free();
     pictures[which] = opened;
     const about = { which, name, wide: opened.width(), high: opened.height(), notes: JSON.parse(opened.notes()) };
-    handOver('opened', opened.small(PREVIEW_SIDE), about);
+    handOver("opened", opened.small(PREVIEW_SIDE), about);
   } catch (thrown) {
-    say('refused', { which, name, text: sentence(thrown) });
+    say("refused", { which, name, text: sentence(thrown) });
   }
 }
 
@@ -91,7 +91,7 @@ async function theNetwork() {
       if (done) break;
       parts.push(value);
       loaded += value.length;
-      say('loading', { loaded, total: network.bytes });
+      say("loading", { loaded, total: network.bytes });
     }
   } catch (thrown) {
     throw failed(thrown.message);
@@ -105,14 +105,14 @@ async function theNetwork() {
 /// The device first: without one, 13 MB need not be fetched.
 async function open() {
   if (!self.isSecureContext) {
-    throw 'a browser paints only in pages that come by https or from this machine itself; open this page by https';
+    throw "a browser paints only in pages that come by https or from this machine itself; open this page by https";
   }
   const opened = await Device.open();
   const about = JSON.parse(opened.about());
-  say('device', about);
+  say("device", about);
   const file = await theNetwork();
   [device, bytes] = [opened, file];
-  say('able', { text: about.software ? SLOW : `Ready. It paints on ${about.name || 'your graphics card'}, in this tab.` });
+  say("able", { text: about.software ? SLOW : `Ready. It paints on ${about.name || "your graphics card"}, in this tab.` });
 }
 
 /// The network on the device, with the forms of its convolutions that are wanted, or those that suit the device.
@@ -125,9 +125,9 @@ function withForm(form) {
 function ask({ request }) {
   if (!bytes || !pictures.content) return;
   try {
-    say('needs', { bytes: withForm(studio?.form).needs(JSON.stringify(request), pictures.content) });
+    say("needs", { bytes: withForm(studio?.form).needs(JSON.stringify(request), pictures.content) });
   } catch (thrown) {
-    say('needs', { text: sentence(thrown) });
+    say("needs", { text: sentence(thrown) });
   }
 }
 
@@ -137,8 +137,8 @@ async function obey(run) {
     for (const command of run.commands.splice(0)) {
       await orders[command.kind](run, command);
     }
-    if (!run.paused || run.stopped) return;
-    say('paused', progress(run));
+    if (!run.paused || run.finished) return;
+    say("paused", progress(run));
     await new Promise((resolve) => (run.wake = resolve));
   }
 }
@@ -148,10 +148,10 @@ const progress = ({ painter }) => ({ progress: JSON.parse(painter.progress()) })
 const orders = {
   turn(run, { turn }) {
     try {
-      const settings = JSON.parse(run.painter.turn(JSON.stringify(turn)));
-      say('turned', { turn, settings, from: run.painter.submitted() });
+      run.painter.turn(JSON.stringify(turn));
+      say("turned", turned(run));
     } catch (thrown) {
-      say('unturned', { text: sentence(thrown) });
+      say("unturned", { text: sentence(thrown) });
     }
   },
   pause(run) {
@@ -159,59 +159,64 @@ const orders = {
   },
   resume(run) {
     run.paused = false;
-    say('resumed');
+    say("resumed");
   },
   end_size(run) {
     run.painter.end_size();
+    run.paused = false;
+    say("turned", turned(run));
   },
-  stop(run) {
-    run.stopped = true;
-    run.painter.stop();
+  finish(run) {
+    run.painter.finish();
+    run.finished = true;
+    say("turned", turned(run));
   },
-  async save(run) {
-    await file(run, 'saved');
+  async copy(run) {
+    await file(run, "saved");
   },
 };
+
+const turned = ({ painter }) => ({ settings: JSON.parse(painter.settings()), changes: JSON.parse(painter.changes()) });
 
 async function file({ painter, file }, kind, news = {}) {
   const bytes = await painter.png();
   const { iteration } = JSON.parse(painter.progress());
-  const name = kind === 'saved' ? file.replace('.png', `-${iteration}.png`) : file;
+  const name = kind === "saved" ? file.replace(".png", `-${iteration}.png`) : file;
   say(kind, { ...news, file: name, bytes }, [bytes.buffer]);
 }
 
 async function paint({ request, file: name, form }) {
-  run = { commands: [], paused: false, stopped: false, wake: null, file: name };
+  run = { commands: [], paused: false, finished: false, wake: null, file: name };
   try {
     run.painter = await withForm(form).begin(JSON.stringify(request), pictures.content, pictures.style);
     await iterate(run, run.painter);
   } catch (thrown) {
-    say('failed', { text: sentence(thrown) });
+    say("failed", { text: sentence(thrown) });
   } finally {
     run = undefined;
   }
 }
 
 async function iterate(run, painter) {
-  say('begun', { settings: JSON.parse(painter.settings()), ...progress(run) });
+  say("begun", { settings: JSON.parse(painter.settings()), ...progress(run) });
   painter.copy_every(1);
   let since = { at: performance.now(), iterations: 0 };
   for (;;) {
     await obey(run);
     const losses = await painter.step();
     if (losses === undefined) break;
-    say('losses', { losses: JSON.parse(losses), at: performance.now(), ...progress(run) });
+    say("losses", { losses: JSON.parse(losses), at: performance.now(), ...progress(run) });
     since.iterations += 1;
     const pixels = painter.copy();
-    if (pixels) handOver('picture', pixels);
+    if (pixels) handOver("picture", pixels);
     const passed = performance.now() - since.at;
     if (passed >= PICTURE_PAUSE) {
       painter.copy_every(Math.max(1, Math.round((PICTURE_PAUSE * since.iterations) / passed)));
       since = { at: performance.now(), iterations: 0 };
     }
   }
-  handOver('picture', await painter.picture());
-  await file(run, 'done', { stopped: run.stopped, ...progress(run) });
+  handOver("picture", await painter.picture());
+  await file(run, "done", progress(run));
   painter.free();
 }
 
@@ -220,10 +225,10 @@ const hear = { look, ask, paint };
 // In their order: a picture is read before it is painted. What fails says so.
 let last = init().then(
   async () => {
-    say('ready', { looks: JSON.parse(looks()) });
-    await open().catch((thrown) => say('nodevice', { text: sentence(thrown) }));
+    say("ready", { looks: JSON.parse(looks()) });
+    await open().catch((thrown) => say("nodevice", { text: sentence(thrown) }));
   },
-  (thrown) => say('failed', { text: `the painter could not be loaded (${thrown.message}); reload the page` }),
+  (thrown) => say("failed", { text: `the painter could not be loaded (${thrown.message}); reload the page` }),
 );
 onmessage = ({ data }) => {
   if (data.kind in orders) {

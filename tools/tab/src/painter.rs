@@ -3,7 +3,8 @@
 use impasto::painting::capacity;
 use impasto::painting::choices::{Colours, Recipe};
 use impasto::painting::provenance::{Record, Start};
-use impasto::painting::stages::{self, Stage};
+use impasto::painting::stages::Stage;
+use impasto::painting::steering::Change;
 use impasto::picture::Input;
 use impasto::{Format, Picture, SaveOptions, Session, Settings, Size};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,6 @@ pub struct Painter {
     /// The photograph at the result's size, whose transparency and metadata the result gets.
     content: Picture,
     record: Record,
-    settings: Settings,
 }
 
 /// A part of a run, as a page shows it.
@@ -47,6 +47,21 @@ struct Progress {
     iterations: usize,
     /// The work that is left, in iterations of this stage.
     left: f64,
+}
+
+/// Settings, and the strength that they have.
+#[derive(Serialize)]
+struct Now<'a> {
+    #[serde(flatten)]
+    settings: &'a Settings,
+    strength: Option<f64>,
+}
+
+/// A change, for people.
+#[derive(Serialize)]
+struct Told {
+    iteration: usize,
+    text: String,
 }
 
 /// What a page may turn while a run goes on. What is left out stays as it is.
@@ -122,14 +137,14 @@ impl Painter {
         record.style_weights = vec![1.0];
         record.start = start;
         record.variant = studio.variant.clone();
-        Ok(Self { session, content: photo, record, settings })
+        Ok(Self { session, content: photo, record })
     }
 
     /// A result in the size of its stage: with the photograph's transparency and metadata, and its colours if they are wanted.
     fn dressed(&self, mut picture: Picture) -> Picture {
         let size = Size::Exact { width: picture.width, height: picture.height };
         picture.alpha = self.content.resized(size, true).alpha;
-        if self.settings.colours == Colours::Photo {
+        if self.record.settings.colours == Colours::Photo {
             picture.rgb = picture.recoloured(&self.content).rgb;
         }
         picture.exif = self.content.exif.clone();
@@ -139,12 +154,13 @@ impl Painter {
     /// What made the picture that is there now.
     fn record(&self) -> Record {
         let mut record = self.record.clone();
+        record.changes = self.session.changes().to_vec();
         let done = self.session.submitted();
-        let size = (self.content.width, self.content.height);
-        if record.settings.first_size == 0 {
-            record.settings.iterations = done;
-        } else if done < stages::iterations(&record.settings, size) {
-            record.done = Some(done);
+        if done < self.session.iterations() {
+            match record.settings.first_size {
+                0 => record.settings.iterations = done,
+                _ => record.done = Some(done),
+            }
         }
         record
     }
@@ -178,21 +194,23 @@ impl Painter {
         })
     }
 
-    /// The settings as they are now, as JSON.
+    /// The settings as they are now, as JSON, with the strength that they have, if it is one.
     pub fn settings(&self) -> String {
-        json(&self.settings)
+        let settings = self.session.settings();
+        json(&Now { settings, strength: settings.strength() })
     }
 
-    /// Iterations that the device was given: what is turned now takes effect behind them.
-    pub fn submitted(&self) -> usize {
-        self.session.submitted()
+    /// What was changed so far, as a JSON list of iterations and texts.
+    pub fn changes(&self) -> String {
+        let told = |change: &Change| Told { iteration: change.iteration, text: change.to_string() };
+        json(&self.session.changes().iter().map(told).collect::<Vec<_>>())
     }
 
-    /// Gives the rest of the run other weights, and returns the settings as [`Self::settings`] does.
-    pub fn turn(&mut self, turn: &str) -> Result<String, JsValue> {
+    /// Gives the rest of the run other weights.
+    pub fn turn(&mut self, turn: &str) -> Result<(), JsValue> {
         let turn: Turn = serde_json::from_str(turn)
             .map_err(|why| sentence(format!("the page turned something unknown ({why}); reload it")))?;
-        let mut settings = self.settings.clone();
+        let mut settings = self.session.settings().clone();
         if let Some(strength) = turn.strength {
             settings.set_strength(strength).map_err(sentence)?;
         }
@@ -204,9 +222,7 @@ impl Painter {
         ];
         numbers.into_iter().for_each(|(new, old)| *old = new.unwrap_or(*old));
         settings.style_layer_weights = turn.style_layer_weights.unwrap_or(settings.style_layer_weights);
-        self.session.set_weights(&settings).map_err(sentence)?;
-        self.settings = settings;
-        Ok(self.settings())
+        self.session.set_weights(&settings).map_err(sentence)
     }
 
     /// From now on every `n`-th picture can be taken by [`Self::copy`].
@@ -237,8 +253,13 @@ impl Painter {
         self.dressed(picture).to_bytes(Format::Png, &options).map_err(sentence)
     }
 
-    /// Submits nothing more: [`Self::step`] still gives the losses of what was submitted, then ends.
-    pub fn stop(&mut self) {
-        self.session.stop();
+    /// Ends the iterations of this stage; the run goes on with the next one.
+    pub fn end_size(&mut self) {
+        self.session.end_size();
+    }
+
+    /// Ends the run as if it were complete. [`Self::step`] still gives the losses of what was submitted.
+    pub fn finish(&mut self) {
+        self.session.finish();
     }
 }
