@@ -209,12 +209,13 @@ class Page:
         return reply["result"].get("value")
 
     def until(self, script, timeout, what=None):
-        """Waits until an expression is true, and returns its value."""
+        """Waits until an expression is true."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
+            # While a page is being replaced there is nothing to ask.
             with contextlib.suppress(Failure):
-                if value := self.run(script):
-                    return value
+                if self.run(f"(async () => Boolean(await ({script})))()"):
+                    return
             time.sleep(0.2)
         said = f"; the page said {self.said}" if self.said else ""
         raise Failure(f"{what or script} was not seen within {timeout} s{said}")

@@ -213,7 +213,7 @@ def offline(address, stop):
     with Browser(WEBGPU) as browser:
         page = browser.open(address)
         ready(page)
-        page.until("navigator.serviceWorker.controller", 60, "a service worker")
+        page.until("!!navigator.serviceWorker.controller", 60, "a service worker")
         page.until(
             """caches.keys().then(async (names) => {
             const all = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
