@@ -166,7 +166,7 @@ def steering(address):
         choose(page, "#size", "0")
         page.until("document.getElementById('needs').textContent.includes(' MB ')", 60, "what the run needs")
         page.run("document.getElementById('paint').click()")
-        page.until("document.querySelector('#run canvas')", PATIENCE, "a picture on the canvas")
+        page.until("document.querySelector('#run canvas')?.width === 64", PATIENCE, "a picture on the canvas")
         colours = page.run(
             """(() => { const one = document.querySelector("#run canvas");
             const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);

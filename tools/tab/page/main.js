@@ -85,8 +85,9 @@ const worker = painter({
 async function paint() {
   notes.clear();
   const stem = (which) => worker.name(which).replace(/\.[^.]*$/, "");
-  const title = `${stem("content")}, painted like ${stem("style")}`;
-  at("name").textContent = title;
+  const named = (which) => board.title(which, worker.name(which));
+  const title = `${named("content")}, painted like ${named("style")}`;
+  at("name").textContent = `${title[0].toUpperCase()}${title.slice(1)}`;
   show("painting");
   run.open({ title, preview: board.preview(), shape: board.shape() });
   worker.send({ kind: "paint", request: board.request(), file: `${stem("content")}-${stem("style")}.png` });

@@ -55,6 +55,10 @@ export function running({ send, leave }) {
     Object.assign(link, { href: address, download: file });
   }
 
+  function finished(is) {
+    after.hidden = !is;
+    panel.element.classList.toggle("over", is);
+  }
   const is = (next) => {
     status = next;
     pace = [];
@@ -70,7 +74,11 @@ export function running({ send, leave }) {
       parts.curves.start([]);
       parts.view.setSize(shape.wide, shape.high);
       preview.toBlob((blob) => parts.view.setBefore(URL.createObjectURL(blob)));
-      after.hidden = link.hidden = true;
+      // Until there is something else, the canvas shows what is to be painted.
+      Object.assign(canvas, { width: preview.width, height: preview.height });
+      canvas.getContext("2d").drawImage(preview, 0, 0);
+      parts.view.setAfter(canvas);
+      finished(false);
       panel.say("");
       update("The graphics card compiles its programs and looks at both pictures. That may take a moment.");
     },
@@ -122,14 +130,16 @@ export function running({ send, leave }) {
         told = progress;
         is("done");
         save(bytes, file);
-        after.hidden = link.hidden = false;
+        link.hidden = false;
+        finished(true);
         panel.say("How it was made is written in the file: the program takes it with --settings-from.");
         update(`${progress.iteration} iterations, ${told.width} × ${told.height} pixels`);
       },
     },
     failed() {
       is("failed");
-      after.hidden = false;
+      link.hidden = true;
+      finished(true);
       update("The run has ended.");
     },
     busy: () => status === "preparing" || status === "painting" || status === "paused",

@@ -4,13 +4,13 @@ import { make } from "./components.js";
 
 const BUNDLED = {
   content: [
-    ["photo.jpg", "a cat"],
-    ["coffee.jpg", "a cup of coffee"],
+    ["photo.jpg", "the cat"],
+    ["coffee.jpg", "the coffee"],
   ],
   style: [
-    ["painting.jpg", "an evening in thick paint"],
-    ["woodcut.jpg", "boats, a woodcut"],
-    ["mosaic.jpg", "a peacock, a mosaic"],
+    ["painting.jpg", "the evening in oil"],
+    ["woodcut.jpg", "the woodcut"],
+    ["mosaic.jpg", "the mosaic"],
   ],
 };
 const WHAT = { content: "a photograph", style: "a painting" };
@@ -132,6 +132,7 @@ export function setup({ take, ask, paint }) {
   let looks = [];
   let touched = false;
   let able = false;
+  let fits = true;
   const opened = {};
 
   function chosen(which, file) {
@@ -140,7 +141,7 @@ export function setup({ take, ask, paint }) {
     take(which, file);
   }
   function enable() {
-    at("paint").disabled = !(able && opened.content && opened.style);
+    at("paint").disabled = !(able && fits && opened.content && opened.style);
   }
 
   const size = slider({
@@ -198,7 +199,11 @@ export function setup({ take, ask, paint }) {
       const request = { look: look.value, size: size.value() };
       return touched ? { ...request, strength: strength.value() } : request;
     },
-    strength: () => strength.value(),
+    /** A name for people: the page's own pictures have one, others are called as their files. */
+    title(which, name) {
+      const own = BUNDLED[which].find(([file]) => file === name);
+      return own ? own[1] : name.replace(/\.[^.]*$/, "");
+    },
     begin(list) {
       const wanted = look.value || USUAL.look;
       looks = list;
@@ -227,6 +232,8 @@ export function setup({ take, ask, paint }) {
     },
     /** What a run would need, or why there can be none. */
     needs({ bytes, text }) {
+      fits = !text;
+      enable();
       at("needs").className = text ? "error" : "hint";
       at("needs").textContent = text ? `${text}.` : `It takes about ${Math.ceil(bytes / 2 ** 20)} MB of the graphics card's memory.`;
     },

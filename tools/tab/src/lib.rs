@@ -33,7 +33,10 @@ fn sentence(error: impl std::fmt::Display) -> JsValue {
         ("--size ", "size "),
         ("--size", "size"),
     ];
-    let text = words.iter().fold(error.to_string(), |text, (option, word)| text.replace(option, word));
+    let text = error.to_string();
+    // How to write a size that was just named.
+    let said = text.split_once(", which is --size ").map_or(text.as_str(), |(said, _)| said);
+    let text = words.iter().fold(said.to_owned(), |text, (option, word)| text.replace(option, word));
     JsValue::from_str(&text)
 }
 
