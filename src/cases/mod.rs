@@ -193,6 +193,7 @@ impl From<Var> for Recorded {
 type Record = dyn Fn(&mut Tape, &[Leaf]) -> Result<Recorded> + Send + Sync;
 type Needs = dyn Fn(&Gpu) -> bool + Send + Sync;
 type Reference = dyn Fn(&[Vec<f64>]) -> Vec<f64> + Send + Sync;
+type Floor = dyn Fn(&[Vec<f64>]) -> f64 + Send + Sync;
 
 /// One way of computing a case: a variant of the op.
 pub struct Candidate {
@@ -200,6 +201,8 @@ pub struct Candidate {
     pub name: &'static str,
     /// What the relative errors of result and gradient may be; [`FLOAT32`] unless stated otherwise.
     pub bound: f64,
+    only_half: bool,
+    half: bool,
     needs: Box<Needs>,
     record: Box<Record>,
 }
@@ -210,7 +213,8 @@ impl Candidate {
         name: &'static str,
         record: impl Fn(&mut Tape, &[Leaf]) -> Result<Recorded> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, bound: FLOAT32, needs: Box::new(|_| true), record: Box::new(record) }
+        let needs = Box::new(|_: &Gpu| true);
+        Self { name, bound: FLOAT32, only_half: false, half: false, needs, record: Box::new(record) }
     }
 
     /// A variant that ends in a loss: its gradient starts in itself.
@@ -236,9 +240,14 @@ impl Candidate {
         Self { bound, ..self }
     }
 
+    /// A variant that multiplies in half precision: it runs only in cases that store maps so.
+    pub fn only_half(self, only_half: bool) -> Self {
+        Self { only_half, ..self }
+    }
+
     /// Whether this variant can run on a device.
     pub fn runs_on(&self, gpu: &Gpu) -> bool {
-        (self.needs)(gpu)
+        (self.half || !self.only_half) && (self.needs)(gpu)
     }
 }
 
@@ -255,6 +264,8 @@ pub struct Case {
     inputs: Vec<Input>,
     precision: Precision,
     reference: Box<Reference>,
+    /// Below which size of the result its error is no longer relative to it.
+    floor: Option<Box<Floor>>,
 }
 
 impl Case {
@@ -270,7 +281,13 @@ impl Case {
         let name = format!("{channels} {height}x{width}");
         let (inputs, candidates) = (inputs.into(), Vec::new());
         let precision = Precision::Single;
-        Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference) }
+        Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference), floor: None }
+    }
+
+    /// For a result that is a difference of larger terms: where it is smaller than `floor`, its error is relative to that.
+    /// Terms that happen to be nearly equal would otherwise turn their own rounding into any relative error.
+    pub fn floor(self, floor: impl Fn(&[Vec<f64>]) -> f64 + Send + Sync + 'static) -> Self {
+        Self { floor: Some(Box::new(floor)), ..self }
     }
 
     /// Adds to the name what the size does not tell.
@@ -284,7 +301,8 @@ impl Case {
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;
-            Candidate { bound: HALF, needs: Box::new(move |gpu| gpu.has_half() && needs(gpu)), ..candidate }
+            let needs = Box::new(move |gpu: &Gpu| gpu.has_half() && needs(gpu));
+            Candidate { bound: HALF, half: true, needs, ..candidate }
         };
         let candidates = self.candidates.into_iter().map(half).collect();
         Self { precision: Precision::Half, candidates, ..self }.called("half")
@@ -331,5 +349,5 @@ pub fn widen(values: &[f32]) -> Vec<f64> {
 
 /// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths differ.
 pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
-    outcome::Deviation::of(found, expected).relative
+    outcome::Deviation::of(found, expected, 0.0).relative
 }

@@ -33,6 +33,8 @@ pub struct Truth {
     pub(super) values: Vec<Vec<f32>>,
     /// The reference's result.
     pub(super) expected: Vec<f64>,
+    /// The size of the result from which on its error is relative to it.
+    pub(super) floor: f64,
     /// The gradient of the result: derivatives are those of `sum(seeds * result)`.
     pub(super) seeds: Vec<f32>,
     /// For each input, its derivatives; none for constant inputs.
@@ -89,6 +91,7 @@ impl Case {
     pub fn truth_of(&self, values: Vec<Vec<f32>>, random: &mut fastrand::Rng) -> Truth {
         let inputs: Vec<Vec<f64>> = values.iter().map(|v| super::widen(v)).collect();
         let expected = (self.reference)(&inputs);
+        let floor = self.floor.as_ref().map_or(0.0, |floor| floor(&inputs));
         // The gradient of a loss starts at the loss itself, with 1.
         let seeds: Vec<f32> = match expected.len() {
             1 => vec![1.0],
@@ -104,7 +107,7 @@ impl Case {
             probes.push(of_input);
             near_kink |= near;
         }
-        Truth { values, expected, seeds, probes, near_kink }
+        Truth { values, expected, floor, seeds, probes, near_kink }
     }
 
     /// The values as maps store them.
@@ -207,10 +210,11 @@ impl Probe {
 
 /// Compares a gradient from the device with the reference's, to which another op may have added its own.
 pub(super) fn compare(probes: &[Probe], found: &[f64], added: Option<&[f64]>) -> Deviation {
-    Deviation::among(probes.iter().filter(|probe| !probe.kink).map(|probe| {
+    let compared = probes.iter().filter(|probe| !probe.kink).map(|probe| {
         let expected = (probe.left + probe.right) / 2.0 + added.map_or(0.0, |added| probe.project(added));
         (probe.at, probe.project(found), expected)
-    }))
+    });
+    Deviation::among(compared, 0.0)
 }
 
 /// Computes `work(0), work(1), ...` on all cores, each with its own `scratch`.

@@ -5,23 +5,23 @@ use std::time::Duration;
 /// The deviation of values from the device from those of the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Deviation {
-    /// `|found - expected| / |expected|` in the Euclidean norm; NaN if any value found is NaN.
+    /// `|found - expected| / |expected|` in the Euclidean norm, or over a floor if that is more; NaN if any value found is NaN.
     pub relative: f64,
     /// The largest difference: index, value from the device, value from the reference.
     pub worst: Option<(usize, f64, f64)>,
 }
 
 impl Deviation {
-    /// The deviation of lists of values; NaN if their lengths differ.
-    pub fn of(found: &[f64], expected: &[f64]) -> Self {
+    /// The deviation of lists of values, relative to those expected or to `floor`; NaN if their lengths differ.
+    pub fn of(found: &[f64], expected: &[f64], floor: f64) -> Self {
         if found.len() != expected.len() {
             return Self { relative: f64::NAN, worst: None };
         }
-        Self::among(found.iter().zip(expected).enumerate().map(|(i, (f, e))| (i, *f, *e)))
+        Self::among(found.iter().zip(expected).enumerate().map(|(i, (f, e))| (i, *f, *e)), floor)
     }
 
     /// The deviation of triples of index, value found and value expected.
-    pub(super) fn among(values: impl Iterator<Item = (usize, f64, f64)>) -> Self {
+    pub(super) fn among(values: impl Iterator<Item = (usize, f64, f64)>, floor: f64) -> Self {
         let (mut squares, mut errors) = (0.0, 0.0);
         let mut worst: Option<(usize, f64, f64)> = None;
         for (at, found, expected) in values {
@@ -33,7 +33,7 @@ impl Deviation {
                 worst = Some((at, found, expected));
             }
         }
-        let relative = if errors == 0.0 { 0.0 } else { (errors / squares).sqrt() };
+        let relative = if errors == 0.0 { 0.0 } else { errors.sqrt() / squares.sqrt().max(floor) };
         Self { relative, worst }
     }
 

@@ -187,7 +187,7 @@ impl Case {
 impl Outcome {
     /// Takes in what a run gave.
     fn add(&mut self, run: &Run, form: Form, truth: &Truth) {
-        self.forward = self.forward.or_worse(Deviation::of(&run.y, &truth.expected));
+        self.forward = self.forward.or_worse(Deviation::of(&run.y, &truth.expected, truth.floor));
         self.overrun.extend(run.overrun.iter().cloned());
         self.overrun.dedup();
         for (index, probes) in truth.probes.iter().enumerate().filter(|(_, probes)| !probes.is_empty()) {

@@ -55,6 +55,15 @@ impl Progress {
         Self::Bar(bar)
     }
 
+    /// The run has other iterations than it was to have.
+    pub fn set_total(&mut self, iterations: usize) {
+        match self {
+            Self::Silent => {}
+            Self::Bar(bar) => bar.set_length(iterations as u64),
+            Self::Lines { total, .. } => *total = iterations,
+        }
+    }
+
     /// Reports that an iteration is done.
     pub fn report(&mut self, losses: &Losses) {
         let Losses { iteration, content, style, tv, .. } = losses;

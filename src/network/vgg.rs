@@ -2,6 +2,7 @@
 
 use crate::architecture::{Edge, LayerSpec, Network, NetworkOptions, Pooling, Tap};
 use crate::engine::gpu::Gpu;
+use crate::engine::precision::Precision;
 use crate::engine::tape::{Tape, Var};
 use crate::network::tuning::Tuning;
 use crate::network::weights::{ConvWeights, Weights};
@@ -108,6 +109,19 @@ impl Vgg {
         if needed > self.filters.len() {
             let why =
                 "a layer lies behind the convolutions whose weights were loaded; load those of all layers";
+            return Err(Error::Setting(why.into()));
+        }
+        Ok(())
+    }
+
+    /// Refuses to compute more coarsely than maps are stored.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub(crate) fn check_precision(&self, precision: Precision) -> Result<()> {
+        if precision == Precision::Single && self.filters.iter().any(Filter::is_half) {
+            let why = "the network was uploaded to multiply in half precision; upload it with a tuning for single \
+                       precision, or choose half precision for the run";
             return Err(Error::Setting(why.into()));
         }
         Ok(())

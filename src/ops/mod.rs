@@ -4,11 +4,13 @@
 pub mod adam;
 pub mod affine;
 pub mod average;
+pub mod cholesky;
 pub mod conv3x3;
 pub mod gram;
 pub mod lbfgs;
 pub mod log;
 pub mod masked;
+pub mod mixture;
 pub mod mse;
 pub mod nearest;
 pub mod owned;
@@ -35,6 +37,8 @@ pub fn tables() -> Vec<Table> {
         widened::TABLE,
         owned::TABLE,
         nearest::TABLE,
+        mixture::TABLE,
+        cholesky::TABLE,
         tv::TABLE,
         tv::NINE_POINT_TABLE,
         wasserstein::TABLE,

@@ -145,10 +145,11 @@ impl Objective<'_, '_> {
         }
     }
 
-    /// Refuses taps that the network lacks and a precision that the device lacks.
+    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not uploaded for.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
-        self.settings.precision.check(self.gpu)
+        self.settings.precision.check(self.gpu)?;
+        self.vgg.check_precision(self.settings.precision)
     }
 
     /// Whether a single map is too large for a buffer. Recording everything to find out would take long.

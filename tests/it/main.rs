@@ -25,6 +25,8 @@ mod chain;
 mod gradients;
 /// L-BFGS on a quadratic and in runs.
 mod lbfgs;
+/// The forms for matrix units, where a driver has these.
+mod matrix_units;
 /// The neighbours that the finish finds, over iterations.
 mod nearest;
 /// The painterly recipe at one size, against the figures that PyTorch computed.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Session;
+use impasto::painting::steering::Change;
 use impasto::picture::Picture;
 
 use super::job::Sized;
@@ -25,6 +26,10 @@ pub struct Autosave<'a> {
     outputs: &'a Outputs,
     pictures: &'a Sized,
     last: Instant,
+    /// The interval at which the session copies its picture for all of this.
+    pub every: Option<usize>,
+    /// What was changed of the run so far.
+    pub changes: Vec<Change>,
     /// The number of iterations between two results, and between two frames.
     save_every: Option<usize>,
     frames_every: usize,
@@ -51,9 +56,8 @@ impl<'a> Autosave<'a> {
         let frames = outputs.frames.as_ref().map(|_| frames_every);
         // The session makes copies at one interval: the largest that divides all of these.
         let every = [save_every, frames, screen.as_ref().map(|_| PREVIEW_EVERY)];
-        if let Some(every) = every.into_iter().flatten().reduce(common) {
-            session.copy_every(every);
-        }
+        let every = every.into_iter().flatten().reduce(common);
+        every.into_iter().for_each(|every| session.copy_every(every));
         if session.submitted() == 0 {
             let first = pictures.start.as_ref().unwrap_or(&pictures.content).clone();
             warn(
@@ -61,14 +65,13 @@ impl<'a> Autosave<'a> {
                 outputs.clear_frames().and_then(|()| outputs.save_frame(0, &pictures.dress(first))),
             );
         }
-        let (last, shown, waiting) = (Instant::now(), None, Vec::new());
-        Self { outputs, pictures, last, save_every, frames_every, screen, shown, waiting }
+        let (last, shown, waiting, changes) = (Instant::now(), None, Vec::new(), session.changes().to_vec());
+        Self { outputs, pictures, last, every, changes, save_every, frames_every, screen, shown, waiting }
     }
 
-    /// Writes and shows what is due after `iterations`. A failure is reported, and the next attempt is made when it is
+    /// Writes and shows what is due after `iterations`, dressed as outputs are. A failure is reported, and the next attempt is made when it is
     /// due again.
     pub fn keep(&mut self, iterations: usize, picture: Picture, progress: &Progress) {
-        let picture = self.pictures.dress(picture);
         if iterations.is_multiple_of(self.frames_every) {
             warn(progress, self.outputs.save_frame(iterations / self.frames_every, &picture));
         }
@@ -103,7 +106,10 @@ impl<'a> Autosave<'a> {
 
     fn save_pictures(&mut self, progress: &Progress) {
         for (iterations, picture) in self.waiting.drain(..) {
-            warn(progress, self.outputs.save_picture(&picture, self.pictures.record(iterations), false));
+            warn(
+                progress,
+                self.outputs.save_picture(&picture, self.pictures.record(iterations, &self.changes), false),
+            );
         }
     }
 

@@ -12,6 +12,7 @@ use impasto::picture::Picture;
 
 use super::inputs::{Folder, Item};
 use super::job::Ending;
+use super::live::Live;
 use super::messages::{event, failed};
 use super::options::Options;
 use super::studio::Studio;
@@ -46,11 +47,13 @@ pub fn run(
     }
     options.write_preset(&items.iter().map(|item| item.content.clone()).collect::<Vec<_>>())?;
 
+    let live =
+        Live::start(&options.watching, &options.reporting, items.iter().map(|item| item.content.as_path()))?;
     let (summary, of, told) = (Summary::default(), items.len(), Ok(()));
     let skipped = |item: &Item| item.outputs.result.exists() && !options.many.force;
     let left = items.iter().filter(|item| !skipped(item)).count();
     let took = Duration::ZERO;
-    let mut batch = Batch { options, settings, repeated, studio: None, summary, of, left, took, told };
+    let mut batch = Batch { options, settings, repeated, studio: None, live, summary, of, left, took, told };
     for (index, item) in items.iter().enumerate() {
         // Checked again: another machine may have painted it in the meantime.
         if skipped(item) {
@@ -58,6 +61,7 @@ pub fn run(
             continue;
         }
         let started = Instant::now();
+        batch.live.iter().for_each(|live| live.prepare(index + 1));
         let painted = batch.paint(index + 1, item);
         batch.left = batch.left.saturating_sub(1);
         match painted {
@@ -93,6 +97,8 @@ struct Batch<'a> {
     repeated: Option<Record>,
     /// Opened when it is first needed, and again after the device has failed.
     studio: Option<Studio>,
+    /// The page of all pictures, if there is one.
+    live: Option<Live>,
     summary: Summary,
     /// Number of pictures.
     of: usize,
@@ -121,9 +127,17 @@ impl Batch<'_> {
                 record
             });
             let left = self.took.checked_div(self.summary.painted as u32).map(|mean| mean * self.left as u32);
-            let work = Work { content, checkpoint, repeated, place: (number, self.of), left };
+            let work = Work {
+                content,
+                checkpoint,
+                repeated,
+                place: (number, self.of),
+                left,
+                live: self.live.as_ref(),
+            };
             paint(options, self.settings, studio, item, work)
         })();
+        self.live.iter().for_each(|live| live.end(number, &painted));
         painted.map_err(|error| {
             if matches!(error.downcast_ref(), Some(Error::Device(_))) {
                 self.studio = None;
@@ -134,6 +148,7 @@ impl Batch<'_> {
 
     fn skip(&mut self, number: usize, item: &Item) {
         self.summary.skipped += 1;
+        self.live.iter().for_each(|live| live.skip(number));
         let skipped = serde_json::json!({
             "content": item.content.to_string_lossy(), "output": item.outputs.result.to_string_lossy(),
         });

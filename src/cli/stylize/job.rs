@@ -12,9 +12,11 @@ use impasto::painting::run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
-use impasto::picture::{Exif, Picture, Size};
+use impasto::painting::steering::{Change, End};
+use impasto::picture::{Exif, Picture, Size, name_of};
 
 use super::autosave::Autosave;
+use super::live::Live;
 use super::options::Options;
 use super::outputs::Outputs;
 use super::studio::{Measured, Studio};
@@ -42,6 +44,8 @@ pub struct Job<'a> {
     pub place: (usize, usize),
     /// The time that this and all remaining pictures will take, if known.
     pub left: Option<Duration>,
+    /// The page that shows the run, if there is one.
+    pub live: Option<&'a Live>,
 }
 
 /// How a job ended that did not fail.
@@ -85,13 +89,20 @@ impl Sized {
         picture
     }
 
-    /// The record of an output after `iterations`.
-    pub fn record(&self, iterations: usize) -> Option<Record> {
+    /// The record of an output after `iterations` of a run with these changes.
+    pub fn record(&self, iterations: usize, changes: &[Change]) -> Option<Record> {
         let mut record = self.record.clone().filter(|_| !self.bare)?;
         let size = (self.content.width, self.content.height);
-        if record.settings.first_size == 0 {
+        // Those that the picture has seen.
+        let seen = |change: &&Change| {
+            change.iteration < iterations || (change.end.is_some() && change.iteration == iterations)
+        };
+        record.changes = changes.iter().filter(seen).cloned().collect();
+        let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
+        let whole = stages::steered(&record.settings, size, &record.changes);
+        if record.settings.first_size == 0 && !ended {
             record.settings.iterations = iterations;
-        } else if iterations < stages::iterations(&record.settings, size) {
+        } else if whole.last().is_some_and(|last| iterations < last.end()) {
             record.done = Some(iterations);
         }
         Some(record)
@@ -167,6 +178,7 @@ impl Job<'_> {
             .content(&pictures.content)
             .measured(&pictures.styles.style)
             .settings(self.settings.clone())
+            .repeat(self.options.look.changes())
             .tiling(self.studio.tiling);
         for (gpu, vgg) in &self.studio.others {
             builder = builder.share(gpu, vgg);
@@ -200,11 +212,24 @@ impl Job<'_> {
         if self.options.reporting.json {
             watch.told = self.tell("start", self.beginning(pictures, session));
         }
-        let finished = session.run(&mut watch);
-        let Watch { log, told, keeper, progress, .. } = watch;
+        let finished = loop {
+            match session.run(&mut watch) {
+                Ok(run::Ending::Paused) => {
+                    if let Err(error) = watch.rest(session) {
+                        break Err(error);
+                    }
+                }
+                finished => break finished,
+            }
+        };
+        let Watch { log, told, keeper, helm, progress, .. } = watch;
         progress.finish();
+        let rested = helm.map_or(Duration::ZERO, |mut helm| {
+            helm.leave(session);
+            helm.rested
+        });
         let ending = finished.map_err(|error| self.failed(error, &log))?;
-        let times = [started - began, started.elapsed()];
+        let times = [started - began, started.elapsed().saturating_sub(rested)];
         Ok(Painted { log, interrupted: ending != run::Ending::Complete, first, times, told, keeper })
     }
 
@@ -238,9 +263,17 @@ impl Job<'_> {
         let interrupted = painted.interrupted;
         let result = session.picture().map_err(|error| self.failed(error, &painted.log))?;
         let result = pictures.dress(result);
-        let record = pictures.record(session.submitted());
+        let record = pictures.record(session.submitted(), session.changes());
         let saved = self.outputs.save_result(&result, record, !interrupted);
         let there = saved.is_ok();
+        let output = self.outputs.picture(!interrupted);
+        if let Some(live) = self.live.filter(|_| there) {
+            let place = self
+                .outputs
+                .stream
+                .map_or_else(|| output.display().to_string(), |_| "standard output".into());
+            live.show(result.clone(), format!("Saved to {place}, {} x {}", result.width, result.height));
+        }
         let mut outcomes = vec![
             saved,
             self.outputs.save_checkpoint(session),
@@ -259,7 +292,6 @@ impl Job<'_> {
         }
         let Painted { mut keeper, told, .. } = painted;
         outcomes.extend([keeper.finish(session.submitted(), &result), told]);
-        let output = self.outputs.picture(!interrupted);
         if there && self.options.reporting.json {
             let done = serde_json::json!({
                 "output": output.to_string_lossy(), "iterations": session.submitted(),
@@ -304,7 +336,21 @@ impl Job<'_> {
         let files = self.repeated.as_ref().zip(self.options.look.settings_from.as_ref());
         if let (Some((old, file)), Some(new)) = (files, &pictures.record) {
             old.differences(new).iter().for_each(|note| self.options.reporting.note(file, note));
+            let changes = old.changes.len();
+            if changes > 0 {
+                let times = if changes == 1 { "once".into() } else { format!("{changes} times") };
+                let note = format!(
+                    "its run was changed {times} on the way; that is repeated at the same iterations"
+                );
+                self.options.reporting.note(file, &note);
+            }
         }
+    }
+
+    /// What is painted, for people.
+    pub fn title(&self) -> String {
+        let styles: Vec<_> = self.options.styles.iter().map(|path| name_of(path)).collect();
+        format!("{} in the style of {}", name_of(self.name), styles.join(", "))
     }
 
     pub fn adapter(&self) -> String {

@@ -10,6 +10,7 @@ use impasto::painting::choices::{Colours, Optimizer, Recipe, StyleLoss};
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Start;
 use impasto::painting::settings::Settings;
+use impasto::painting::steering::Change;
 use impasto::picture::Input;
 use impasto::picture::{Picture, Size, name_of};
 use impasto::{Edge, Pooling, Tap};
@@ -149,6 +150,10 @@ pub struct Look {
     /// The paintings' weights in the picture whose settings are taken.
     #[arg(skip)]
     recorded_weights: Vec<f64>,
+
+    /// What was changed while that picture was painted.
+    #[arg(skip)]
+    recorded_changes: Vec<Change>,
 }
 
 /// Pixels of the margin of `--edge margin`: more than the rim that an edge leaves in results.
@@ -369,6 +374,7 @@ impl Look {
             .into());
         }
         self.recorded_weights = record.style_weights.clone();
+        self.recorded_changes.clone_from(&record.changes);
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {
             return Err(Error::Setting(format!(
                 "those settings start from the picture {:?}, which is not kept with them; name it with --init FILE",
@@ -378,6 +384,11 @@ impl Look {
         }
         self.take_start(&record.start);
         Ok(())
+    }
+
+    /// What was changed while the picture was painted whose settings are taken: it is repeated.
+    pub fn changes(&self) -> &[Change] {
+        &self.recorded_changes
     }
 
     fn seed(&self) -> u64 {

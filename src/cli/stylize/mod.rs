@@ -8,6 +8,7 @@ mod batch;
 mod chart;
 mod inputs;
 mod job;
+mod live;
 mod look;
 mod messages;
 mod names;
@@ -32,6 +33,7 @@ use impasto::picture::{Format, Picture};
 
 use self::inputs::{Item, Target};
 use self::job::{Ending, Job};
+use self::live::Live;
 pub use self::look::Look;
 pub use self::messages::tiles_text;
 pub use self::options::{Machine, Options, Room, load, network, resolve};
@@ -80,24 +82,40 @@ fn one(
     let item = options.one(options.content.clone(), result, stream);
     check(options, &item)?;
     options.write_preset(contents)?;
-    let content = read(&item.content)?;
-    let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
-    let mut studio = Studio::open(options, settings)?;
-    let settings = &studio.read_regions(options, &content, settings)?;
-    let work = Work { content, checkpoint, repeated, place: (1, 1), left: None };
-    Ok(match paint(options, settings, &studio, &item, work)? {
+    let live = Live::start(&options.watching, &options.reporting, std::iter::once(item.content.as_path()))?;
+    live.iter().for_each(|live| live.prepare(1));
+    let painted = one_begun(options, settings, &item, repeated, live.as_ref());
+    live.iter().for_each(|live| live.end(1, &painted));
+    Ok(match painted? {
         Ending::Finished => 0,
         Ending::Interrupted | Ending::NotBegun => INTERRUPTED,
     })
 }
 
+/// The same, when all that can be refused has been, and there is a page if there is to be one.
+fn one_begun(
+    options: &Options,
+    settings: &Settings,
+    item: &Item,
+    repeated: Option<Record>,
+    live: Option<&Live>,
+) -> anyhow::Result<Ending> {
+    let content = read(&item.content)?;
+    let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
+    let mut studio = Studio::open(options, settings)?;
+    let settings = &studio.read_regions(options, &content, settings)?;
+    let work = Work { content, checkpoint, repeated, place: (1, 1), left: None, live };
+    paint(options, settings, &studio, item, work)
+}
+
 /// What has been read for a picture.
-struct Work {
+struct Work<'a> {
     content: Picture,
     checkpoint: Option<Checkpoint>,
     repeated: Option<Record>,
     place: (usize, usize),
     left: Option<Duration>,
+    live: Option<&'a Live>,
 }
 
 fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
@@ -111,10 +129,24 @@ fn paint(
     settings: &Settings,
     studio: &Studio,
     item: &Item,
-    work: Work,
+    work: Work<'_>,
 ) -> anyhow::Result<Ending> {
-    let Work { content, checkpoint, repeated, place, left } = work;
+    let Work { content, checkpoint, repeated, place, left, live } = work;
     let Item { content: name, outputs, resume } = item;
     let resume = resume.as_deref();
-    Job { options, settings, studio, name, content, checkpoint, repeated, outputs, resume, place, left }.run()
+    let job = Job {
+        options,
+        settings,
+        studio,
+        name,
+        content,
+        checkpoint,
+        repeated,
+        outputs,
+        resume,
+        place,
+        left,
+        live,
+    };
+    job.run()
 }

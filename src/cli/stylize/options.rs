@@ -20,6 +20,7 @@ use impasto::picture::{SaveOptions, name_of};
 use impasto::{LayerSpec, Network, Tap};
 
 use super::inputs::Inputs;
+use super::live::Watching;
 use super::look::Look;
 use super::numbers;
 use super::sizes::Sizes;
@@ -54,6 +55,8 @@ pub struct Options {
     pub machine: Machine,
     #[command(flatten)]
     pub room: Room,
+    #[command(flatten)]
+    pub watching: Watching,
     #[command(flatten)]
     pub reporting: Reporting,
     #[command(flatten)]
@@ -236,8 +239,8 @@ impl Machine {
             tell(&format!("note: {note}"));
         }
         let tuning = match &self.variant {
-            Some(variant) => variant.clone(),
-            None => self.tune(&gpu, &specs, folder.as_deref(), tell)?,
+            Some(variant) => variant.clone().in_precision(settings.precision),
+            None => self.tune(&gpu, &specs, settings.precision, folder.as_deref(), tell)?,
         };
         let vgg = Vgg::new(&gpu, network, &weights, &tuning)?;
         Ok((gpu, vgg))
@@ -290,6 +293,7 @@ impl Machine {
         &self,
         gpu: &Gpu,
         specs: &[LayerSpec],
+        precision: impasto::engine::precision::Precision,
         folder: Option<&Path>,
         tell: impl Fn(&str),
     ) -> anyhow::Result<Tuning> {
@@ -300,7 +304,7 @@ impl Machine {
             false if gpu.is_software() => When::Never,
             false => When::FirstUse,
         };
-        let (tuning, notes) = Tuning::measured(gpu, specs, folder, when)?;
+        let (tuning, notes) = Tuning::measured_in(precision, gpu, specs, folder, when)?;
         notes.iter().for_each(|note| tell(&format!("note: {note}")));
         Ok(tuning)
     }

@@ -185,6 +185,30 @@ impl Outputs {
         rescue::or_elsewhere(saved, &name, |path| Ok(picture.save(path, &options)?))
     }
 
+    /// Writes the picture after `iterations` beside the result, under a name that nothing has yet, and returns that.
+    pub fn save_copy(
+        &self,
+        picture: &Picture,
+        record: Option<Record>,
+        iterations: usize,
+    ) -> anyhow::Result<PathBuf> {
+        anyhow::ensure!(
+            self.stream.is_none(),
+            "the result goes to standard output, beside which there is no place for a copy; name a file with -o"
+        );
+        let stem = self.result.file_stem().unwrap_or_default().to_string_lossy();
+        let ending = self.format()?.ending();
+        let name = |again: usize| {
+            let again = if again > 1 { format!("-{again}") } else { String::new() };
+            self.result.with_file_name(format!("{stem}-after-{iterations}{again}.{ending}"))
+        };
+        let free = (1..).map(name).find(|path| !path.exists()).expect("names do not run out");
+        let mut options = self.save.clone();
+        options.comment = record.as_ref().map(Record::comment);
+        picture.save(&free, &options)?;
+        Ok(free)
+    }
+
     /// Writes the picture, and in it what made it.
     pub fn save_picture(
         &self,

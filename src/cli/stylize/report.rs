@@ -160,6 +160,9 @@ impl Job<'_> {
         if painted.interrupted {
             run.push(("interrupted", format!("after {} iterations", painted.log.len())));
         }
+        for change in session.changes() {
+            run.push(("changed", format!("from iteration {}: {change}", change.iteration)));
+        }
         let names = self.options.styles.iter().map(|path| name_of(path));
         Ok(page(&Report {
             content: (&pictures.content, name_of(self.name)),

@@ -11,6 +11,7 @@ use impasto::picture::Picture;
 
 use super::autosave::Autosave;
 use super::job::{Job, Sized};
+use super::live::Helm;
 use crate::cli::interrupt;
 use crate::cli::progress::Progress;
 
@@ -25,6 +26,9 @@ pub struct Watch<'a> {
     pub log: Vec<Losses>,
     pub progress: Progress,
     pub keeper: Autosave<'a>,
+    /// What joins the run to its page, if it has one.
+    pub helm: Option<Helm<'a>>,
+    pictures: &'a Sized,
     /// Whether everything for stdout could be written.
     pub told: anyhow::Result<()>,
     pace: Pace,
@@ -40,8 +44,24 @@ impl<'a> Watch<'a> {
             Progress::new(job.label(), log.len(), session.iterations(), job.options.reporting.quiet);
         session.watch_tiles(progress.tiles());
         let keeper = Autosave::new(job.outputs, pictures, session, job.options, &progress);
+        let helm = job.live.map(|live| Helm::new(live.board(), job, pictures, session, keeper.every));
         let (pace, estimated, stopped) = (Pace::default(), false, false);
-        Self { job, began, log, progress, keeper, told: Ok(()), pace, estimated, stopped }
+        Self { job, began, log, progress, keeper, helm, pictures, told: Ok(()), pace, estimated, stopped }
+    }
+
+    /// Prints what has been changed from the page since there were `before` changes.
+    fn notice(&self, run: &Run, before: usize) {
+        for change in &run.session().changes()[before..] {
+            self.progress.say(&format!("from iteration {}: {change}", change.iteration));
+        }
+    }
+
+    /// What a paused run does until something is asked of it.
+    ///
+    /// # Errors
+    /// Those of [`Session::picture`].
+    pub fn rest(&mut self, session: &mut Session) -> Result<()> {
+        self.helm.as_mut().map_or(Ok(()), |helm| helm.rest(session))
     }
 }
 
@@ -50,6 +70,12 @@ impl Observer for Watch<'_> {
         if !self.stopped && interrupt::requested() {
             self.stopped = true;
             run.stop();
+        }
+        if let Some(helm) = &mut self.helm {
+            let changes = run.session().changes().len();
+            helm.steer(run, self.stopped);
+            self.progress.set_total(run.session().iterations());
+            self.notice(run, changes);
         }
         if self.keeper.wants_checkpoint() {
             run.checkpoint();
@@ -75,11 +101,19 @@ impl Observer for Watch<'_> {
             let losses = serde_json::to_value(losses).map_err(anyhow::Error::from);
             self.told = losses.and_then(|losses| self.job.tell("iteration", losses));
         }
+        if let Some(helm) = &mut self.helm {
+            helm.losses(run.session(), losses);
+        }
         self.log.push(losses.clone());
         Ok(())
     }
 
-    fn picture(&mut self, _: &mut Run, iterations: usize, picture: Picture) -> Result<()> {
+    fn picture(&mut self, run: &mut Run, iterations: usize, picture: Picture) -> Result<()> {
+        let picture = self.pictures.dress(picture);
+        if let Some(helm) = &mut self.helm {
+            helm.picture(run.session(), iterations, &picture);
+        }
+        self.keeper.changes = run.session().changes().to_vec();
         self.keeper.keep(iterations, picture, &self.progress);
         Ok(())
     }

@@ -38,6 +38,27 @@ fn rank(kind: wgpu::DeviceType) -> usize {
     [DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu, Other].iter().position(|k| *k == kind).unwrap_or(usize::MAX)
 }
 
+/// The largest side of square matrices that the adapter multiplies in float16 and adds up in float32, of 8 and 16, for which WGSL has
+/// types.
+fn matrix_tile(adapter: &wgpu::Adapter) -> Option<usize> {
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    let info = adapter.get_info();
+    // With subgroups of another size, lavapipe says that it has the feature and does not open, or crashes.
+    let odd = info.device_type == wgpu::DeviceType::Cpu
+        && (info.subgroup_min_size, info.subgroup_max_size) != (8, 8);
+    if odd || !adapter.features().contains(needed) {
+        return None;
+    }
+    let listed = adapter.cooperative_matrix_properties().into_iter().filter(|matrix| {
+        matrix.ab_type == wgpu::CooperativeScalarType::F16
+            && matrix.cr_type == wgpu::CooperativeScalarType::F32
+            && (matrix.m_size, matrix.n_size) == (matrix.k_size, matrix.k_size)
+    });
+    listed.map(|matrix| matrix.k_size as usize).filter(|side| [8, 16].contains(side)).max()
+}
+
 /// All adapters, the default one first. Searches Vulkan, Metal and DX12.
 fn enumerate() -> Vec<wgpu::Adapter> {
     let mut description = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -72,10 +93,21 @@ impl Gpu {
             | wgpu::Features::SHADER_F16
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::PIPELINE_CACHE;
+        let matrix_tile = matrix_tile(&adapter);
+        let matrices = match matrix_tile {
+            Some(_) => wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+            None => wgpu::Features::empty(),
+        };
         let request = wgpu::DeviceDescriptor {
             label: Some("impasto"),
-            required_features: adapter.features() & optional,
+            required_features: adapter.features() & (optional | matrices),
             required_limits: adapter.limits(),
+            experimental_features: match matrix_tile {
+                // SAFETY: what an experimental feature may do is done by shaders that use it. These are this crate's own. They
+                // keep matrices inside their buffers, which their cases prove with guards, and at offsets that Vulkan allows.
+                Some(_) => unsafe { wgpu::ExperimentalFeatures::enabled() },
+                None => wgpu::ExperimentalFeatures::disabled(),
+            },
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&request)).map_err(|e| {
@@ -86,7 +118,7 @@ impl Gpu {
                 e.to_string().trim_end_matches('.')
             ))
         })?;
-        Ok(Self::from_device(device, queue))
+        Ok(Self { matrix_tile, ..Self::from_device(device, queue) })
     }
 
     /// Every adapter of this machine, the default one first.

@@ -38,6 +38,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     binding_limit: u64,
     poses_as_gpu: bool,
+    matrix_tile: Option<usize>,
     fault: Arc<Mutex<Option<Error>>>,
     mutation: Option<Mutation>,
     interfaces: Mutex<HashMap<Kernel, Arc<Interface>>>,
@@ -88,6 +89,7 @@ impl Gpu {
             info,
             binding_limit: u64::MAX,
             poses_as_gpu: false,
+            matrix_tile: None,
             mutation: None,
             fault,
             interfaces: Mutex::default(),
@@ -144,6 +146,19 @@ impl Gpu {
     /// Whether feature maps can be stored in 16 bits.
     pub fn has_half(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The side of the square matrices of float16 that the device multiplies, and adds up in float32: 8 or 16. `None` without
+    /// matrix units, and on a device that an application opened, because only its adapter knows.
+    pub fn matrix_tile(&self) -> Option<usize> {
+        self.matrix_tile
+    }
+
+    #[doc(hidden)]
+    /// Pretends that it is another side, so that tests can meet the one that the driver has, but does not list. Without matrix units,
+    /// kernels for them can be recorded then, but not compiled.
+    pub fn with_matrix_tile(self, side: usize) -> Self {
+        Self { matrix_tile: Some(side), ..self }
     }
 
     #[doc(hidden)]

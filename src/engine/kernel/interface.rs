@@ -82,7 +82,8 @@ impl Interface {
             naga::front::wgsl::parse_str(text).map_err(|e| wrong(e.emit_to_string_with_path(text, &path)))?;
         let capabilities = naga::valid::Capabilities::SUBGROUP
             | naga::valid::Capabilities::FLOAT64
-            | naga::valid::Capabilities::SHADER_FLOAT16;
+            | naga::valid::Capabilities::SHADER_FLOAT16
+            | naga::valid::Capabilities::COOPERATIVE_MATRIX;
         let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
             .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
             .subgroup_operations(naga::valid::SubgroupOperationSet::all())

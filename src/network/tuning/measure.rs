@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::cache::Cache;
 use super::{Choices, Tuning, convolution, matrix};
 use crate::architecture::LayerSpec;
-use crate::cases::Size;
+use crate::cases::{Case, Size};
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::{Plan, Timers};
+use crate::engine::precision::Precision;
 use crate::ops::tables;
 use crate::{Error, Result};
 
@@ -43,6 +44,7 @@ struct Class {
     name: String,
     op: &'static str,
     size: Size,
+    precision: Precision,
     /// The variant that serves without a measurement.
     default: &'static str,
     /// How much of an iteration it is, beside the other classes.
@@ -50,21 +52,36 @@ struct Class {
 }
 
 impl Tuning {
-    /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, and what a user
-    /// might want to know about how they came about.
-    ///
-    /// Choices are kept in the folder `cache`, so that later runs take the same ones and give the same bits. Without a
-    /// folder they live as long as this value: another run may choose differently where two variants are about as
-    /// fast, and its results then differ by rounding.
+    /// As [`Self::measured_in`], for maps in single precision.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails. A cache that cannot be read or written is no error, but a note.
+    /// The same.
     pub fn measured(
         gpu: &Gpu,
         specs: &[LayerSpec],
         cache: Option<&Path>,
         when: When,
     ) -> Result<(Self, Vec<String>)> {
+        Self::measured_in(Precision::Single, gpu, specs, cache, when)
+    }
+
+    /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, of maps that are
+    /// stored in `precision`, and what a user might want to know about how they came about.
+    ///
+    /// Choices are kept in the folder `cache`, so that later runs take the same ones and give the same bits. Without a
+    /// folder they live as long as this value: another run may choose differently where two variants are about as
+    /// fast, and its results then differ by rounding.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device fails, [`Error::Setting`] if it cannot store half precision. A cache that cannot be read or written is no error, but a note.
+    pub fn measured_in(
+        precision: Precision,
+        gpu: &Gpu,
+        specs: &[LayerSpec],
+        cache: Option<&Path>,
+        when: When,
+    ) -> Result<(Self, Vec<String>)> {
+        precision.check(gpu)?;
         let mut notes = Vec::new();
         let cache = cache.map(|folder| Cache::new(gpu, folder));
         let mut chosen = Choices::new();
@@ -76,11 +93,11 @@ impl Tuning {
             }
         }
         if when == When::Never {
-            return Ok((Self { chosen, ..Self::default() }, notes));
+            return Ok((Self { chosen, precision, ..Self::default() }, notes));
         }
         let start = Instant::now();
         let wanted = |class: &Class| when == When::Again || !chosen.contains_key(&class.name);
-        let missing: Vec<Class> = classes(gpu, specs).into_iter().filter(wanted).collect();
+        let missing: Vec<Class> = classes(gpu, specs, precision).into_iter().filter(wanted).collect();
         let mut left = 0;
         for class in &missing {
             let (best, complete) = class.fastest(gpu, start + BUDGET)?;
@@ -107,14 +124,14 @@ impl Tuning {
             }
             notes.push(note);
         }
-        Ok((Self { chosen, ..Self::default() }, notes))
+        Ok((Self { chosen, precision, ..Self::default() }, notes))
     }
 }
 
 /// The classes that a network needs, each once, what takes the most time in an iteration first: should the budget not be
 /// enough for all, it goes where it matters.
-fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
-    let default = Tuning::default();
+fn classes(gpu: &Gpu, specs: &[LayerSpec], precision: Precision) -> Vec<Class> {
+    let default = Tuning::default().in_precision(precision);
     let mut classes: Vec<Class> = Vec::new();
     let mut add = |class: Class| match classes.iter_mut().find(|known| known.name == class.name) {
         Some(known) => known.share += class.share,
@@ -128,16 +145,18 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec]) -> Vec<Class> {
         // Where the channels double, a pooling has left a quarter of the pixels.
         let pixels = 1.0 / (c_out * c_out) as f64;
         add(Class {
-            name: convolution(c_in, c_out),
+            name: convolution(c_in, c_out, precision),
             op: "conv3x3",
             size: Size::between(c_in, c_out, side, side),
+            precision,
             default: default.conv3x3(gpu, c_in, c_out).name(),
             share: 9.0 * (c_in * c_out) as f64 * pixels,
         });
         add(Class {
-            name: matrix(c_out),
+            name: matrix(c_out, precision),
             op: "gram",
             size: Size::new(c_out, side, side),
+            precision,
             default: default.gram(gpu, c_out).name(),
             share: (c_out * c_out) as f64 * pixels,
         });
@@ -157,6 +176,7 @@ impl Class {
         let Some(case) = table.and_then(|table| (table.at)(self.size).into_iter().next()) else {
             return Ok((self.default, true));
         };
+        let case = if self.precision == Precision::Half { Case::half(case) } else { case };
         let competes = |name: &str| super::competes(gpu, &self.name, name);
         let mut candidates: Vec<_> =
             case.candidates.iter().filter(|c| competes(c.name) && c.runs_on(gpu)).collect();
@@ -225,7 +245,8 @@ mod tests {
     fn what_takes_the_most_time_is_measured_first() {
         let gpu = Gpu::new(None).unwrap();
         let specs = Network::vgg19().specs(&["conv5_1".parse().unwrap()]).unwrap();
-        let names: Vec<String> = classes(&gpu, &specs).into_iter().map(|class| class.name).collect();
+        let names: Vec<String> =
+            classes(&gpu, &specs, Precision::Single).into_iter().map(|class| class.name).collect();
         assert_eq!(names[..2], ["conv3x3 512->512", "conv3x3 256->256"]);
         let mut once = names.clone();
         once.sort();
@@ -238,7 +259,7 @@ mod tests {
     fn without_time_everything_is_the_default() {
         let gpu = Gpu::new(None).unwrap();
         let specs = Network::vgg19().specs(&["conv5_1".parse().unwrap()]).unwrap();
-        for class in classes(&gpu, &specs) {
+        for class in classes(&gpu, &specs, Precision::Single) {
             assert_eq!(class.fastest(&gpu, Instant::now()).unwrap(), (class.default, false));
         }
     }
@@ -264,8 +285,10 @@ mod tests {
     fn what_is_ten_times_faster_wins() {
         let gpu = Gpu::new(None).unwrap();
         let specs = Network::vgg19().specs(&["conv1_2".parse().unwrap()]).unwrap();
-        let mut class =
-            classes(&gpu, &specs).into_iter().find(|class| class.name == "conv3x3 64->64").unwrap();
+        let mut class = classes(&gpu, &specs, Precision::Single)
+            .into_iter()
+            .find(|class| class.name == "conv3x3 64->64")
+            .unwrap();
         if class.default != "winograd" {
             println!("this adapter does not take `winograd`");
             return;

@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::engine::gpu::Gpu;
+use crate::engine::precision::Precision;
 use crate::ops::{conv3x3, gram};
 use crate::{Error, Result};
 #[cfg(feature = "native")]
@@ -23,18 +24,28 @@ type Choices = BTreeMap<String, String>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     conv3x3: Option<conv3x3::Variant>,
+    /// How the maps are stored that the variants are for.
+    precision: Precision,
     /// The fastest measured variant of each class.
     chosen: Choices,
 }
 
 /// The class of a convolution.
-fn convolution(c_in: usize, c_out: usize) -> String {
-    format!("conv3x3 {c_in}->{c_out}")
+fn convolution(c_in: usize, c_out: usize, precision: Precision) -> String {
+    in_precision(format!("conv3x3 {c_in}->{c_out}"), precision)
 }
 
 /// The class of a Gram matrix.
-fn matrix(c: usize) -> String {
-    format!("gram {c}")
+fn matrix(c: usize, precision: Precision) -> String {
+    in_precision(format!("gram {c}"), precision)
+}
+
+/// The class for maps that are stored in some precision.
+fn in_precision(class: String, precision: Precision) -> String {
+    match precision {
+        Precision::Single => class,
+        Precision::Half => format!("{class} half"),
+    }
 }
 
 /// Whether a class has a variant of this name.
@@ -61,19 +72,32 @@ impl Tuning {
         all.iter().copied().find(|variant| name(*variant) == chosen)
     }
 
+    /// The same for maps in another precision. Forms that multiply in half precision are taken in half precision only.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The precision of the maps that it is for.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The convolution for `c_in -> c_out` channels: the variant asked for, if it can compute that; on
     /// processors the one measured to be the fastest there (see `docs/design/kernels.md`); elsewhere the
     /// forms made for GPUs.
     pub fn conv3x3(&self, gpu: &Gpu, c_in: usize, c_out: usize) -> conv3x3::Variant {
-        let measured = self.chosen(&convolution(c_in, c_out), &conv3x3::Variant::ALL, conv3x3::Variant::name);
+        let class = convolution(c_in, c_out, self.precision);
+        let measured = self.chosen(&class, &conv3x3::Variant::ALL, conv3x3::Variant::name);
         let mut wanted = self.conv3x3.into_iter().chain(measured).chain(conv3x3::Variant::defaults(gpu));
         // The specification can do everything.
-        wanted.find(|variant| variant.supports(gpu, c_in, c_out)).unwrap_or(conv3x3::Variant::Naive)
+        let precise = |variant: &conv3x3::Variant| self.precision == Precision::Half || !variant.is_half();
+        let serves = |variant: &conv3x3::Variant| precise(variant) && variant.supports(gpu, c_in, c_out);
+        wanted.find(serves).unwrap_or(conv3x3::Variant::Naive)
     }
 
     /// The variant for the Gram matrix of `c` channels.
     pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
-        let measured = self.chosen(&matrix(c), &gram::Variant::ALL, gram::Variant::name);
+        let measured = self.chosen(&matrix(c, self.precision), &gram::Variant::ALL, gram::Variant::name);
         if let Some(variant) = measured.filter(|variant| variant.supports(gpu, c)) {
             return variant;
         }

@@ -69,7 +69,7 @@ fn replicated(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]
 /// 4 x 4 pixels and 8 lanes; 32 channels share a word of gates there and in `few`. `uniform` has 8 pixels and
 /// 32 channels. `shifted` has 32 channels of 32 pixels, rows with one additional pixel, and a number of rows
 /// that it computes at once. Winograd has 4 x 4 pixels, 32, 64 and 128 channels, and 16, 24, 32, 64, 128 and
-/// 256 tiles. The sizes are tested with ReLU; the smaller ones also without. Three channels are also tested with the
+/// 256 tiles. On matrix units, tiles have 8 or 16 columns, and 16, 32 or 64 channels of 2 or 4 rows belong together. The sizes are tested with ReLU; the smaller ones also without. Three channels are also tested with the
 /// nearest pixel beyond the edge.
 pub const TABLE: Table = Table {
     op: "conv3x3",
@@ -164,18 +164,38 @@ pub const TABLE: Table = Table {
         let all = edges.flat_map(|edge| afters.clone().map(move |after| (edge, after)));
         let half = all.clone().filter(|_| small).map(|(edge, after)| case(size, edge, after).half());
         let rounded = alone.filter(|_| blocks).map(|_| half_weights(size));
-        all.map(|(edge, after)| case(size, edge, after)).chain(half).chain(rounded).collect()
+        let products = alone.filter(|_| blocks && small).map(|_| half_products(size));
+        all.map(|(edge, after)| case(size, edge, after)).chain(half).chain(rounded).chain(products).collect()
     },
 };
 
+/// In half precision, some forms round weights, too. Of values that are rounded already they make the same sums, so that ReLU is
+/// open where it is for the reference.
 fn inputs(size: Size) -> [Input; 3] {
     let Size { c_in, c_out, .. } = size;
     let x = Input::vary("x", size.shape());
     [
         if c_in == 3 { x.picture() } else { x },
-        Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt())),
+        if c_in == 3 { weights(size) } else { weights(size).map() },
         Input::fixed("bias", Shape::new(c_out, 1, 1)),
     ]
+}
+
+fn weights(Size { c_in, c_out, .. }: Size) -> Input {
+    Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt()))
+}
+
+/// Weights that are rounded to float16 for their products, by themselves. Without a ReLU, for it would be open elsewhere. A weight, a
+/// sum of products and what it is added to are each off by 2^-11 of themselves at most, and by half of that on average. Products are
+/// exact in float32, and their sums as exact as those of all forms. Together that stays below [`HALF`].
+fn half_products(size: Size) -> Case {
+    let [x, _, bias] = inputs(size);
+    let reference = move |i: &[Vec<f64>]| reference(size.shape(), Edge::Zeros, false, &i[0], &i[1], &i[2]);
+    let case = Case::new("conv3x3", size, [x, weights(size), bias], reference).called("rounded weights");
+    let variants = Variant::ALL.into_iter().filter(|variant| variant.is_half());
+    let case = variants
+        .fold(case, |case, variant| case.candidate(candidate(variant, size, Edge::Zeros, After::Nothing)));
+    case.half()
 }
 
 /// The transformed weights in half precision by themselves, with few different values, which the device
@@ -204,7 +224,7 @@ fn half_weights(size: Size) -> Case {
 
 fn case(size: Size, edge: Edge, after: After) -> Case {
     let shape = size.shape();
-    let Size { c_in, c_out, .. } = size;
+    let c_out = size.c_out;
     let reference = move |i: &[Vec<f64>]| {
         let y = reference(shape, edge, after != After::Nothing, &i[0], &i[1], &i[2]);
         match after {
@@ -222,14 +242,15 @@ fn case(size: Size, edge: Edge, after: After) -> Case {
         .into_iter()
         .filter(|variant| after != After::ReluPool || variant.pools())
         .filter(|variant| edge == Edge::Zeros || variant.replicates());
-    variants.fold(case, |case, variant| {
-        let record = move |tape: &mut Tape, inputs: &[Leaf]| {
-            let (weights, bias) = (&inputs[1].values, &inputs[2].values);
-            let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
-            Ok(conv3x3(tape, inputs[0].var, &filter, edge, after).into())
-        };
-        case.candidate(
-            Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu, c_in, c_out)),
-        )
-    })
+    variants.fold(case, |case, variant| case.candidate(candidate(variant, size, edge, after)))
+}
+
+fn candidate(variant: Variant, size: Size, edge: Edge, after: After) -> Candidate {
+    let record = move |tape: &mut Tape, inputs: &[Leaf]| {
+        let (weights, bias) = (&inputs[1].values, &inputs[2].values);
+        let filter = Filter::upload(tape.gpu(), "filter", variant, weights, bias)?;
+        Ok(conv3x3(tape, inputs[0].var, &filter, edge, after).into())
+    };
+    let candidate = Candidate::new(variant.name(), record).only_half(variant.is_half());
+    candidate.needs(move |gpu| variant.supports(gpu, size.c_in, size.c_out))
 }

@@ -3,8 +3,8 @@
 //! A new form is its shader, its page in this folder, its name in [`Variant`] and its row in [`FORMS`]. Tuner, cases,
 //! benchmark and command line go by the table, and `tests/mutants/list.rs` asks for a mistake in it.
 
-use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first};
-use super::{BLOCK, Conv, Variant, first, naive, shifted, tiled, uniform, winograd};
+use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first, taps_first_halves};
+use super::{BLOCK, Conv, Variant, cooperative, first, naive, shifted, tiled, uniform, winograd};
 use crate::engine::gpu::Gpu;
 use crate::engine::tape::Tape;
 
@@ -17,6 +17,8 @@ pub(super) enum MadeFor {
     Gpus,
     /// Drivers that compute on the processor.
     Processors,
+    /// Devices that multiply matrices of float16, in half precision. Nobody takes it unless it was measured to be the fastest.
+    MatrixUnits,
 }
 
 /// A row of the table.
@@ -45,7 +47,7 @@ pub(super) struct Form {
 }
 
 /// All forms, in the order of [`Variant`].
-pub(super) static FORMS: [Form; 10] = [
+pub(super) static FORMS: [Form; 13] = [
     Form {
         variant: Variant::Naive,
         name: "naive",
@@ -166,6 +168,42 @@ pub(super) static FORMS: [Form; 10] = [
         supports: |gpu, c_in, c_out| whole_blocks(c_in, c_out) && !gpu.quirks().slow_compiler,
         pack: |weights, bias| Packed::Values(in_blocks(weights, bias)),
         record: uniform::record,
+    },
+    Form {
+        variant: Variant::Cooperative,
+        name: "cooperative",
+        made_for: MadeFor::MatrixUnits,
+        competes: |_| true,
+        pools: true,
+        replicates: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| cooperative::supports(Variant::Cooperative, gpu, c_in, c_out),
+        pack: taps_first_halves,
+        record: cooperative::record,
+    },
+    Form {
+        variant: Variant::CooperativeSmall,
+        name: "cooperative_small",
+        made_for: MadeFor::MatrixUnits,
+        competes: |_| true,
+        pools: true,
+        replicates: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeSmall, gpu, c_in, c_out),
+        pack: taps_first_halves,
+        record: cooperative::record,
+    },
+    Form {
+        variant: Variant::CooperativeLarge,
+        name: "cooperative_large",
+        made_for: MadeFor::MatrixUnits,
+        competes: |_| true,
+        pools: true,
+        replicates: false,
+        transforms: false,
+        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeLarge, gpu, c_in, c_out),
+        pack: taps_first_halves,
+        record: cooperative::record,
     },
 ];
 

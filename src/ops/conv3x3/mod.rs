@@ -2,6 +2,7 @@
 //! network's first convolution may see the nearest pixel instead.
 
 pub(crate) mod cases;
+mod cooperative;
 mod first;
 mod forms;
 mod gates;
@@ -52,6 +53,12 @@ pub enum Variant {
     Shifted,
     /// Barrier-free with weights in uniform blocks, for processors whose subgroups the other forms for them cannot use.
     Uniform,
+    /// Matrix units, half precision only: a unit computes 2 tiles of channels of 4 rows of pixels.
+    Cooperative,
+    /// The same, 2 tiles of 2 rows: more workgroups, for small maps.
+    CooperativeSmall,
+    /// The same, 4 tiles of 4 rows: fewer loads, for many channels.
+    CooperativeLarge,
 }
 
 /// What follows a convolution before anybody looks at the map, and is done along with it.
@@ -91,6 +98,11 @@ impl Variant {
         self.form().replicates
     }
 
+    /// Whether it multiplies in half precision, which only what is stored in half precision may meet.
+    pub fn is_half(self) -> bool {
+        self.form().made_for == forms::MadeFor::MatrixUnits
+    }
+
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
         (self.form().supports)(gpu, c_in, c_out)
@@ -118,6 +130,9 @@ impl Filter {
         let label_weights = format!("{label}.weights");
         let packed = match packed {
             Packed::Values(values) => Memory::Buffer(gpu.upload(&label_weights, &values)?),
+            Packed::Halves(values) => {
+                Memory::Buffer(gpu.upload_bytes(&label_weights, &Precision::Half.encode(&values))?)
+            }
             Packed::Texels(values) => {
                 Memory::Texels(gpu.upload_texels(&label_weights, &values, Precision::Single)?)
             }
@@ -132,6 +147,11 @@ impl Filter {
     /// Whether [`After::ReluPool`] can follow.
     pub fn pools(&self) -> bool {
         self.variant.pools()
+    }
+
+    /// Whether it multiplies in half precision.
+    pub fn is_half(&self) -> bool {
+        self.variant.is_half()
     }
 
     /// Device memory in bytes.

@@ -6,6 +6,8 @@ use super::{BLOCK, winograd};
 pub(super) enum Packed {
     /// Values in a buffer.
     Values(Vec<f32>),
+    /// Values in a buffer, in half precision.
+    Halves(Vec<f32>),
     /// Values in a texture.
     Texels(Vec<f32>),
     /// Values that the device transforms: as they are, or as bytes, each the number of a value.
@@ -27,6 +29,11 @@ pub(super) fn taps_first(weights: &[f32], bias: &[f32]) -> Packed {
         }
     }
     Packed::Values(packed)
+}
+
+/// `3 x 3 x c_out x c_in` in half precision: neighbouring input channels stand together.
+pub(super) fn taps_first_halves(weights: &[f32], _: &[f32]) -> Packed {
+    Packed::Halves((0..9).flat_map(|tap| weights.iter().skip(tap).step_by(9).copied()).collect())
 }
 
 /// `c_out/32 x c_in/32 x 3 x 3 x 8 x 32 x 4`: blocks of outputs and of inputs, tap, four inputs, output, input.

@@ -13,7 +13,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 pub use cases::TABLE;
-pub use statistics::{EPSILON, Moments, Resident, Statistics, Target};
+pub use statistics::{Prepared, Resident, Target, prepare};
 
 /// Invocations of a workgroup that sum together, on a GPU and on the processor, whose workgroups are as wide as a subgroup.
 fn lanes(gpu: &Gpu) -> &'static str {
@@ -23,9 +23,9 @@ fn lanes(gpu: &Gpu) -> &'static str {
 /// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over all pixels, which
 /// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order. With weights, each pixel
 /// counts as often as its weight says.
-pub fn moments(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> (Tensor, Tensor) {
+pub fn moments(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> [Tensor; 2] {
     let (mean, covariance, _) = measured(tape, x, variant, weights);
-    (mean, covariance)
+    [mean, covariance]
 }
 
 /// The number of sites that count.
@@ -126,7 +126,7 @@ pub struct Kept {
 }
 
 /// Between the Gaussian of `x` (mean `mu`, covariance `S`, `n` pixels of `c` channels) and the target's (`mu_t`, `S_t`, energy `e`):
-/// `losses[slot] = weight / e (mean_c (mu - mu_t)^2 + tr(S' + S'_t - 2 (A S' A)^(1/2)) / c)` with `S' = S + EPSILON e I`, `S'_t` likewise
+/// `losses[slot] = weight / e (mean_c (mu - mu_t)^2 + tr(S' + S'_t - 2 (A S' A)^(1/2)) / c)` with `S' = S + EPSILON e I` ([`EPSILON`](super::cholesky::EPSILON)), `S'_t` likewise
 /// and `A = S'_t^(1/2)` (Olkin and Pukelsheim, "The distance between two random vectors with given dispersion matrices", 1982).
 ///
 /// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`, times

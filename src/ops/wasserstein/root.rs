@@ -1,10 +1,11 @@
 //! The transport between two Gaussians, `T = B (B^T S' B)^(-1/2) B^T` where `B B^T` is the target's covariance, by matrix products
 //! alone.
 
-use super::{EPSILON, Renewal, Target, lanes};
+use super::{Renewal, Target, lanes};
 use crate::engine::kernel::{Value, kernel};
 use crate::engine::tape::Slot;
 use crate::engine::tape::{Phase, Tape, Tensor};
+use crate::ops::cholesky::EPSILON;
 use crate::ops::gram::Variant;
 use crate::ops::reduce::reduce;
 
@@ -155,10 +156,13 @@ pub(super) fn transport(
 ///
 /// It is the product of polynomials in what the ones before have left of `R`, each of which brings all eigenvalues nearer to 1:
 /// `P = a I + b R + c R^2`, `R <- P R P`, `Z <- P Z`. They commute and are symmetric, so half of each product is enough, but it
-/// matters which. The columns of `B` are eigenvectors, the longest first, so that the values of `R` fall to the right and
-/// downwards, and its small eigenvalues are as precise as its small values. Computed is what is left of the diagonal, where the rows of
-/// the first factor have the small values. (With the other half, or the symmetric root of the target's covariance in place of
-/// `B`, all that is below 1e-7 of the largest eigenvalue is lost, and then the rest; 1e-6 is usual.)
+/// matters which. The columns of `B` become shorter, so the values of `R` fall to the right and downwards, and its small eigenvalues
+/// are as precise as its small values. What is left of the diagonal is computed, where the rows of the first factor have the
+/// small values. (With the other half, or with the symmetric root of the target's covariance in place of `B`, everything below
+/// 1e-7 of the largest eigenvalue would be lost, and then the rest; 1e-6 is usual.)
+///
+/// Eigenvectors would be the best columns. Cholesky's, which the device computes, come close: see
+/// `docs/design/numerics.md`.
 fn inverse_root(tape: &mut Tape, products: &Products, r: Tensor) -> Matrix {
     let mut r = products.computed(tape, r);
     let mut z = None;

@@ -1,111 +1,63 @@
-//! What the loss knows of a painting at a layer: mean, covariance and its root, on the processor in float64.
-
-use nalgebra::{DMatrix, SymmetricEigen};
+//! What the loss knows of a painting at a layer: mean, a root of the covariance, and how much there is of everything.
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Value;
-use crate::engine::tape::{Tape, Tensor};
+use crate::engine::plan::Plan;
+use crate::engine::tape::{Slot, Tape, Tensor};
+use crate::ops::cholesky::{EPSILON, LEAST_ENERGY, Root, cholesky};
 use crate::ops::masked::SiteWeights;
 
-/// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an inverse root.
-pub const EPSILON: f64 = 0.01;
-
-/// The least energy: that of a black painting would be 0, and everything is divided by it. Features are about as large as 1.
-const LEAST_ENERGY: f64 = 1e-6;
-
-/// Mean and covariance of a painting's feature map, as [`super::moments`] measures them.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// Of each channel.
-    pub mean: Vec<f32>,
-    /// Of each pair of channels.
-    pub covariance: Vec<f32>,
+/// What a tape that measures paintings has for a loss on another tape.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    channels: usize,
+    mean: Tensor,
+    pub(super) root: Root,
 }
 
-/// The Gaussian of one or several paintings' features at a layer.
-#[derive(Clone, Debug)]
-pub struct Statistics {
-    /// Mean of each channel.
-    pub mean: Vec<f64>,
-    /// Mean of the squared features over channels and pixels, at least 1e-6.
-    pub energy: f64,
-    /// The trace of the covariance, with [`EPSILON`] on its diagonal, in units of energy.
-    pub trace: f64,
-    /// `B` with `B B^T` that covariance, in units of energy: row by row; the columns are eigenvectors, the longest first.
-    pub root: Vec<f64>,
+/// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites. Two numbers go into the slot and
+/// the next one, for [`Resident::new`].
+pub fn prepare(tape: &mut Tape, [mean, covariance]: [Tensor; 2], channels: usize, slot: Slot) -> Prepared {
+    Prepared { channels, mean, root: cholesky(tape, mean, covariance, channels, slot) }
 }
 
-impl Statistics {
-    /// Averages means and raw second moments of paintings by their weights, which are not negative and not all 0.
-    pub fn new(paintings: &[(Moments, f64)]) -> Self {
-        let c = paintings[0].0.mean.len();
-        let total: f64 = paintings.iter().map(|(_, weight)| weight).sum();
-        let mut mean = vec![0.0; c];
-        let mut raw = DMatrix::<f64>::zeros(c, c);
-        for (moments, weight) in paintings {
-            let own: Vec<f64> = moments.mean.iter().map(|v| f64::from(*v)).collect();
-            for i in 0..c {
-                mean[i] += weight / total * own[i];
-                for j in 0..c {
-                    // Rounding leaves no asymmetry: both halves count.
-                    let covariance = moments.covariance[i * c + j] + moments.covariance[j * c + i];
-                    raw[(i, j)] += weight / total * (f64::from(covariance) / 2.0 + own[i] * own[j]);
-                }
-            }
-        }
-        let energy = (raw.trace() / c as f64).max(LEAST_ENERGY);
-        let covariance = DMatrix::from_fn(c, c, |i, j| {
-            let diagonal = if i == j { EPSILON } else { 0.0 };
-            (raw[(i, j)] - mean[i] * mean[j]) / energy + diagonal
-        });
-        let trace = covariance.trace();
-        let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(covariance);
-        let mut order: Vec<usize> = (0..c).collect();
-        order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
-        // Rounding may leave what is no larger than that smaller.
-        let length = |k: usize| eigenvalues[k].max(EPSILON).sqrt();
-        let root = (0..c * c).map(|i| eigenvectors[(i / c, order[i % c])] * length(order[i % c])).collect();
-        Self { mean, energy, trace, root }
-    }
-
-    /// Brings them onto the device.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] or [`crate::Error::TooLarge`] if there is no room.
-    pub fn upload(&self, gpu: &Gpu) -> Result<Resident> {
-        let c = self.mean.len();
-        let narrow = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v as f32).collect::<Vec<f32>>();
-        let transposed = (0..c * c).map(|i| self.root[i % c * c + i / c]);
-        Ok(Resident {
-            channels: c,
-            energy: self.energy,
-            trace: self.trace,
-            mean: gpu.upload("painting.mean", &narrow(&mut self.mean.iter().copied()))?,
-            root: gpu.upload("painting.root", &narrow(&mut self.root.iter().copied()))?,
-            transposed: gpu.upload("painting.transposed", &narrow(&mut { transposed }))?,
-        })
-    }
-}
-
-/// [`Statistics`] on the device.
+/// The Gaussian of one or several paintings' features at a layer, on the device.
 #[derive(Clone, Debug)]
 pub struct Resident {
     channels: usize,
+    /// Mean of the squared features over channels and sites, at least [`LEAST_ENERGY`].
     energy: f64,
+    /// The trace of the covariance, with [`EPSILON`] on its diagonal, in units of energy.
     trace: f64,
     mean: wgpu::Buffer,
+    /// `B` with `B B^T` that covariance, in units of energy: row by row; the columns become shorter.
     root: wgpu::Buffer,
     transposed: wgpu::Buffer,
 }
 
 impl Resident {
+    /// Takes what was prepared out of a plan that has run, with the two numbers that were put into slots.
+    pub fn new(plan: &Plan, prepared: &Prepared, [energy, trace]: [f32; 2]) -> Self {
+        let Prepared { channels, mean, root: Root { root, transposed } } = *prepared;
+        let buffer = |tensor| plan.buffer(tensor).clone();
+        let energy = f64::from(energy).max(LEAST_ENERGY);
+        Self {
+            channels,
+            energy,
+            trace: f64::from(trace) / energy + channels as f64 * EPSILON,
+            mean: buffer(mean),
+            root: buffer(root),
+            transposed: buffer(transposed),
+        }
+    }
+
     /// Device memory in bytes.
     pub fn bytes(&self) -> u64 {
         [&self.mean, &self.root, &self.transposed].into_iter().map(wgpu::Buffer::size).sum()
     }
 
-    /// The mean of each channel, read from the device.
+    /// The mean of each channel, read from the device: sums over tiles are shifted by it.
     pub(crate) async fn mean(&self, gpu: &Gpu) -> Result<Vec<f32>> {
         gpu.download_async(&self.mean, self.channels).await
     }

@@ -38,7 +38,20 @@ impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, regions, start, settings) = Default::default();
         let (checkpoint, tiling, others, changes) = Default::default();
-        Self { gpu, vgg, content, styles, measured, regions, start, settings, checkpoint, tiling, others, changes }
+        Self {
+            gpu,
+            vgg,
+            content,
+            styles,
+            measured,
+            regions,
+            start,
+            settings,
+            checkpoint,
+            tiling,
+            others,
+            changes,
+        }
     }
 
     /// The device that the session will run on.

@@ -324,7 +324,10 @@ impl<'g> Session<'g> {
         change.apply(&mut self.settings);
         self.running.turn(&self.settings, self.finish_weight);
         let ends = change.end.is_some();
-        steering::note(&mut self.origin.changes, change);
+        // Behind the last iteration there is none that would have the change.
+        if ends || change.iteration < self.iterations() {
+            steering::note(&mut self.origin.changes, change);
+        }
         if ends {
             self.stages = self.origin.stages();
             self.running.shorten(&self.stages[self.at], self.iterations());

@@ -1,13 +1,16 @@
-//! Measuring paintings: what a device reads of each, and the mean of several.
+//! Measuring paintings on the device: statistics of each, and the mean of several. Of what is measured, only energies and traces are read.
 
 use super::StyleStatistics;
 use crate::Result;
 use crate::architecture::Tap;
+use crate::engine::precision::Precision;
 use crate::engine::real::Real;
-use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::ops::masked::{ResidentWeights, SiteWeights};
+use crate::ops::mixture;
+use crate::ops::mse::mean_square;
 use crate::ops::nearest;
-use crate::ops::wasserstein::{self, Moments, Statistics};
+use crate::ops::wasserstein::{self, Resident};
 use crate::painting::objective::{Objective, nearest_taps};
 use crate::painting::tiling::Tiling;
 use crate::painting::tiling::statistics::Sums;
@@ -23,8 +26,8 @@ pub(super) struct Measuring<'a> {
     pub(super) tiling: Tiling,
 }
 
-/// What was read of a statistic of one painting: the values of its tensors. `None` where the painting lacks the region.
-type Values = Option<Vec<Vec<f32>>>;
+/// A statistic of one painting on the device: its tensors, and how many values each has.
+type Statistic = Vec<(wgpu::Buffer, usize)>;
 
 impl Measuring<'_> {
     /// What is summed over the painting number `index` in tiles, if it is measured in tiles.
@@ -61,12 +64,12 @@ impl Measuring<'_> {
         (0..terms).map(weights).collect()
     }
 
-    /// Reads of the painting number `index` what `look` records for each term.
-    async fn read(
+    /// Measures of the painting number `index` what `look` records for each term; nothing where the painting lacks the region.
+    async fn whole(
         &self,
         index: usize,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
-    ) -> Result<Vec<Values>> {
+    ) -> Result<Vec<Option<Statistic>>> {
         let Objective { gpu, settings, .. } = self.objective;
         let taps = &settings.style_layers;
         if taps.is_empty() {
@@ -88,39 +91,38 @@ impl Measuring<'_> {
         let plan = tape.finish()?;
         plan.write(gpu, leaf.value, &Real::F32.encode(&self.objective.variable().encode(painting)));
         plan.run(gpu);
-        let mut read = Vec::new();
-        for tensors in seen {
-            let Some(tensors) = tensors else {
-                read.push(None);
-                continue;
-            };
-            let mut values = Vec::new();
-            for tensor in tensors {
-                values.push(plan.read_async(gpu, tensor).await?);
-            }
-            read.push(Some(values));
+        let own = |tensor: &Tensor| (plan.buffer(*tensor).clone(), plan.len(*tensor));
+        let statistics: Vec<Option<Statistic>> =
+            seen.iter().map(|tensors| Some(tensors.as_ref()?.iter().map(own).collect())).collect();
+        // One value is waited for, so that the maps of this painting are gone before those of the next one come.
+        if let Some((buffer, _)) = statistics.iter().flatten().flatten().next() {
+            gpu.download_async(buffer, 1).await?;
         }
-        Ok(read)
+        Ok(statistics)
     }
 
-    /// Each term's values of the paintings that have a part in it, with their shares: what `look` records, or what `summed` makes of sums
-    /// over tiles.
+    /// Each term's statistics of the paintings that have a part in it, with their shares: what `look` records, or what `summed` makes of
+    /// sums over tiles.
     async fn gathered(
         &self,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
         summed: impl Fn(&Sums, usize) -> Vec<Vec<f32>>,
-    ) -> Result<Vec<Vec<(Vec<Vec<f32>>, f64)>>> {
+    ) -> Result<Vec<Vec<(Statistic, f64)>>> {
+        let upload = |values: Vec<f32>| Ok((self.objective.gpu.upload("statistic", &values)?, values.len()));
+        let brought = |(sums, sites): &(Sums, usize)| {
+            summed(sums, *sites).into_iter().map(upload).collect::<Result<Statistic>>().map(Some)
+        };
         let mut terms: Vec<Vec<_>> = Vec::new();
         for (index, (_, share)) in self.paintings.iter().enumerate() {
             let measured = match self.in_tiles(index).await? {
-                None => self.read(index, &look).await?,
-                Some(layers) => layers.iter().map(|(sums, sites)| Some(summed(sums, *sites))).collect(),
+                None => self.whole(index, &look).await?,
+                Some(layers) => layers.iter().map(brought).collect::<Result<_>>()?,
             };
             terms.resize_with(measured.len(), Vec::new);
-            for (term, values) in terms.iter_mut().zip(measured) {
+            for (term, statistic) in terms.iter_mut().zip(measured) {
                 // A painting that counts nothing must not be all that has a region.
                 let counts = self.masks.is_none() || *share > 0.0;
-                term.extend(values.filter(|_| counts).map(|values| (values, *share)));
+                term.extend(statistic.filter(|_| counts).map(|statistic| (statistic, *share)));
             }
         }
         Ok(terms)
@@ -128,27 +130,34 @@ impl Measuring<'_> {
 
     /// The weighted mean of the paintings' Gram matrices.
     pub(super) async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
+        let gpu = self.objective.gpu;
         let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
         let summed =
             |sums: &Sums, sites| vec![sums.gram(sites).into_iter().map(|v| v as f32).collect::<Vec<f32>>()];
         let terms = self.gathered(look, summed).await?;
-        let upload = |paintings: &Vec<(Vec<Vec<f32>>, f64)>| {
-            let mut sum = vec![0.0; paintings[0].0[0].len()];
-            for (gram, share) in paintings {
-                sum.iter_mut().zip(&gram[0]).for_each(|(s, g)| *s += share * f64::from(*g));
-            }
-            if paintings.len() < self.paintings.len() {
-                // Those without the region count nothing.
-                let all: f64 = paintings.iter().map(|(_, share)| share).sum();
-                sum.iter_mut().for_each(|s| *s /= all);
-            }
-            let energy = sum.iter().map(|v| v * v).sum::<f64>() / sum.len() as f64;
-            let values: Vec<f32> = sum.iter().map(|v| *v as f32).collect();
-            let matrix = self.objective.gpu.upload("target", &values)?;
-            // A black painting has no energy.
-            Ok(StyleStatistics::Gram { matrix, energy: energy.max(1e-12) })
+        let mut tape = Tape::forward_only(gpu);
+        tape.op("mixture");
+        let losses = tape.state("energies", terms.len());
+        let mut mix = |(index, term): (usize, &Vec<(Statistic, f64)>)| {
+            let len = term.first()?.0[0].1;
+            let grams: Vec<_> =
+                term.iter().map(|(statistic, share)| (tape.given("gram", &statistic[0].0), *share)).collect();
+            let value = mixture::mean(&mut tape, &grams, len);
+            let shape = Shape::new(1, len.isqrt(), len.isqrt());
+            let matrix = Var { shape, precision: Precision::Single, value, grad: None };
+            mean_square(&mut tape, matrix, Slot { losses, index });
+            Some(value)
         };
-        terms.iter().map(|term| (!term.is_empty()).then(|| upload(term)).transpose()).collect()
+        let mixed: Vec<_> = terms.iter().enumerate().map(&mut mix).collect();
+        let plan = tape.finish()?;
+        plan.run(gpu);
+        let energies = plan.read_async(gpu, losses).await?;
+        let statistics = |(index, matrix): (usize, Option<Tensor>)| {
+            let matrix = plan.buffer(matrix?).clone();
+            // A black painting has no energy.
+            Some(StyleStatistics::Gram { matrix, energy: f64::from(energies[index]).max(1e-12) })
+        };
+        Ok(mixed.into_iter().enumerate().map(statistics).collect())
     }
 
     /// Mean and covariance of the paintings together.
@@ -156,19 +165,35 @@ impl Measuring<'_> {
         let gpu = self.objective.gpu;
         let look = |tape: &mut Tape, x: Var, weights| {
             let variant = self.objective.vgg.tuning().gram(gpu, x.shape.channels);
-            let (mean, covariance) = wasserstein::moments(tape, x, variant, weights);
-            vec![mean, covariance]
+            wasserstein::moments(tape, x, variant, weights).into()
         };
         let terms = self.gathered(look, |sums, sites| sums.raw_moments(sites).into()).await?;
-        let moments = |(values, share): (Vec<Vec<f32>>, f64)| {
-            let [mean, covariance] = values.try_into().expect("two tensors were asked for");
-            (Moments { mean, covariance }, share)
+        let mut tape = Tape::forward_only(gpu);
+        tape.op("mixture");
+        let losses = tape.state("sums", 2 * terms.len());
+        let mut mix = |(index, term): (usize, &Vec<(Statistic, f64)>)| {
+            let channels = term.first()?.0[0].1;
+            let moments: Vec<_> = term
+                .iter()
+                .map(|(statistic, share)| {
+                    let given = |tensor: usize| tape.given("moments", &statistic[tensor].0);
+                    ([0, 1].map(given), *share)
+                })
+                .collect();
+            let mixed = mixture::moments(&mut tape, &moments, channels);
+            let slot = Slot { losses, index: 2 * index };
+            Some(wasserstein::prepare(&mut tape, mixed, channels, slot))
         };
-        let upload = |term: Vec<_>| {
-            let paintings: Vec<(Moments, f64)> = term.into_iter().map(moments).collect();
-            Statistics::new(&paintings).upload(gpu).map(StyleStatistics::Moments)
+        let mixed: Vec<_> = terms.iter().enumerate().map(&mut mix).collect();
+        let plan = tape.finish()?;
+        plan.run(gpu);
+        let sums = plan.read_async(gpu, losses).await?;
+        let statistics = |(index, prepared): (usize, Option<wasserstein::Prepared>)| {
+            let prepared = prepared?;
+            let own = [sums[2 * index], sums[2 * index + 1]];
+            Some(StyleStatistics::Moments(Resident::new(&plan, &prepared, own)))
         };
-        terms.into_iter().map(|term| (!term.is_empty()).then(|| upload(term)).transpose()).collect()
+        Ok(mixed.into_iter().enumerate().map(statistics).collect())
     }
 
     /// The features of the painting that counts most, as the nearest-neighbour term wants them.

@@ -49,12 +49,15 @@ async function steer(command) {
 }
 
 /** The newest picture, one at a time: what a slow line has no time for is left out. */
-let loading = false, newest = 0;
-async function fetchPicture() {
-  if (loading) return;
-  loading = true;
+let loading = null, newest = 0;
+function fetchPicture() {
+  loading ??= fetchNewest().finally(() => { loading = null; });
+  return loading;
+}
+
+async function fetchNewest() {
   try {
-    for (let got = 0; got !== newest;) {
+    for (let got = -1; got !== newest;) {
       got = newest;
       const answer = await fetch(`picture?version=${got}`);
       if (!answer.ok) break;
@@ -66,7 +69,6 @@ async function fetchPicture() {
   } catch {
     // The next one is fetched, or the lost connection is told of.
   }
-  loading = false;
 }
 
 const handlers = {
@@ -85,9 +87,8 @@ const handlers = {
     changes.set(told.changes);
     waiting.hidden = told.queue.length < 2;
     pictures.set(told.queue, told.current);
-    if (told.word) panel.say(told.word);
     if (told.status === "failed") notes.say(told.result, "error");
-    ended = told.over;
+    if (told.over && !ended) farewell();
     const percent = told.iterations ? Math.floor(100 * told.iteration / told.iterations) : 0;
     document.title = `${told.over ? "✓" : `${percent} %`} ${document.getElementById("name").textContent} · impasto`;
   },
@@ -101,6 +102,13 @@ const handlers = {
 };
 
 let stream = null, lost = 0;
+
+/** The run is over: the last picture is fetched, and the program may end. */
+async function farewell() {
+  ended = true;
+  await fetchPicture();
+  stream?.close();
+}
 
 function connect() {
   stream?.close();
