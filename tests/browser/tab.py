@@ -7,7 +7,6 @@ Chromium paints by SwiftShader, on the processor: sizes are small.
 """
 
 import argparse
-import base64
 import json
 import os
 import pathlib
@@ -121,6 +120,13 @@ def ready(page):
     page.until("document.getElementById('paint').disabled === false", PATIENCE, "a page that is ready to paint")
 
 
+def patient(condition, timeout, what):
+    end = time.monotonic() + timeout
+    while not condition():
+        expect(time.monotonic() < end, f"{what} was not seen within {timeout} s")
+        time.sleep(0.2)
+
+
 def press(page, action):
     page.run(f"document.querySelector('[data-action={action}]').click()")
 
@@ -187,14 +193,10 @@ def steering(address):
         press(page, "finish")
         page.until("document.querySelector('.badge').textContent === 'Finished'", PATIENCE, "the end")
         screenshot(page, "finished")
-        png = page.run(
-            """(async () => { const link = document.querySelector("a[download]");
-            const bytes = new Uint8Array(await (await fetch(link.href)).arrayBuffer());
-            return [link.download, btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""))]; })()"""
-        )
-        expect(png[0] == "coffee-woodcut.png", f"the download is called {png[0]}")
-        result = folder / png[0]
-        result.write_bytes(base64.b64decode(png[1]))
+        browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        page.run("document.querySelector('a[download]').click()")
+        result = folder / "coffee-woodcut.png"
+        patient(result.exists, 30, f"the download {result.name}")
         inside(page, address)
         expect(not page.said, f"the console has {page.said}")
         again = folder / "again.png"

@@ -16,7 +16,9 @@ fn main() -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("bindgen: {module} cannot be bound ({why:#}); build it with the wasm-bindgen of this crate's version");
+            eprintln!(
+                "bindgen: {module} cannot be bound ({why:#}); build it with the wasm-bindgen of this crate's version"
+            );
             ExitCode::FAILURE
         }
     }

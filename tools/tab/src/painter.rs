@@ -108,7 +108,8 @@ impl Painter {
         let painting_size = Size::Longest(longest.max(1));
         let painting_sides = painting_size.of(style.picture.width, style.picture.height, true);
         // Before anything is enlarged, which may take more memory than there is.
-        capacity::check_sizes(studio.gpu, studio.vgg, &settings, (width, height), &[painting_sides]).map_err(sentence)?;
+        capacity::check_sizes(studio.gpu, studio.vgg, &settings, (width, height), &[painting_sides])
+            .map_err(sentence)?;
         let filter = settings.recipe.filter();
         let photo = content.picture.resampled(Size::Exact { width, height }, true, filter);
         let painting = style.picture.resampled(painting_size, true, filter);
@@ -154,8 +155,10 @@ impl Painter {
     /// What made the picture that is there now.
     fn record(&self) -> Record {
         let mut record = self.record.clone();
-        record.changes = self.session.changes().to_vec();
         let done = self.session.submitted();
+        // Those that the picture has seen.
+        let seen = |change: &&Change| change.iteration < done || change.end.is_some();
+        record.changes = self.session.changes().iter().filter(seen).cloned().collect();
         if done < self.session.iterations() {
             match record.settings.first_size {
                 0 => record.settings.iterations = done,

@@ -50,7 +50,11 @@ impl Device {
             required_limits: adapter.limits(),
             ..Default::default()
         };
-        let refused = |why| sentence(format!("the browser refused its graphics device ({why}); reload the page, or start the browser anew"));
+        let refused = |why| {
+            sentence(format!(
+                "the browser refused its graphics device ({why}); reload the page, or start the browser anew"
+            ))
+        };
         let (device, queue) = adapter.request_device(&request).await.map_err(refused)?;
         let limits = device.limits();
         Ok(Self { gpu: Box::leak(Box::new(Gpu::from_device(device, queue))), limits })
@@ -106,7 +110,8 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn read(text: &str) -> Result<Self, JsValue> {
-        serde_json::from_str(text).map_err(|why| sentence(format!("the page asked for something unknown ({why}); reload it")))
+        serde_json::from_str(text)
+            .map_err(|why| sentence(format!("the page asked for something unknown ({why}); reload it")))
     }
 
     /// The look that is meant.
@@ -130,7 +135,8 @@ impl Studio {
     pub fn needs(&self, request: &str, content: &Opened) -> Result<f64, JsValue> {
         let request = Request::read(request)?;
         let look = request.look()?;
-        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content)).map_err(sentence)?;
+        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content))
+            .map_err(sentence)?;
         Ok((bytes + self.vgg.bytes()) as f64)
     }
 
