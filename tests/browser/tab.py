@@ -10,10 +10,12 @@ import argparse
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 from chromium import WEBGPU, Browser, Failure, serving
 
@@ -210,6 +212,34 @@ def steering(address):
         print(f"  repeated natively with {start['iterations']} iterations")
 
 
+def black_png(width, height, rows):
+    """The bytes of a black picture that declares a size and has as many rows of pixels as there should be, or fewer."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(rows * (width + 1)), 1)) + chunk(b"IEND", b"")
+
+
+def large_photograph(address):
+    """A photograph of 27 million pixels is scaled by the browser, and one that no memory would hold is refused."""
+    with tempfile.TemporaryDirectory() as folder, Browser(WEBGPU) as browser:
+        page = browser.open(address)
+        ready(page)
+        about = "document.querySelector('#content .about').textContent"
+        large, absurd = pathlib.Path(folder, "large.png"), pathlib.Path(folder, "absurd.png")
+        large.write_bytes(black_png(6000, 4500, 4500))
+        page.choose("#content-file", large)
+        page.until(f"{about}.includes('scaled it to 4096 x 3072')", 60, "a photograph that was scaled")
+        ready(page)
+        # What its header declares is enough.
+        absurd.write_bytes(black_png(60000, 50000, 1))
+        page.choose("#content-file", absurd)
+        page.until(f"{about}.includes('scale it down first')", 60, "a refusal")
+
+
 def offline(address, stop):
     """After the first visit there need be no server."""
     with Browser(WEBGPU) as browser:
@@ -268,7 +298,7 @@ def lost_device(address):
         ready(page)
 
 
-TESTS = [without_webgpu, offline, steering, lost_device, painterly_64, book_64, painterly_96, book_96]
+TESTS = [without_webgpu, offline, large_photograph, steering, lost_device, painterly_64, book_64, painterly_96, book_96]
 
 
 def main():
