@@ -31,6 +31,8 @@ FLAGS = [
     "--disable-default-apps",
     "--disable-sync",
     "--disable-quic",
+    # On busy cores a submission may take longer than it allows a graphics card.
+    "--disable-gpu-watchdog",
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
