@@ -145,6 +145,15 @@ def choose(page, select, value):
     )
 
 
+def hand_over(page, target, kind, event, carrier, name):
+    """Gives the page a file as a paste or a drop does."""
+    page.run(
+        f"""(async () => {{ const {carrier} = new DataTransfer();
+        {carrier}.items.add(new File([await (await fetch("{name}")).blob()], "{name}"));
+        {target}.dispatchEvent(new {kind}("{event}", {{ {carrier}, bubbles: true, cancelable: true }})); }})()"""
+    )
+
+
 def inside(page, address):
     """Whatever a page asks for is its own."""
     strangers = [url for url in page.asked if not url.startswith((address, "blob:" + address.split(PLACE)[0], "data:"))]
@@ -166,8 +175,8 @@ def steering(address):
         expect("letter.jpg" in why and "is not a picture of a known kind" in why, f"a wrong file gets {why!r}")
         expect(page.run("document.getElementById('paint').disabled"), "a wrong file can be painted")
         screenshot(page, "refused")
-        page.choose("#content-file", ROOT / "assets/coffee.jpg")
-        page.choose("#style-file", ROOT / "assets/woodcut.jpg")
+        hand_over(page, "document", "ClipboardEvent", "paste", "clipboardData", "coffee.jpg")
+        hand_over(page, "document.querySelector('#style .drop input')", "DragEvent", "drop", "dataTransfer", "woodcut.jpg")
         page.until("document.querySelector('#content .about').textContent.includes('512 × 341')", 60, "the photograph's size")
         ready(page)
         choose(page, "#look", "book")

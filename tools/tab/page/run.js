@@ -87,14 +87,14 @@ export function running({ send, leave }) {
         told = progress;
         layers = settings.style_layers;
         is("painting");
-        parts.curves.start(["all", "content", ...layers, "finish", "smoothness"]);
+        parts.curves.start(["total", "content", ...layers.map((layer) => `style ${layer}`), "smoothness", ...(settings.finish ? ["finish"] : [])]);
         panel.start(settings, layers);
         update();
       },
       losses({ losses, at, progress }) {
         told = progress;
         const { iteration, total, content, style_layers: style, nearest = 0, tv } = losses;
-        parts.curves.push([[iteration, total, content, ...style, nearest, tv]]);
+        parts.curves.push([[iteration, total, content, ...style, tv, nearest]]);
         const stage = told.stages[told.stage];
         pace.push({ at, work: told.left * stage.width * stage.height });
         while (pace.length > 2 && at - pace[0].at > WINDOW * 1000) pace.shift();
