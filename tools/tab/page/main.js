@@ -89,7 +89,7 @@ async function paint() {
   const title = `${named("content")}, painted like ${named("style")}`;
   at("name").textContent = `${title[0].toUpperCase()}${title.slice(1)}`;
   show("painting");
-  run.open({ title, preview: board.preview(), shape: board.shape() });
+  run.open({ title, preview: board.preview(), shape: board.shape(), settings: board.settings() });
   worker.send({ kind: "paint", request: board.request(), file: `${stem("content")}-${stem("style")}.png` });
   try {
     lock = await navigator.wakeLock?.request("screen");

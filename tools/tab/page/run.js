@@ -66,7 +66,7 @@ export function running({ send, leave }) {
 
   return {
     /** A run is about to begin on the photograph that `preview`, a canvas, shows. */
-    open({ title, preview, shape }) {
+    open({ title, preview, shape, settings }) {
       Object.assign(told, { stages: [], iterations: 0, iteration: 0, stage: 0, width: 0, height: 0 });
       [name, layers] = [title, []];
       is("preparing");
@@ -79,6 +79,7 @@ export function running({ send, leave }) {
       canvas.getContext("2d").drawImage(preview, 0, 0);
       parts.view.setAfter(canvas);
       finished(false);
+      panel.start(settings, settings.style_layers);
       panel.say("");
       update("The graphics card compiles its programs and looks at both pictures. That may take a moment.");
     },

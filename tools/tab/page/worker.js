@@ -16,7 +16,7 @@ const PICTURE_PAUSE = 200;
 
 const say = (kind, news = {}, handed = []) => postMessage({ kind, ...news }, handed);
 
-const SLOW = "Ready. This browser gives the page only the processor to paint with, which is slow: keep the size small.";
+const SLOW = "Ready. This browser gives the page only the processor to paint with, which is slow: keep to the book's look and a small size.";
 const UNFORESEEN =
   "the painter ended unexpectedly, perhaps because the tab has no memory left: reload the page, and try a smaller size";
 
