@@ -1,5 +1,5 @@
-//! Inside an application that has its own wgpu device: the picture is painted on that device, a little in every frame, and
-//! shown from a texture of the application.
+//! Inside an application that has its own wgpu device: the picture is painted on that device, a little in
+//! every frame, and shown from a texture of the application.
 //!
 //!     cargo run --release --example existing_device -- photo.jpg painting.jpg [FRAMES] [LONGEST SIDE]
 //!
@@ -14,7 +14,8 @@ use impasto::{Gpu, Losses, Observer, Picture, Run, Session, Settings, Size, Vgg}
 /// Iterations in each frame, and between two pictures.
 const EVERY: usize = 4;
 
-/// What any application has: a device made for its own purposes, with the limits that WebGPU promises everywhere.
+/// What any application has: a device made for its own purposes, with the limits that WebGPU promises
+/// everywhere.
 fn device() -> Result<(wgpu::Device, wgpu::Queue), Box<dyn std::error::Error>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))?;

@@ -1,5 +1,5 @@
-//! An observer of your own. It looks at the picture while it is painted, stops when the losses hardly fall any
-//! more, and the run can be continued later.
+//! An observer of your own. It looks at the picture while it is painted, stops when the losses hardly fall
+//! any more, and the run can be continued later.
 //!
 //!     cargo run --release --example preview -- photo.jpg painting.jpg FOLDER [ITERATIONS] [LONGEST SIDE]
 //!

@@ -1,4 +1,5 @@
-// The gradient of sum x^2 / 2, which is x: what a case puts where the op under test has to add its own gradient.
+// The gradient of sum x^2 / 2, which is x: what a case puts where the op under test has to add its own
+// gradient.
 
 struct Params { row: u32 }  // values of a row: channels * width
 

@@ -1,6 +1,6 @@
-// Gram matrix of a feature map: g = scale * sum over pixels of x[c] x[d]; its gradient dx[c] = scale * sum over d of
-// (dg[c][d] + dg[d][c]) x[d]. The plain form: one output per invocation.
-// Centred, x is less the mean of its channel: a covariance. Biased, a constant of each channel joins the gradient's sum.
+// Gram matrix of a feature map: g = scale * sum over pixels of x[c] x[d]; its gradient dx[c] = scale * sum
+// over d of (dg[c][d] + dg[d][c]) x[d]. The plain form: one output per invocation. Centred, x is less the
+// mean of its channel: a covariance. Biased, a constant of each channel joins the gradient's sum.
 
 struct Params {
     c: u32,

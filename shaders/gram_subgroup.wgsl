@@ -54,8 +54,8 @@ fn pixels(line: u32, column: u32, mean: f32) -> vec4f {
     return select(vec4f(), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.w));
 }
 
-// The row of tiles of a workgroup. They come from both ends in turn, for a driver that gives each thread a range of workgroups:
-// later rows have more.
+// The row of tiles of a workgroup. They come from both ends in turn, for a driver that gives each thread a
+// range of workgroups: later rows have more.
 fn tile_row(group: vec3u) -> u32 {
     return select(group.y / 2u, params.c / 32u - 1u - group.y / 2u, group.y % 2u == 1u);
 }
@@ -145,7 +145,8 @@ fn started(start: f32, lane: u32) -> mat4x4f {
     );
 }
 
-// The gradient of 32 channels, whose sums start at `start`, a constant of each channel: this lane has every eighth.
+// The gradient of 32 channels, whose sums start at `start`, a constant of each channel: this lane has every
+// eighth.
 fn gradients(group: vec3u, lane: u32, start: vec4f) {
     let first = group.x * 32u;
     // A lane has four adjacent pixels.

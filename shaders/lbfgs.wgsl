@@ -1,9 +1,10 @@
-// L-BFGS (Nocedal 1980) wholly on the device: the two-loop recursion of Nocedal and Wright, "Numerical Optimization", algorithm 7.4,
-// over the last pairs of a step s and what the gradient changed by it, y. Each loop is a chain of kernels: one adds a multiple of
-// a pair to the direction and sums the next product, and one workgroup makes the next multiple of that sum. All sums have a
-// fixed order.
+// L-BFGS (Nocedal 1980) wholly on the device: the two-loop recursion of Nocedal and Wright, "Numerical
+// Optimization", algorithm 7.4, over the last pairs of a step s and what the gradient changed by it, y. Each
+// loop is a chain of kernels: one adds a multiple of a pair to the direction and sums the next product, and
+// one workgroup makes the next multiple of that sum. All sums have a fixed order.
 //
-// The newest pair has number 0. Pairs with a number from `memory.count` on are not there: they count nothing, whatever they hold.
+// The newest pair has number 0. Pairs with a number from `memory.count` on are not there: they count nothing,
+// whatever they hold.
 
 alias real = f32;  // of the picture: see adam.wgsl
 
@@ -21,8 +22,8 @@ struct Params {
 const PAIRS: u32 = 10u;
 const LANES: u32 = 64u;
 const CLAMP: bool = false;  // whether the picture is kept within 0 and 1
-// How far the first step moves a value on average, and the most that later ones do as the root of the mean square. Both are
-// multiplied by the learning rate.
+// How far the first step moves a value on average, and the most that later ones do as the root of the mean
+// square. Both are multiplied by the learning rate.
 const FIRST: f32 = 0.01;
 const LONGEST: f32 = 0.1;
 
@@ -80,7 +81,8 @@ fn total(lane: u32) -> vec4f {
     return together(own, lane);
 }
 
-// What the last step, s, changed the gradient by. The direction begins as the gradient. Sums s.y, y.y and |gradient|.
+// What the last step, s, changed the gradient by. The direction begins as the gradient. Sums s.y, y.y and
+// |gradient|.
 @compute @workgroup_size(LANES)
 fn change(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     var own = vec4f();
@@ -98,7 +100,8 @@ fn change(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     put(group, lane, own);
 }
 
-// Takes the pair if its curvature is positive. Without any pair, the direction is the gradient at the length of a first step.
+// Takes the pair if its curvature is positive. Without any pair, the direction is the gradient at the length
+// of a first step.
 @compute @workgroup_size(LANES)
 fn accept(@builtin(local_invocation_index) lane: u32) {
     let all = total(lane);
@@ -124,8 +127,8 @@ fn shift(@builtin(global_invocation_id) id: vec3u) {
     y[i] = newer_y[i];
 }
 
-// The direction less or more `weight` times `added`, and that times `scale`; and its product with `other`, if there is any, or else with
-// itself.
+// The direction less or more `weight` times `added`, and that times `scale`; and its product with `other`, if
+// there is any, or else with itself.
 fn turn(group: vec3u, lane: u32, weight: f32, scale: f32, product: bool, itself: bool) {
     var own = 0.0;
     for (var row = group.y; row < params.h; row += params.shares) {
@@ -142,7 +145,8 @@ fn turn(group: vec3u, lane: u32, weight: f32, scale: f32, product: bool, itself:
     put(group, lane, vec4f(own, 0.0, 0.0, 0.0));
 }
 
-// On the way down, from the newest pair to the oldest: takes off the pair before, and multiplies with the s of this one.
+// On the way down, from the newest pair to the oldest: takes off the pair before, and multiplies with the s
+// of this one.
 @compute @workgroup_size(LANES)
 fn down(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     var weight = 0.0;
@@ -171,8 +175,8 @@ fn weigh_up(@builtin(local_invocation_index) lane: u32) {
     }
 }
 
-// On the way up, from the oldest pair to the newest: puts on the s of this pair, and multiplies with the y of the next newer one, at
-// last with itself.
+// On the way up, from the oldest pair to the newest: puts on the s of this pair, and multiplies with the y of
+// the next newer one, at last with itself.
 @compute @workgroup_size(LANES)
 fn up(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let last = params.k == 0u;

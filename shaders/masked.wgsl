@@ -1,5 +1,6 @@
-// A map whose sites are weighed: y = sqrt(mask) x, so that a sum of products of channels of y is one of x weighed by the mask; and
-// the gradient by x. Centred, x is less the mean of its channel, and all of a channel also move with the way from a target to the mean.
+// A map whose sites are weighed: y = sqrt(mask) x, so that a sum of products of channels of y is one of x
+// weighed by the mask; and the gradient by x. Centred, x is less the mean of its channel, and all of a
+// channel also move with the way from a target to the mean.
 
 struct Params {
     c: u32,

@@ -1,5 +1,5 @@
-// Statistics of several paintings together. One painting after the other is taken in: what has the weight W so far takes in what
-// has the weight w, with a share of w / (W + w).
+// Statistics of several paintings together. One painting after the other is taken in: what has the weight W
+// so far takes in what has the weight w, with a share of w / (W + w).
 
 struct Params {
     n: u32,      // values of a mean or of a Gram matrix; channels

@@ -1,5 +1,5 @@
-// Means of the channels of a feature map: partial sums in a fixed order, then their sum. Weighed, each pixel counts as often as
-// the mask says.
+// Means of the channels of a feature map: partial sums in a fixed order, then their sum. Weighed, each pixel
+// counts as often as the mask says.
 
 struct Params {
     c: u32,

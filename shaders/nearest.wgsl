@@ -1,5 +1,6 @@
-// Cosine distance of a map's sites to the nearest of a painting's: what stands before and after the search. The mean of the
-// painting's features, sites as the search reads them, the loss of what it found, the gradient.
+// Cosine distance of a map's sites to the nearest of a painting's: what stands before and after the search.
+// The mean of the painting's features, sites as the search reads them, the loss of what it found, the
+// gradient.
 //
 // Sites are packed in blocks of 32: channels in fours, then the 32 sites. Channels beyond the last are zero.
 
@@ -50,8 +51,8 @@ const ROUNDING: f32 = 0x1p-40f;
 @group(0) @binding(16) var<storage, read_write> partial: array<f32>;    // slots
 @group(0) @binding(17) var<storage, read> neighbours: array<u32>;       // slots, as chosen
 @group(0) @binding(18) var<storage, read> found: array<vec2f>;          // slots, as angles
-// 6, of a window, in pixels: the first row that its tile owns, the one behind the last, the first column, the one behind the last,
-// and where in the picture the window begins: row and column
+// 6, of a window, in pixels: the first row that its tile owns, the one behind the last, the first column, the
+// one behind the last, and where in the picture the window begins: row and column
 @group(0) @binding(19) var<storage, read> tile: array<u32>;
 
 // include: finite
@@ -81,7 +82,8 @@ fn average(@builtin(global_invocation_id) id: vec3u) {
     middle[id.x] = vec4f(mean_of(c), mean_of(c + 1u), mean_of(c + 2u), mean_of(c + 3u));
 }
 
-// Where the lattice begins. Its offsets follow each other far apart, and all of them come before one comes again.
+// Where the lattice begins. Its offsets follow each other far apart, and all of them come before one comes
+// again.
 fn offset(k: u32) -> vec2u {
     let count = params.rows_apart * params.columns_apart;
     let at = k % count * params.leap % count;
@@ -142,7 +144,8 @@ fn pack_window(@builtin(global_invocation_id) id: vec3u) {
     pack_site(id.x, id.y, site(id.x, begin_in_window()));
 }
 
-// The painting's lattice does not move. The first site fills the last block, where it is nearer than nothing before it.
+// The painting's lattice does not move. The first site fills the last block, where it is nearer than nothing
+// before it.
 @compute @workgroup_size(64)
 fn pack_painting(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.slots { return; }
@@ -195,8 +198,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     partial[id.x] = select(0.0, params.scale / used(begin) * distance, inside);
 }
 
-// A window's sites choose in a dispatch of their own, because together with what follows they would bind more storage buffers than
-// every device has.
+// A window's sites choose in a dispatch of their own, because together with what follows they would bind more
+// storage buffers than every device has.
 @compute @workgroup_size(64)
 fn choose_in_window(@builtin(global_invocation_id) id: vec3u) {
     if id.x >= params.slots { return; }

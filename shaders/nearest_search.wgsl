@@ -1,6 +1,6 @@
-// For each site of a map the painting's feature whose product with it is largest, the first of these: scores[p] = max over j of
-// u[p] . features[j]. A chunk of the painting's features each; `nearest` takes the best of all. The plain form: a site of a chunk
-// per invocation.
+// For each site of a map the painting's feature whose product with it is largest, the first of these:
+// scores[p] = max over j of u[p] . features[j]. A chunk of the painting's features each; `nearest` takes the
+// best of all. The plain form: a site of a chunk per invocation.
 
 struct Params {
     quads: u32,   // fours of channels, an even number

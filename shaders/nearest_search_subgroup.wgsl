@@ -1,5 +1,6 @@
-// As nearest_search.wgsl, for subgroups of exactly 8, one per workgroup: it has 32 sites, of which a lane has every eighth, and
-// multiplies them with 32 features at a time, as winograd_gemm.wgsl does. What is largest of them stays in the lane.
+// As nearest_search.wgsl, for subgroups of exactly 8, one per workgroup: it has 32 sites, of which a lane has
+// every eighth, and multiplies them with 32 features at a time, as winograd_gemm.wgsl does. What is largest
+// of them stays in the lane.
 
 struct Params {
     quads: u32,   // fours of channels, an even number

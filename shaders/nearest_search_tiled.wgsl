@@ -1,6 +1,7 @@
-// As nearest_search.wgsl, for GPUs: operands go through workgroup memory, eight channels at a time. A workgroup has SITES sites
-// and multiplies them with FEATURES features at a time, an invocation four with eight; while it multiplies, its next values are on
-// their way. Each invocation remembers its largest, of which the largest is taken at the end.
+// As nearest_search.wgsl, for GPUs: operands go through workgroup memory, eight channels at a time. A
+// workgroup has SITES sites and multiplies them with FEATURES features at a time, an invocation four with
+// eight; while it multiplies, its next values are on their way. Each invocation remembers its largest, of
+// which the largest is taken at the end.
 
 struct Params {
     quads: u32,   // fours of channels, an even number

@@ -11,7 +11,8 @@ alias Map = f32;  // how x is stored
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Map>;          // h x c x w
-// 4, in pixels: the first row that the tile owns, the one behind the last, the first column, the one behind the last
+// 4, in pixels: the first row that the tile owns, the one behind the last, the first column, the one behind
+// the last
 @group(0) @binding(2) var<storage, read> own: array<u32>;
 @group(0) @binding(3) var<storage, read> shift: array<f32>;      // c
 @group(0) @binding(4) var<storage, read> reference: array<f32>;  // h x c x w

@@ -1,6 +1,6 @@
-// 2x2 pooling with stride 2: the maximum of a window, twice its mean, or 0.78 times its Euclidean norm. An odd
-// last row or column is dropped and gets no gradient. Among equal values the first of the window, in reading
-// order, is the maximum.
+// 2x2 pooling with stride 2: the maximum of a window, twice its mean, or 0.78 times its Euclidean norm. An
+// odd last row or column is dropped and gets no gradient. Among equal values the first of the window, in
+// reading order, is the maximum.
 
 struct Params {
     c: u32,
@@ -32,8 +32,8 @@ fn window(row: u32, c: u32, column: u32) -> vec4f {
     return vec4f(f32(x[top]), f32(x[top + 1u]), f32(x[bottom]), f32(x[bottom + 1u]));
 }
 
-// Added to a sum of squares so that the root has a finite slope for a window of zeros. It is too small to change
-// any other window.
+// Added to a sum of squares so that the root has a finite slope for a window of zeros. It is too small to
+// change any other window.
 const FLOOR: f32 = 1e-30;
 
 // The Euclidean norm of a window.

@@ -1,4 +1,5 @@
-// A product of square matrices: y = alpha left right^T + beta other^T + gamma I. The plain form: one output per invocation.
+// A product of square matrices: y = alpha left right^T + beta other^T + gamma I. The plain form: one output
+// per invocation.
 
 struct Params {
     n: u32,

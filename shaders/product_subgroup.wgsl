@@ -1,5 +1,6 @@
-// A product of square matrices, as product.wgsl, for subgroups of exactly 8 and n a multiple of 32: a subgroup computes 32 x 32
-// values, 8 matrices of sums in a lane. What all lanes need is loaded by one of them and shared by shuffles, for loads are dear.
+// A product of square matrices, as product.wgsl, for subgroups of exactly 8 and n a multiple of 32: a
+// subgroup computes 32 x 32 values, 8 matrices of sums in a lane. What all lanes need is loaded by one of
+// them and shared by shuffles, for loads are dear.
 
 struct Params {
     n: u32,
@@ -42,7 +43,8 @@ fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let n = params.n;
-    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later rows have more.
+    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later
+    // rows have more.
     let down = select(group.y / 2u, n / 32u - 1u - group.y / 2u, SYMMETRIC && group.y % 2u == 1u);
     let across = select(group.y, down, SYMMETRIC);
     // The other tiles are mirror images.
@@ -69,8 +71,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         sum4 = rows(sum4, v, a2, 0u); sum5 = rows(sum5, v, a2, 4u);
         sum6 = rows(sum6, v, a3, 0u); sum7 = rows(sum7, v, a3, 4u);
     }
-    // Stores are slow to compile, so this is a loop which moves the next sums up; a count known at compile time would
-    // have it unrolled.
+    // Stores are slow to compile, so this is a loop which moves the next sums up; a count known at compile
+    // time would have it unrolled.
     for (var r = a; r < a + 32u; r += 4u) {
         for (var t = 0u; t < 4u; t++) {
             let column = b + lane + 8u * t;

@@ -1,5 +1,6 @@
-// A product of square matrices, as product.wgsl, for GPUs: operands go through workgroup memory, 16 of a row at a time. A
-// workgroup computes 32 x 32 values, an invocation 4 x 4 of them, and while it multiplies, its next values are on their way.
+// A product of square matrices, as product.wgsl, for GPUs: operands go through workgroup memory, 16 of a row
+// at a time. A workgroup computes 32 x 32 values, an invocation 4 x 4 of them, and while it multiplies, its
+// next values are on their way.
 
 struct Params {
     n: u32,

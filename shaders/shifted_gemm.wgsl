@@ -1,8 +1,9 @@
-// 3x3 convolution as nine matrix products with shifted maps, step 2 of 2, for subgroups of exactly 8, one per workgroup: it
-// computes 32 channels of 32 pixels, of which a lane has every eighth. Bias and ReLU follow.
-// Forward y[o][p] = sum over taps t and i of w[o][i][t] v[i][p + t], backward dx[i][p] = sum of w[o][i][t] v[o][p + 8 - t], where
-// p + t is the pixel that tap t sees. Rows of v follow each other, so that this is p plus a constant.
-// Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
+// 3x3 convolution as nine matrix products with shifted maps, step 2 of 2, for subgroups of exactly 8, one per
+// workgroup: it computes 32 channels of 32 pixels, of which a lane has every eighth. Bias and ReLU follow.
+// Forward y[o][p] = sum over taps t and i of w[o][i][t] v[i][p + t], backward dx[i][p] = sum of w[o][i][t]
+// v[o][p + 8 - t], where p + t is the pixel that tap t sees. Rows of v follow each other, so that this is p
+// plus a constant. Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them
+// by shuffles.
 
 struct Params {
     w: u32,
@@ -24,7 +25,8 @@ const ACCUMULATE: bool = false;
 @group(0) @binding(0) var<uniform> params: Params;
 // pixels/32 x c_in/4 (backward c_out/4) x 32, four channels of a pixel: see `shifted_input`
 @group(0) @binding(1) var v: texture_storage_2d<rgba32float, read>;
-// c_out/32 x c_in/32 x 9 x 8 x 32: texel (o/32, i/32, t, i/4%8, o%32) has the weights from channels i .. i+3 to channel o
+// c_out/32 x c_in/32 x 9 x 8 x 32: texel (o/32, i/32, t, i/4%8, o%32) has the weights from channels i .. i+3
+// to channel o
 @group(0) @binding(2) var u: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;    // c_out
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;   // h x c_out x w
@@ -38,7 +40,8 @@ fn weights(i: u32) -> vec4f { return textureLoad(u, texel_at(i)); }
 
 fn texel(i: u32) -> vec4f { return textureLoad(v, texel_at(i)); }
 
-// A step of the sums is eight channels under a tap: the eights of 32 channels follow each other, then the taps, then the 32s.
+// A step of the sums is eight channels under a tap: the eights of 32 channels follow each other, then the
+// taps, then the 32s.
 fn tap(step: u32) -> u32 { return step / 4u % 9u; }
 fn eight(step: u32) -> u32 { return step / 36u * 4u + step % 4u; }
 
@@ -58,8 +61,8 @@ fn pixels(i: vec4u) -> mat4x4f {
     return transpose(mat4x4f(p0, p1, p2, p3));
 }
 
-// This lane's four pixels of the map: where the first of the workgroup's channels is, and which are pixels at all, for there
-// is a zero at the end of each row.
+// This lane's four pixels of the map: where the first of the workgroup's channels is, and which are pixels at
+// all, for there is a zero at the end of each row.
 struct Outputs {
     at: vec4u,
     are: vec4<bool>,
@@ -116,8 +119,8 @@ fn store_dx(to: Outputs, n: u32, sum: mat4x4f) {
     if to.are.w { put_dx(i.w, pixels[3]); }
 }
 
-// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in
-// memory, and spills its registers around each load.
+// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums
+// in memory, and spills its registers around each load.
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let quads = params.c_in / 4u;

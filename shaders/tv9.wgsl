@@ -1,5 +1,6 @@
-// Total variation in nine points: squared differences of neighbours, straight and diagonal, of a picture with a frame of copies
-// of its outermost pixels: straight * sum of squares to the right and down + diagonal * sum of squares along both diagonals.
+// Total variation in nine points: squared differences of neighbours, straight and diagonal, of a picture with
+// a frame of copies of its outermost pixels: straight * sum of squares to the right and down + diagonal * sum
+// of squares along both diagonals.
 
 struct Params {
     c: u32,
@@ -21,8 +22,8 @@ alias real = f32;  // f64 where the device has it: see adam.wgsl
 @group(0) @binding(2) var<storage, read_write> partial: array<f32>;  // shares
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;       // h x c x w
 
-// The pixel of the picture, of those seen, that is nearest to a place: the row, the column. A band sees the rows around its
-// own, so that what lies beyond those seen lies beyond the picture.
+// The pixel of the picture, of those seen, that is nearest to a place: the row, the column. A band sees the
+// rows around its own, so that what lies beyond those seen lies beyond the picture.
 fn nearest(p: vec2i) -> vec2i {
     return clamp(p, vec2i(), vec2i(vec2u(params.h_in, params.w)) - 1);
 }
@@ -72,7 +73,8 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     straight += here - value(p + vec2i(1, 0), channel);
     straight += here - value(p - vec2i(0, 1), channel);
     straight += here - value(p + vec2i(0, 1), channel);
-    // The pixel, and its copies in the frame, with those of their diagonal neighbours that are not outside the frame.
+    // The pixel, and its copies in the frame, with those of their diagonal neighbours that are not outside
+    // the frame.
     for (var n = 0; n < 9; n++) {
         let copy = p + vec2i(n / 3, n % 3) - 1;
         if any(nearest(copy) != p) { continue; }

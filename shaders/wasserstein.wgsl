@@ -1,5 +1,5 @@
-// What the Wasserstein loss does between its matrix products: the matrix whose root is sought divided by its Frobenius norm, the
-// matrix of the gradient, the loss and the constant of each channel.
+// What the Wasserstein loss does between its matrix products: the matrix whose root is sought divided by its
+// Frobenius norm, the matrix of the gradient, the loss and the constant of each channel.
 
 struct Params {
     n: u32,          // channels
@@ -28,7 +28,8 @@ const LANES: u32 = 64u;  // invocations that sum a row together
 @group(0) @binding(12) var<storage, read_write> traces: array<f32>;     // n, of T times the covariance, when T was computed
 @group(0) @binding(13) var<storage, read> clock: array<u32>;            // 1, the iterations before this one
 
-// Whether this iteration computes the transport anew, as the first ones do and then every few. The others keep it.
+// Whether this iteration computes the transport anew, as the first ones do and then every few. The others
+// keep it.
 fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every == 0u; }
 
 var<workgroup> sums: array<vec2f, LANES>;
@@ -70,9 +71,10 @@ fn renew(@builtin(global_invocation_id) id: vec3u) {
     gradient[id.x] = 0.5 * (diagonal - t);
 }
 
-// With the transport T of covariances, the gradient by a pixel x is x - target - T (x - mean): what T does to the mean is a
-// constant, and so is the target's mean. The trace of the root of the product of both covariances is that of T times the
-// covariance; a T that is kept from an earlier one gives half of its change, which is right to first order.
+// With the transport T of covariances, the gradient by a pixel x is x - target - T (x - mean): what T does to
+// the mean is a constant, and so is the target's mean. The trace of the root of the product of both
+// covariances is that of T times the covariance; a T that is kept from an earlier one gives half of its
+// change, which is right to first order.
 @compute @workgroup_size(LANES)
 fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let own = group.y;

@@ -1,7 +1,8 @@
-// Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f.
-// Forward m[f][o][t] = sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t].
-// For subgroups of exactly 8, one per workgroup: it computes 32 channels of 8 TILES tiles, of which a lane has every eighth.
-// Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by shuffles.
+// Winograd F(4x4, 3x3), step 2 of 3: a matrix product for each of the 36 frequencies f. Forward m[f][o][t] =
+// sum over i of u[f][o][i] v[f][i][t], backward m[f][i][t] = sum over o of u[f][o][i] v[f][o][t]. For
+// subgroups of exactly 8, one per workgroup: it computes 32 channels of 8 TILES tiles, of which a lane has
+// every eighth. Loads are dear, so each lane loads its own texels of weights, and the subgroup shares them by
+// shuffles.
 
 struct Params {
     c_in: u32,    // a multiple of 32
@@ -45,8 +46,8 @@ fn store(i: u32, sum: Sums) {
     for (var k = 0u; k < TILES; k++) { m[i + 8u * k] = texels[k]; }
 }
 
-// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums in
-// memory, and spills its registers around each load.
+// All sums are variables and all loads of a step stand before its arithmetic: lavapipe keeps an array of sums
+// in memory, and spills its registers around each load.
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = group.x * 32u + lane;

@@ -1,6 +1,6 @@
-// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max pooling.
-// Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let through.
-// Backward turns each tile by 180 degrees, as step 1 did. Some channels of one tile per invocation.
+// Winograd F(4x4, 3x3), step 3 of 3: 36 frequencies become the 4 x 4 pixels of a tile; bias, ReLU and 2x2 max
+// pooling. Of ReLU and pooling, one bit per pixel is kept for the way back: whether its value was let
+// through. Backward turns each tile by 180 degrees, as step 1 did. Some channels of one tile per invocation.
 
 struct Params {
     w: u32,
@@ -68,7 +68,8 @@ fn corner(tile: u32) -> vec2u {
     return 4u * vec2u(tile / across, tile % across);
 }
 
-// Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column is dropped.
+// Writes the four windows of a tile whose first pixel is p, and returns its gates. An odd last row or column
+// is dropped.
 fn pool(p: vec2u, c: u32, columns: array<array<f32, 4>, 4>) -> u32 {
     var open = 0u;
     for (var r = 0u; r < 4u; r += 2u) {

@@ -1,5 +1,5 @@
-//! VGG networks as tables: blocks, layers by name, the convolutions that a run needs. Also the options of a network
-//! besides its weights: how it pools, and what it sees beyond the picture's edge.
+//! VGG networks as tables: blocks, layers by name, the convolutions that a run needs. Also the options of a
+//! network besides its weights: how it pools, and what it sees beyond the picture's edge.
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,8 +79,8 @@ impl Network {
         all
     }
 
-    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`: N also counts the
-    /// ReLUs and the poolings.
+    /// The convolutions up to the deepest of `taps`, under torchvision's names `features.N`: N also counts
+    /// the ReLUs and the poolings.
     ///
     /// # Errors
     /// [`Error::Setting`] if the network lacks a tap's convolution, or if there is no tap.
@@ -172,8 +172,8 @@ impl From<Tap> for String {
     }
 }
 
-/// How a network halves its maps. The average and the Euclidean norm have a factor that keeps the scale of the features
-/// near that of the maximum, with which the weights were trained.
+/// How a network halves its maps. The average and the Euclidean norm have a factor that keeps the scale of
+/// the features near that of the maximum, with which the weights were trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]

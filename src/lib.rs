@@ -1,8 +1,8 @@
 //! Neural style transfer by optimising the picture itself, in hand-written compute shaders.
 //!
-//! A [`Session`] repaints one picture: it is built from a device ([`Gpu`]), a network ([`Vgg`]),
-//! pictures ([`Picture`]) and [`Settings`], whose default is the painterly recipe,
-//! and then run, watched and steered by an [`Observer`]. The library never prints and never reads the environment.
+//! A [`Session`] repaints one picture: it is built from a device ([`Gpu`]), a network ([`Vgg`]), pictures
+//! ([`Picture`]) and [`Settings`], whose default is the painterly recipe, and then run, watched and steered
+//! by an [`Observer`]. The library never prints and never reads the environment.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -29,11 +29,11 @@
 //! ```
 //!
 //! # What is where
-//! Applications need what stands here, [`painting`] (settings, runs, and what is kept of them), [`picture`] (files and
-//! pixels) and [`measuring::estimate`]. These follow Semantic Versioning.
+//! Applications need what stands here, [`painting`] (settings, runs, and what is kept of them), [`picture`]
+//! (files and pixels) and [`measuring::estimate`]. These follow Semantic Versioning.
 //!
-//! The feature `unstable`, which the command line switches on, shows the rest, for those who add ops or measure them. It may
-//! change in any version:
+//! The feature `unstable`, which the command line switches on, shows the rest, for those who add ops or
+//! measure them. It may change in any version:
 //! - An op is one page in [`ops`] and its shaders: formula, derivative, both directions recorded side by side, float64
 //!   reference, test cases ([`cases`]).
 //! - Ops are recorded on a [`Tape`](engine::tape::Tape), which becomes a [`Plan`](engine::plan::Plan): a flat list of

@@ -1,4 +1,5 @@
-// Which of the four values of a window, in reading order, is the first of its largest, as a bit; 0 if none is positive.
+// Which of the four values of a window, in reading order, is the first of its largest, as a bit; 0 if none is
+// positive.
 fn first_maximum(v: vec4f) -> u32 {
     var bit = 8u;
     if v.z >= v.w { bit = 4u; }

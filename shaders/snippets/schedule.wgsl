@@ -1,4 +1,5 @@
-// The optimiser's counters and its learning rate, which `advance` in adam.wgsl sets before each step. All zero before the first.
+// The optimiser's counters and its learning rate, which `advance` in adam.wgsl sets before each step. All
+// zero before the first.
 struct State {
     t: u32,                  // steps
     local: u32,              // of these, steps at this size

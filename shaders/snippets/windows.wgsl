@@ -5,8 +5,8 @@ fn gate(window: vec2u, c: u32) -> u32 {
     return (window.x * ((params.c_out + 3u) / 4u) + c / 4u) * ((params.w + 1u) / 2u) + window.y;
 }
 
-// Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row or column is
-// dropped.
+// Writes a window of channel c, whose first pixel is p, and returns its gates. With pooling, an odd last row
+// or column is dropped.
 fn put_channel(p: vec2u, c: u32, sum: vec4f) -> u32 {
     if c >= params.c_out { return 0u; }
     var v = sum + bias[c];

@@ -1,9 +1,10 @@
-//! The table of all cases: what each op must get right, at which sizes, in which variants. It drives the tests, the
-//! mutants, the microbenchmark and `impasto check`.
+//! The table of all cases: what each op must get right, at which sizes, in which variants. It drives the
+//! tests, the mutants, the microbenchmark and `impasto check`.
 //!
-//! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`] (a variant
-//! of the op) is compared with the reference, and its gradient with central differences *of that reference*. Every
-//! buffer starts as NaN with a guard behind it, so reading what was never written, or writing beyond a buffer, is found.
+//! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`]
+//! (a variant of the op) is compared with the reference, and its gradient with central differences *of that
+//! reference*. Every buffer starts as NaN with a guard behind it, so reading what was never written, or
+//! writing beyond a buffer, is found.
 
 #[cfg(feature = "native")]
 mod oracle;
@@ -71,8 +72,8 @@ pub struct Table {
     pub at: fn(Size) -> Vec<Case>,
 }
 
-/// The picture for which tests meet the network's own channel counts: at each pooling stage a side is odd, and the
-/// deepest maps are one pixel.
+/// The picture for which tests meet the network's own channel counts: at each pooling stage a side is odd,
+/// and the deepest maps are one pixel.
 pub const SMALL: (usize, usize) = (31, 23);
 
 impl Table {
@@ -87,8 +88,8 @@ impl Table {
         sizes.into_iter().flat_map(self.at).collect()
     }
 
-    /// The cases of the network for a picture of `height` rows and `width` columns, at those sizes, as a run in `precision`
-    /// has them. An op that no case has in half precision is float32 there, too.
+    /// The cases of the network for a picture of `height` rows and `width` columns, at those sizes, as a run
+    /// in `precision` has them. An op that no case has in half precision is float32 there, too.
     pub fn measured(&self, height: usize, width: usize, precision: Precision) -> Vec<Case> {
         let cases = || (self.network)(height, width).into_iter().flat_map(self.at);
         // Those whose bounds are all wider look at some rounding by itself.
@@ -103,8 +104,8 @@ impl Table {
     }
 }
 
-/// Values of an input up to which a case is also run in half precision. Beyond, the few values that 11 bits have would
-/// put too many of them on kinks.
+/// Values of an input up to which a case is also run in half precision. Beyond, the few values that 11 bits
+/// have would put too many of them on kinks.
 const SMALL_ENOUGH: usize = 2048;
 
 /// A case, and where it is small the same in half precision.
@@ -284,8 +285,9 @@ impl Case {
         Self { op, name, size, candidates, inputs, precision, reference: Box::new(reference), floor: None }
     }
 
-    /// For a result that is a difference of larger terms: where it is smaller than `floor`, its error is relative to that.
-    /// Terms that happen to be nearly equal would otherwise turn their own rounding into any relative error.
+    /// For a result that is a difference of larger terms: where it is smaller than `floor`, its error is
+    /// relative to that. Terms that happen to be nearly equal would otherwise turn their own rounding into
+    /// any relative error.
     pub fn floor(self, floor: impl Fn(&[Vec<f64>]) -> f64 + Send + Sync + 'static) -> Self {
         Self { floor: Some(Box::new(floor)), ..self }
     }
@@ -296,8 +298,8 @@ impl Case {
         self
     }
 
-    /// Stores the inputs that vary and are no picture, and the feature maps that come of them, in half precision. To be called
-    /// last.
+    /// Stores the inputs that vary and are no picture, and the feature maps that come of them, in half
+    /// precision. To be called last.
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;
@@ -319,7 +321,8 @@ impl Case {
         self
     }
 
-    /// A candidate's bounds on result and gradient. Where only pictures have a gradient, that is float32 in half precision, too.
+    /// A candidate's bounds on result and gradient. Where only pictures have a gradient, that is float32 in
+    /// half precision, too.
     pub fn bounds(&self, candidate: &Candidate) -> [f64; 2] {
         let maps = self.inputs.iter().any(Input::is_map);
         [candidate.bound, if maps { candidate.bound } else { candidate.bound.min(FLOAT32) }]
@@ -347,7 +350,8 @@ pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
-/// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths differ.
+/// `|found - expected| / |expected|` in the Euclidean norm; NaN if anything found is NaN or the lengths
+/// differ.
 pub fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     outcome::Deviation::of(found, expected, 0.0).relative
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 /// The deviation of values from the device from those of the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Deviation {
-    /// `|found - expected| / |expected|` in the Euclidean norm, or over a floor if that is more; NaN if any value found is NaN.
+    /// `|found - expected| / |expected|` in the Euclidean norm, or over a floor if that is more; NaN if any
+    /// value found is NaN.
     pub relative: f64,
     /// The largest difference: index, value from the device, value from the reference.
     pub worst: Option<(usize, f64, f64)>,
 }
 
 impl Deviation {
-    /// The deviation of lists of values, relative to those expected or to `floor`; NaN if their lengths differ.
+    /// The deviation of lists of values, relative to those expected or to `floor`; NaN if their lengths
+    /// differ.
     pub fn of(found: &[f64], expected: &[f64], floor: f64) -> Self {
         if found.len() != expected.len() {
             return Self { relative: f64::NAN, worst: None };

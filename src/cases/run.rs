@@ -17,8 +17,8 @@ use crate::{Error, Result};
 enum Form {
     /// As the program records it.
     Plain,
-    /// After another op has written the gradients, to which this one must add; and in bands of rows, where the widest row has
-    /// so many values.
+    /// After another op has written the gradients, to which this one must add; and in bands of rows, where
+    /// the widest row has so many values.
     AddedInBands(usize),
 }
 
@@ -32,7 +32,8 @@ struct Run {
 }
 
 impl Case {
-    /// Runs a candidate: once as it is, and once in bands of few rows where another op has written the gradients first.
+    /// Runs a candidate: once as it is, and once in bands of few rows where another op has written the
+    /// gradients first.
     ///
     /// # Errors
     /// Whatever keeps the candidate from running; a wrong result is no error here.
@@ -82,8 +83,8 @@ impl Case {
         Ok(outcome)
     }
 
-    /// The case ready to be run again and again, without guards and with values in it, and its passes: for measuring their
-    /// time. Weights are stored as a run in the case's precision stores them.
+    /// The case ready to be run again and again, without guards and with values in it, and its passes: for
+    /// measuring their time. Weights are stored as a run in the case's precision stores them.
     ///
     /// # Errors
     /// Whatever keeps the candidate from running.
@@ -106,7 +107,8 @@ impl Case {
         Ok((plan, passes))
     }
 
-    /// The kernels of a candidate, both where it is the first to write a gradient and where it is not. Nothing is compiled.
+    /// The kernels of a candidate, both where it is the first to write a gradient and where it is not.
+    /// Nothing is compiled.
     ///
     /// # Errors
     /// Whatever keeps the candidate from being recorded.
@@ -199,8 +201,8 @@ impl Outcome {
     }
 }
 
-/// Gives every differentiated leaf another reader, whose gradient is the leaf itself. What is recorded later comes first on the way
-/// back, so the op under test must add to it.
+/// Gives every differentiated leaf another reader, whose gradient is the leaf itself. What is recorded later
+/// comes first on the way back, so the op under test must add to it.
 fn add_others(tape: &mut Tape, leaves: &[Leaf]) {
     for Leaf { var, .. } in leaves.iter().filter(|leaf| leaf.var.grad.is_some()) {
         tape.op("other");

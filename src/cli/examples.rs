@@ -24,6 +24,8 @@ Examples:
     impasto stylize photo.jpg one.jpg two.jpg -o result.png --style-weights 2,1 --init noise --seed 3
   Seen while it is painted, and a page about the run:
     impasto stylize photo.jpg painting.jpg -o result.png --preview --report result.html
+  Watched and steered in the browser:
+    impasto stylize photo.jpg painting.jpg -o result.png --live --open
   The settings of a result again, and 16 bits for print:
     impasto stylize other.jpg painting.jpg -o other.png --settings-from result.png
     impasto stylize photo.jpg painting.jpg -o result.tif --depth 16

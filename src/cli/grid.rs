@@ -105,6 +105,11 @@ impl Cell {
     fn iterations(&self) -> usize {
         stages::iterations(&self.settings, (self.content.width, self.content.height))
     }
+
+    /// Its work, see [`stages::work`].
+    fn work(&self) -> f64 {
+        stages::work(&stages::stages(&self.settings, (self.content.width, self.content.height)))
+    }
 }
 
 /// The results of the cells.
@@ -205,7 +210,7 @@ fn check_pipes(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parses the command line once for each value, as if the option had been given with that value.
+/// Parses the command line once per value, with the option set to that value.
 fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
     let Variation { option, values } = &options.vary;
     let command = Cli::command();
@@ -217,7 +222,7 @@ fn variants(options: &Options) -> anyhow::Result<Vec<(String, Options)>> {
         .filter(|name| *name != "settings-from")
         .collect();
     if !varied.contains(&option.as_str()) {
-        let why = format!("--{option} cannot be varied; what can is {}", varied.join(", "));
+        let why = format!("--{option} cannot be varied; these can: {}", varied.join(", "));
         return Err(Error::Setting(why).into());
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -281,6 +286,8 @@ impl Options {
 struct Watch<'a> {
     /// The iterations of the cells before.
     before: usize,
+    /// The work of the cells after it.
+    after: f64,
     progress: &'a mut Progress,
 }
 
@@ -288,7 +295,7 @@ impl Observer for Watch<'_> {
     fn losses(&mut self, run: &mut Run, losses: &Losses) -> impasto::Result<()> {
         let mut losses = losses.clone();
         losses.iteration += self.before;
-        self.progress.report(&losses);
+        self.progress.report(&losses, run.session().work_left() + self.after);
         if interrupt::requested() {
             run.stop();
         }
@@ -300,7 +307,8 @@ impl Observer for Watch<'_> {
 /// affect other cells.
 fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Painted> {
     let total = cells.iter().map(Cell::iterations).sum();
-    let mut progress = Progress::new(String::new(), 0, total, quiet);
+    let work = |cells: &[Cell]| cells.iter().map(Cell::work).sum::<f64>();
+    let mut progress = Progress::new(String::new(), [0, total], work(cells), quiet);
     let mut painted = Painted { cells: Vec::new(), interrupted: false, failed: false };
     let (mut before, mut failed) = (0, Vec::new());
     interrupt::running();
@@ -315,9 +323,10 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
         if let Some(regions) = &cell.regions {
             builder = builder.regions(regions);
         }
+        let after = work(&cells[index + 1..]);
         let paint = || {
             let mut session = builder.build()?;
-            let ending = session.run(&mut Watch { before, progress: &mut progress })?;
+            let ending = session.run(&mut Watch { before, after, progress: &mut progress })?;
             painted.interrupted = ending != Ending::Complete;
             session.picture()
         };

@@ -40,11 +40,11 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the program from beside whatever it is doing.
+/// Ends the program at once, whatever its other threads are doing.
 fn end() -> ! {
     impasto::abandon_files();
     // Not `exit`, which takes down the driver's libraries while other threads are inside them.
-    // SAFETY: `_exit` has no preconditions. It ends the process at once and runs nothing of it any more.
+    // SAFETY: `_exit` has no preconditions. It ends the process at once, and no more of its code runs.
     #[cfg(unix)]
     unsafe {
         nix::libc::_exit(INTERRUPTED.into())

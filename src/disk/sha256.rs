@@ -1,4 +1,5 @@
-//! SHA-256 of whatever a run was made of: two runs of the same digests, settings and device give the same bits.
+//! SHA-256 of whatever a run was made of: two runs of the same digests, settings and device give the same
+//! bits.
 
 use sha2::{Digest, Sha256};
 

@@ -1,5 +1,5 @@
-//! Unfinished files: named so that they are not taken for results, known so that a program that ends can remove them, and
-//! locked so that what a killed program left can be told from what another one is writing.
+//! Unfinished files: named so that they are not taken for results, known so that a program that ends can
+//! remove them, and locked so that what a killed program left can be told from what another one is writing.
 
 use std::fs::{self, File};
 use std::io;
@@ -69,8 +69,8 @@ impl Part {
         file.persist(target).map(drop).map_err(|e| e.error)
     }
 
-    /// Marks it as in use; false if it was taken for left behind before that and is gone. Not every file system has locks,
-    /// and only where there are some is anything taken for left behind.
+    /// Marks it as in use; false if it was taken for left behind before that and is gone. Not every file
+    /// system has locks, and only where there are some is anything taken for left behind.
     #[cfg(unix)]
     fn lock(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
@@ -107,7 +107,8 @@ impl Drop for Part {
     }
 }
 
-/// Whether a folder with the sticky bit keeps `user` from replacing a file of `owner`: that may only who owns one of both.
+/// Whether a folder with the sticky bit keeps `user` from replacing a file of `owner`: that may only who owns
+/// one of both.
 #[cfg(unix)]
 pub(crate) fn sticks(mode: u32, folder_owner: u32, owner: u32, user: u32) -> bool {
     mode & 0o1000 != 0 && user != 0 && user != owner && user != folder_owner

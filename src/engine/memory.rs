@@ -41,7 +41,7 @@ pub(crate) struct Readback {
     mapped: Arc<Mutex<Mapped>>,
 }
 
-/// What is known of the content that was requested.
+/// Whether the requested content has arrived.
 #[derive(Default)]
 struct Mapped {
     result: Option<Result<(), wgpu::BufferAsyncError>>,
@@ -60,7 +60,8 @@ impl Readback {
         Self { buffer, mapped: Arc::default() }
     }
 
-    /// Requests the content: [`Self::take`] returns it when the copy that was submitted before has run, see [`Self::arrives`].
+    /// Requests the content: [`Self::take`] returns it when the copy that was submitted before has run, see
+    /// [`Self::arrives`].
     pub(crate) fn request(&self) {
         let mapped = self.mapped.clone();
         self.buffer.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -80,7 +81,8 @@ impl Readback {
     pub(crate) async fn arrives(&self, gpu: &Gpu, submission: &wgpu::SubmissionIndex) -> Result<()> {
         let mut asked = false;
         let poll = |context: &mut Context| {
-            // There is a wait even for what has come already, because a driver tells those who wait what has failed.
+            // There is a wait even for what has come already, because a driver tells those who wait what has
+            // failed.
             if !std::mem::replace(&mut asked, true) {
                 gpu.awaits(submission);
                 context.waker().wake_by_ref();

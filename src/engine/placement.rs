@@ -108,7 +108,7 @@ impl Life {
     }
 }
 
-/// How each tensor is used. Reading a tensor that nothing has written before is an error in the recording.
+/// How each tensor is used. It is an error of the recording to read a tensor that nothing has written.
 fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
     let mut uses = vec![Use::default(); tape.tensors.len()];
     for (index, step) in steps.iter().enumerate() {

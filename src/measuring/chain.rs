@@ -11,8 +11,8 @@ use crate::painting::settings::Settings;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// The loss of a picture as [`Session`](crate::painting::session::Session) minimises it, in float64, for networks and pictures that
-/// are small enough for it.
+/// The loss of a picture as [`Session`](crate::painting::session::Session) minimises it, in float64, for
+/// networks and pictures that are small enough for it.
 pub struct Chain<'a> {
     network: &'a Network,
     settings: &'a Settings,

@@ -37,8 +37,8 @@ pub struct Estimate {
     pub adapter_bytes: Option<u64>,
     /// The largest content (width, height) of the same proportions that fits.
     pub largest: Option<(usize, usize)>,
-    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content. Drivers keep
-    /// compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
+    /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
+    /// Drivers keep compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
     pub start_seconds: f64,
     /// Seconds of an iteration.
     pub iteration_seconds: f64,
@@ -64,8 +64,8 @@ impl Estimate {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
     }
 
-    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as the next run
-    /// will find the driver, which has compiled the shaders by now and may have kept them.
+    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
+    /// the next run will find the driver, which has compiled the shaders by now and may have kept them.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
@@ -87,8 +87,9 @@ impl Estimate {
     }
 }
 
-/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time depends on sizes
-/// alone. The measurement takes about `patience`, and longer only where few iterations of a small picture do.
+/// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time
+/// depends on sizes alone. The measurement takes about `patience`, and longer only where few iterations of a
+/// small picture do.
 ///
 /// # Errors
 /// As [`capacity::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
@@ -103,8 +104,8 @@ pub fn estimate(
     estimate_in(gpu, vgg, settings, content, styles, Tiling::Off, patience)
 }
 
-/// As [`estimate`], of a run that may be painted in tiles. An iteration in tiles is taken to last as much longer than one of the whole
-/// as it computes more.
+/// As [`estimate`], of a run that may be painted in tiles. An iteration in tiles is taken to last as much
+/// longer than one of the whole as it computes more.
 ///
 /// # Errors
 /// As [`capacity::check_sizes_in`], and [`Error::Device`](crate::Error::Device) if the device fails.
@@ -128,7 +129,8 @@ pub fn estimate_in(
     let pixels = (content.0 * content.1) as f64;
     let bench = Bench { gpu, vgg, settings, content, styles };
     let alone = pixels <= 1.5 * SMALL;
-    // A slightly larger picture is measured at its own size: for few pixels, time does not grow in proportion.
+    // A slightly larger picture is measured at its own size: for few pixels, time does not grow in
+    // proportion.
     let first = match alone {
         true => bench.sample(1.0, patience.mul_f64(LONG))?,
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
@@ -151,7 +153,8 @@ pub fn estimate_in(
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
-            // An iteration goes through the network forwards and back, which takes three times as long as forwards.
+            // An iteration goes through the network forwards and back, which takes three times as long as
+            // forwards.
             let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
             let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
             (looking, first.start + looking * beyond, iteration, first.size)
@@ -240,7 +243,8 @@ impl Bench<'_> {
         let (mut session, size) = self.start(share)?;
         let start = began.elapsed().as_secs_f64();
         let mut watch = Watch { time, pace: Pace::default(), iteration: None };
-        // It ends when all that was submitted is done: what is still on the device would disturb the next measurement.
+        // It ends when all that was submitted is done: what is still on the device would disturb the next
+        // measurement.
         session.run(&mut watch)?;
         let iteration = watch.iteration.expect("without a pace the run goes on");
         Ok(Sample { size, start, iteration })
@@ -297,8 +301,8 @@ impl Pace {
     }
 }
 
-/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is the machine's
-/// memory, as far as the driver would take it. Other programs may be using some of it.
+/// Bytes of the adapter's own memory, where the driver tells: through Vulkan. On a software adapter that is
+/// the machine's memory, as far as the driver would take it. Other programs may be using some of it.
 pub fn device_memory(gpu: &Gpu) -> Option<u64> {
     largest_heap(gpu)
 }

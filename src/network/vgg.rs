@@ -42,7 +42,8 @@ impl Vgg {
     /// Uploads the weights of `network`, as many convolutions as `weights` has.
     ///
     /// # Errors
-    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for them.
+    /// [`Error::Weights`] if they are of another network, [`Error::Device`] if the device has no room for
+    /// them.
     pub fn new(gpu: &Gpu, network: Network, weights: &Weights, tuning: &Tuning) -> Result<Self> {
         check_weights(&network, weights)?;
         let upload = |layer: &ConvWeights| {
@@ -91,8 +92,8 @@ impl Vgg {
         self.network.blocks[tap.block - 1].channels
     }
 
-    /// How far apart the sites of the deepest of `taps` are, in pixels, and how many pixels beyond its own such a site sees on
-    /// each side: a convolution adds one site of its own map.
+    /// How far apart the sites of the deepest of `taps` are, in pixels, and how many pixels beyond its own
+    /// such a site sees on each side: a convolution adds one site of its own map.
     pub(crate) fn reach(&self, taps: &[Tap]) -> (usize, usize) {
         let deepest = taps.iter().map(|t| (t.block, t.convolution)).max().unwrap_or((1, 0));
         let all = self.network.convolutions().into_iter().map(|(block, i, ..)| (block, i));
@@ -127,8 +128,9 @@ impl Vgg {
         Ok(())
     }
 
-    /// Records the network with `options` on `picture`, up to the deepest of `taps`, and calls `visit` at each of them as
-    /// soon as its features are there. `line` brings the picture's values to the network's input.
+    /// Records the network with `options` on `picture`, up to the deepest of `taps`, and calls `visit` at
+    /// each of them as soon as its features are there. `line` brings the picture's values to the network's
+    /// input.
     pub fn record(
         &self,
         tape: &mut Tape,

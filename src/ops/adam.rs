@@ -103,7 +103,8 @@ fn params(row: usize, factor: f64, schedule: Schedule) -> [(&'static str, Value)
     ]
 }
 
-/// Records that a step is counted and its learning rate found, before the optimiser takes it. Returns the counters.
+/// Records that a step is counted and its learning rate found, before the optimiser takes it. Returns the
+/// counters.
 pub(super) fn advance(tape: &mut Tape, real: Real, rule: Rule, schedule: Schedule) -> Tensor {
     let state = tape.state("state", STATE_WORDS);
     tape.update(set_up(kernel!("adam", "advance"), real, rule))
@@ -113,12 +114,12 @@ pub(super) fn advance(tape: &mut Tape, real: Real, rule: Rule, schedule: Schedul
     state
 }
 
-/// Records, after all gradients, Adam's step on the picture `x` (Kingma and Ba,
-/// "Adam: A Method for Stochastic Optimization", 2015, algorithm 1):
-/// `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`, `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
+/// Records, after all gradients, Adam's step on the picture `x` (Kingma and Ba, "Adam: A Method for
+/// Stochastic Optimization", 2015, algorithm 1): `m = b1 m + (1 - b1) dx`, `v = b2 v + (1 - b2) dx^2`,
+/// `x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)`.
 ///
-/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. The gradient is multiplied by `factor` before all that,
-/// which only the floor `eps` notices.
+/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. The gradient is multiplied by
+/// `factor` first, which only the floor `eps` notices.
 pub fn adam(
     tape: &mut Tape,
     x: Var,
@@ -150,8 +151,8 @@ pub fn adam(
     adam
 }
 
-/// One pixel, primes, rows around a workgroup of 64 values; the first step, the second, and one whose learning rate
-/// decays. `tests/it/adam.rs` follows many steps.
+/// One pixel, primes, rows around a workgroup of 64 values; the first step, the second, and one whose
+/// learning rate decays. `tests/it/adam.rs` follows many steps.
 pub const TABLE: Table = Table {
     op: "adam",
     edges: &[
@@ -176,8 +177,8 @@ pub const TABLE: Table = Table {
     },
 };
 
-/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others. The learning rate may settle behind an
-/// iteration, within 24 more.
+/// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others. The learning rate may
+/// settle behind an iteration, within 24 more.
 fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
     let (learning_rate, decay, over) = (0.3, 0.8f64, 24.0);
     let factor = if rule.clamp { 3.0 } else { 1.0 };

@@ -5,9 +5,9 @@ use crate::engine::kernel::kernel;
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
 
-/// Records, after the optimiser's step, `sum = keep * sum + (1 - keep) * x` for the picture `exact`, which has the shape of `x` and
-/// the precision `real`; returns `sum`. It starts as zeros, so after `n` iterations the average is `sum / (1 - keep^n)`, as in Adam
-/// (Kingma and Ba 2015, section 3).
+/// Records, after the optimiser's step, `sum = keep * sum + (1 - keep) * x` for the picture `exact`, which
+/// has the shape of `x` and the precision `real`; returns `sum`. It starts as zeros, so after `n` iterations
+/// the average is `sum / (1 - keep^n)`, as in Adam (Kingma and Ba 2015, section 3).
 pub fn average(tape: &mut Tape, x: Var, exact: Tensor, real: Real, keep: f64) -> Tensor {
     let row = x.shape.channels * x.shape.width;
     let sum = tape.state("average", real.len(x.shape.len()));

@@ -21,7 +21,8 @@ impl Log {
     }
 }
 
-/// Records, after all gradients, `log[count mod history] = losses` and then `count += 1`, where `losses` has `slots` values.
+/// Records, after all gradients, `log[count mod history] = losses` and then `count += 1`, where `losses` has
+/// `slots` values.
 pub fn log(tape: &mut Tape, log: Log, losses: Tensor, slots: usize, history: usize) {
     tape.update(kernel!("log", "forward"))
         .params([("slots", slots.into()), ("history", history.into())])
@@ -45,8 +46,8 @@ pub const TABLE: Table = Table {
     at: |size| if size.c_in == 1 { [0, 2, 5].map(|count| case(size, count)).into() } else { Vec::new() },
 };
 
-/// A log of as many iterations as the size has rows, each with as many losses as it has columns, when `count` iterations were
-/// logged. The result is the log.
+/// A log of as many iterations as the size has rows, each with as many losses as it has columns, when `count`
+/// iterations were logged. The result is the log.
 fn case(size: Size, count: usize) -> Case {
     let (slots, history) = (size.width, size.height);
     let inputs = [

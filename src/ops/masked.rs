@@ -1,4 +1,5 @@
-//! A map whose sites are weighed: how the statistics of a region look at a whole map. The losses that use it have its cases.
+//! A map whose sites are weighed: how the statistics of a region look at a whole map. The losses that use it
+//! have its cases.
 
 use std::ops::Range;
 
@@ -86,7 +87,8 @@ impl Masked {
         [self.x.shape.channels * self.x.shape.width, rows.len(), 1]
     }
 
-    /// Records `y = sqrt(m) (x - mean)` for some rows of `x`, which `from` holds; without a mean, `y = sqrt(m) x`.
+    /// Records `y = sqrt(m) (x - mean)` for some rows of `x`, which `from` holds; without a mean,
+    /// `y = sqrt(m) x`.
     pub(super) fn weigh(
         &self,
         tape: &mut Tape,
@@ -111,7 +113,8 @@ impl Masked {
         weigh.grid(self.grid(rows));
     }
 
-    /// Records `dx = sqrt(m) dy` for some rows, to which `scale m (mean - target)` is added if there are two means.
+    /// Records `dx = sqrt(m) dy` for some rows, to which `scale m (mean - target)` is added if there are two
+    /// means.
     pub(super) fn backward(
         &self,
         tape: &mut Tape,

@@ -16,8 +16,8 @@ fn shares<T: Copy>(paintings: &[(T, f64)]) -> Vec<(T, f64)> {
     counting.map(share).collect()
 }
 
-/// Records, for the forward pass, the mean of tensors of `len` values by their weights, which are not negative and not all 0. The mean
-/// of one tensor is that tensor.
+/// Records, for the forward pass, the mean of tensors of `len` values by their weights, which are not
+/// negative and not all 0. The mean of one tensor is that tensor.
 pub fn mean(tape: &mut Tape, paintings: &[(Tensor, f64)], len: usize) -> Tensor {
     let join = |tape: &mut Tape, before: Tensor, own: Tensor, share: f64| {
         let y = tape.state("mean", len);
@@ -34,9 +34,9 @@ pub fn mean(tape: &mut Tape, paintings: &[(Tensor, f64)], len: usize) -> Tensor 
     shares[1..].iter().fold(shares[0].0, next)
 }
 
-/// Records, for the forward pass, mean and covariance of the sites of all paintings, which have `n` channels, from mean and covariance
-/// of each and their weights as in [`mean`]. Nothing large cancels (Chan, Golub and LeVeque, "Algorithms for computing the sample
-/// variance", 1983).
+/// Records, for the forward pass, mean and covariance of the sites of all paintings, which have `n` channels,
+/// from mean and covariance of each and their weights as in [`mean`]. Nothing large cancels (Chan, Golub and
+/// LeVeque, "Algorithms for computing the sample variance", 1983).
 pub fn moments(tape: &mut Tape, paintings: &[([Tensor; 2], f64)], n: usize) -> [Tensor; 2] {
     let shares = shares(paintings);
     let next = |[mean_before, before]: [Tensor; 2], ([mean_own, own], share): &([Tensor; 2], f64)| {
@@ -69,7 +69,7 @@ pub const TABLE: Table = Table {
     at: |size| vec![case(size, false), case(size, true)],
 };
 
-/// The weights of the paintings of a case, of which one does not count.
+/// The weights of a case's paintings; one does not count.
 const WEIGHTS: [f64; 4] = [3.0, 0.0, 1.0, 4.0];
 
 /// The mean, or the covariance.

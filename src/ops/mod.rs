@@ -23,8 +23,8 @@ pub mod widened;
 
 use crate::cases::{Case, Table};
 
-/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark and
-/// `impasto check` pick it up.
+/// The tables of cases of every op. A new op adds its line here; tests, gradient checks, the microbenchmark
+/// and `impasto check` pick it up.
 pub fn tables() -> Vec<Table> {
     vec![
         affine::TABLE,
@@ -49,7 +49,7 @@ pub fn tables() -> Vec<Table> {
     ]
 }
 
-/// All cases, those of an op behind each other.
+/// The cases of all ops, op by op.
 pub fn cases() -> Vec<Case> {
     tables().iter().flat_map(Table::cases).collect()
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::cases;
     use crate::engine::placement::GUARD;
 
-    /// What is written a row too far must hit a guard. (Those two count in values.)
+    /// A write that is one row too far must hit a guard. (These two ops count in values.)
     #[test]
     fn no_row_leaps_over_a_guard() {
         for case in cases().iter().filter(|case| !["mse", "mean_square"].contains(&case.op)) {

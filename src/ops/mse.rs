@@ -5,8 +5,8 @@ use crate::cases::{Candidate, Case, Input, Size, Table, in_both_precisions, sum,
 use crate::engine::kernel::{Knob, kernel};
 use crate::engine::tape::{Slot, Tape, Tensor, Var, View};
 
-/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times [`Tape::gradient_scale`]. The gradient
-/// starts here.
+/// `losses[slot] = weight / n * sum (x - target)^2`; `dx = 2 weight / n (x - target)`, times
+/// [`Tape::gradient_scale`]. The gradient starts here.
 pub fn mse(tape: &mut Tape, x: Var, target: Tensor, weight: Knob, slot: Slot) {
     let n = x.shape.len();
     let row = x.shape.channels * x.shape.width;

@@ -18,7 +18,7 @@ pub struct Own {
     pub halvings: usize,
 }
 
-/// What is taken off the map's values.
+/// What is subtracted from the map's values.
 #[derive(Clone, Copy, Debug)]
 pub enum Less {
     /// A value for each channel.

@@ -1,4 +1,5 @@
-//! A map in float32, however it is stored: what later iterations compare with outlives the plan that measured it.
+//! A map in float32, however it is stored: what later iterations compare with outlives the plan that measured
+//! it.
 
 use crate::cases::{Candidate, Case, Input, Recorded, Size, Table, in_both_precisions};
 use crate::engine::kernel::kernel;

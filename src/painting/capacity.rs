@@ -1,4 +1,4 @@
-//! What fits on a device, found out before anything is allocated.
+//! Whether a run fits on a device, found out before anything is allocated.
 
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
@@ -80,8 +80,8 @@ pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)
     objective.fits_content(shape(content))
 }
 
-/// As [`memory`], of a session that may be painted in tiles: that of its last stage, or if that is in tiles,
-/// of the stage that needs most.
+/// As [`memory`], for a session that may be painted in tiles: the memory of its last stage, or, if that is
+/// in tiles, of the stage that needs the most.
 ///
 /// # Errors
 /// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles fit a budget.
@@ -131,7 +131,7 @@ fn shape((width, height): (usize, usize)) -> Shape {
 }
 
 impl Objective<'_, '_> {
-    /// The device memory of a session: that of its last stage, which is the largest.
+    /// The device memory of a session: its last stage needs the most.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));
         Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)
@@ -145,7 +145,8 @@ impl Objective<'_, '_> {
         }
     }
 
-    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not uploaded for.
+    /// Refuses taps that the network lacks and a precision that the device lacks or the network was not
+    /// uploaded for.
     fn check(&self) -> Result<()> {
         self.vgg.check(&self.settings.taps())?;
         self.settings.precision.check(self.gpu)?;
@@ -226,7 +227,8 @@ impl Objective<'_, '_> {
         search(spared, LONGEST + 1).or_else(|| search(least, spared))
     }
 
-    /// Refuses styles that are too small for the network or too large for the device's limits, unless they are measured in tiles.
+    /// Refuses styles that are too small for the network or too large for the device's limits, unless they
+    /// are measured in tiles.
     pub(crate) fn fits_styles(&self, styles: &[Shape], tiling: Tiling) -> Result<()> {
         self.check()?;
         for shape in styles {

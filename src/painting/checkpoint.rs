@@ -1,4 +1,4 @@
-//! A run in the middle, as a file: everything that is needed to continue as if it had never stopped.
+//! An unfinished run as a file: everything that is needed to continue with the same bits.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
@@ -57,7 +57,7 @@ impl Origin {
         steered(&self.settings, (self.width, self.height), &self.changes)
     }
 
-    /// The stage that has done its share, or some of it, after `iterations`.
+    /// The stage that is running, or has just ended, after `iterations`.
     fn stage(&self, iterations: usize) -> Stage {
         let stages = self.stages();
         let at = stages.iter().position(|stage| iterations <= stage.end()).unwrap_or(stages.len() - 1);
@@ -236,8 +236,8 @@ impl Checkpoint {
     /// Reads the bytes of a checkpoint; `name` is for error texts.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or hold values that
-    /// are not finite.
+    /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or
+    /// hold values that are not finite.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         read(Cursor::new(bytes), bytes.len() as u64, name).map_err(|why| Error::checkpoint(name, why))
     }

@@ -10,12 +10,14 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recipe {
-    /// Those of "Dive into Deep Learning": the optimised variable is the picture normalised by ImageNet's statistics, losses are
-    /// plain means of squares, total variation is that of neighbours, Adam has the constants of its paper.
+    /// Those of "Dive into Deep Learning": the optimised variable is the picture normalised by ImageNet's
+    /// statistics, losses are plain means of squares, total variation is that of neighbours, Adam has the
+    /// constants of its paper.
     Book,
-    /// Those of the painterly recipe: the optimised variable is the picture itself, in red, green and blue from 0 to 1, and is kept
-    /// there; losses are divided by the energy of what they compare with, so that weights mean the same for every network, painting
-    /// and size; total variation looks at nine points; Adam forgets sooner and has a larger floor.
+    /// Those of the painterly recipe: the optimised variable is the picture itself, in red, green and blue
+    /// from 0 to 1, and is kept there; losses are divided by the energy of what they compare with, so that
+    /// weights mean the same for every network, painting and size; total variation looks at nine points; Adam
+    /// forgets sooner and has a larger floor.
     Painterly,
 }
 
@@ -72,8 +74,8 @@ impl Recipe {
         }
     }
 
-    /// How photograph and paintings are brought to the sizes of a run. The book's recipe was tuned with torchvision's smooth
-    /// filter. Crisp strokes need a painting that is crisp.
+    /// How photograph and paintings are brought to the sizes of a run. The book's recipe was tuned with
+    /// torchvision's smooth filter. Crisp strokes need a painting that is crisp.
     pub fn filter(self) -> Filter {
         match self {
             Self::Book => Filter::Bilinear,

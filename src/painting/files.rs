@@ -14,7 +14,7 @@ impl Checkpoint {
     /// Writes the checkpoint, a safetensors file, completely or not at all.
     ///
     /// # Errors
-    /// [`Error::Write`]; whatever was at `path` is untouched then.
+    /// [`Error::Write`]; a file that was at `path` is untouched then.
     pub fn save(&self, path: &Path) -> Result<()> {
         replace_file(path, &self.to_bytes()?)
     }

@@ -1,4 +1,5 @@
-//! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is carried to another size.
+//! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is
+//! carried to another size.
 
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
@@ -16,7 +17,7 @@ const COUNTERS: &str = "state";
 pub(crate) enum Form {
     /// A value for each of the picture's.
     Picture(Real),
-    /// So many 32-bit words, some of which belong together as reals.
+    /// This number of 32-bit words. Some of them belong together as reals.
     Words(usize, Real),
 }
 
@@ -91,9 +92,9 @@ pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
     counters.map_or(0, |(_, words)| steps_counted(words))
 }
 
-/// The state with which a run goes on at another size. The picture has `values` values there, and `resize` brings old ones to that
-/// size. Adam's moments keep their meaning, because losses and step are the same at every size. What L-BFGS knows of the curvature
-/// does not, and is dropped.
+/// The state with which a run goes on at another size. The picture has `values` values there, and `resize`
+/// brings old ones to that size. Adam's moments keep their meaning, because losses and step are the same at
+/// every size. What L-BFGS knows of the curvature does not, and is dropped.
 pub(crate) fn resized(
     parts: &[Part],
     state: &State,
@@ -115,8 +116,8 @@ pub(crate) fn resized(
     parts.iter().zip(state).map(carry).collect()
 }
 
-/// The state with which a run goes on at the same size with other terms. L-BFGS must not take what the gradient changed by that for
-/// curvature: without a last step, it makes no pair.
+/// The state with which a run goes on at the same size with other terms. L-BFGS must not take what the
+/// gradient changed by that for curvature: without a last step, it makes no pair.
 pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
     for (part, words) in parts.iter().zip(&mut state) {
         if part.name == "step" {
@@ -126,8 +127,9 @@ pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
     state
 }
 
-/// Records the optimiser's step on the picture `x`, which `exact` holds in the precision `real`. The rule comes with the factor on
-/// the gradient. What is returned are the optimiser's tensors, in the order of its [`parts`].
+/// Records the optimiser's step on the picture `x`, which `exact` holds in the precision `real`. The rule
+/// comes with the factor on the gradient. What is returned are the optimiser's tensors, in the order of its
+/// [`parts`].
 pub(crate) fn record(
     tape: &mut Tape,
     settings: &Settings,
@@ -177,7 +179,7 @@ mod tests {
         for (part, words) in parts.iter().zip(&next) {
             assert_eq!(words.len(), part.words(90), "{}", part.name);
         }
-        // What is the same everywhere stays so.
+        // A constant stays constant.
         assert!(
             next[..2].iter().all(|words| Real::F64.decode(words).iter().all(|v| (v - 0.25).abs() < 1e-12))
         );

@@ -24,7 +24,7 @@ const BESIDE_SETTINGS: [&str; 5] = ["description", "strength", "style_scale", "i
 /// The largest factor between the longest sides of painting and result; the smallest is 1 divided by it.
 const MAX_SCALE: f64 = 16.0;
 
-/// A look: settings and what else belongs to it. Sizes are not part of it, so that it can be used at every
+/// A look: settings, and the other choices that belong to it. Sizes are not part of it, so that it can be used at every
 /// size.
 ///
 /// In TOML it has a `description`, the fields of [`Settings`], `strength` (in place of `content_weight`; see

@@ -1,6 +1,7 @@
 //! The run loop: a session from where it is to its end, and an observer that watches and steers it.
 //!
-//! The loop is here and nowhere else. The command line, the measurements and the examples each bring an observer.
+//! The loop is here and nowhere else. The command line, the measurements and the examples each bring an
+//! observer.
 
 use super::checkpoint::Checkpoint;
 use super::session::{Losses, Session};
@@ -8,13 +9,14 @@ use super::settings::Settings;
 use crate::Result;
 use crate::picture::Picture;
 
-/// What wants to know how a run gets on. All methods do nothing unless they are implemented, and an error that one of
-/// them returns ends the run. The device works ahead of them and waits for none, unless the [`Run`] is paused.
+/// What wants to know how a run gets on. All methods do nothing unless they are implemented, and an error
+/// that one of them returns ends the run. The device works ahead of them and waits for none, unless the
+/// [`Run`] is paused.
 ///
 /// A closure that takes `&Losses` is an observer of losses, and `()` observes nothing.
 pub trait Observer {
-    /// Called before the losses of the next iteration are awaited, and a last time when all are reported. Signals and
-    /// sliders are read here.
+    /// Called before the losses of the next iteration are awaited, and a last time when all are reported.
+    /// Signals and sliders are read here.
     fn steer(&mut self, run: &mut Run) -> Result<()> {
         let _ = run;
         Ok(())
@@ -55,14 +57,15 @@ impl<F: FnMut(&Losses)> Observer for F {
 pub enum Ending {
     /// All iterations are done.
     Complete,
-    /// [`Run::stop`] ended it after this number of iterations. The session has a picture and gives a checkpoint, but
-    /// does not go on.
+    /// [`Run::stop`] ended it after this number of iterations. The session has a picture and gives a
+    /// checkpoint, but does not go on.
     Stopped(usize),
-    /// [`Run::pause`] interrupted it. Another [`Session::run`] goes on, with the bits of a run without a pause.
+    /// [`Run::pause`] interrupted it. Another [`Session::run`] goes on, with the bits of a run without a
+    /// pause.
     Paused,
 }
 
-/// A run as its observer sees it: what it does, and what can be asked of it.
+/// A run as its observer sees it: its state, and requests to it.
 pub struct Run<'r, 'g> {
     session: &'r mut Session<'g>,
     paused: bool,
@@ -80,17 +83,18 @@ impl<'g> Run<'_, 'g> {
         self.session.stop();
     }
 
-    /// Interrupts the run before the next iteration: [`Session::run`] returns [`Ending::Paused`] and can be called again.
-    /// Iterations that were submitted already are reported then.
+    /// Interrupts the run before the next iteration: [`Session::run`] returns [`Ending::Paused`] and can be
+    /// called again. Iterations that were submitted already are reported then.
     pub fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// Gives the rest of the run the weights and rates of other settings, see [`Session::set_weights`]. Returns the first
-    /// iteration that has them, so that the change can be recorded.
+    /// Gives the rest of the run the weights and rates of other settings, see [`Session::set_weights`].
+    /// Returns the first iteration that has them, so that the change can be recorded.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the settings make no sense; the run has its old ones then.
+    /// [`Error::Setting`](crate::Error::Setting) if the settings make no sense; the run has its old ones
+    /// then.
     pub fn set_weights(&mut self, settings: &Settings) -> Result<usize> {
         self.session.set_weights(settings)?;
         Ok(self.session.submitted())
@@ -111,20 +115,21 @@ impl<'g> Run<'_, 'g> {
         self.session.copy_every(n);
     }
 
-    /// Asks for a checkpoint. It comes to [`Observer::checkpoint`] before the next iteration is awaited; the device has
-    /// finished all that was submitted by then.
+    /// Asks for a checkpoint. It comes to [`Observer::checkpoint`] before the next iteration is awaited; the
+    /// device has finished all that was submitted by then.
     pub fn checkpoint(&mut self) {
         self.checkpoint = true;
     }
 }
 
 impl<'g> Session<'g> {
-    /// Runs to the end, or until the observer stops or pauses the run. A session that was paused, or resumed from a
-    /// checkpoint, goes on where it was.
+    /// Runs to the end, or until the observer stops or pauses the run. A session that was paused, or resumed
+    /// from a checkpoint, goes on where it was.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device failed, [`Error::NotFinite`](crate::Error::NotFinite) if the
-    /// losses or a picture are no longer finite, and the errors of the observer.
+    /// [`Error::Device`](crate::Error::Device) if the device failed,
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if the losses or a picture are no longer finite, and the
+    /// errors of the observer.
     pub async fn run_async(&mut self, observer: &mut dyn Observer) -> Result<Ending> {
         let mut run = Run { session: self, paused: false, checkpoint: false };
         loop {

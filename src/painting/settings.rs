@@ -1,4 +1,4 @@
-//! The settings of a run: the painterly recipe, which is the default, and that of the book "Dive into Deep Learning".
+//! The settings of a run, with two recipes: painterly, the default, and the one of the book "Dive into Deep Learning".
 
 use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
@@ -325,7 +325,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The strength that [`Self::set_strength`] sets the content weight from, or `None` if that is no strength's.
+    /// The strength from which [`Self::set_strength`] makes the content weight, or `None` if there is none.
     pub fn strength(&self) -> Option<f64> {
         let from_middle = match self.recipe {
             Recipe::Painterly => -(self.content_weight / PAINTERLY_CONTENT).ln() / PAINTERLY_REACH.ln(),

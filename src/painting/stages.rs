@@ -7,7 +7,8 @@ use crate::painting::steering::{Change, End};
 const GROWTH: f64 = std::f64::consts::SQRT_2;
 /// No stage but the last has a shorter side below this.
 const SHORTEST: usize = 64;
-/// What the content weight is multiplied by from size to size: the first sizes make the composition, later ones the strokes.
+/// What the content weight is multiplied by from size to size: the first sizes make the composition, later
+/// ones the strokes.
 const CONTENT_FALL: f64 = 0.71;
 /// The content weight never falls below this share of itself.
 const CONTENT_FLOOR: f64 = 0.25;
@@ -49,14 +50,20 @@ impl Stage {
         self.first + self.iterations
     }
 
-    /// Whether another stage has the same size, so that a run goes from one to the other as if nothing had happened.
+    /// The work of some of its iterations; see [`work`].
+    pub(crate) fn work(&self, iterations: usize) -> f64 {
+        (iterations * self.width * self.height) as f64
+    }
+
+    /// Whether another stage has the same size. A run then goes from one to the other without resizing
+    /// anything.
     pub fn same_size(&self, other: &Self) -> bool {
         (self.width, self.height) == (other.width, other.height)
     }
 }
 
-/// The sizes of a run whose last one is `width x height`, from the smallest: sides are divided by the square root of 2 while the
-/// longer one stays at least `first_size` (to one pixel) and the shorter one at least 64.
+/// The sizes of a run whose last one is `width x height`, from the smallest: sides are divided by the square
+/// root of 2 while the longer one stays at least `first_size` (to one pixel) and the shorter one at least 64.
 fn sizes((width, height): (usize, usize), first_size: usize) -> Vec<(usize, usize)> {
     let mut sizes = vec![(width, height)];
     let longest = width.max(height);
@@ -139,7 +146,8 @@ pub fn steered(settings: &Settings, size: (usize, usize), changes: &[Change]) ->
     stages
 }
 
-/// Lets the stage of the iteration before `behind` end there. Later stages move up, or are gone if that is the end of the run.
+/// Lets the stage of the iteration before `behind` end there. Later stages move up, or are gone if that is
+/// the end of the run.
 fn cut(stages: &mut Vec<Stage>, behind: usize, end: End) {
     let Some(at) = stages.iter().position(|stage| stage.first < behind && behind <= stage.end()) else {
         return;
@@ -165,6 +173,12 @@ pub fn iterations(settings: &Settings, size: (usize, usize)) -> usize {
     stages(settings, size).last().map_or(0, Stage::end)
 }
 
+/// The work of stages: their iterations, each of which counts as often as its picture has pixels. Time is
+/// about proportional to it.
+pub fn work(stages: &[Stage]) -> f64 {
+    stages.iter().map(|stage| stage.work(stage.iterations)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +190,7 @@ mod tests {
         assert_eq!(sizes((384, 288), 0), [(384, 288)]);
         // The shorter side of a panorama.
         assert_eq!(sizes((400, 100), 50), [(283, 71), (400, 100)]);
-        // What is small already.
+        // A picture that is small already.
         assert_eq!(sizes((50, 40), 96), [(50, 40)]);
     }
 

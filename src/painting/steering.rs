@@ -1,4 +1,5 @@
-//! What was changed of a run while it went on, and when. It is part of the record, so that the run can be repeated.
+//! What was changed of a run while it went on, and when. It is part of the record, so that the run can be
+//! repeated.
 
 use std::fmt;
 
@@ -25,7 +26,8 @@ pub enum End {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Change {
-    /// The first iteration that has it, counted from 0 over the whole run; of an end, the one behind the last.
+    /// The first iteration that has it, counted from 0 over the whole run; of an end, the one behind the
+    /// last.
     pub iteration: usize,
     /// See [`Settings::content_weight`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +111,11 @@ impl Change {
     }
 }
 
+/// A number with four digits that count, for people. Records have all of them.
+fn rounded(x: f64) -> String {
+    written(format!("{x:.3e}").parse().unwrap_or(x))
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let numbers = [
@@ -120,22 +127,23 @@ impl fmt::Display for Change {
         ];
         let mut parts: Vec<String> = numbers
             .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name} {}", written(value?))))
+            .filter_map(|(name, value)| Some(format!("{name} {}", rounded(value?))))
             .collect();
         parts.extend(self.decay_every.map(|every| format!("decay every {every} iterations")));
         parts.extend(self.style_layer_weights.as_ref().map(|weights| {
-            let weights: Vec<_> = weights.iter().map(|weight| written(*weight)).collect();
+            let weights: Vec<_> = weights.iter().map(|weight| rounded(*weight)).collect();
             format!("layer weights {}", weights.join(", "))
         }));
         parts.extend(self.end.map(|end| match end {
-            End::Size => "this size finished".to_owned(),
-            End::Run => "the run finished".to_owned(),
+            End::Size => "this size is finished".to_owned(),
+            End::Run => "the run is finished".to_owned(),
         }));
         f.write_str(&parts.join("; "))
     }
 }
 
-/// Adds a change to those of a run, in the order of their iterations. What is changed twice before an iteration is changed once.
+/// Adds a change to those of a run, in the order of their iterations. What is changed twice before an
+/// iteration is changed once.
 pub(crate) fn note(changes: &mut Vec<Change>, change: Change) {
     let behind = changes.partition_point(|other| other.iteration <= change.iteration);
     match behind.checked_sub(1).map(|last| &mut changes[last]) {
@@ -146,8 +154,8 @@ pub(crate) fn note(changes: &mut Vec<Change>, change: Change) {
     }
 }
 
-/// The settings after those changes that came before a stage, whose first iteration is `first`. What was changed before the
-/// run's first iteration came when its first stage had begun.
+/// The settings after those changes that came before a stage, whose first iteration is `first`. What was
+/// changed before the run's first iteration came when its first stage had begun.
 pub(crate) fn settings_at(settings: &Settings, changes: &[Change], first: usize) -> Settings {
     let mut settings = settings.clone();
     let before = changes.iter().filter(|change| first > 0 && change.iteration <= first);
@@ -187,12 +195,15 @@ mod tests {
     fn a_change_is_what_differs() {
         let (old, mut new) = (Settings::painterly(), Settings::painterly());
         assert_eq!(Change::between(3, &old, &new), None);
-        new.tv_weight = 2.0;
+        new.tv_weight = 0.1 + 0.2;
         new.style_layer_weights = vec![1.0, 2.0, 3.0, 4.0, 5.0];
         let change = Change::between(3, &old, &new).unwrap();
-        assert_eq!(change.to_string(), "total variation weight 2; layer weights 1, 2, 3, 4, 5");
+        assert_eq!(change.to_string(), "total variation weight 0.3; layer weights 1, 2, 3, 4, 5");
         let text = serde_json::to_string(&change).unwrap();
-        assert_eq!(text, r#"{"iteration":3,"style_layer_weights":[1.0,2.0,3.0,4.0,5.0],"tv_weight":2.0}"#);
+        assert_eq!(
+            text,
+            r#"{"iteration":3,"style_layer_weights":[1.0,2.0,3.0,4.0,5.0],"tv_weight":0.30000000000000004}"#
+        );
         assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
         let mut changed = old;
         change.apply(&mut changed);

@@ -5,12 +5,13 @@ use crate::ops::affine::Affine;
 use crate::painting::choices::Recipe;
 use crate::picture::Picture;
 
-/// Mean and standard deviation of ImageNet's pixels (Russakovsky et al. 2015), as torchvision and the book have them.
+/// Mean and standard deviation of ImageNet's pixels (Russakovsky et al. 2015), as torchvision and the book
+/// have them.
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 
-/// How a picture becomes the variable. Step size and total variation are measured in the variable's units, whatever the network's
-/// own input convention is.
+/// How a picture becomes the variable. Step size and total variation are measured in the variable's units,
+/// whatever the network's own input convention is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Variable {
     mean: [f64; 3],

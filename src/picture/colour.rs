@@ -1,4 +1,5 @@
-//! The colour space that a file declares: by a profile, code points, primaries and gamma, or the rules of cameras.
+//! The colour space that a file declares: by a profile, code points, primaries and gamma, or the rules of
+//! cameras.
 
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients,
@@ -19,18 +20,20 @@ pub(super) enum Colour {
     Profile(Vec<u8>),
     /// Primaries, transfer function, matrix and range by number (Rec. ITU-T H.273).
     Codes([u8; 4]),
-    /// Light is the value to this power. The primaries are the chromaticities of white, red, green and blue; without them
-    /// they are sRGB's.
+    /// Light is the value to this power. The primaries are the chromaticities of white, red, green and blue;
+    /// without them they are sRGB's.
     Gamma(f64, Option<[(f64, f64); 4]>),
 }
 
 /// sRGB's white, red, green and blue.
 const SRGB: [(f64, f64); 4] = [(0.3127, 0.3290), (0.64, 0.33), (0.30, 0.60), (0.15, 0.06)];
 
-/// The largest difference from sRGB's chromaticities, which some programs round to three digits, that still counts as sRGB.
+/// The largest difference from sRGB's chromaticities, which some programs round to three digits, that still
+/// counts as sRGB.
 const SAME: f64 = 0.0015;
 
-/// The largest relative difference of gamma from 1/2.2 that still stands for sRGB's curve; the same as in libpng.
+/// The largest relative difference of gamma from 1/2.2 that still stands for sRGB's curve; the same as in
+/// libpng.
 const NEAR: f64 = 0.05;
 
 impl Colour {
@@ -45,8 +48,8 @@ impl Colour {
 
     /// From PNG's `gAMA`, the exponent from light to values, and `cHRM`.
     ///
-    /// The specification asks programs that write sRGB to add a gamma of 1/2.2, which is close to its curve. So with the
-    /// primaries of sRGB it stands for that curve.
+    /// The specification asks programs that write sRGB to add a gamma of 1/2.2, which is close to its curve.
+    /// So with the primaries of sRGB it stands for that curve.
     pub fn of_gamma(gamma: Option<f64>, primaries: Option<[(f64, f64); 4]>) -> Self {
         let near = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).abs() < SAME && (a.1 - b.1).abs() < SAME;
         let srgb = |found: &[(f64, f64); 4]| found.iter().zip(&SRGB).all(|(a, b)| near(*a, *b));

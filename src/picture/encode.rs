@@ -86,7 +86,8 @@ impl File<'_> {
             Value::shorts(tag::CHANNELS, &[channels]),
             Value::longs(tag::STRIP_ROWS, &[rows as u32]),
             Value::longs(tag::STRIP_LENGTHS, &lengths),
-            // TIFF requires a resolution. The unit 1 means none, so these values only say that pixels are square.
+            // TIFF requires a resolution. The unit 1 means none, so these values only say that pixels are
+            // square.
             Value::new(tag::X_RESOLUTION, Kind::Rational, bytemuck::cast_slice(&[1u32, 1])),
             Value::new(tag::Y_RESOLUTION, Kind::Rational, bytemuck::cast_slice(&[1u32, 1])),
             Value::shorts(tag::RESOLUTION_UNIT, &[1]),

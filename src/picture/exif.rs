@@ -1,8 +1,9 @@
 //! EXIF: what a photograph's file says about camera, time, place and author, and carrying it over.
 //!
-//! It is a TIFF file without a picture: a header and directories of entries ("Exif 2.32", chapter 4). Entries that are known
-//! to stay true of a repainted picture are read one by one, inside bounds, and written anew, so that nothing of a damaged or
-//! hostile file is copied as it stands. Orientation and colour space, which the pixels depend on, are read, too.
+//! It is a TIFF file without a picture: a header and directories of entries ("Exif 2.32", chapter 4). Entries
+//! that are known to stay true of a repainted picture are read one by one, inside bounds, and written anew,
+//! so that nothing of a damaged or hostile file is copied as it stands. Orientation and colour space, which
+//! the pixels depend on, are read, too.
 
 use super::ifd::{self, Directory, Kind, Tiff, TooLong, Value, Writer};
 
@@ -27,9 +28,9 @@ const ASCII: &[u8] = b"ASCII\0\0\0";
 
 /// What a file says about camera, exposure, time, place and author.
 ///
-/// Left out, because it is not true of another picture: orientation, thumbnails, sizes, resolution, colour space,
-/// coordinates of the subject, the image's identifier, maker notes (whose layout is secret and breaks when they move)
-/// and the comment, whose place the [`Comment`](super::Comment) takes.
+/// Left out, because it is not true of another picture: orientation, thumbnails, sizes, resolution, colour
+/// space, coordinates of the subject, the image's identifier, maker notes (whose layout is secret and breaks
+/// when they move) and the comment, whose place the [`Comment`](super::Comment) takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exif {
     entries: Vec<Entry>,
@@ -152,7 +153,8 @@ pub(crate) fn read(bytes: &[u8]) -> Found {
         Some(at) => read_directory(&tiff, Place::Main, at, &mut found),
         None => found.damaged = true,
     }
-    // "DCF 2.0": for Adobe RGB, cameras mark the colour space as unknown, and the rules as those of the option file.
+    // "DCF 2.0": for Adobe RGB, cameras mark the colour space as unknown, and the rules as those of the
+    // option file.
     found.adobe_rgb = match found.colour_space {
         Some(2) => true,
         Some(1) => false,
@@ -247,7 +249,8 @@ impl Contents<'_> {
         Ok(Some(file.finish(main)))
     }
 
-    /// Writes the directories below the main one. Returns the entries of the main directory, for a block or for a picture.
+    /// Writes the directories below the main one. Returns the entries of the main directory, for a block or
+    /// for a picture.
     pub fn write(&self, file: &mut Writer) -> Result<Vec<Value>, TooLong> {
         let mut main = self.values(Place::Main);
         main.extend(self.software.map(|software| Value::text(SOFTWARE, software)));

@@ -28,8 +28,8 @@ impl Picture {
     /// It is written as [`Picture::to_bytes`] says.
     ///
     /// # Errors
-    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be written;
-    /// whatever was at `path` is then untouched.
+    /// [`Error::Write`] or [`Error::Setting`] if the format cannot hold the picture or the file cannot be
+    /// written; whatever was at `path` is then untouched.
     ///
     /// [`replace_file`]: crate::disk::replace_file
     pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<()> {
@@ -40,8 +40,8 @@ impl Picture {
     }
 }
 
-/// Finds out, before a long run, whether [`Picture::save`] could write `path`: its ending is known, its folder
-/// exists and takes new files, and what is there now may be replaced. Nothing is left behind.
+/// Finds out, before a long run, whether [`Picture::save`] could write `path`: its ending is known, its
+/// folder exists and takes new files, and what is there now may be replaced. Nothing is left behind.
 ///
 /// # Errors
 /// [`Error::Write`] says what stands in the way.

@@ -1,10 +1,13 @@
-//! Directories of entries, the structure of TIFF files and EXIF blocks: reading them within bounds, and writing them.
+//! Directories of entries, the structure of TIFF files and EXIF blocks: reading them within bounds, and
+//! writing them.
 //!
-//! A header points at the first directory. A directory is a list of entries and points at the next directory. An entry has a
-//! tag, a kind, a count and the position of its values (TIFF 6.0, section 2; BigTIFF has wider counts and positions).
+//! A header points at the first directory. A directory is a list of entries and points at the next directory.
+//! An entry has a tag, a kind, a count and the position of its values (TIFF 6.0, section 2; BigTIFF has wider
+//! counts and positions).
 //!
-//! This program has a reader of its own because libraries expect a supported picture in every directory, or allocate whatever
-//! an entry claims, so that a small file can ask for gigabytes. Here a value is a part of the file.
+//! This program has a reader of its own because libraries expect a supported picture in every directory, or
+//! allocate whatever an entry claims, so that a small file can ask for gigabytes. Here a value is a part of
+//! the file.
 
 /// The most entries of a directory, and the most directories in a chain, that are read.
 const MOST: usize = 4096;
@@ -219,7 +222,8 @@ fn number(bytes: &[u8], big_endian: bool) -> u64 {
     if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
 }
 
-/// A file that is being written, in the machine's byte order. Everything in it begins at an even place, as TIFF asks for.
+/// A file that is being written, in the machine's byte order. Everything in it begins at an even place, as
+/// TIFF asks for.
 pub(super) struct Writer {
     bytes: Vec<u8>,
 }

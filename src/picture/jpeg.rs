@@ -7,11 +7,12 @@ use jpeg_decoder::{ColorTransform, Decoder};
 
 use super::xmp;
 
-/// The most scans of a file. A malicious file can have thousands, and each takes as long to decode as a picture.
+/// The most scans of a file. A malicious file can have thousands, and each takes as long to decode as a
+/// picture.
 const MAX_SCANS: usize = 500;
 
-/// Two continuations of an unfinished scan. They have no markers, and differ in their first bits, so that at most one of them
-/// can read as what a decoder adds by itself.
+/// Two continuations of an unfinished scan. They have no markers, and differ in their first bits, so that at
+/// most one of them can read as what a decoder adds by itself.
 const MORE: [[u8; 64]; 2] = {
     let mut more = [[0; 64]; 2];
     let mut i = 0;
@@ -250,9 +251,10 @@ pub(super) fn decode(
     };
     let transform = outline.transform();
     let found = samples(whole.chain(&END[..]), outline, transform).ok_or_else(damaged)?;
-    // Decoders fill the missing part with gray and report success. That is right for a browser that shows a picture
-    // while it loads, and wrong for a program that works on the picture for minutes. A complete picture ignores more
-    // data before its end. One that was cut continues with them, and so turns out different.
+    // Decoders fill the missing part with gray and report success. That is right for a browser that shows a
+    // picture while it loads, and wrong for a program that works on the picture for minutes. A complete
+    // picture ignores more data before its end. One that was cut continues with them, and so turns out
+    // different.
     for more in &MORE {
         let again = samples(whole.chain(&more[..]).chain(&END[..]), outline, transform);
         if again.is_none_or(|again| again.bytes != found.bytes) {

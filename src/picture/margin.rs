@@ -2,8 +2,8 @@
 
 use super::Picture;
 
-/// Values with `margin` more rows and columns on each side, which repeat the outermost ones. The values stand row by row, and within a
-/// row channel by channel.
+/// Values with `margin` more rows and columns on each side, which repeat the outermost ones. The values stand
+/// row by row, and within a row channel by channel.
 pub(crate) fn padded<T: Copy>(
     values: &[T],
     channels: usize,

@@ -107,15 +107,15 @@ impl Picture {
         Self::new(width, height, (0..3 * width * height).map(|_| random.f32()).collect())
     }
 
-    /// Reads the bytes of a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample. `name` is for error texts and
-    /// [`Picture::source`].
+    /// Reads the bytes of a JPEG, PNG, TIFF, WebP, BMP or GIF file of up to 16 bits per sample. `name` is for
+    /// error texts and [`Picture::source`].
     ///
-    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame counts, or the first page that is
-    /// no thumbnail or mask of another.
+    /// Its EXIF orientation is applied and its colours are converted to sRGB. The first frame counts, or the
+    /// first page that is no thumbnail or mask of another.
     ///
     /// # Errors
-    /// [`Error::Picture`] if the file is damaged, cut short or of another kind, holds more than 200 million pixels, or shows
-    /// nothing because all its pixels are fully transparent.
+    /// [`Error::Picture`] if the file is damaged, cut short or of another kind, holds more than 200 million
+    /// pixels, or shows nothing because all its pixels are fully transparent.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
         let picture = decode::decode(bytes).map_err(|why| Error::picture(Path::new(name), why))?;
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })

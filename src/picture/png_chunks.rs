@@ -14,8 +14,8 @@ const EXIF_KEYS: [&str; 2] = ["Raw profile type exif", "Raw profile type APP1"];
 /// The contents of the chunks.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Chunks {
-    /// What the colours mean by other chunks than a profile. Of several the first in the order of the specification counts:
-    /// `cICP`, a profile, `sRGB`, and then `cHRM` with `gAMA`.
+    /// What the colours mean by other chunks than a profile. Of several the first in the order of the
+    /// specification counts: `cICP`, a profile, `sRGB`, and then `cHRM` with `gAMA`.
     pub colour: Option<Colour>,
     pub exif: Option<Vec<u8>>,
     /// A packet of XMP.
@@ -31,7 +31,8 @@ impl Chunks {
     /// If the header is damaged.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodingError> {
         let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
-        // Programs may put anything but colours behind the pixels. Whatever comes before damage is still valid.
+        // Programs may put anything but colours behind the pixels. Whatever comes before damage is still
+        // valid.
         let whole = reader.finish().is_ok();
         let info = reader.info();
         let colour = if let Some(codes) = info.coding_independent_code_points {

@@ -93,14 +93,14 @@ impl TryFrom<String> for Size {
     }
 }
 
-/// How pixels are weighted when a picture gets another size. Each filter widens with the reduction, so that nothing
-/// is skipped.
+/// How pixels are weighted when a picture gets another size. Each filter widens with the reduction, so that
+/// nothing is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// A triangle, which is smooth.
     Bilinear,
-    /// Cubic convolution with Keys' `a = -0.5` (1981). It keeps more of the finest detail, on which the look of strokes
-    /// depends.
+    /// Cubic convolution with Keys' `a = -0.5` (1981). It keeps more of the finest detail, on which the look
+    /// of strokes depends.
     Bicubic,
 }
 
@@ -121,10 +121,10 @@ impl Picture {
 
     /// The picture resized to `size` as [`Size::of`] says. It keeps its bits if it has that size already.
     ///
-    /// Resampling works in float on the sRGB-encoded values. This is the arithmetic of Pillow and torchvision, with
-    /// which the recipes that this program reproduces were tuned. Linear light would darken or lighten fine detail
-    /// differently from that reference. Colours are weighted by alpha, so that transparent pixels do not bleed into
-    /// visible ones.
+    /// Resampling works in float on the sRGB-encoded values. This is the arithmetic of Pillow and
+    /// torchvision, with which the recipes that this program reproduces were tuned. Linear light would darken
+    /// or lighten fine detail differently from that reference. Colours are weighted by alpha, so that
+    /// transparent pixels do not bleed into visible ones.
     pub fn resampled(&self, size: Size, enlarge: bool, filter: Filter) -> Self {
         let (width, height) = size.of(self.width, self.height, enlarge);
         if (width, height) == (self.width, self.height) {

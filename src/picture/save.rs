@@ -123,11 +123,12 @@ impl Picture {
     /// The bytes of a file in a format, marked as sRGB.
     ///
     /// Values are clamped to 0..1 and rounded to nearest. Alpha is written where the format has it; on JPEG
-    /// the picture is put on a white ground. [`Picture::exif`] and the comment go into every format; a JPEG has room
-    /// for the record of about a hundred styles, and longer ones are left out.
+    /// the picture is put on a white ground. [`Picture::exif`] and the comment go into every format; a JPEG
+    /// has room for the record of about a hundred styles, and longer ones are left out.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the format does not have what `options` ask for, [`Error::Write`] if it cannot hold the picture.
+    /// [`Error::Setting`] if the format does not have what `options` ask for, [`Error::Write`] if it cannot
+    /// hold the picture.
     pub fn to_bytes(&self, format: Format, options: &SaveOptions) -> Result<Vec<u8>> {
         options.check_for(format, "the picture")?;
         self.encode(format, options).map_err(|why| Error::write(Path::new("the picture"), why))

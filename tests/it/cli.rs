@@ -61,6 +61,7 @@ fn json_lines_tell_every_iteration_and_the_end() {
     let events: Vec<_> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["start", "iteration", "estimate", "iteration", "done"]);
     assert_eq!((&lines[0]["width"], &lines[0]["iterations"]), (&40.into(), &2.into()));
+    assert!(lines[1]["seconds_left"].is_number() && lines[3]["seconds_left"] == 0.0, "{lines:?}");
     assert_eq!(lines[4]["output"], "out.png");
     let output = studio.run("stylize missing.png painting.png -o out.png --json");
     let failed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

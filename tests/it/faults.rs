@@ -1,8 +1,8 @@
-//! What fails while a run goes on: the device, its memory, the disk, the process, the clock. The picture that was saved last
-//! is whole, nothing unfinished stays, and the message says what to do.
+//! What fails while a run goes on: the device, its memory, the disk, the process, the clock. The picture that
+//! was saved last is whole, nothing unfinished stays, and the message says what to do.
 //!
-//! Faults come from a library that the tests compile and put between the program and the system, so that they come at one
-//! certain call and need no rights.
+//! Faults come from a library that the tests compile and put between the program and the system, so that they
+//! come at one certain call and need no rights.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -89,8 +89,8 @@ fn a_device_without_memory_is_told_wherever_it_is_short() {
     assert!(text.contains("memory"), "{text}");
 }
 
-/// All outcomes of `arguments` while one allocation after the other is refused, once: what was said, and the result `out`,
-/// which is taken away.
+/// All outcomes of `arguments` while one allocation after the other is refused, once: what was said, and the
+/// result `out`, which is taken away.
 fn short_once(studio: &Studio, arguments: &str, out: &str) -> Vec<(String, Option<Vec<u8>>)> {
     let mut outcomes = Vec::new();
     loop {
@@ -123,8 +123,8 @@ fn memory_that_is_short_for_one_picture_costs_no_other() {
     for (text, sheet) in &sheets {
         assert_eq!(sheet.is_some(), text.contains(": no room for "), "{text}");
     }
-    // If there is no room from the first cell on, each cell says so, and there is no sheet. (On SwiftShader there may be no such
-    // moment, see above.)
+    // If there is no room from the first cell on, each cell says so, and there is no sheet. (On SwiftShader
+    // there may be no such moment, see above.)
     if let Some(first) = sheets.iter().position(|(_, sheet)| sheet.is_some()) {
         fs::remove_file(studio.path("sheet.png")).unwrap();
         let output = run(&studio, &format!("allocate:{}:full", first + 1), grid);
@@ -254,7 +254,8 @@ fn what_may_not_be_written_is_refused_before_the_run() {
     mode("shared", 0o1777).unwrap();
     mode("shared/out.png", 0o666).unwrap();
     mode(".", 0o755).unwrap();
-    // For root there are no limits, so that it becomes somebody else; and only root can make files of two users.
+    // For root there are no limits, so that it becomes somebody else; and only root can make files of two
+    // users.
     let root = fs::metadata(studio.path("shut")).unwrap().uid() == 0;
     let program = studio.path("program");
     fs::copy(assert_cmd::cargo::cargo_bin!("impasto"), &program).unwrap();

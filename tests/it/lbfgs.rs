@@ -15,8 +15,8 @@ use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
 
 use crate::support::studio::Studio;
 
-/// The loss after so many steps on a quadratic: the distance to a target, and a total variation that counts so much that the largest
-/// eigenvalue of the Hessian is some hundred times the smallest.
+/// The loss after so many steps on a quadratic: the distance to a target, and a total variation that counts
+/// so much that the largest eigenvalue of the Hessian is some hundred times the smallest.
 fn quadratic(gpu: &Gpu, real: Real, optimizer: Optimizer, steps: usize) -> Vec<f64> {
     let shape = Shape::new(3, 9, 13);
     let value = |i: usize, k: usize| (i * k % 101) as f32 / 101.0;

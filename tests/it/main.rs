@@ -1,19 +1,21 @@
 //! All integration tests in one program, so that wgpu and the network's weights are linked once.
 //!
-//! `cargo test --release --test it` runs all of them, `cargo test --release --test it recipe` those of one module, and
-//! `cargo test --release --test it recipe::gradients` a single one. The first module below whose line fits is where a new
-//! test belongs. A test of something private stands beside the code in `src/` instead.
+//! `cargo test --release --test it` runs all of them, `cargo test --release --test it recipe` those of one
+//! module, and `cargo test --release --test it recipe::gradients` a single one. The first module below whose
+//! line fits is where a new test belongs. A test of something private stands beside the code in `src/`
+//! instead.
 //!
-//! The tests run on several threads of one process. A test must therefore leave the process as it is: no variables of the
-//! environment, no current folder, no signals. Whatever needs those runs the binary in a [`support::studio::Studio`],
-//! which is a process and a folder of its own. A test may not count on being alone on the device or on the processor
-//! either, so none demands a speed.
+//! The tests run on several threads of one process. A test must therefore leave the process as it is: no
+//! variables of the environment, no current folder, no signals. Whatever needs those runs the binary in a
+//! [`support::studio::Studio`], which is a process and a folder of its own. A test may not count on being
+//! alone on the device or on the processor either, so none demands a speed.
 //!
-//! One thing does hold for the whole process: the allocator of [`malformed_files`] bounds the memory that all tests have
-//! together. A test that asks for more ends the process.
+//! One thing does hold for the whole process: the allocator of [`malformed_files`] bounds the memory that all
+//! tests have together. A test that asks for more ends the process.
 //!
-//! `tests/mutants.rs` is a program of its own. Its shaders are wrong on purpose and run without checks of their bounds, so
-//! that one of them may bring the driver down; no other test should fall with it. It also uses all processors by itself.
+//! `tests/mutants.rs` is a program of its own. Its shaders are wrong on purpose and run without checks of
+//! their bounds, so that one of them may bring the driver down; no other test should fall with it. It also
+//! uses all processors by itself.
 
 // Arithmetic: does the device compute what the formulas say?
 
@@ -51,7 +53,8 @@ mod tuning;
 
 /// The same bits, whatever is displayed and however work is submitted.
 mod determinism;
-/// A device, a disk or a clock that fails while a run goes on. The faults are injected, for which Linux is needed.
+/// A device, a disk or a clock that fails while a run goes on. The faults are injected, for which Linux is
+/// needed.
 #[cfg(target_os = "linux")]
 mod faults;
 /// A margin that is painted and taken off.
@@ -76,6 +79,8 @@ mod weights;
 mod batch;
 /// Arguments, exit codes, interrupts, and what does not belong to a module below.
 mod cli;
+/// The page of a run: who is let in, and what people change there.
+mod live;
 /// Strength, presets, weights: the controls of a look.
 mod look;
 /// Layers, pooling, edge, and which network a file of weights holds.

@@ -1,5 +1,6 @@
-//! Files that are damaged by chance or on purpose: whatever they hold, there is an answer, soon and within a known amount of
-//! memory. The files are real ones with random changes, always the same; `fuzz/` looks further.
+//! Files that are damaged by chance or on purpose: whatever they hold, there is an answer, soon and within a
+//! known amount of memory. The files are real ones with random changes, always the same; `fuzz/` looks
+//! further.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Cursor, Write};
@@ -27,8 +28,8 @@ use impasto::picture::{Picture, SaveOptions};
 
 use crate::support::figures::network;
 
-/// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it. All tests of this
-/// process are counted together, but the others hold next to nothing beside that.
+/// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
+/// All tests of this process are counted together, but the others hold next to nothing beside that.
 const MOST_MEMORY: usize = 5 << 30;
 /// Longer than any of these files takes on any machine: then something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -106,7 +107,8 @@ fn survive(name: &str, files: &[Vec<u8>], read: fn(&[u8])) {
     }
 }
 
-/// A few bytes of it are others, mostly near the beginning, where the descriptions are; or a part is missing or doubled.
+/// A few bytes of it are others, mostly near the beginning, where the descriptions are; or a part is missing
+/// or doubled.
 fn changed(whole: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     for _ in 0..random.usize(1..5) {

@@ -1,11 +1,13 @@
-//! The nearest neighbours where random values do not lead: what has no direction, what is equally near, large paintings.
+//! The nearest neighbours where random values do not lead: what has no direction, what is equally near, large
+//! paintings.
 
 use impasto::engine::gpu::Gpu;
 use impasto::engine::tape::Slot;
 use impasto::engine::tape::{Shape, Tape};
-use impasto::ops::nearest::{Target, Variant, nearest, prepare};
+use impasto::ops::nearest::{Target, Term, Variant, nearest, prepare};
 
-/// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after the first.
+/// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after
+/// the first.
 fn each_variant(
     (shape, x): (Shape, &[f32]),
     (of_painting, y): (Shape, &[f32]),
@@ -24,7 +26,8 @@ fn each_variant(
         assert_eq!(target.sites, Target::sites(of_painting));
         let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
         let weight = tape.knob(2.0);
-        nearest(&mut tape, map, &target, weight, counter, Slot { losses, index: 0 }, variant);
+        let term = Term { weight, step: counter, slot: Slot { losses, index: 0 }, variant };
+        nearest(&mut tape, map, &target, term);
         let plan = tape.finish_guarded().unwrap();
         plan.write(&gpu, map.value, x);
         plan.write(&gpu, painting.value, y);
@@ -85,11 +88,12 @@ fn one_channel_is_one_way_or_the_other() {
     }
 }
 
-/// Two features are equally near, one after the other and far behind it, in another block and chunk. The gradient tells which
-/// was taken.
+/// Two features are equally near, one after the other and far behind it, in another block and chunk. The
+/// gradient tells which was taken.
 #[test]
 fn ties_go_to_the_first() {
-    // Channel 0 is what the map has; channels 1 and 2 tell two neighbours apart, and all sites together have the mean 0.
+    // Channel 0 is what the map has; channels 1 and 2 tell two neighbours apart, and all sites together have
+    // the mean 0.
     let (height, width) = (40, 41);
     let painting = Shape::new(3, height, width);
     for (first, second) in [(5, 6), (3, 36), (70, 1639), (1, 1200)] {
@@ -118,7 +122,8 @@ fn ties_go_to_the_first() {
     }
 }
 
-/// Of a painting of more than 16384 sites a lattice is looked at; a map that is the painting there finds itself.
+/// Of a painting of more than 16384 sites a lattice is looked at; a map that is the painting there finds
+/// itself.
 #[test]
 fn a_large_painting_is_looked_at_on_a_lattice() {
     let painting = Shape::new(8, 129, 251);

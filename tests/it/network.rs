@@ -1,4 +1,5 @@
-//! Options of the network on the command line: layers, pooling, edge, and which network a file of weights holds.
+//! Options of the network on the command line: layers, pooling, edge, and which network a file of weights
+//! holds.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The painterly recipe at one size against PyTorch in float64: 12 iterations on the project's own pictures, and the
-//! first iteration of its finish.
+//! The painterly recipe at one size against PyTorch in float64: 12 iterations on the project's own pictures,
+//! and the first iteration of its finish.
 //!
 //! `tools/reference_painterly.py` made the figures, see `tests/fixtures/README.md`.
 
@@ -74,8 +74,8 @@ fn follow(losses: &[Losses], iterations: usize) {
         let errors = figures::pairs(found, expected).into_iter().map(|(f, e)| (f - e).abs() / total);
         let worst = errors.fold(0.0, f64::max);
         println!("iteration {}: losses off by {worst:.1e} of the total at most", found.iteration);
-        // Room for what the iteration for the inverse root leaves. With roots by eigenvalues, float32 in PyTorch is off
-        // by 6.5e-6 in iteration 0 and by 7.7e-5 at most, see the fixtures' README.
+        // Room for what the iteration for the inverse root leaves. With roots by eigenvalues, float32 in
+        // PyTorch is off by 6.5e-6 in iteration 0 and by 7.7e-5 at most, see the fixtures' README.
         let bound = if found.iteration == 0 { 2e-3 } else { 1e-2 };
         assert!(worst <= bound, "iteration {}: {found:?}\nexpected {expected}", found.iteration);
     }
@@ -92,8 +92,8 @@ fn losses_follow_the_reference_for_12_iterations() {
     assert!(error <= 0.02, "picture off by {error:.1e}");
 }
 
-/// In half precision, with convolutions on matrix units. Maps, their gradients and weights have 11 bits. Measured as the bounds say, with a
-/// margin of about two.
+/// In half precision, with convolutions on matrix units. Maps, their gradients and weights have 11 bits.
+/// Measured as the bounds say, with a margin of about two.
 #[test]
 fn matrix_units_follow_within_their_rounding() {
     let Some((gpu, tuning)) = matrix_units::tuned() else { return };
@@ -148,8 +148,8 @@ fn gradients_follow_the_reference() {
     }
 }
 
-/// The nearest-neighbour term and its weight, which is found on the device: by it, the term's gradient is as long as the
-/// style's.
+/// The nearest-neighbour term and its weight, which is found on the device: by it, the term's gradient is as
+/// long as the style's.
 #[test]
 fn the_finish_follows_the_reference() {
     let setup = Setup::new();

@@ -1,8 +1,8 @@
 //! Every op at sizes and values drawn at random. A failure is shrunk to the smallest failing case and kept in
 //! `properties.proptest-regressions`, whose cases run first from then on.
 //!
-//! The draws are the same each time, so that no change fails by another draw's luck. `PROPTEST_RNG_SEED=N` draws others, and
-//! `PROPTEST_CASES=N` more.
+//! The draws are the same each time, so that no change fails by another draw's luck. `PROPTEST_RNG_SEED=N`
+//! draws others, and `PROPTEST_CASES=N` more.
 
 use std::cell::OnceCell;
 

@@ -1,4 +1,5 @@
-//! The whole chain against PyTorch in float64: 30 iterations of the book's recipe on the project's own pictures.
+//! The whole chain against PyTorch in float64: 30 iterations of the book's recipe on the project's own
+//! pictures.
 //!
 //! `tools/reference.py` made the figures, see `tests/fixtures/README.md`.
 
@@ -65,15 +66,15 @@ fn losses_follow_the_reference_for_30_iterations() {
     let setup = Setup::new();
     let mut session = setup.session(30);
     follow(&run(&mut session), 30);
-    // By then rounding has moved pixels, too, which losses forgive; measured: 0.041. For comparison: the reference's picture of
-    // iteration 10 is 0.83 away from its last.
+    // By then rounding has moved pixels, too, which losses forgive; measured: 0.041. For comparison: the
+    // reference's picture of iteration 10 is 0.83 away from its last.
     let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
     println!("picture after 30 iterations: off by {error:.1e}");
     assert!(error <= 0.05, "picture off by {error:.1e}");
 }
 
-/// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs. Sums are in another order there and
-/// meet a kink an iteration earlier, hence five iterations.
+/// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs. Sums are in
+/// another order there and meet a kink an iteration earlier, hence five iterations.
 #[test]
 fn losses_follow_the_reference_as_on_a_gpu() {
     let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms());
@@ -89,10 +90,11 @@ fn follow(losses: &[Losses], iterations: usize) {
     let rows = report["losses"].as_array().unwrap();
     assert_eq!((losses.len(), rows.len()), (iterations, 30));
     for (found, expected) in losses.iter().zip(rows) {
-        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32 in PyTorch
-        // is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README. Two forms of the Gram
-        // matrix, both with errors below 1e-6, were both off by 5e-7 in the first six iterations and by 2e-5 in the
-        // ninth, and then by 3.6e-3 and 6.6e-3 at worst. The strict bounds stand where a mistake would show.
+        // Adam's first steps are as long for a tiny gradient as for a large one, so rounding grows: float32
+        // in PyTorch is off by up to 2e-3 of the total within these 30 iterations, see the fixtures' README.
+        // Two forms of the Gram matrix, both with errors below 1e-6, were both off by 5e-7 in the first six
+        // iterations and by 2e-5 in the ninth, and then by 3.6e-3 and 6.6e-3 at worst. The strict bounds
+        // stand where a mistake would show.
         let bound = match found.iteration {
             0..6 => 2e-6,
             6..10 => 3e-4,
@@ -126,8 +128,8 @@ fn gradients_follow_the_reference() {
     }
 }
 
-/// Half precision rounds every value of every map to 11 bits, so that its figures are its own: measured as the bounds
-/// say, with a margin of about two.
+/// Half precision rounds every value of every map to 11 bits, so that its figures are its own: measured as
+/// the bounds say, with a margin of about two.
 #[test]
 fn half_precision_follows_within_its_rounding() {
     follow_in_half_precision(&Setup::new());
@@ -204,8 +206,8 @@ fn the_same_bits_however_often_and_however_submitted() {
 
 #[test]
 fn small_bindings_change_nothing_but_rounding() {
-    // A map of 64 channels of this picture has 11.2 MB, so that those are worked on in several bands of rows; the largest
-    // weights that some driver binds have 9.4.
+    // A map of 64 channels of this picture has 11.2 MB, so that those are worked on in several bands of rows;
+    // the largest weights that some driver binds have 9.4.
     let size = Size::Exact { width: 257, height: 170 };
     let mut whole = Setup::new();
     whole.content = whole.content.resized(size, true);

@@ -101,8 +101,8 @@ fn one_region_over_everything_is_no_regions() {
     }
 }
 
-/// A photograph and its mirror image look the same to statistics of everything, and so do their halves that belong together.
-/// Halves that do not belong together look different.
+/// A photograph and its mirror image look the same to statistics of everything, and so do their halves that
+/// belong together. Halves that do not belong together look different.
 #[test]
 fn what_belongs_together_is_compared() {
     let (content, style) = (halves(64, 48, true), halves(64, 48, false));

@@ -55,7 +55,7 @@ fn a_grid_has_the_pictures_that_single_runs_give() {
 fn useless_grids_are_refused() {
     let studio = Studio::new();
     let run = "grid photo.png painting.png";
-    studio.refuses(2, "cannot be varied; what can is", &format!("{run} -o s.png --vary adapter=a,b"));
+    studio.refuses(2, "cannot be varied; these can:", &format!("{run} -o s.png --vary adapter=a,b"));
     studio.refuses(2, "cannot be varied", &format!("{run} -o s.png --vary output=a.png"));
     studio.refuses(2, "strength is 1.5", &format!("{run} -o s.png --vary strength=0.5,1.5"));
     studio.refuses(2, "cannot be much", &format!("{run} -o s.png --vary iterations=much"));

@@ -90,6 +90,24 @@ fn no_room_imports_from_a_higher_one() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// The picture in ARCHITECTURE.md has the same rooms on the same floors, the highest first, and the text
+/// tells of each.
+#[test]
+fn the_picture_of_the_rooms_is_true() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let text = fs::read_to_string(page).unwrap();
+    let picture = text.split("```").nth(1).expect("a picture");
+    let floor = |line: &'_ str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse::<usize>().ok()?, words.next()?.to_owned()))
+    };
+    let floors: Vec<_> = picture.lines().filter_map(floor).collect();
+    let expected = ROOMS.iter().enumerate().map(|(index, room)| (index + 1, (*room).to_owned()));
+    assert_eq!(floors, expected.rev().collect::<Vec<_>>());
+    let untold: Vec<_> = ROOMS.iter().filter(|room| !text.contains(&format!("**{room}**"))).collect();
+    assert!(untold.is_empty(), "ARCHITECTURE.md says nothing of {untold:?}");
+}
+
 #[test]
 fn imports_are_found_in_every_spelling() {
     let text = "use crate::painting::settings;\nuse crate::{Error, ops};\n// use crate::cli::x;\nlet x = impasto::engine::f();";
@@ -104,9 +122,9 @@ fn modules_have_one_style() {
     }
 }
 
-/// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of it is left out
-/// where `native` is, except for what shares work among several devices, which a browser has not, and among the processor's
-/// cores, of which it has one.
+/// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of
+/// it is left out where `native` is, except for what shares work among several devices, which a browser has
+/// not, and among the processor's cores, of which it has one.
 const WAITING: [&str; 10] = [
     "gpu/native.rs",
     "gpu/adapters.rs",

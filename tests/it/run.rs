@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake};
 
+use impasto::painting::steering::{Change, End, MOST_CHANGES};
 use impasto::{
     Checkpoint, ConvWeights, Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session,
     Settings, Tuning, Vgg, Weights, wgpu,
@@ -201,6 +202,115 @@ fn a_change_of_weights_is_told_with_its_first_iteration() {
     assert!(watch.losses[first].content == before[first].content && tv == 2.0 * was, "{tv} and {was}");
 }
 
+/// Changes weights, ends a size and the run, each after some iterations, and takes a checkpoint between them.
+#[derive(Default)]
+struct Steerer {
+    losses: Vec<Losses>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Observer for Steerer {
+    fn losses(&mut self, run: &mut Run, losses: &Losses) -> Result<()> {
+        self.losses.push(losses.clone());
+        let mut settings = run.session().settings().clone();
+        match self.losses.len() {
+            3 => {
+                settings.tv_weight *= 3.0;
+                run.set_weights(&settings)?;
+                // What is changed again before it takes effect is changed once.
+                settings.content_weight *= 0.3;
+                run.set_weights(&settings)?;
+            }
+            8 => drop(run.end_size()),
+            25 => run.checkpoint(),
+            30 => {
+                settings.learning_rate *= 0.5;
+                settings.style_layer_weights = vec![0.7];
+                run.set_weights(&settings)?;
+            }
+            45 => drop(run.finish()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _: &mut Run, checkpoint: Checkpoint) -> Result<()> {
+        self.checkpoint = Some(checkpoint);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_was_steered_is_repeated_and_resumed_with_the_same_bits() {
+    // Two sizes, each of more iterations than it gets.
+    let mut setup = Setup::new();
+    let mut settings = Settings::painterly();
+    settings.content_layers.clone_from(&setup.settings.content_layers);
+    settings.style_layers.clone_from(&setup.settings.style_layers);
+    settings.style_layer_weights = vec![1.0];
+    (settings.iterations, settings.first_iterations, settings.first_size) = (500, Vec::new(), 65);
+    settings.finish = 0.0;
+    setup.settings = settings;
+    let (content, style) = (Picture::noise(92, 92, 1), Picture::noise(70, 80, 2));
+    let begin = |changes: &[Change], checkpoint: Option<&Checkpoint>| {
+        let builder =
+            Session::builder(&setup.gpu, &setup.vgg).content(&content).style(&style, 1.0).repeat(changes);
+        let builder = checkpoint.into_iter().fold(builder, |builder, checkpoint| builder.resume(checkpoint));
+        builder.settings(setup.settings.clone()).build().unwrap()
+    };
+    let mut session = begin(&[], None);
+    let mut steerer = Steerer::default();
+    assert_eq!(session.run(&mut steerer).unwrap(), Ending::Complete);
+    let changes = session.changes().to_vec();
+    let ends: Vec<_> = changes.iter().map(|change| change.end).collect();
+    assert_eq!(ends, [None, Some(End::Size), None, Some(End::Run)], "{changes:?}");
+    assert!(changes[0].tv_weight.is_some() && changes[0].content_weight.is_some());
+    let (first, last) = (&session.stages()[0], &session.stages()[1]);
+    assert_eq!((first.end(), last.end()), (changes[1].iteration, changes[3].iteration));
+    assert_eq!((session.submitted(), steerer.losses.len()), (last.end(), last.end()));
+    let expected = bits(&mut session);
+    let shown = session.picture().unwrap();
+
+    let mut again = begin(&changes, None);
+    let mut losses = Vec::new();
+    again.run(&mut |l: &Losses| losses.push(l.clone())).unwrap();
+    assert!(bits(&mut again) == expected && losses == steerer.losses && again.changes() == changes);
+    assert!(again.picture().unwrap().rgb == shown.rgb);
+
+    // From a checkpoint of the second size, which has the first two changes.
+    let bytes = steerer.checkpoint.unwrap().to_bytes().unwrap();
+    let checkpoint = Checkpoint::from_bytes("c", &bytes).unwrap();
+    assert_eq!(checkpoint.changes(), &changes[..2]);
+    assert_eq!(checkpoint.settings(), &setup.settings);
+    let mut resumed = begin(&changes, Some(&checkpoint));
+    assert_eq!(resumed.settings().tv_weight, 3.0 * setup.settings.tv_weight);
+    assert_eq!(resumed.run(&mut ()).unwrap(), Ending::Complete);
+    assert!(bits(&mut resumed) == expected && resumed.changes() == changes);
+}
+
+#[test]
+fn a_record_has_room_for_so_many_changes() {
+    struct Restless(Settings);
+    impl Observer for Restless {
+        fn steer(&mut self, run: &mut Run) -> Result<()> {
+            self.0.tv_weight += 1.0;
+            run.set_weights(&self.0).map(drop)
+        }
+    }
+    let mut setup = Setup::new();
+    setup.settings.iterations = 2 * MOST_CHANGES;
+    let mut session = setup.session(None);
+    session.copy_every(1);
+    let error = session.run(&mut Restless(setup.settings.clone())).unwrap_err().to_string();
+    assert!(error.contains("was changed 200 times"), "{error}");
+    // It can be finished all the same.
+    session.finish();
+    assert_eq!(
+        (session.run(&mut ()).unwrap(), session.changes().len()),
+        (Ending::Complete, MOST_CHANGES + 1)
+    );
+}
+
 #[test]
 fn errors_end_a_run() {
     let setup = Setup::new();
@@ -232,8 +342,8 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a future as an application does that has other things to do: it polls the device without waiting for it, and the
-/// future when that asks for it. Returns also how often the future was not ready.
+/// Runs a future as an application does that has other things to do: it polls the device without waiting for
+/// it, and the future when that asks for it. Returns also how often the future was not ready.
 fn beside_other_work<T>(device: &wgpu::Device, future: impl Future<Output = T>) -> (T, usize) {
     let woken = Arc::new(Woken(AtomicBool::new(true)));
     let waker = woken.clone().into();

@@ -151,7 +151,8 @@ fn every_form_translates_to_every_backend() {
         };
         let msl = naga::back::msl::write_string(&module, &info, &options, &Default::default())
             .unwrap_or_else(|e| panic!("{name} as MSL: {e}"));
-        // Metal multiplies matrices of 8 x 8 only, and lists no others. (Written down, a form for 16 x 16 never gets there.)
+        // Metal multiplies matrices of 8 x 8 only, and lists no others. (Written down, a form for 16 x 16
+        // never gets there.)
         let sixteen = text.contains("coop_mat16x16<");
         assert_eq!(
             msl.0.contains("simdgroup_float16x16") || msl.0.contains("simdgroup_half16x16"),

@@ -18,7 +18,8 @@ fn settings() -> Settings {
     settings
 }
 
-/// Steps a session to its end and gives losses, the variable's bits, and a checkpoint after each step by its iteration.
+/// Steps a session to its end and gives losses, the variable's bits, and a checkpoint after each step by its
+/// iteration.
 fn finish(mut session: Session, keep: bool) -> (Vec<Losses>, Vec<u64>, BTreeMap<usize, Checkpoint>) {
     let mut checkpoints = BTreeMap::new();
     while session.step().unwrap().is_some() {

@@ -48,9 +48,10 @@ impl Setup {
         let off = off.fold(0.0, f64::max);
         let (name, edge) = (settings.style_loss, settings.edge);
         println!("{name}, {edge}, tiles of {side}: gradient off by {error:.1e}, losses by {off:.1e}");
-        // Found were 3e-7 for Gram matrices and 4e-5 for the Wasserstein loss. That one divides by the root of a covariance whose
-        // least eigenvalues are a ten-thousandth of the largest, so it enlarges what float32 rounds off the sums. Against float64,
-        // float32 in PyTorch is off by 1.5e-4 (see the fixtures' README).
+        // Found were 3e-7 for Gram matrices and 4e-5 for the Wasserstein loss. That one divides by the root
+        // of a covariance whose least eigenvalues are a ten-thousandth of the largest, so it enlarges what
+        // float32 rounds off the sums. Against float64, float32 in PyTorch is off by 1.5e-4 (see the
+        // fixtures' README).
         let bound = if name == StyleLoss::Gram { 1e-5 } else { 1e-4 };
         assert!(error <= bound, "{name}, {edge}, tiles of {side}: gradient off by {error:.1e}");
         assert!(off <= 1e-5, "{name}, {edge}, tiles of {side}: {found:?} instead of {expected:?}");
@@ -76,7 +77,8 @@ fn plain(iterations: usize) -> Settings {
     settings
 }
 
-/// A strip of odd sides, in three tiles for gradients and two for statistics: both style losses, both edges, both recipes.
+/// A strip of odd sides, in three tiles for gradients and two for statistics: both style losses, both edges,
+/// both recipes.
 #[test]
 fn a_strip_has_the_gradient_of_the_whole() {
     let setup = Setup::new(563, 83);
@@ -98,7 +100,8 @@ fn a_square_of_tiles_has_the_gradient_of_the_whole() {
     Setup::new(372, 356).agree(&plain(1), 16);
 }
 
-/// The finish looks at the lattice of the whole picture, of which this one has more sites than an iteration looks at.
+/// The finish looks at the lattice of the whole picture, of which this one has more sites than an iteration
+/// looks at.
 #[test]
 fn the_finish_looks_at_the_same_sites() {
     let setup = Setup::new(390, 121);
@@ -107,8 +110,8 @@ fn the_finish_looks_at_the_same_sites() {
     setup.agree(&settings, 16);
 }
 
-/// All that happens between iterations: Adam, the average, the clamp, the falling step, and a smaller size before. The smaller size
-/// fits a window, and is the same bits.
+/// All that happens between iterations: Adam, the average, the clamp, the falling step, and a smaller size
+/// before. The smaller size fits a window, and is the same bits.
 #[test]
 fn a_run_in_tiles_is_the_run_of_the_whole() {
     let setup = Setup::new(390, 92);
@@ -220,7 +223,8 @@ fn devices_share_the_tiles() {
     assert!(run(true) == run(false), "other bits");
 }
 
-/// A painting that is measured in tiles has the statistics of the whole: the gradient of a picture that is not in tiles is the same.
+/// A painting that is measured in tiles has the statistics of the whole: the gradient of a picture that is
+/// not in tiles is the same.
 #[test]
 fn a_painting_is_measured_in_tiles() {
     let mut setup = Setup::new(70, 60);

@@ -95,7 +95,8 @@ fn a_changed_rate_and_decay_scale_the_steps() {
         one(&mut session);
         std::iter::zip(session.variable().unwrap(), before).map(|(after, before)| after - before).collect()
     };
-    // The first step, one between decays, and one with which the rate decays: in each, Adam's direction is the same.
+    // The first step, one between decays, and one with which the rate decays: in each, Adam's direction is
+    // the same.
     for iterations in [1, 2, 3] {
         let plain = step(|_| (), iterations);
         let halved = step(|s| s.learning_rate *= 0.5, iterations);

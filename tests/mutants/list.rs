@@ -160,7 +160,8 @@ pub const MUTANTS: &[Mutant] = &[
         "let below = true;\n    if POOL",
     ),
     ("relu", "plain", "relu", "f32(x[i]) > 0.0", "f32(x[i]) > -0.5"),
-    // On matrix units: a sign, a missing tap, missing channels, taps that are not mirrored or go down instead of across.
+    // On matrix units: a sign, a missing tap, missing channels, taps that are not mirrored or go down instead
+    // of across.
     ("conv3x3", "cooperative", "conv3x3_cooperative", "next[n] = vec4<f16>(d)", "next[n] = vec4<f16>(-d)"),
     ("conv3x3", "cooperative", "conv3x3_cooperative", "select(0u, 9u, works)", "select(0u, 8u, works)"),
     (
@@ -183,7 +184,8 @@ pub const MUTANTS: &[Mutant] = &[
     ("conv3x3", "cooperative_small", "conv3x3_cooperative", "coopLoadT<Filters>", "coopLoad<Filters>"),
     ("conv3x3", "cooperative", "conv3x3_cooperative", "coopLoad<Pixels>", "coopLoadT<Pixels>"),
     ("conv3x3", "cooperative", "conv3x3_cooperative", "coopStoreT(", "coopStore("),
-    // The patch: without its frame, in the wrong rows of a band, beyond the edge, with too few loads, with the last channels again.
+    // The patch: without its frame, in the wrong rows of a band, beyond the edge, with too few loads, with
+    // the last channels again.
     ("conv3x3", "cooperative", "conv3x3_cooperative", "n % SEEN_COLUMNS) - 1u", "n % SEEN_COLUMNS)"),
     ("conv3x3", "cooperative", "conv3x3_cooperative", "p.x + params.top", "p.x"),
     (
@@ -229,7 +231,8 @@ pub const MUTANTS: &[Mutant] = &[
     // Windows: another pixel, another channel.
     ("conv3x3", "cooperative", "conv3x3_cooperative", "finished[at + TILE],", "finished[at + 2u * TILE],"),
     ("conv3x3", "cooperative_small", "conv3x3_cooperative", "window(n, 3u)", "window(n, 2u)"),
-    // Beyond the edge: zeros, the wrong pixel, a gradient that returns to no pixel, to two, or to the wrong one.
+    // Beyond the edge: zeros, the wrong pixel, a gradient that returns to no pixel, to two, or to the wrong
+    // one.
     ("conv3x3", "naive", "conv3x3", "if REPLICATE { p =", "if false { p ="),
     ("conv3x3", "naive", "conv3x3", "n).z == 0u && copied", "n).z == 0u"),
     ("conv3x3", "naive", "conv3x3", "== vec2u(row + params.top, column)", "== vec2u(row, column)"),
@@ -297,12 +300,13 @@ pub const MUTANTS: &[Mutant] = &[
     ("average", "f64", "average", "KEEP * sum[i]", "sum[i]"),
     ("log", "plain", "log", "count % params.history", "count"),
     ("mean_square", "plain", "mse", "let d = f32(x[i]);", "let d = 1.1 * f32(x[i]);"),
-    // A painting that counts too much, a mean that does not move; a channel that is taken twice, a column that is forgotten.
+    // A painting that counts too much, a mean that does not move; a channel that is taken twice, a column
+    // that is forgotten.
     ("mixture", "plain", "mixture", "(1.0 - params.share) * between", "between"),
     ("mixture", "plain", "mixture", "params.share * (own[i] - before[i])", "own[i]"),
-    ("cholesky", "plain", "cholesky", "left[i] > own", "left[i] < own"),
+    ("cholesky", "plain", "cholesky", "order[place] = order[k];", ""),
     ("cholesky", "plain", "cholesky", "j < line; j += n", "j + n < line; j += n"),
-    ("cholesky", "plain", "cholesky", "params.epsilon, i == pivot", "0.0, i == pivot"),
+    ("cholesky", "plain", "cholesky", "params.epsilon, t == k", "0.0, t == k"),
     ("cholesky", "plain", "cholesky", " + mean[id.x] * mean[id.x]", ""),
     ("wasserstein", "naive", "cholesky", "transposed[line + i] = value", "transposed[line + i] = -value"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
@@ -336,7 +340,8 @@ pub const MUTANTS: &[Mutant] = &[
     ("wasserstein", "naive", "masked", "mean[c] - target_mean[c]", "target_mean[c] - mean[c]"),
     ("wasserstein", "naive", "moments", "sum += mask[m + k] * f32(", "sum += mask[m] * f32("),
     ("wasserstein", "naive", "moments", "(params.top + row) * params.w", "row * params.w"),
-    // A mean that is not one, or of another channel; zeros beyond the end that are not; a constant of another channel.
+    // A mean that is not one, or of another channel; zeros beyond the end that are not; a constant of another
+    // channel.
     ("wasserstein", "naive", "moments", "params.scale * sum", "sum"),
     ("wasserstein", "naive", "moments", "k < params.w", "k + 1u < params.w"),
     ("wasserstein", "naive", "gram", "f32(x[a + k]) - means.x", "2.0 * f32(x[a + k]) - means.x"),
@@ -389,7 +394,8 @@ pub const MUTANTS: &[Mutant] = &[
         "right_at(j + k + 8u * line)",
     ),
     ("wasserstein", "subgroup", "product_subgroup", "more[k]", "more[0]"),
-    // Not the norm; a diagonal without what is added to it; an identity that is forgotten; a sign; a mean that counts once.
+    // Not the norm; a diagonal without what is added to it; an identity that is forgotten; a sign; a mean
+    // that counts once.
     ("wasserstein", "naive", "wasserstein", " + params.epsilon * diagonal", ""),
     ("wasserstein", "naive", "wasserstein", "0.5 * (diagonal - t)", "0.5 * (0.0 - t)"),
     ("wasserstein", "naive", "wasserstein", "moved.x - target_mean[own]", "moved.x + target_mean[own]"),
@@ -412,7 +418,8 @@ pub const MUTANTS: &[Mutant] = &[
     ("conv3x3", "winograd", "winograd_output", "if ACCUMULATE", "if !ACCUMULATE"),
     // What a case adds to is itself something else.
     ("relu", "plain", "case_gradient", "select(x[i],", "select(-x[i],"),
-    // Neighbours: the last of equals or none, another block's feature, a lane or a quad too few, an end that is one too early.
+    // Neighbours: the last of equals or none, another block's feature, a lane or a quad too few, an end that
+    // is one too early.
     ("nearest", "naive", "nearest_search", "if sum > best", "if sum < best"),
     ("nearest", "naive", "nearest_search", "params.blocks) * 32u;", "params.blocks) * 32u - 1u;"),
     ("nearest", "naive", "nearest_search", "q < params.quads * 32u", "q + 32u < params.quads * 32u"),
@@ -439,9 +446,9 @@ pub const MUTANTS: &[Mutant] = &[
     ("nearest", "subgroup", "nearest_search_subgroup", "sum[3], first + 3u)", "sum[3], first + 2u)"),
     ("nearest", "subgroup", "nearest_search_subgroup", "sum7, first + 28u", "sum7, first + 24u"),
     ("nearest", "subgroup", "nearest_search_subgroup", "rows(sum5, v1, b2, 4u)", "rows(sum5, v1, b2, 0u)"),
-    // The mean of all but a row, its origin left out; a lattice that stands still or has the wrong sites.
-    // In a window: whose sites are. Where the lattice of a large map begins in a window is tested by whole tiles, in
-    // `tests/it/tiling.rs`.
+    // The mean of all but a row, its origin left out; a lattice that stands still or has the wrong sites. In
+    // a window: whose sites are. Where the lattice of a large map begins in a window is tested by whole
+    // tiles, in `tests/it/tiling.rs`.
     ("nearest", "naive", "nearest", "(tile[1] >> k)", "(tile[1] >> (k + 1u))"),
     ("nearest", "naive", "nearest", "row < params.height; row++", "row + 1u < params.height; row++"),
     (

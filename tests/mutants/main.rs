@@ -1,7 +1,7 @@
 //! Tests of the tests: shaders with deliberate mistakes, each of which some case must notice.
 //!
-//! They are a program of their own. Shaders run without checks of their bounds, so that a wrong one may bring the driver
-//! down, and no other test with it. They also use all processors by themselves.
+//! They are a program of their own. Shaders run without checks of their bounds, so that a wrong one may bring
+//! the driver down, and no other test with it. They also use all processors by themselves.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

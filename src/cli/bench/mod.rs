@@ -166,7 +166,7 @@ fn each_op(options: &Options, earlier: Option<&Earlier>) -> anyhow::Result<u8> {
     )?;
     if let Some(earlier) = earlier.filter(|_| !compared) {
         console::message(&format!(
-            "note: of the {} measurements of the earlier report none is among these",
+            "note: none of the {} measurements in the earlier report is among these",
             earlier.len()
         ));
     }

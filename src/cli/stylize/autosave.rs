@@ -1,4 +1,4 @@
-//! What is saved of a run before it ends, on schedule: its picture, its frames and its checkpoint.
+//! What is saved on schedule during a run: its picture, its frames and its checkpoint.
 
 use std::time::{Duration, Instant};
 
@@ -35,8 +35,8 @@ pub struct Autosave<'a> {
     frames_every: usize,
     screen: Option<Screen>,
     shown: Option<Instant>,
-    /// Pictures to be saved, and after how many iterations each was copied. A checkpoint comes before them: one beside a
-    /// picture says that the picture is not finished.
+    /// Pictures to be saved, and after how many iterations each was copied. A checkpoint comes before them:
+    /// one beside a picture says that the picture is not finished.
     waiting: Vec<(usize, Picture)>,
 }
 
@@ -69,8 +69,8 @@ impl<'a> Autosave<'a> {
         Self { outputs, pictures, last, every, changes, save_every, frames_every, screen, shown, waiting }
     }
 
-    /// Writes and shows what is due after `iterations`, dressed as outputs are. A failure is reported, and the next attempt is made when it is
-    /// due again.
+    /// Writes and shows what is due after `iterations`, dressed as outputs are. A failure is reported, and
+    /// the next attempt is made when it is due again.
     pub fn keep(&mut self, iterations: usize, picture: Picture, progress: &Progress) {
         if iterations.is_multiple_of(self.frames_every) {
             warn(progress, self.outputs.save_frame(iterations / self.frames_every, &picture));

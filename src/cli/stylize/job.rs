@@ -312,7 +312,7 @@ impl Job<'_> {
         }
     }
 
-    /// What determines the result; `start` is that of [`Sized`].
+    /// Everything that determines the result; `start` comes from [`Sized`].
     fn record(&self, start: Option<&Picture>) -> Option<Record> {
         let Options { sizes, look, machine, .. } = self.options;
         let styles = self.studio.styles.iter().filter_map(|style| style.source.clone()).collect();

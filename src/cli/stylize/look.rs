@@ -26,8 +26,8 @@ pub struct Look {
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad, fine,
-    /// painterly, portrait, quick or subtle [default: painterly]
+    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad,
+    /// fine, painterly, portrait, quick or subtle [default: painterly]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
@@ -36,12 +36,13 @@ pub struct Look {
           value_parser = numbers::share)]
     strength: Option<f64>,
 
-    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the same]
+    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the
+    /// same]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their proportions count
-    /// [default: 16,8,4,2,1; with the book 1 each]
+    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their
+    /// proportions count [default: 16,8,4,2,1; with the book 1 each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     layer_weights: Vec<f64>,
 
@@ -50,31 +51,34 @@ pub struct Look {
     #[arg(long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::count)]
     iterations: Vec<usize>,
 
-    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96; with the book one size]
+    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96;
+    /// with the book one size]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true, value_parser = numbers::count)]
     first_size: Option<usize>,
 
-    /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default: wasserstein;
-    /// with the book gram]
+    /// How style is compared: by the distance between Gaussians of features, or by Gram matrices [default:
+    /// wasserstein; with the book gram]
     #[arg(long, value_name = "wasserstein|gram",
           value_parser = PossibleValuesParser::new(StyleLoss::ALL.map(StyleLoss::name)).try_map(|name| name.parse::<StyleLoss>()))]
     style_loss: Option<StyleLoss>,
 
-    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none [default: 0.98;
-    /// with the book 0]
+    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none
+    /// [default: 0.98; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     average: Option<f64>,
 
-    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the painting; 0 for
-    /// none [default: 0.67; with the book 0]
+    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the
+    /// painting; 0 for none [default: 0.67; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     finish: Option<f64>,
 
-    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4; with the book 0]
+    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4;
+    /// with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     settle: Option<f64>,
 
-    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes [default: painting]
+    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes
+    /// [default: painting]
     #[arg(long, value_name = "painting|photo",
           value_parser = PossibleValuesParser::new(Colours::ALL.map(Colours::name)).try_map(|name| name.parse::<Colours>()))]
     colours: Option<Colours>,
@@ -91,20 +95,20 @@ pub struct Look {
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
-    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each, but takes larger risks
-    /// [default: adam]
+    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each,
+    /// but takes larger risks [default: adam]
     #[arg(long, value_name = "adam|lbfgs",
           value_parser = PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse::<Optimizer>()))]
     optimizer: Option<Optimizer>,
 
-    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the book of ImageNet's
-    /// standard deviations, where it falls to 0.8 of itself every 50 iterations; with L-BFGS a factor on its steps, else 1
-    /// [default: 0.02; with the book 0.3]
+    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the
+    /// book of ImageNet's standard deviations, where it falls to 0.8 of itself every 50 iterations; with
+    /// L-BFGS a factor on its steps, else 1 [default: 0.02; with the book 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
-    /// Start from the content in the colours of the painting, from the content itself, from noise, from gray, or from a picture
-    /// file [default: matched; with the book, or the photograph's colours, content]
+    /// Start from the content in the colours of the painting, from the content itself, from noise, from gray,
+    /// or from a picture file [default: matched; with the book, or the photograph's colours, content]
     #[arg(long, value_name = "matched|content|noise|gray|FILE", value_parser = OsStringValueParser::new().map(Init::from))]
     init: Option<Init>,
 
@@ -112,8 +116,8 @@ pub struct Look {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::seed)]
     seed: Option<u64>,
 
-    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see `impasto devices`), for
-    /// results that differ a little [default: single]
+    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see
+    /// `impasto devices`), for results that differ a little [default: single]
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
@@ -128,14 +132,15 @@ pub struct Look {
     #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
     style_layers: Vec<Tap>,
 
-    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of squares, which paint
-    /// smoother [default: max]
+    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of
+    /// squares, which paint smoother [default: max]
     #[arg(long, value_name = "max|average|l2",
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, which leaves no border, or a
-    /// margin of such pixels that is painted, too, and taken off the result [default: replicate; with the book zeros]
+    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, or a margin of
+    /// such pixels that is painted, too, and taken off the result, which leaves no rim [default: replicate; with
+    /// the book zeros]
     #[arg(long, value_name = "zeros|replicate|margin",
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
@@ -143,7 +148,7 @@ pub struct Look {
     #[command(flatten)]
     pub regions: RegionFiles,
 
-    /// What the options above change.
+    /// The settings that the options above change.
     #[arg(skip)]
     base: Settings,
 
@@ -151,7 +156,7 @@ pub struct Look {
     #[arg(skip)]
     recorded_weights: Vec<f64>,
 
-    /// What was changed while that picture was painted.
+    /// The changes made while that picture was painted.
     #[arg(skip)]
     recorded_changes: Vec<Change>,
 }
@@ -202,7 +207,7 @@ impl Look {
     /// The settings of the run.
     ///
     /// # Errors
-    /// Those of [`Settings::validate`].
+    /// As [`Settings::validate`].
     pub fn settings(&self) -> impasto::Result<Settings> {
         if self.seed.is_some() && !matches!(self.init, Some(Init::Noise)) {
             let why = "--seed chooses the noise that --init noise starts from; add that, or leave it out";
@@ -270,7 +275,7 @@ impl Look {
         Ok(asked.clone())
     }
 
-    /// Takes over the preset's settings and start; what is left of it is returned.
+    /// Takes over the preset's settings and start, and returns the rest of it.
     pub fn take_preset(&mut self) -> impasto::Result<Option<Preset>> {
         let Some(name) = &self.preset else { return Ok(None) };
         let preset = Preset::open(name)?;
@@ -279,7 +284,7 @@ impl Look {
         Ok(Some(preset))
     }
 
-    /// Makes do with `iterations` where none are asked for, with the learning rate falling sooner.
+    /// Uses `iterations` where none are asked for, and lets the learning rate fall sooner.
     pub fn hurry(&mut self, iterations: usize) {
         let base = &mut self.base;
         if self.iterations.is_empty() && base.iterations > iterations {
@@ -303,7 +308,7 @@ impl Look {
         }
     }
 
-    /// Takes over a start that needs no file, as far as nothing else is asked for.
+    /// Takes over a start that needs no file, unless the command line names another.
     fn take_start(&mut self, start: &Start) {
         match (&self.init, start) {
             (None | Some(Init::Noise), Start::Noise { seed }) => {
@@ -325,8 +330,8 @@ impl Look {
         }
     }
 
-    /// Where a run starts that is not told: the photograph, and in the painterly recipe with the painting's colours, unless those of
-    /// the photograph are wanted.
+    /// Where a run starts by default: at the photograph, and in the painterly recipe with the painting's
+    /// colours, unless the photograph's colours are asked for.
     fn usual_start(&self) -> Start {
         match (self.base.recipe, self.colours.unwrap_or(self.base.colours)) {
             (Recipe::Painterly, Colours::Painting) => Start::Matched,
@@ -334,8 +339,8 @@ impl Look {
         }
     }
 
-    /// The picture to start from, if it is not the content; as large as that. `read` is what [`Look::read_start`] gave, `paintings`
-    /// are the styles with their weights.
+    /// The picture to start from, if it is not the content; as large as that. `read` is what
+    /// [`Look::read_start`] gave, `paintings` are the styles with their weights.
     pub fn start(
         &self,
         content: &Picture,
@@ -352,7 +357,7 @@ impl Look {
         }
     }
 
-    /// The start as it is recorded, `picture` being what [`Look::start`] gave.
+    /// The start as it is recorded; `picture` is the result of [`Look::start`].
     pub fn recorded(&self, picture: Option<&Picture>) -> Start {
         match (self.preset_start(), picture.and_then(|p| p.source.clone())) {
             (Start::Picture(_), Some(file)) => Start::Picture(file),
@@ -360,10 +365,10 @@ impl Look {
         }
     }
 
-    /// Takes over what made another picture, where nothing else is asked for.
+    /// Takes over the settings of another picture, for every option that is not given.
     pub fn adopt(&mut self, record: &impasto::painting::provenance::Record) -> anyhow::Result<()> {
         self.base = record.settings.clone();
-        // They are those of pictures, which are named again.
+        // The weights belong to paintings, which have to be named again.
         self.base.regions = 0;
         if let (Some(file), false) = (&record.content_regions, self.regions.are_given()) {
             return Err(Error::Setting(format!(
@@ -386,7 +391,7 @@ impl Look {
         Ok(())
     }
 
-    /// What was changed while the picture was painted whose settings are taken: it is repeated.
+    /// The changes made while the other picture was painted; they are repeated.
     pub fn changes(&self) -> &[Change] {
         &self.recorded_changes
     }
@@ -401,7 +406,7 @@ impl Look {
             Some(Init::File(file)) => Some(file.as_path()),
             _ => None,
         };
-        // A bundled preset is no file, but a file may be called like one.
+        // A bundled preset is not a file, but a file may have the same name.
         let preset = self.preset.as_deref();
         init.into_iter().chain(self.settings_from.as_deref()).chain(preset).chain(self.regions.files())
     }

@@ -41,7 +41,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Notes paintings that are smaller than `sizes`, at which they are needed. For many photographs this is said once.
+    /// Notes paintings that are smaller than `sizes`, at which they are needed. For many photographs this is
+    /// said once.
     pub(super) fn note_enlarged(&self, sizes: &[(usize, usize)]) {
         let Studio { styles, enlarged, .. } = self.studio;
         if enlarged.get() {
@@ -61,7 +62,7 @@ impl Job<'_> {
         let used = side_of_tiles(&self.studio.vgg, self.settings, side);
         if used != side && !self.options.reporting.quiet {
             console::message(&format!(
-                "note: tiles begin at multiples of 16 pixels, so that tiles of {used} are used instead of {side}"
+                "note: tiles begin at multiples of 16 pixels; tiles of {used} are used instead of {side}"
             ));
         }
     }

@@ -19,11 +19,11 @@ const ENDINGS: [&str; 10] = ["jpg", "jpeg", "jpe", "jfif", "png", "tif", "tiff",
 pub struct Found {
     /// In the order of their names.
     pub files: Vec<PathBuf>,
-    /// A text about everything else in a folder; `None` if all of it was taken.
+    /// A text about the entries of a folder that were not taken; `None` if there are none.
     pub left_out: Option<String>,
 }
 
-/// The pictures that one name stands for: those of a folder, those that a pattern finds, or a single file.
+/// The pictures that one name stands for: a folder's, the matches of a pattern, or a single file.
 /// The folder must not be one that pictures are written to, which are `results` and that of the contact
 /// sheets.
 pub fn expand(name: &Path, results: &Path, sheets: Option<&Path>) -> anyhow::Result<Found> {

@@ -123,8 +123,8 @@ pub struct Machine {
     #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
     network: Option<Network>,
 
-    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`). If it is given several
-    /// times, these adapters share the tiles of large pictures
+    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`). If
+    /// it is given several times, these adapters share the tiles of large pictures
     #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
     adapter: Vec<String>,
 
@@ -148,8 +148,8 @@ pub struct Machine {
 #[derive(Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Room {
-    /// Paint in tiles where the whole would need more device memory than this, such as 2GiB; the result is the same [default: what
-    /// the adapter has, less a tenth]
+    /// Paint in tiles where the whole would need more device memory than this, such as 2GiB; the result is
+    /// the same [default: what the adapter has, less a tenth]
     #[arg(long, value_name = "SIZE", value_parser = numbers::bytes)]
     memory: Option<u64>,
 
@@ -182,7 +182,8 @@ pub fn network() -> impl TypedValueParser<Value = Network> {
 /// The weights of `network` (VGG-19 if there is none) up to the deepest of `taps`, from `file` or built in.
 ///
 /// # Errors
-/// If they cannot be read or belong to another network, or if there is no file and the network is not the built-in one.
+/// If they cannot be read or belong to another network, or if there is no file and the network is not the
+/// built-in one.
 pub fn load(
     network: Option<&Network>,
     file: Option<&Path>,
@@ -318,7 +319,7 @@ impl Machine {
     }
 }
 
-/// What is written and printed besides the result.
+/// Options for what is written and printed besides the result.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct Reporting {
@@ -395,7 +396,7 @@ impl Reporting {
     }
 }
 
-/// What is kept of a long run before it ends.
+/// Options for what is saved during a long run.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Long runs")]
 pub struct Keep {

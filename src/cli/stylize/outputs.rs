@@ -35,7 +35,8 @@ pub struct Outputs {
     pub result: PathBuf,
     /// The format of a result that goes to standard output; `result` then only names that.
     pub stream: Option<Format>,
-    /// Where the picture is on the way to the result, if not there: a result that is there is then a finished one.
+    /// Where the picture is on the way to the result, if not there: a result that is there is then a finished
+    /// one.
     pub unfinished: Option<PathBuf>,
     /// The log of losses.
     pub losses: Option<PathBuf>,
@@ -45,7 +46,7 @@ pub struct Outputs {
     pub report: Option<PathBuf>,
     /// The folder for the pictures on the way.
     pub frames: Option<PathBuf>,
-    /// What is needed to go on later. It may be the file that the run goes on from.
+    /// The checkpoint that is written. It may be the file that the run was resumed from.
     pub checkpoint: Option<PathBuf>,
     /// How the result is written.
     pub save: SaveOptions,
@@ -59,7 +60,8 @@ impl Outputs {
         file.into_iter().chain(also.into_iter().flatten()).map(PathBuf::as_path)
     }
 
-    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another output.
+    /// Refuses what cannot be written and what would destroy an input, `resume` among them, or another
+    /// output.
     pub fn check(&self, inputs: &[&Path], resume: Option<&Path>) -> anyhow::Result<()> {
         let outputs: Vec<&Path> = self.files().collect();
         for (i, output) in outputs.iter().enumerate() {
@@ -145,7 +147,8 @@ impl Outputs {
         Ok(impasto::replace_file(path, page()?.as_bytes())?)
     }
 
-    /// Refuses formats that cannot hold the result, or the sheet of content, styles and result, at these sizes.
+    /// Refuses formats that cannot hold the result, or the sheet of content, styles and result, at these
+    /// sizes.
     pub fn check_sides(&self, content: (usize, usize), styles: &[(usize, usize)]) -> anyhow::Result<()> {
         let check = |path: &Path, format: Format, (width, height): (usize, usize)| {
             let (side, most) = (width.max(height), format.max_side());
@@ -185,7 +188,8 @@ impl Outputs {
         rescue::or_elsewhere(saved, &name, |path| Ok(picture.save(path, &options)?))
     }
 
-    /// Writes the picture after `iterations` beside the result, under a name that nothing has yet, and returns that.
+    /// Writes the picture after `iterations` beside the result, under a name that nothing has yet, and
+    /// returns that.
     pub fn save_copy(
         &self,
         picture: &Picture,

@@ -10,8 +10,8 @@ use super::stdio::read;
 /// The pictures that are drawn beside the photograph and the paintings.
 #[derive(Clone, clap::Args)]
 pub struct RegionFiles {
-    /// A picture of the photograph's regions: what has one colour in it takes its style from what has the same colour in
-    /// --style-regions
+    /// A picture of the photograph's regions: what has one colour in it takes its style from what has the
+    /// same colour in --style-regions
     #[arg(long, value_name = "FILE", requires = "style")]
     content_regions: Option<PathBuf>,
 
@@ -46,8 +46,8 @@ impl RegionFiles {
     /// Reads them, for a photograph and paintings of these sizes.
     ///
     /// # Errors
-    /// If a file cannot be read, is no picture of regions, or has another shape than what it is drawn beside; if colours have no
-    /// partner, or if there is not one file for each painting.
+    /// If a file cannot be read, is no picture of regions, or has another shape than what it is drawn beside;
+    /// if colours have no partner, or if there is not one file for each painting.
     pub fn read(
         &self,
         content: (usize, usize),

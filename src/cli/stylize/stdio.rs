@@ -1,4 +1,4 @@
-//! Pictures from standard input and to standard output, both of which are named `-`.
+//! Pictures from standard input and to standard output. Both are named `-`.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -10,8 +10,8 @@ use impasto::picture::Picture;
 /// The name of a picture from standard input.
 const INPUT: &str = "standard input";
 
-/// Whether a name means a stream and not a file. A file with this name is `./-`. The names that the system has
-/// for its own streams mean streams, too.
+/// Whether a name means a stream and not a file. A file with this name is `./-`. The names that the system
+/// has for its own streams mean streams, too.
 pub fn is_stream(name: &Path) -> bool {
     ["-", "/dev/stdin", "/dev/stdout"].iter().any(|stream| name.as_os_str() == *stream)
 }

@@ -88,7 +88,8 @@ impl Studio {
         })
     }
 
-    /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings that know of them.
+    /// Reads the regions of a photograph and of the styles, if there are files of them. Returns the settings
+    /// that know of them.
     pub fn read_regions(
         &mut self,
         options: &Options,

@@ -1,4 +1,5 @@
-//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the interrupt.
+//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the
+//! interrupt.
 
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ impl<'a> Watch<'a> {
     /// For a job that began at `began`, and whose session is about to run.
     pub fn new(job: &'a Job, pictures: &'a Sized, session: &mut Session, began: Instant) -> Self {
         let log: Vec<Losses> = session.losses().collect();
-        let progress =
-            Progress::new(job.label(), log.len(), session.iterations(), job.options.reporting.quiet);
+        let counts = [log.len(), session.iterations()];
+        let progress = Progress::new(job.label(), counts, session.work_left(), job.options.reporting.quiet);
         session.watch_tiles(progress.tiles());
         let keeper = Autosave::new(job.outputs, pictures, session, job.options, &progress);
         let helm = job.live.map(|live| Helm::new(live.board(), job, pictures, session, keeper.every));
@@ -72,9 +73,9 @@ impl Observer for Watch<'_> {
             run.stop();
         }
         if let Some(helm) = &mut self.helm {
-            let changes = run.session().changes().len();
+            let (changes, left) = (run.session().changes().len(), run.session().work_left());
             helm.steer(run, self.stopped);
-            self.progress.set_total(run.session().iterations());
+            self.progress.set_total(run.session().iterations(), run.session().work_left() - left);
             self.notice(run, changes);
         }
         if self.keeper.wants_checkpoint() {
@@ -96,10 +97,14 @@ impl Observer for Watch<'_> {
                 self.told = estimate;
             }
         }
-        self.progress.report(losses);
+        let left = session.work_left();
+        self.progress.report(losses, left);
         if self.job.options.reporting.json && self.told.is_ok() {
-            let losses = serde_json::to_value(losses).map_err(anyhow::Error::from);
-            self.told = losses.and_then(|losses| self.job.tell("iteration", losses));
+            let event = serde_json::to_value(losses).map_err(anyhow::Error::from).map(|mut event| {
+                event["seconds_left"] = self.progress.seconds_left(left).into();
+                event
+            });
+            self.told = event.and_then(|event| self.job.tell("iteration", event));
         }
         if let Some(helm) = &mut self.helm {
             helm.losses(run.session(), losses);

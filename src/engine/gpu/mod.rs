@@ -138,7 +138,7 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Device memory that is allocated now, in bytes, whatever for; `None` where the backend does not tell.
+    /// All device memory that is allocated now, in bytes; `None` where the backend does not tell.
     pub fn allocated(&self) -> Option<u64> {
         self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
@@ -306,7 +306,7 @@ impl Gpu {
             usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
-        // A view of a texture that is none would be a fault, and be taken for one of whatever runs next.
+        // A view of an invalid texture would raise a fault, which would be blamed on the next step.
         if self.host.caught(scope) {
             return Err(refused());
         }

@@ -1,4 +1,4 @@
-//! What is known of drivers and is told by no limit and no feature. Nothing else asks for a driver's name.
+//! Facts about drivers that no limit and no feature tells. Nothing else asks for a driver's name.
 
 use super::Gpu;
 
@@ -22,7 +22,7 @@ const SOFTWARE: Quirks = Quirks { dear_workgroups: true, patient: true, slow_com
 const DRIVERS: &[(&str, Quirks)] = &[("SwiftShader driver", Quirks { slow_compiler: true, ..SOFTWARE })];
 
 impl Gpu {
-    /// What is known of this device's driver.
+    /// The quirks of this device's driver.
     pub(crate) fn quirks(&self) -> Quirks {
         let kind = if self.is_software() { SOFTWARE } else { GPU };
         let known = DRIVERS.iter().find(|(name, _)| *name == self.info.driver);

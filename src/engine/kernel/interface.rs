@@ -62,7 +62,7 @@ struct Member {
 #[derive(Debug)]
 pub struct Interface {
     file: &'static str,
-    /// What is compiled.
+    /// The text that is compiled.
     pub(super) source: Source,
     /// What the entry point binds.
     pub bindings: Vec<Binding>,
@@ -74,7 +74,7 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Parses and validates `text`, which is that of `kernel`.
+    /// Parses and validates `text`, the text of `kernel`.
     pub fn read(kernel: &Kernel, text: &str) -> Result<Self> {
         let wrong = |why: String| Error::shader(kernel.file, why);
         let path = format!("shaders/{}.wgsl", kernel.file);

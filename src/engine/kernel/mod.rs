@@ -1,12 +1,13 @@
-//! A kernel: WGSL text, and the constants replaced in it. `interface` reads its declaration, `pipeline` compiles it.
+//! A kernel: WGSL text, and the constants replaced in it. `interface` reads its declaration, `pipeline`
+//! compiles it.
 //!
-//! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up by name. (The
-//! only other thing that Rust knows of them is how many outputs a workgroup has.)
+//! The WGSL file is the only declaration. Bindings, uniform members and the workgroup size are looked up by
+//! name. (The only other thing that Rust knows of them is how many outputs a workgroup has.)
 //!
-//! What several files need stands once, as a snippet in `shaders/snippets/`. The line `// include: NAME` of a file puts
-//! `shaders/snippets/NAME.wgsl` behind the end of its text. WGSL lets a declaration stand behind its use, so that the lines of
-//! the file keep their numbers in what a compiler says. A snippet may use what the file declares, say in a constant that is
-//! replaced, but includes no other snippet.
+//! What several files need stands once, as a snippet in `shaders/snippets/`. The line `// include: NAME` of a
+//! file puts `shaders/snippets/NAME.wgsl` behind the end of its text. WGSL lets a declaration stand behind
+//! its use, so that the lines of the file keep their numbers in what a compiler says. A snippet may use what
+//! the file declares, say in a constant that is replaced, but includes no other snippet.
 
 use include_dir::{Dir, include_dir};
 
@@ -68,8 +69,8 @@ impl Kernel {
         self
     }
 
-    /// Declares how the variable behind `alias name` is stored: `f16` where `var` is in half precision. `HALF` becomes
-    /// true then.
+    /// Declares how the variable behind `alias name` is stored: `f16` where `var` is in half precision.
+    /// `HALF` becomes true then.
     pub fn storing(self, name: &'static str, var: crate::engine::tape::Var) -> Self {
         match var.precision {
             Precision::Single => self,
@@ -103,7 +104,8 @@ impl Kernel {
     /// The text with its constants replaced, and behind it the snippets that it includes.
     ///
     /// # Errors
-    /// [`Error::Shader`] if the text does not declare a constant that is to be replaced, or there is no such snippet.
+    /// [`Error::Shader`] if the text does not declare a constant that is to be replaced, or there is no such
+    /// snippet.
     pub fn wgsl(&self) -> Result<String> {
         let mut text = self.text.to_owned();
         for (name, value) in &self.constants {
@@ -137,7 +139,8 @@ mod tests {
         Kernel { file: "test", text, entry: "run", constants: Vec::new() }
     }
 
-    /// Errors name the file and the line in which its author finds what is wrong, whatever is put before and behind it.
+    /// Errors name the file and the line as its author sees them, regardless of what is put before and behind
+    /// the text.
     #[test]
     fn lines_keep_their_numbers() {
         let text = "// A shader.\nalias X = f32;\nconst HALF: bool = false;\n// include: finite\n\

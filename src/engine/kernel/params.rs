@@ -11,9 +11,10 @@ pub enum Value {
     Follows(Knob, f64, f64),
 }
 
-/// A number that may be changed while a plan exists, between its runs: a loss weight, a learning rate. It is made by
-/// [`Tape::knob`](crate::engine::tape::Tape::knob) and turned by [`Plan::turn`](crate::engine::plan::Plan::turn). No shader is
-/// compiled for it: the parameters that follow it are rewritten.
+/// A number that may be changed while a plan exists, between its runs: a loss weight, a learning rate. It is
+/// made by [`Tape::knob`](crate::engine::tape::Tape::knob) and turned by
+/// [`Plan::turn`](crate::engine::plan::Plan::turn). No shader is compiled for it: the parameters that follow
+/// it are rewritten.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Knob {
     pub(crate) index: usize,

@@ -50,10 +50,11 @@ impl Pipeline {
         });
         let description =
             wgpu::ShaderModuleDescriptor { label: Some(&label), source: interface.source.shader() };
-        // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An index is compared
-        // with the sizes that the parameters tell, or need not be, because they are multiples of a workgroup's, which the
-        // variant's `supports` demands. Parameters, grid and ranges of the buffers come from the same shapes, in `ops`. The
-        // case tables run every form at sizes around its tiles, with guards behind the buffers it writes.
+        // SAFETY: the shaders are this crate's own, and all loops are bounded by constants and parameters. An
+        // index is compared with the sizes that the parameters tell, or need not be, because they are
+        // multiples of a workgroup's, which the variant's `supports` demands. Parameters, grid and ranges of
+        // the buffers come from the same shapes, in `ops`. The case tables run every form at sizes around its
+        // tiles, with guards behind the buffers it writes.
         let module = unsafe {
             device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
         };

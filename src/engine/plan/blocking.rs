@@ -15,7 +15,8 @@ impl Plan {
         gpu.block_on(self.read_async(gpu, tensor))
     }
 
-    /// The labels of the tensors whose guards were overwritten. Only for plans from [`Tape::finish_guarded`](crate::engine::tape::Tape::finish_guarded).
+    /// The labels of the tensors whose guards were overwritten. Only for plans from
+    /// [`Tape::finish_guarded`](crate::engine::tape::Tape::finish_guarded).
     pub fn guards_overwritten(&self, gpu: &Gpu) -> Result<Vec<&str>> {
         let mut hit = Vec::new();
         for (index, label) in self.labels.iter().enumerate() {

@@ -184,8 +184,8 @@ impl Plan {
         }
     }
 
-    /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second those of
-    /// every pass, its own, and all that follows. `pieces` and `last` are as in [`Self::submit`].
+    /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second
+    /// those of every pass, its own, and all later steps. `pieces` and `last` are as in [`Self::submit`].
     pub(crate) fn submit_pass(
         &self,
         gpu: &Gpu,
@@ -218,7 +218,7 @@ impl Plan {
     /// Sets the values of a tensor, before or between runs. Tensors that no step uses are ignored.
     ///
     /// # Panics
-    /// If the number of values is not that of the tensor.
+    /// If there are more or fewer values than the tensor has.
     pub fn write(&self, gpu: &Gpu, tensor: Tensor, values: &[f32]) {
         let Some((buffer, place)) = self.find(tensor) else { return };
         let bytes = self.stored[tensor.0].0.encode(values);

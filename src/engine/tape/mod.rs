@@ -25,7 +25,7 @@ pub use var::{Slot, Tensor, Var, View};
 pub struct Tape<'g> {
     pub(crate) gpu: &'g Gpu,
     pub(crate) tensors: Vec<Declared>,
-    /// What runs once, before the first run.
+    /// Steps that run once, before the first run.
     pub(crate) preparation: Vec<Step>,
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
@@ -37,7 +37,7 @@ pub struct Tape<'g> {
     knobs: usize,
     binding_limit: u64,
     spends_memory: bool,
-    /// Maps of which backward computes the rows it needs again.
+    /// Maps that the backward pass computes again, in the rows that it needs.
     recomputed: Vec<Recomputed>,
     fault: Option<Error>,
 }
@@ -45,13 +45,13 @@ pub struct Tape<'g> {
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Once, before the first run. What it writes and a run reads must be kept.
+    /// Once, before the first run. Tensors that it writes and a run reads must be kept.
     Preparation,
-    /// Op after op.
+    /// The ops in order.
     Forward,
     /// The ops in reverse order.
     Backward,
-    /// When all gradients are there.
+    /// After all gradients are complete.
     Update,
 }
 
@@ -87,7 +87,7 @@ impl<'g> Tape<'g> {
         self.map_precision = precision;
     }
 
-    /// In which precision weights are stored that Winograd has transformed; all others are float32.
+    /// The precision of weights that Winograd has transformed; all others are float32.
     pub(crate) fn weight_precision(&self) -> Precision {
         self.weight_precision
     }
@@ -97,8 +97,9 @@ impl<'g> Tape<'g> {
         self.weight_precision = precision;
     }
 
-    /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few exponents, can
-    /// hold them. [`Self::gradient_scale`] says by which; what takes a gradient out of the network divides by it.
+    /// Multiplies the gradients that losses start by a power of two, so that half precision, which has few
+    /// exponents, can hold them. [`Self::gradient_scale`] is that power. An op that takes a gradient out of
+    /// the network divides by it.
     pub fn scale_gradients(&mut self, scale: f64) {
         self.gradient_scale = scale;
     }
@@ -114,13 +115,13 @@ impl<'g> Tape<'g> {
         Knob { index: self.knobs - 1, value }
     }
 
-    /// Splits maps into bands as if one binding could see at most `bytes`, so that tests meet bands at small sizes.
+    /// Splits maps into bands for bindings of at most `bytes`, so that tests meet bands at small sizes.
     pub(crate) fn limit_bindings(&mut self, bytes: u64) {
         self.binding_limit = bytes;
     }
 
-    /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which is larger than
-    /// what the network has on the device, and no map is computed again.
+    /// Whether memory is spent to save time: ops keep the form of their weights that they compute with, which
+    /// is larger than what the network has on the device, and no map is computed again.
     pub(crate) fn spend_memory(&mut self, spend: bool) {
         self.spends_memory = spend;
     }
@@ -140,7 +141,7 @@ impl<'g> Tape<'g> {
         self.groups.push(Group { label: label.into(), ..Group::default() });
     }
 
-    /// As [`Self::op`], of which the forward steps run in one pass only: see [`Plan::submit_pass`].
+    /// As [`Self::op`], with forward steps that run in one pass only: see [`Plan::submit_pass`].
     pub(crate) fn op_in(&mut self, turn: Turn, label: impl Into<String>) {
         self.groups.push(Group { label: label.into(), turn, ..Group::default() });
     }
@@ -190,7 +191,8 @@ impl<'g> Tape<'g> {
         tensor
     }
 
-    /// The output of an op, differentiable where its input `from` is. Always float32: a picture, a Gram matrix.
+    /// The output of an op, differentiable where its input `from` is. Always float32: a picture, a Gram
+    /// matrix.
     pub fn output(&mut self, name: &str, shape: Shape, from: Var) -> Var {
         let value = self.scratch(name, shape.len());
         let grad = from.grad.map(|_| self.scratch(&format!("d{name}"), shape.len()));
@@ -203,7 +205,8 @@ impl<'g> Tape<'g> {
         self.as_map(var)
     }
 
-    /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always float32.
+    /// A leaf: values that come from outside and last as long as the plan, and their gradient. Always
+    /// float32.
     pub fn leaf(&mut self, name: &str, shape: Shape) -> Var {
         let value = self.state(name, shape.len());
         let grad = self.differentiate.then(|| self.scratch(&format!("d{name}"), shape.len()));
@@ -238,13 +241,13 @@ impl<'g> Tape<'g> {
         self.record(Phase::Forward, kernel)
     }
 
-    /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op run in
-    /// the order in which they were recorded.
+    /// Records a dispatch of the backward pass. Ops run backward in reverse order; the dispatches of one op
+    /// run in the order in which they were recorded.
     pub fn backward(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
         self.record(Phase::Backward, kernel)
     }
 
-    /// Records a dispatch that runs when all gradients are there.
+    /// Records a dispatch that runs after all gradients are complete.
     pub fn update(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
         self.record(Phase::Update, kernel)
     }
@@ -254,8 +257,8 @@ impl<'g> Tape<'g> {
         Recorder::new(self, phase, kernel)
     }
 
-    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`. They are
-    /// whole texels, begin at one, and are stored as those of the texture.
+    /// Records, for the forward pass, that the first `len` values of `from` are copied to the texture `to`.
+    /// They are whole texels, begin at a texel, and have the texture's precision.
     pub(crate) fn forward_copy(&mut self, from: impl Into<View>, to: Tensor, len: usize) {
         self.copy(Phase::Forward, from, (to, 0), len);
     }
@@ -265,7 +268,8 @@ impl<'g> Tape<'g> {
         self.copy(Phase::Backward, from, (to, 0), len);
     }
 
-    /// As [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number `at`.
+    /// As [`Self::forward_copy`], in any phase and to the rows of the texture that begin with value number
+    /// `at`.
     pub(crate) fn copy(
         &mut self,
         phase: Phase,
@@ -294,14 +298,14 @@ impl<'g> Tape<'g> {
     /// Orders the dispatches, places the tensors and compiles the kernels.
     ///
     /// # Errors
-    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work does
-    /// not fit the device.
+    /// [`Error::Shader`] if a dispatch does not fit its shader's declaration, [`Error::TooLarge`] if the work
+    /// does not fit the device.
     pub fn finish(self) -> Result<Plan> {
         self.finish_with(false)
     }
 
-    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside, for
-    /// tests: see [`Plan::guards_overwritten`].
+    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside,
+    /// for tests: see [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)
     }

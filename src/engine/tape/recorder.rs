@@ -37,7 +37,7 @@ impl<'t, 'g> Recorder<'t, 'g> {
         self
     }
 
-    /// As [`Self::bind`], for whatever there is.
+    /// As [`Self::bind`], for any number of tensors.
     pub(crate) fn bind_all(mut self, views: impl IntoIterator<Item = (&'static str, Tensor)>) -> Self {
         self.dispatch.bound.extend(views.into_iter().map(|(name, tensor)| (name, tensor.into())));
         self

@@ -74,8 +74,8 @@ pub(crate) struct Dispatch {
     pub(crate) grid: [usize; 3],
 }
 
-/// In which of a plan's two passes the forward steps of an op run, where a plan is run in passes. Backward and updates belong to the
-/// second.
+/// In which of a plan's two passes the forward steps of an op run, where a plan is run in passes. Backward
+/// and updates belong to the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// In both.

@@ -16,9 +16,9 @@ use crate::painting::settings::Settings;
 use crate::picture::Picture;
 use crate::{Error, Result};
 
-/// Multiplications and additions of one iteration per pixel, with VGG-19 to conv5_1 and convolutions counted in their
-/// direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices or covariances, in each direction. What a style
-/// term computes of these, and the nearest-neighbour term, are not counted.
+/// Multiplications and additions of one iteration per pixel, with VGG-19 to conv5_1 and convolutions counted
+/// in their direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices or covariances, in
+/// each direction. What a style term computes of these, and the nearest-neighbour term, are not counted.
 const FLOP_PER_PIXEL: f64 = 4.0 * (361_152.0 + 17_408.0);
 /// How long a block of iterations should take, and how many blocks there are.
 const BLOCK: Duration = Duration::from_millis(250);
@@ -41,8 +41,8 @@ pub struct Iteration {
     pub ms: f64,
     /// Iterations of a block, and blocks.
     pub block: [usize; 2],
-    /// Processor cores that this process kept busy meanwhile. A software driver computes there; beside a GPU it is what
-    /// recording, submitting and waiting cost.
+    /// Processor cores that this process kept busy meanwhile. A software driver computes there; beside a GPU
+    /// it is what recording, submitting and waiting cost.
     #[serde(default)]
     pub cores: f64,
     /// Billions of multiplications and additions per second, convolutions counted in their direct form.
@@ -53,12 +53,14 @@ pub struct Iteration {
     pub memory: Memory,
 }
 
-/// What one iteration consisted of: `ms` is the sum of the kernels and `rest`, and likewise of the layers and `rest`.
+/// What one iteration consisted of: `ms` is the sum of the kernels and `rest`, and likewise of the layers and
+/// `rest`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Breakdown {
-    /// Milliseconds of the iteration, from its submission until the processor knew that it was done. It was alone on the
-    /// device, and each dispatch had a pass of its own, so that it may take longer than those of a run.
+    /// Milliseconds of the iteration, from its submission until the processor knew that it was done. It was
+    /// alone on the device, and each dispatch had a pass of its own, so that it may take longer than those of
+    /// a run.
     pub ms: f64,
     /// By kernel, the most first.
     pub kernels: Vec<Part>,
@@ -86,9 +88,11 @@ pub struct Part {
 pub struct Memory {
     /// The network's weights.
     pub network: u64,
-    /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers; weights that are kept transformed.
+    /// All else: maps, gradients, optimiser, targets, parameters, read-back buffers; weights that are kept
+    /// transformed.
     pub session: u64,
-    /// Of `session`, the transformed weights that are kept: only small pictures have them, and they grow with the network alone.
+    /// Of `session`, the transformed weights that are kept: only small pictures have them, and they grow with
+    /// the network alone.
     #[serde(default)]
     pub transformed: u64,
     /// Network and session.
@@ -100,8 +104,8 @@ pub struct Memory {
     pub iteration_per_pixel: f64,
     /// `total` over the pixels of the picture.
     pub total_per_pixel: f64,
-    /// What wgpu's allocator holds for the whole device; `None` where the backend does not tell. Buffers are rounded up
-    /// in it, and the time stamps of the bench are among them.
+    /// What wgpu's allocator holds for the whole device; `None` where the backend does not tell. Buffers are
+    /// rounded up in it, and the time stamps of the bench are among them.
     pub allocated: Option<u64>,
 }
 
@@ -116,7 +120,8 @@ fn session<'g>(
     Session::builder(gpu, vgg).content(&photo).style(&painting, 1.0).settings(settings.clone()).build()
 }
 
-/// Does one iteration and returns when its losses are there: for measuring how long that takes from the start.
+/// Does one iteration and returns when its losses are there: for measuring how long that takes from the
+/// start.
 ///
 /// # Errors
 /// As [`crate::painting::session::Builder::build`].
@@ -217,8 +222,8 @@ mod tests {
     use crate::network::tuning::Tuning;
     use crate::network::weights::Weights;
 
-    /// By as much as the allocator holds more for a larger picture, so much more is counted: where no weights are kept, all
-    /// of it is the maps and whatever else grows with the picture.
+    /// By as much as the allocator holds more for a larger picture, so much more is counted: where no weights
+    /// are kept, all of it is the maps and whatever else grows with the picture.
     #[test]
     fn what_is_allocated_is_counted() {
         let gpu = Gpu::new(None).unwrap();

@@ -13,8 +13,9 @@ use crate::engine::precision::Precision;
 use crate::ops::tables;
 use crate::{Error, Result};
 
-/// What measuring may delay the first iteration by. No variant is begun later: a class that is not complete then takes the
-/// best so far, one that is not begun the default, for good: later runs are to give the same bits.
+/// What measuring may delay the first iteration by. No variant is begun later: a class that is not complete
+/// then takes the best so far, one that is not begun the default, for good: later runs are to give the same
+/// bits.
 const BUDGET: Duration = Duration::from_secs(3);
 /// Runs of a variant, after one that does not count; the fastest is taken.
 const RUNS: usize = 3;
@@ -65,15 +66,16 @@ impl Tuning {
         Self::measured_in(Precision::Single, gpu, specs, cache, when)
     }
 
-    /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, of maps that are
-    /// stored in `precision`, and what a user might want to know about how they came about.
+    /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, of
+    /// maps that are stored in `precision`, and what a user might want to know about how they came about.
     ///
-    /// Choices are kept in the folder `cache`, so that later runs take the same ones and give the same bits. Without a
-    /// folder they live as long as this value: another run may choose differently where two variants are about as
-    /// fast, and its results then differ by rounding.
+    /// Choices are kept in the folder `cache`, so that later runs take the same ones and give the same bits.
+    /// Without a folder they live as long as this value: another run may choose differently where two
+    /// variants are about as fast, and its results then differ by rounding.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails, [`Error::Setting`] if it cannot store half precision. A cache that cannot be read or written is no error, but a note.
+    /// [`Error::Device`] if the device fails, [`Error::Setting`] if it cannot store half precision. A cache
+    /// that cannot be read or written is no error, but a note.
     pub fn measured_in(
         precision: Precision,
         gpu: &Gpu,
@@ -128,8 +130,8 @@ impl Tuning {
     }
 }
 
-/// The classes that a network needs, each once, what takes the most time in an iteration first: should the budget not be
-/// enough for all, it goes where it matters.
+/// The classes that a network needs, each once, what takes the most time in an iteration first: should the
+/// budget not be enough for all, it goes where it matters.
 fn classes(gpu: &Gpu, specs: &[LayerSpec], precision: Precision) -> Vec<Class> {
     let default = Tuning::default().in_precision(precision);
     let mut classes: Vec<Class> = Vec::new();
@@ -166,8 +168,8 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec], precision: Precision) -> Vec<Class> {
 }
 
 impl Class {
-    /// The fastest variant, forward and backward together, of those whose turn comes before `end`, and whether they all had
-    /// one.
+    /// The fastest variant, forward and backward together, of those whose turn comes before `end`, and
+    /// whether they all had one.
     fn fastest(&self, gpu: &Gpu, end: Instant) -> Result<(&'static str, bool)> {
         if Instant::now() >= end {
             return Ok((self.default, false));
@@ -190,8 +192,8 @@ impl Class {
             let best = times.iter().map(|(_, time)| *time).fold(f64::MAX, f64::min);
             match case.plan(gpu, candidate).and_then(|(plan, _)| time(gpu, &plan, HOPELESS * best)) {
                 Ok(time) => times.push((candidate.name, time)),
-                // A driver that has no room for a variant, or does not take it, may take the others; if it is gone, the
-                // default fails, too.
+                // A driver that has no room for a variant, or does not take it, may take the others; if it is
+                // gone, the default fails, too.
                 Err(Error::TooLarge(_)) => {}
                 Err(Error::Device(_)) if candidate.name != self.default && works(gpu) => {}
                 Err(error) => return Err(error),
@@ -280,7 +282,8 @@ mod tests {
         }
     }
 
-    /// What the device is slow at loses, wherever it stands: on software Vulkan `winograd` takes a tenth of the time of `tiled`.
+    /// What the device is slow at loses, wherever it stands: on software Vulkan `winograd` takes a tenth of
+    /// the time of `tiled`.
     #[test]
     fn what_is_ten_times_faster_wins() {
         let gpu = Gpu::new(None).unwrap();

@@ -72,7 +72,8 @@ impl Tuning {
         all.iter().copied().find(|variant| name(*variant) == chosen)
     }
 
-    /// The same for maps in another precision. Forms that multiply in half precision are taken in half precision only.
+    /// The same for maps in another precision. Forms that multiply in half precision are taken in half
+    /// precision only.
     pub fn in_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }

@@ -84,7 +84,8 @@ impl Weights {
         sha256::arrays([self.input_mean.as_slice(), &self.input_std].into_iter().chain(layers))
     }
 
-    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and standard deviation.
+    /// Convolutions from elsewhere than a file, in the order of a network, for input of this mean and
+    /// standard deviation.
     ///
     /// # Errors
     /// [`Error::Weights`] if a deviation is not above 0, or if a number is not finite.

@@ -27,7 +27,7 @@ fn weighed(shape: Shape, x: &[f64], weights: &[f32]) -> Vec<f64> {
     g
 }
 
-/// Sizes of which there are weighed cases, too.
+/// Sizes that also have weighed cases.
 const WEIGHED_AT: [Size; 7] = [
     Size::new(3, 5, 7),
     Size::new(5, 3, 31),

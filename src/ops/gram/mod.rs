@@ -85,8 +85,8 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
 
 /// `g = x x^T / (c n)` for `x` of `c` channels and `n` pixels; `dx = (dg + dg^T) x / (c n)`.
 ///
-/// The sum over pixels is split into shares of rows. They are added in a fixed order. With weights `m`, each pixel counts `m` times:
-/// `g = m x x^T / (c sum m)` in that sum, and its gradient is multiplied by `m`.
+/// The sum over pixels is split into shares of rows. They are added in a fixed order. With weights `m`, each
+/// pixel counts `m` times: `g = m x x^T / (c sum m)` in that sum, and its gradient is multiplied by `m`.
 pub fn gram(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> Var {
     let g = tape.output("g", Shape::new(1, x.shape.channels, x.shape.channels), x);
     let sites = weights.map_or(x.shape.pixels() as f64, |weights| weights.sum);
@@ -99,7 +99,8 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeigh
     g
 }
 
-/// Records the gradient alone, of a window `x` of a map that has `values` values, from the gradient `dg` of the whole map's matrix.
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from the gradient `dg` of
+/// the whole map's matrix.
 pub(crate) fn pull(tape: &mut Tape, x: Var, values: usize, dg: Tensor, variant: Variant) {
     let scale = Value::Float(1.0 / values as f64);
     Products::new(tape, x, variant, None).backward(tape, dg, scale, None);
@@ -134,7 +135,7 @@ impl Products {
         Self { x, masked, variant, pieces, shares }
     }
 
-    /// The map as the kernels read it: itself, or what is weighed of it.
+    /// The map as the kernels read it: itself, or its weighed copy.
     fn read(&self) -> Var {
         self.masked.as_ref().map_or(self.x, Masked::as_read)
     }
@@ -258,8 +259,8 @@ impl Products {
         self.set_up(kernel).storing("Map", self.read())
     }
 
-    /// `dx = scale ((dg + dg^T) x + bias)`, where `bias`, if there are means, has a value for each channel. What is weighed by `m` has
-    /// `dx = scale m ((dg + dg^T) (x - own) + own - target)` instead.
+    /// `dx = scale ((dg + dg^T) x + bias)`, where `bias`, if there are means, has a value for each channel.
+    /// What is weighed by `m` has `dx = scale m ((dg + dg^T) (x - own) + own - target)` instead.
     pub(super) fn backward(&self, tape: &mut Tape, dg: Tensor, scale: Value, means: Option<Means>) {
         let x = self.x;
         let weighed = self.weighed(tape, "x.weighed").zip(self.weighed(tape, "x.gradient"));

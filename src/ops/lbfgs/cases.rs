@@ -12,7 +12,8 @@ const RATE: f64 = 0.7;
 /// On the gradient.
 const FACTOR: f64 = 3.0;
 
-/// One pixel, primes, rows around a workgroup of 64 values; without pairs, with some, with all; a step that is left out.
+/// One pixel, primes, rows around a workgroup of 64 values; without pairs, with some, with all; a step that
+/// is left out.
 pub const TABLE: Table = Table {
     op: "lbfgs",
     edges: &[
@@ -38,7 +39,7 @@ fn bend(i: usize) -> f64 {
     0.5 + (i % 5) as f64 / 4.0
 }
 
-/// What the inputs make of it, as float32 holds it.
+/// The result for the inputs, rounded to float32.
 struct Given {
     /// The newest first.
     s: Vec<Vec<f64>>,
@@ -100,7 +101,8 @@ fn reference(inputs: &[Vec<f64>], pairs: usize, fits: bool, clamp: bool) -> Vec<
     moved.map(|x| if clamp { x.clamp(0.0, 1.0) } else { x }).collect()
 }
 
-/// A step on `|x - target|^2 / 2` with `pairs` pairs before it. The last step `fits` if its curvature is positive.
+/// A step on `|x - target|^2 / 2` with `pairs` pairs before it. The last step `fits` if its curvature is
+/// positive.
 fn case(size: Size, pairs: usize, fits: bool, clamp: bool) -> Case {
     let shape = size.shape();
     let mut inputs =

@@ -36,14 +36,15 @@ pub struct Lbfgs {
     pub schedule: Tensor,
 }
 
-/// Records, after all gradients, a step of L-BFGS on the picture `x` (Nocedal and Wright, "Numerical Optimization", 2006, algorithms 7.4
-/// and 7.5): `x -= lr H dx`, where `H` approximates the inverse Hessian by the last [`PAIRS`] pairs of a step `s` and the change
-/// `y` of the gradient. The product is the two-loop recursion. Pairs with `s.y <= 0` are left out. There is no line search:
-/// without any pair a step moves values by 0.01 on average, and no step is longer than 0.1 as the root of the mean square, both
-/// times the learning rate.
+/// Records, after all gradients, a step of L-BFGS on the picture `x` (Nocedal and Wright, "Numerical
+/// Optimization", 2006, algorithms 7.4 and 7.5): `x -= lr H dx`, where `H` approximates the inverse Hessian
+/// by the last [`PAIRS`] pairs of a step `s` and the change `y` of the gradient. The product is the two-loop
+/// recursion. Pairs with `s.y <= 0` are left out. There is no line search: without any pair a step moves
+/// values by 0.01 on average, and no step is longer than 0.1 as the root of the mean square, both times the
+/// learning rate.
 ///
-/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. Of `rule` only the clamp counts. The gradient is
-/// multiplied by `factor` before all that.
+/// `exact` holds the picture in the precision `real`; `x` becomes it, rounded. Of `rule` only the clamp
+/// counts. The gradient is multiplied by `factor` first.
 pub fn lbfgs(
     tape: &mut Tape,
     x: Var,
@@ -120,8 +121,8 @@ impl OnTape {
         ]
     }
 
-    /// Records a kernel that looks at all values and sums something: it reads and writes `q` and sees tensors of the picture's
-    /// shape by their names.
+    /// Records a kernel that looks at all values and sums something: it reads and writes `q` and sees tensors
+    /// of the picture's shape by their names.
     fn sweep(
         &self,
         tape: &mut Tape,

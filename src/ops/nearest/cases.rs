@@ -1,7 +1,9 @@
 //! What the nearest neighbours must get right: the float64 reference and the cases.
 
 use super::lattice::{BLOCK, Lattice};
-use super::{PAINTING_SITES, SITES, Target, Variant, nearest, nearest_in_window, prepare, quads};
+use super::{
+    PAINTING_SITES, SITES, Target, Term, Variant, Window, nearest, nearest_in_window, prepare, quads,
+};
 use crate::cases::{
     Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, sum, vgg19_maps,
 };
@@ -73,12 +75,12 @@ fn unpacked(channels: usize, packed: &[f64]) -> Vec<Vec<f64>> {
     blocks.flat_map(of_block).collect()
 }
 
-/// One pixel, one channel, primes, many channels; around the 8 channels that the search takes at a time, blocks of 32 sites and
-/// workgroups of 64. Maps of more than 4096 sites have two lattices, of rows and of both, and rows and columns that no lattice's
-/// distance divides.
+/// One pixel, one channel, primes, many channels; around the 8 channels that the search takes at a time,
+/// blocks of 32 sites and workgroups of 64. Maps of more than 4096 sites have two lattices, of rows and of
+/// both, and rows and columns that no lattice's distance divides.
 ///
-/// Where two features of the painting are equally near but for rounding, the gradient is that of either. The harness draws such
-/// values again, as it does near every other kink.
+/// Where two features of the painting are equally near within rounding, either gives the gradient. The
+/// harness draws such values again, as it does near every other kink.
 pub const TABLE: Table = Table {
     op: "nearest",
     edges: &[
@@ -163,8 +165,8 @@ fn from_painting(size: Size) -> Case {
     with_variants(case, 1, |tape, inputs| prepare(tape, inputs[1].var))
 }
 
-/// As a window of a larger map, of which a lattice is looked at, and all of which the tile owns. The window begins in the 24th row and the
-/// eighth column of the map, which the picture was halved once to become.
+/// The map as a window of a larger one, with a lattice of sites. The tile owns the whole window. The window
+/// begins in the 24th row and the eighth column of the map, which the picture was halved once to become.
 fn in_window(size: Size) -> Case {
     let (shape, step) = (size.shape(), 5);
     let (c, sites) = (shape.channels, sites_beside(shape));
@@ -204,7 +206,8 @@ fn in_window(size: Size) -> Case {
             let own = Own { rectangle: tape.state("rectangle", 6), halvings: 1 };
             let (weight, slot) = (tape.knob(WEIGHT), Slot { losses, index: 0 });
             let x = inputs[0].var;
-            nearest_in_window(tape, x, &target, weight, counter, slot, variant, (whole, own));
+            let term = Term { weight, step: counter, slot, variant };
+            nearest_in_window(tape, x, &target, term, Window { whole, own });
             let rectangle = [0, 2 * shape.height, 0, 2 * shape.width, 2 * origin.0, 2 * origin.1];
             let words = |values: &[usize]| values.iter().map(|n| f32::from_bits(*n as u32)).collect();
             let starts = vec![(counter, words(&[step])), (own.rectangle, words(&rectangle))];
@@ -226,7 +229,8 @@ fn with_variants(
             let target = target(tape, inputs);
             let (losses, counter) = (tape.state("losses", 1), tape.state("step", 1));
             let weight = tape.knob(WEIGHT);
-            nearest(tape, inputs[0].var, &target, weight, counter, Slot { losses, index: 0 }, variant);
+            let term = Term { weight, step: counter, slot: Slot { losses, index: 0 }, variant };
+            nearest(tape, inputs[0].var, &target, term);
             Ok(Recorded { y: loss(losses), starts: vec![(counter, vec![f32::from_bits(step)])] })
         };
         case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu)))

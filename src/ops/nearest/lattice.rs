@@ -49,9 +49,9 @@ impl Lattice {
         self.rows_apart * self.columns_apart
     }
 
-    /// How far the offset advances from one step to the next. It has no factor in common with the number of offsets, so that all of
-    /// them come before one comes again. It is near the golden section of that number, so that the offsets of a few steps lie far
-    /// apart.
+    /// How far the offset advances from one step to the next. It has no factor in common with the number of
+    /// offsets, so that all of them come before one comes again. It is near the golden section of that
+    /// number, so that the offsets of a few steps lie far apart.
     pub(super) fn leap(&self) -> usize {
         let count = self.offsets();
         let golden = (0.618 * count as f64).round().max(1.0) as usize;
@@ -65,7 +65,7 @@ impl Lattice {
         (at / self.columns_apart, at % self.columns_apart)
     }
 
-    /// What the shader is told of it.
+    /// Its parameters in the shaders.
     pub(super) fn params(&self) -> [(&'static str, Value); 6] {
         [
             ("rows_apart", self.rows_apart.into()),

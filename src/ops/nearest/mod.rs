@@ -1,5 +1,5 @@
-//! Mean cosine distance of a map's sites to the nearest of a painting's: the finish (after Kolkin, Kucera, Paris, Sykora,
-//! Shechtman and Shakhnarovich, "Neural Neighbor Style Transfer", 2022).
+//! Mean cosine distance of a map's sites to the nearest of a painting's: the finish (after Kolkin, Kucera,
+//! Paris, Sykora, Shechtman and Shakhnarovich, "Neural Neighbor Style Transfer", 2022).
 
 mod cases;
 mod lattice;
@@ -61,7 +61,8 @@ impl Variant {
     }
 }
 
-/// What sites are compared with: features of a painting, without their mean and of length 1. They stay on the device.
+/// What sites are compared with: features of a painting, without their mean and of length 1. They stay on the
+/// device.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Sites in blocks of 32: channels in fours up to a multiple of 8, then the 32 sites, four values each.
@@ -139,8 +140,9 @@ fn quads(channels: usize) -> usize {
     2 * channels.div_ceil(8)
 }
 
-/// Records, for the forward pass, what [`nearest`] needs of a painting whose features are `y`. A site that differs from the mean
-/// of all by no more than 2^-20 of the mean's length has no direction, and is as far from everything as what is at right angles.
+/// Records, for the forward pass, what [`nearest`] needs of a painting whose features are `y`. A site that
+/// differs from the mean of all by no more than 2^-20 of the mean's length has no direction, and is as far
+/// from everything as what is at right angles.
 pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     let Shape { channels: c, height, .. } = y.shape;
     let lattice = Lattice::new(y.shape, PAINTING_SITES);
@@ -183,7 +185,8 @@ pub fn prepare(tape: &mut Tape, y: Var) -> Target {
     Target { features, mean, sites: lattice.places() }
 }
 
-/// For the rows from `top` on of a window of a map of shape `whole`; each site has `chunks` results of the search.
+/// For the rows from `top` on of a window of a map of shape `whole`; each site has `chunks` results of the
+/// search.
 fn params(
     lattice: Lattice,
     whole: Shape,
@@ -217,69 +220,64 @@ fn params(
     ]
 }
 
-/// `losses[slot] = weight * mean over sites of (1 - u . v / |u|)`, where `u` is the difference of the site's features from the
-/// target's mean and `v` that of the target's features whose product with `u` is largest, the first of these. `v` is held fixed in
-/// `du = weight / n * ((u . v / |u|) u / |u| - v) / |u|`, times [`Tape::gradient_scale`]. A `u` no longer than 2^-20 of the mean
-/// counts as at right angles to everything, and has no gradient. The gradient starts here.
+/// `losses[slot] = weight * mean over sites of (1 - u . v / |u|)`, where `u` is the difference of the site's
+/// features from the target's mean and `v` that of the target's features whose product with `u` is largest,
+/// the first of these. `v` is held fixed in `du = weight / n * ((u . v / |u|) u / |u| - v) / |u|`, times
+/// [`Tape::gradient_scale`]. A `u` no longer than 2^-20 of the mean counts as at right angles to everything,
+/// and has no gradient. The gradient starts here.
 ///
-/// The sites are all of a map of up to 4096, or a lattice of at most 4096, whose offset follows from the first value of `step`:
-/// the iterations before this one, as `u32`. All sites have their turn before one has its second.
+/// The sites are all of a map of up to 4096, or a lattice of at most 4096, whose offset follows from
+/// [`Term::step`]. All sites have their turn before one has its second.
 ///
 /// The weight enters by the shaders' parameters `scale` and `slope`, and both are proportional to it.
 ///
 /// # Panics
 /// If `target` has not as many values as its sites and the channels of `x` ask for.
-pub fn nearest(
-    tape: &mut Tape,
-    x: Var,
-    target: &Target,
-    weight: Knob,
-    step: Tensor,
-    slot: Slot,
-    variant: Variant,
-) {
-    record(tape, x, target, weight, step, slot, variant, None);
+pub fn nearest(tape: &mut Tape, x: Var, target: &Target, term: Term) {
+    record(tape, x, target, term, None);
 }
 
-/// As [`nearest`], for a window `x` of a map of shape `whole`: the lattice is that of the whole map, the loss is that of the sites that
-/// the window's tile owns, and the gradient that of all sites of the window.
-///
-/// The rectangle has two more values here: the row and the column of the picture at which the window begins.
-#[expect(clippy::too_many_arguments, reason = "those of `nearest`, and the window")]
-pub(crate) fn nearest_in_window(
-    tape: &mut Tape,
-    x: Var,
-    target: &Target,
-    weight: Knob,
-    step: Tensor,
-    slot: Slot,
-    variant: Variant,
-    window: (Shape, Own),
-) {
-    record(tape, x, target, weight, step, slot, variant, Some(window));
+/// How the loss takes part in an objective.
+#[derive(Clone, Copy)]
+pub struct Term {
+    /// Factor on the loss.
+    pub weight: Knob,
+    /// Its first value, a `u32`, is the number of iterations before this one.
+    pub step: Tensor,
+    /// Where the loss goes.
+    pub slot: Slot,
+    /// How the nearest is searched for.
+    pub variant: Variant,
 }
 
-#[expect(clippy::too_many_arguments, reason = "those of the two functions above")]
-fn record(
-    tape: &mut Tape,
-    x: Var,
-    target: &Target,
-    weight: Knob,
-    step: Tensor,
-    slot: Slot,
-    variant: Variant,
-    window: Option<(Shape, Own)>,
-) {
+/// A window of a map.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    /// Shape of the whole map.
+    pub(crate) whole: Shape,
+    /// What the window's tile owns. The rectangle has two more values here: the row and the column of the
+    /// picture at which the window begins.
+    pub(crate) own: Own,
+}
+
+/// As [`nearest`], for a window `x` of a map: the lattice is that of the whole map, the loss is that of the
+/// sites that the window's tile owns, and the gradient that of all sites of the window.
+pub(crate) fn nearest_in_window(tape: &mut Tape, x: Var, target: &Target, term: Term, window: Window) {
+    record(tape, x, target, term, Some(window));
+}
+
+fn record(tape: &mut Tape, x: Var, target: &Target, term: Term, window: Option<Window>) {
+    let Term { weight, step, slot, variant } = term;
     let c = x.shape.channels;
     for (tensor, len) in
         [(target.features, Target::features_len(c, target.sites)), (target.mean, Target::mean_len(c))]
     {
         assert_eq!(tape.tensors[tensor.0].len, len, "{}", tape.tensors[tensor.0].label);
     }
-    let whole = window.map_or(x.shape, |(whole, _)| whole);
+    let whole = window.map_or(x.shape, |window| window.whole);
     let lattice = Lattice { shape: x.shape, ..Lattice::new(whole, SITES) };
-    let halvings = window.map_or(0, |(_, own)| own.halvings);
-    let tile = window.map(|(_, own)| ("tile", own.rectangle));
+    let halvings = window.map_or(0, |window| window.own.halvings);
+    let tile = window.map(|window| ("tile", window.own.rectangle));
     let (quads, slots) = (quads(c), lattice.slots());
     let bands = tape.bands(&[x.shape]);
     let u = tape.scratch("differences", 4 * quads * slots);

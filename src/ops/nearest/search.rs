@@ -5,7 +5,7 @@ use super::lattice::BLOCK;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Tape, Tensor};
 
-/// The search for the nearest, which is a product of matrices of which only the largest of each row is kept.
+/// The search for the nearest: a product of matrices, of which only the largest value of each row is kept.
 pub(super) struct Search {
     pub(super) variant: Variant,
     pub(super) quads: usize,
@@ -14,8 +14,8 @@ pub(super) struct Search {
     pub(super) blocks: usize,
 }
 
-/// Bytes of the painting's features that a chunk has, about: on a processor all sites are compared with those before the next
-/// come, and they stay in a cache.
+/// Bytes of the painting's features that a chunk has, about: on a processor all sites are compared with those
+/// before the next come, and they stay in a cache.
 const CHUNK: usize = 1 << 19;
 
 /// Workgroups of [`Variant::Tiled`], about: a few for each processor of the largest GPU.
@@ -41,13 +41,13 @@ impl Search {
         }
     }
 
-    /// Parts of the painting, of which each has a nearest feature.
+    /// The number of parts of the painting. Each part gives one candidate for a site.
     pub(super) fn chunks(&self) -> usize {
         self.blocks.div_ceil(self.apart())
     }
 
-    /// Records the search for what is nearest to `u`; gives, for each chunk, the largest product of each site and which feature
-    /// it is with.
+    /// Records the search for what is nearest to `u`; gives, for each chunk, the largest product of each site
+    /// and which feature it is with.
     pub(super) fn record(&self, tape: &mut Tape, u: Tensor, features: Tensor) -> (Tensor, Tensor) {
         let (slots, chunks) = (self.slots, self.chunks());
         let scores = tape.scratch("scores", chunks * slots);

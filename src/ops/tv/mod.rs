@@ -1,6 +1,6 @@
 //! Total variation of the picture, in two forms: absolute differences, and squared ones of nine points.
 //!
-//! Each form is a pair of shaders with two factors, and a reference. What is recorded around them is the same.
+//! Each form is a pair of shaders with two factors, and a reference. The recording around them is the same.
 
 use super::reduce::{reduce, shares};
 use crate::cases::{Candidate, Case, Input, Leaf, Size, Table, widen};
@@ -20,12 +20,12 @@ pub enum Differences {
     ///
     /// A picture of one row has no vertical differences, and their mean counts as 0; likewise for one column.
     Absolute,
-    /// Squared differences of nine points: `2 weight (h/3 + v/3 + d/12 + d'/12)` of `x` with a frame of copies of its
-    /// outermost pixels.
+    /// Squared differences of nine points: `2 weight (h/3 + v/3 + d/12 + d'/12)` of `x` with a frame of
+    /// copies of its outermost pixels.
     ///
-    /// `h` and `v` are the means of the squared differences between each of the `H W` pixels and its neighbours to the
-    /// right and below. A difference to the frame is 0 and counts in the mean. `d` and `d'` are the means along both
-    /// diagonals, of all `(H + 1)(W + 1)` pairs within the frame.
+    /// `h` and `v` are the means of the squared differences between each of the `H W` pixels and its
+    /// neighbours to the right and below. A difference to the frame is 0 and counts in the mean. `d` and `d'`
+    /// are the means along both diagonals, of all `(H + 1)(W + 1)` pairs within the frame.
     ///
     /// Squares treat all directions more alike than absolute differences do, and leave no flat patches.
     NinePoint,
@@ -61,8 +61,9 @@ impl Differences {
     }
 }
 
-/// `losses[slot]` is the total variation of `x`. `dx` is the sum of the derivatives of the differences in which a pixel
-/// takes part: of absolute ones the signs, of squared ones twice the differences, each times the factor of its mean.
+/// `losses[slot]` is the total variation of `x`. `dx` is the sum of the derivatives of the differences in
+/// which a pixel takes part: of absolute ones the signs, of squared ones twice the differences, each times
+/// the factor of its mean.
 ///
 /// `exact` holds the values of `x` in the precision `real`, from which differences are computed.
 pub fn tv(

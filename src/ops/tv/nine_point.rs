@@ -37,8 +37,9 @@ pub(super) fn reference(shape: Shape, weight: f64, x: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// By hand: two pixels in a row, 1 apart. Of two differences to the right one is 1, and none of those down. Of the
-    /// six pairs along a diagonal, those from the left column to the right one of the picture are 1: two of each.
+    /// By hand: two pixels in a row, 1 apart. Of two differences to the right one is 1, and none of those
+    /// down. Of the six pairs along a diagonal, those from the left column to the right one of the picture
+    /// are 1: two of each.
     #[test]
     fn two_pixels() {
         let found = reference(Shape::new(1, 1, 2), 3.0, &[0.25, 1.25]);

@@ -32,7 +32,8 @@ pub(super) fn measure(shape: Shape, x: &[f64]) -> (Vec<f64>, DMatrix<f64>) {
     (mean, centred)
 }
 
-/// The same where each pixel counts as its weight says. The rows of the matrix are multiplied by the weights' roots.
+/// The same where each pixel counts as its weight says. The rows of the matrix are multiplied by the weights'
+/// roots.
 fn measure_weighed(shape: Shape, x: &[f64], weights: &[f32]) -> (Vec<f64>, DMatrix<f64>) {
     let Shape { channels: c, width: w, .. } = shape;
     let m = |p: usize| f64::from(weights[p]);
@@ -44,7 +45,7 @@ fn measure_weighed(shape: Shape, x: &[f64], weights: &[f32]) -> (Vec<f64>, DMatr
     (mean, centred)
 }
 
-/// A painting, and what the reference needs of it each time: everything in units of energy but the mean and the energy.
+/// A painting as the reference needs it. Everything but the mean and the energy is in units of energy.
 pub(super) struct Painting {
     pub mean: Vec<f64>,
     pub energy: f64,
@@ -52,7 +53,8 @@ pub(super) struct Painting {
     pub moments: [Vec<f32>; 2],
     /// The trace of the covariance with [`EPSILON`] on its diagonal.
     trace: f64,
-    /// `B^T` with `B B^T` that covariance, and the squared lengths of the columns of `B`, which are eigenvectors: the longest first.
+    /// `B^T` with `B B^T` that covariance, and the squared lengths of the columns of `B`, which are
+    /// eigenvectors: the longest first.
     transposed: DMatrix<f64>,
     lengths: Vec<f64>,
 }
@@ -81,7 +83,7 @@ impl Painting {
         Self { mean, energy, moments, trace, transposed, lengths }
     }
 
-    /// What the loss needs of it, computed on the device.
+    /// The painting as the loss needs it, computed on the device.
     pub fn resident(&self, gpu: &Gpu) -> Result<Resident> {
         let mut tape = Tape::forward_only(gpu);
         let buffers = [gpu.upload("mean", &self.moments[0])?, gpu.upload("covariance", &self.moments[1])?];
@@ -94,9 +96,10 @@ impl Painting {
         Ok(Resident::new(&plan, &prepared, [self.energy as f32, trace as f32]))
     }
 
-    /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all columns of `B` behind the
-    /// first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of `k + n` columns, and where these are fewer than
-    /// the channels, all eigenvalues of `K K^T` but those of `K^T K` are 0.
+    /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all
+    /// columns of `B` behind the first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of
+    /// `k + n` columns, and where these are fewer than the channels, all eigenvalues of `K K^T` but those of
+    /// `K^T K` are 0.
     pub fn loss(&self, shape: Shape, x: &[f64], weights: Option<&[f32]>) -> f64 {
         let (c, d, lengths) = (shape.channels, EPSILON, &self.lengths);
         let (means, y) = self.seen(shape, x, weights);
@@ -144,11 +147,13 @@ impl Painting {
     }
 }
 
-/// The share of its terms from which on the loss is one of the cases' usual differences. Below, map and painting agree by chance.
+/// The share of its terms from which on the loss is one of the cases' usual differences. Below, map and
+/// painting agree by chance.
 const USUAL: f64 = 0.1;
 
-/// The bound where there are few pixels for the channels. The loss is a difference of traces ten times as large; the root divides by
-/// eigenvalues of `S' S'_t` down to 1e-6 of the largest, of which float32 has kept, in eight steps of four products each, three to five digits.
+/// The bound where there are few pixels for the channels. The loss is a difference of traces ten times as
+/// large; the root divides by eigenvalues of `S' S'_t` down to 1e-6 of the largest. Eight steps of four
+/// products each leave three to five digits of them in float32.
 const FEW_PIXELS: f64 = HALF;
 
 /// The bound elsewhere: the same with better eigenvalues.
@@ -172,10 +177,10 @@ const DEGENERATE: [Values; 4] = [
     Values { name: "black painting", painting: [0.0, 0.0], ..ANY },
 ];
 
-/// Sizes of which there are degenerate cases, too.
+/// Sizes that also have degenerate cases.
 const DEGENERATE_AT: [Size; 3] = [Size::new(5, 1, 5), Size::new(32, 4, 8), Size::new(64, 3, 5)];
 
-/// Sizes of which there are weighed cases, too.
+/// Sizes that also have weighed cases.
 const WEIGHED_AT: [Size; 6] = [
     Size::new(3, 5, 7),
     Size::new(7, 9, 8),

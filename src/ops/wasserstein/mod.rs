@@ -15,14 +15,15 @@ use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 pub use cases::TABLE;
 pub use statistics::{Prepared, Resident, Target, prepare};
 
-/// Invocations of a workgroup that sum together, on a GPU and on the processor, whose workgroups are as wide as a subgroup.
+/// Invocations of a workgroup that sum together, on a GPU and on the processor, whose workgroups are as wide
+/// as a subgroup.
 fn lanes(gpu: &Gpu) -> &'static str {
     if gpu.is_software() { "8u" } else { "64u" }
 }
 
-/// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over all pixels, which
-/// is accumulated around the mean: nothing large cancels. Both are float32 and summed in a fixed order. With weights, each pixel
-/// counts as often as its weight says.
+/// Records the mean of each channel of `x` and the covariance of the channels, `mean (x - mu)(x - mu)^T` over
+/// all pixels, which is accumulated around the mean: nothing large cancels. Both are float32 and summed in a
+/// fixed order. With weights, each pixel counts as often as its weight says.
 pub fn moments(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeights>) -> [Tensor; 2] {
     let (mean, covariance, _) = measured(tape, x, variant, weights);
     [mean, covariance]
@@ -93,8 +94,8 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<
     mean
 }
 
-/// When the transport is computed anew. What it is computed from changes little from one iteration to the next, and it costs as much
-/// as some layers of a network.
+/// When the transport is computed anew. Its inputs change little from one iteration to the next, and it costs
+/// as much as some layers of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {
     /// One `u32`, the iterations before this one.
@@ -116,7 +117,7 @@ impl Renewal {
     }
 }
 
-/// What a loss keeps between the iterations that renew it: a run that is resumed needs it.
+/// What a loss keeps between the iterations that renew the transport. A resumed run needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     /// Half of `I - T`.
@@ -125,18 +126,21 @@ pub struct Kept {
     pub traces: Tensor,
 }
 
-/// Between the Gaussian of `x` (mean `mu`, covariance `S`, `n` pixels of `c` channels) and the target's (`mu_t`, `S_t`, energy `e`):
-/// `losses[slot] = weight / e (mean_c (mu - mu_t)^2 + tr(S' + S'_t - 2 (A S' A)^(1/2)) / c)` with `S' = S + EPSILON e I` ([`EPSILON`](super::cholesky::EPSILON)), `S'_t` likewise
-/// and `A = S'_t^(1/2)` (Olkin and Pukelsheim, "The distance between two random vectors with given dispersion matrices", 1982).
+/// Between the Gaussian of `x` (mean `mu`, covariance `S`, `n` pixels of `c` channels) and the target's
+/// (`mu_t`, `S_t`, energy `e`):
+/// `losses[slot] = weight / e (mean_c (mu - mu_t)^2 + tr(S' + S'_t - 2 (A S' A)^(1/2)) / c)` with
+/// `S' = S + EPSILON e I` ([`EPSILON`](super::cholesky::EPSILON)), `S'_t` likewise and `A = S'_t^(1/2)`
+/// (Olkin and Pukelsheim, "The distance between two random vectors with given dispersion matrices", 1982).
 ///
-/// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`, times
-/// [`Tape::gradient_scale`]: the way from `x` to where the optimal transport takes it. It starts here.
+/// The gradient is closed, `dx = 2 weight / (e n c) (x - mu_t - T (x - mu))` with `T = A (A S' A)^(-1/2) A`,
+/// times [`Tape::gradient_scale`]: the way from `x` to where the optimal transport takes it. It starts here.
 ///
-/// A target that is [`Target::within`] some sites is compared with those alone: each counts in `mu` and `S` as often as its weight says,
-/// `n` is the sum of the weights, and the gradient of a site is multiplied by its weight.
+/// A target that is [`Target::within`] some sites is compared with those alone: each counts in `mu` and `S`
+/// as often as its weight says, `n` is the sum of the weights, and the gradient of a site is multiplied by
+/// its weight.
 ///
-/// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew it: the gradient
-/// and the trace of the root are then right to first order.
+/// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew
+/// it: the gradient and the trace of the root are then right to first order.
 pub fn wasserstein(
     tape: &mut Tape,
     x: Var,
@@ -163,8 +167,9 @@ fn slope(tape: &Tape, target: &Target, weight: Knob, values: f64) -> Value {
     weight.scaled(2.0 * tape.gradient_scale(), target.energy * values)
 }
 
-/// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is made of; see
-/// [`wasserstein`]. Returns that, and the constant of each channel. What the renewal needs is kept if `keeps` is set.
+/// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is
+/// made of; see [`wasserstein`]. Returns that, and the constant of each channel. What the renewal needs is
+/// kept if `keeps` is set.
 pub(crate) fn compare(
     tape: &mut Tape,
     [mean, covariance]: [Tensor; 2],
@@ -217,7 +222,8 @@ pub(crate) struct Found {
     pub(crate) bias: Tensor,
 }
 
-/// Records the gradient alone, of a window `x` of a map that has `values` values, from what was found for the whole map.
+/// Records the gradient alone, of a window `x` of a map that has `values` values, from what was found for the
+/// whole map.
 pub(crate) fn pull(
     tape: &mut Tape,
     x: Var,

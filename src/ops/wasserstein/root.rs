@@ -1,5 +1,5 @@
-//! The transport between two Gaussians, `T = B (B^T S' B)^(-1/2) B^T` where `B B^T` is the target's covariance, by matrix products
-//! alone.
+//! The transport between two Gaussians, `T = B (B^T S' B)^(-1/2) B^T` where `B B^T` is the target's
+//! covariance, by matrix products alone.
 
 use super::{Renewal, Target, lanes};
 use crate::engine::kernel::{Value, kernel};
@@ -9,9 +9,10 @@ use crate::ops::cholesky::EPSILON;
 use crate::ops::gram::Variant;
 use crate::ops::reduce::reduce;
 
-/// Coefficients `a, b, c` of the odd polynomials `p(s) = a s + b s^3 + c s^5` that, one after the other, bring all of 2e-4..1 to 1 within
-/// 4e-6: each is the best one for what the ones before have left, found by Remez' exchange (Amsel, Persson, Musco and
-/// Gower, "The Polar Express", 2025). All but the last are a hundredth short in `s`, so that rounding does not leave their range.
+/// Coefficients `a, b, c` of the odd polynomials `p(s) = a s + b s^3 + c s^5` that, one after the other,
+/// bring all of 2e-4..1 to 1 within 4e-6: each is the best one for what the ones before have left, found by
+/// Remez' exchange (Amsel, Persson, Musco and Gower, "The Polar Express", 2025). All but the last are a
+/// hundredth short in `s`, so that rounding does not leave their range.
 #[rustfmt::skip]
 const POLYNOMIALS: [[f64; 3]; 8] = [
     [8.23244994089225, -22.97810448759614, 16.515471602791436],
@@ -66,7 +67,8 @@ impl Products {
         Matrix { values, texels }
     }
 
-    /// Records `alpha left right^T + beta other^T + gamma I`; if the result is `symmetric`, half of it is computed.
+    /// Records `alpha left right^T + beta other^T + gamma I`; if the result is `symmetric`, half of it is
+    /// computed.
     fn record(
         &self,
         tape: &mut Tape,
@@ -154,12 +156,13 @@ pub(super) fn transport(
 
 /// Records `R^(-1/2)` for an `R` whose eigenvalues are between 0 and 1.
 ///
-/// It is the product of polynomials in what the ones before have left of `R`, each of which brings all eigenvalues nearer to 1:
-/// `P = a I + b R + c R^2`, `R <- P R P`, `Z <- P Z`. They commute and are symmetric, so half of each product is enough, but it
-/// matters which. The columns of `B` become shorter, so the values of `R` fall to the right and downwards, and its small eigenvalues
-/// are as precise as its small values. What is left of the diagonal is computed, where the rows of the first factor have the
-/// small values. (With the other half, or with the symmetric root of the target's covariance in place of `B`, everything below
-/// 1e-7 of the largest eigenvalue would be lost, and then the rest; 1e-6 is usual.)
+/// It is a product of polynomials. Each takes what the ones before have left of `R`, and brings all
+/// eigenvalues nearer to 1: `P = a I + b R + c R^2`, `R <- P R P`, `Z <- P Z`. They commute and are
+/// symmetric, so half of each product is enough, but it matters which. The columns of `B` become shorter, so
+/// the values of `R` fall to the right and downwards, and its small eigenvalues are as precise as its small
+/// values. The half below the diagonal is computed, where the rows of the first factor have the small values.
+/// (With the other half, or with the symmetric root of the target's covariance in place of `B`, everything
+/// below 1e-7 of the largest eigenvalue would be lost, and then the rest; 1e-6 is usual.)
 ///
 /// Eigenvectors would be the best columns. Cholesky's, which the device computes, come close: see
 /// `docs/design/numerics.md`.

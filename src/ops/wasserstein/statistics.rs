@@ -1,4 +1,5 @@
-//! What the loss knows of a painting at a layer: mean, a root of the covariance, and how much there is of everything.
+//! A painting's statistics at a layer, as the loss needs them: mean, a root of the covariance, energy and
+//! trace.
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -8,7 +9,7 @@ use crate::engine::tape::{Slot, Tape, Tensor};
 use crate::ops::cholesky::{EPSILON, LEAST_ENERGY, Root, cholesky};
 use crate::ops::masked::SiteWeights;
 
-/// What a tape that measures paintings has for a loss on another tape.
+/// Statistics on the tape that measures paintings, for a loss on another tape.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     channels: usize,
@@ -16,8 +17,8 @@ pub struct Prepared {
     pub(super) root: Root,
 }
 
-/// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites. Two numbers go into the slot and
-/// the next one, for [`Resident::new`].
+/// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites.
+/// Two numbers go into the slot and the next one, for [`Resident::new`].
 pub fn prepare(tape: &mut Tape, [mean, covariance]: [Tensor; 2], channels: usize, slot: Slot) -> Prepared {
     Prepared { channels, mean, root: cholesky(tape, mean, covariance, channels, slot) }
 }

@@ -30,15 +30,17 @@ use crate::painting::style::Measured;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
-/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of conv1_1 is computed
-/// again. Below, neither would save much, and both would cost time: see `docs/design/kernels.md`.
+/// Pictures of at least this many pixels spare memory: weights are transformed in every pass, and the map of
+/// conv1_1 is computed again. Below, neither would save much, and both would cost time: see
+/// `docs/design/kernels.md`.
 pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// The layers whose features the finish compares with their nearest neighbours.
 const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
 
-/// The optimal transport of a style term is computed in each of the first iterations at a size, while the picture changes much, and
-/// later in every third: it changes little then, and costs as much as some layers of the network.
+/// The optimal transport of a style term is computed in each of the first iterations at a size, while the
+/// picture changes much, and later in every third: it changes little then, and costs as much as some layers
+/// of the network.
 const RENEWED_FIRST: usize = 50;
 /// The same where a stage goes on at the size of the one before.
 const RENEWED_FIRST_AGAIN: usize = 10;
@@ -47,9 +49,10 @@ const RENEWED_EVERY: usize = 3;
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// Features of the picture with those of the photograph.
+    /// The picture's features with the photograph's.
     Content(Tap),
-    /// Statistics of features with those of the paintings, of one of the regions: number 0 is everything where there are none.
+    /// Statistics of the picture's features with the paintings', within one region. Without regions, number 0
+    /// is the whole picture.
     Style(Tap, usize),
     /// Features with the nearest ones of the painting.
     Nearest(Tap),
@@ -61,7 +64,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Term {
     pub(crate) kind: Kind,
-    /// Factor on the term, before that of a stage.
+    /// Factor on the term, before a stage multiplies it by its own.
     pub(crate) weight: f64,
 }
 
@@ -116,7 +119,8 @@ pub(crate) struct Recorded<'a> {
 
 /// The numbers of an iteration that may be changed between submissions.
 pub(crate) struct Knobs {
-    /// By slot: the weight, and what a term's weight is multiplied by to become it. `None` where the stage has no such term.
+    /// By slot: the weight, and what a term's weight is multiplied by to become it. `None` where the stage
+    /// has no such term.
     pub(crate) weights: Vec<Option<(Knob, f64)>>,
     pub(crate) schedule: Schedule,
 }
@@ -151,8 +155,8 @@ impl<'g> Objective<'g, '_> {
         gram(tape, x, self.vgg.tuning().gram(self.gpu, x.shape.channels), weights)
     }
 
-    /// Records the network on a picture of `shape`, for measuring it: `look` is called at each of `taps`, with its number. The
-    /// variable is to be written to the leaf that is returned.
+    /// Records the network on a picture of `shape`, for measuring it: `look` is called at each of `taps`,
+    /// with its number. The variable is to be written to the leaf that is returned.
     pub(crate) fn record_look(
         &self,
         shape: Shape,
@@ -169,7 +173,8 @@ impl<'g> Objective<'g, '_> {
         (tape, leaf)
     }
 
-    /// The features of a photograph at the content layers, which stay on the device, and the mean square of each.
+    /// The features of a photograph at the content layers, which stay on the device, and the mean square of
+    /// each.
     pub(crate) async fn features(&self, photograph: &Picture) -> Result<Vec<(wgpu::Buffer, f64)>> {
         let taps = &self.settings.content_layers;
         if taps.is_empty() {
@@ -272,7 +277,8 @@ impl<'g> Objective<'g, '_> {
         }
     }
 
-    /// What the weight of a content term is multiplied by in a stage, where the photograph's features have this energy.
+    /// What the weight of a content term is multiplied by in a stage, where the photograph's features have
+    /// this energy.
     pub(crate) fn content_times(&self, stage: &Stage, energy: f64) -> f64 {
         match self.settings.recipe {
             Recipe::Book => 1.0,
@@ -286,7 +292,8 @@ impl<'g> Objective<'g, '_> {
         Renewal { clock, first, every: RENEWED_EVERY }
     }
 
-    /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no term.
+    /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no
+    /// term.
     pub(super) fn taps(&self, stage: &Stage, targets: Option<&Targets>) -> Vec<Tap> {
         let Settings { content_layers, style_layers, regions, .. } = self.settings;
         let near = if stage.finish { nearest_taps(self.settings) } else { Vec::new() };

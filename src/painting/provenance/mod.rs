@@ -65,7 +65,8 @@ pub struct Record {
     /// The iterations that were done, if a run of several sizes was interrupted or is still going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<usize>,
-    /// What was changed while the run went on, in the order of iterations. The settings are those before any change.
+    /// What was changed while the run went on, in the order of iterations. The settings are those before any
+    /// change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// The size asked for; `None` is the program's default.
@@ -97,7 +98,8 @@ pub struct Record {
     /// The pictures of the paintings' regions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub style_regions: Vec<Input>,
-    /// The network: `built-in` or the name of its file, and what [`Vgg::digest`](crate::network::vgg::Vgg::digest) gives.
+    /// The network: `built-in` or the name of its file, and what
+    /// [`Vgg::digest`](crate::network::vgg::Vgg::digest) gives.
     pub network: Input,
 }
 
@@ -148,7 +150,7 @@ impl Record {
         format!("{} {}", self.program, self.version)
     }
 
-    /// What a picture's file is to carry of it.
+    /// The part of it that is written into a picture's file.
     pub fn comment(&self) -> Comment {
         Comment { software: self.software(), text: self.to_json() }
     }
@@ -183,7 +185,8 @@ impl Record {
         Ok(record)
     }
 
-    /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the same settings.
+    /// What of `other`, in sentences, keeps it from giving the picture of this record, though both have the
+    /// same settings.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut notes = Vec::new();
         let mut compare = |what: &str, old: &str, new: &str| {

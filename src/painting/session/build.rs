@@ -85,8 +85,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// Regions of the photograph and of the paintings, each of which has a style of its own. A style that was measured before has
-    /// its own, see [`Style::measure_regions`].
+    /// Regions of the photograph and of the paintings, each of which has a style of its own. A style that was
+    /// measured before has its own, see [`Style::measure_regions`].
     pub fn regions(mut self, regions: &'a Regions) -> Self {
         self.regions = Some(regions);
         self
@@ -99,7 +99,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// Repeats what was changed of another run, each before the same iteration; of a run that is resumed, what is still to come.
+    /// Repeats what was changed of another run, each before the same iteration; of a run that is resumed,
+    /// what is still to come.
     pub fn repeat(mut self, changes: &[Change]) -> Self {
         self.changes = changes.to_vec();
         self
@@ -117,8 +118,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// Another device that shares the tiles of sizes that are painted in tiles, with the same network. The bits are those of one device if
-    /// all are of the same kind.
+    /// Another device that shares the tiles of sizes that are painted in tiles, with the same network. The
+    /// bits are those of one device if all are of the same kind.
     pub fn share(mut self, gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         self.others.push((gpu, vgg));
         self
@@ -127,8 +128,9 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
-    /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device has no
-    /// room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if the device fails.
+    /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device
+    /// has no room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if
+    /// the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
         let Self { checkpoint, tiling, others, changes: repeated, .. } = self;
@@ -169,9 +171,11 @@ impl<'g, 'a> Builder<'g, 'a> {
         let changes = checkpoint.map_or_else(Vec::new, |checkpoint| checkpoint.origin.changes.clone());
         let stages = steered(&settings, size, &changes);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
-        // At the border of two stages, the one before is complete, and its state is carried on as in a run without a break.
+        // At the border of two stages, the one before is complete, and its state is carried on as in a run
+        // without a break.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
-        // A stage is recorded with the weights of its beginning, on which the scale of gradients in half precision depends.
+        // A stage is recorded with the weights of its beginning, on which the scale of gradients in half
+        // precision depends.
         let beginning = steering::settings_at(&settings, &changes, stages[at].first);
         let objective = Objective { gpu, vgg, settings: &beginning };
         let whole = stages[stages.len() - 1].end();
@@ -234,7 +238,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Everything as it was when `checkpoint` was taken.
+    /// Restores everything as it was when `checkpoint` was taken.
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         if let Some(why) = checkpoint.refusal(&self.origin) {
             return Err(Error::checkpoint(&checkpoint.name, why));

@@ -3,6 +3,7 @@
 mod build;
 mod losses;
 mod running;
+mod steered;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,8 @@ use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::optimiser::{parts, resized, with_other_terms};
 use crate::painting::settings::Settings;
-use crate::painting::stages::Stage;
-use crate::painting::steering::{self, Change, End, MOST_CHANGES};
+use crate::painting::stages::{Stage, work};
+use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Interpolation, Picture, cropped, interpolate, padded};
@@ -71,7 +72,7 @@ pub struct Session<'g> {
     watch: Option<Watch>,
 }
 
-/// What is told of tiles, and says whether to go on.
+/// Called before each tile; returns whether to go on.
 pub(crate) type Watch = Rc<RefCell<dyn FnMut(usize, usize) -> bool>>;
 
 impl<'g> Session<'g> {
@@ -87,7 +88,8 @@ impl<'g> Session<'g> {
 
     /// The losses of the next iteration, or `None` when all iterations are done.
     ///
-    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most [`Self::submitted`].
+    /// The device works ahead: when iteration `i` is reported, later ones may have run, at most
+    /// [`Self::submitted`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
@@ -129,7 +131,7 @@ impl<'g> Session<'g> {
             }
             false => self.resized(&carried, &done, &stage),
         };
-        // What is not needed any more makes room first.
+        // Buffers that are no longer needed make room first.
         self.at += 1;
         let copy_every = self.running.copy_every();
         self.running = self.start(&carried).await?;
@@ -153,7 +155,8 @@ impl<'g> Session<'g> {
         Ok(running)
     }
 
-    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its stage begins.
+    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its
+    /// stage begins.
     async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let settings = &self.settings;
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
@@ -198,13 +201,15 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
-    /// The work that is left, in iterations of the running stage: those of larger stages count as often as they have more pixels.
+    /// The work that is left, in pixels of iterations; see [`work`].
+    pub fn work_left(&self) -> f64 {
+        let stage = self.running.stage();
+        stage.work(stage.end().saturating_sub(self.landed())) + work(&self.stages[self.at + 1..])
+    }
+
+    /// The same in iterations of the running stage.
     pub fn left(&self) -> f64 {
-        let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        let here = (self.running.stage().end() - self.landed()) as f64;
-        let later = self.stages[self.at + 1..].iter();
-        let later = later.map(|stage| stage.iterations as f64 * pixels(stage) / pixels(self.running.stage()));
-        here + later.sum::<f64>()
+        self.work_left() / self.running.stage().work(1)
     }
 
     /// The stages of the run.
@@ -223,8 +228,9 @@ impl<'g> Session<'g> {
         self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
     }
 
-    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the iteration are done and of how
-    /// many. If it returns `false`, the iteration is given up as if it had not begun, and the run is stopped as by [`Self::stop`].
+    /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
+    /// iteration are done and of how many. If it returns `false`, the iteration is given up as if it had not
+    /// begun, and the run is stopped as by [`Self::stop`].
     pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
         self.watch = Some(Rc::new(RefCell::new(watch)));
         self.running.watch(self.watch.clone());
@@ -235,7 +241,8 @@ impl<'g> Session<'g> {
         self.running.submitted()
     }
 
-    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to report.
+    /// Iterations that the device is known to have done, among them those that [`Self::step`] has still to
+    /// report.
     pub fn landed(&self) -> usize {
         self.running.landed()
     }
@@ -244,8 +251,8 @@ impl<'g> Session<'g> {
         (self.log.len() + self.running.log().len()) / self.slots
     }
 
-    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session also those
-    /// before it was interrupted, which [`Self::step`] does not report again.
+    /// The losses of all iterations that have landed, from the first one of the run on: for a resumed session
+    /// also those before it was interrupted, which [`Self::step`] does not report again.
     pub fn losses(&self) -> impl Iterator<Item = Losses> {
         (0..self.landed_in_log()).map(|iteration| self.loss(iteration))
     }
@@ -260,97 +267,20 @@ impl<'g> Session<'g> {
         Losses::of(iteration, &self.origin.settings, &slots[..self.slots], finish)
     }
 
-    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on another
-    /// device, with another driver or by other variants of the shaders.
+    /// Whether the bits will be those of a run that was never interrupted: not if the checkpoint was made on
+    /// another device, with another driver or by other variants of the shaders.
     pub fn same_bits(&self) -> bool {
         self.same_bits
     }
 
-    /// The settings with all that was changed so far.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// What was changed so far, in the order of iterations: enough to repeat the run, see [`Builder::repeat`].
-    pub fn changes(&self) -> &[Change] {
-        &self.origin.changes
-    }
-
-    /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings. Whatever else they say is
-    /// not looked at. Iterations that were submitted already keep theirs. What changes is noted in [`Self::changes`].
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
-    pub fn set_weights(&mut self, settings: &Settings) -> Result<()> {
-        settings.validate()?;
-        let Some(change) = Change::between(self.submitted(), &self.settings, settings) else { return Ok(()) };
-        let weights = self.origin.changes.iter().filter(|change| change.end.is_none());
-        if weights.count() == MOST_CHANGES {
-            return Err(Error::Setting(format!(
-                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on as it is"
-            )));
-        }
-        self.change(change);
-        Ok(())
-    }
-
-    /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next stage. Returns the
-    /// iteration behind its last one. Where the stage has submitted all of its iterations, nothing changes.
-    pub fn end_size(&mut self) -> usize {
-        self.end(End::Size)
-    }
-
-    /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is the result then, in
-    /// the size of that stage, and the run counts as complete. Returns the iteration behind the last one.
-    pub fn finish(&mut self) -> usize {
-        self.end(End::Run)
-    }
-
-    fn end(&mut self, end: End) -> usize {
-        let stage = *self.running.stage();
-        let behind = self.submitted().max(stage.first + 1).min(stage.end());
-        let over = match end {
-            End::Size => behind == stage.end(),
-            End::Run => behind == self.iterations(),
-        };
-        if !over {
-            self.change(Change::ending(behind, end));
-        }
-        behind
-    }
-
-    /// Lets a change take effect, and notes it.
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.settings);
-        self.running.turn(&self.settings, self.finish_weight);
-        let ends = change.end.is_some();
-        // Behind the last iteration there is none that would have the change.
-        if ends || change.iteration < self.iterations() {
-            steering::note(&mut self.origin.changes, change);
-        }
-        if ends {
-            self.stages = self.origin.stages();
-            self.running.shorten(&self.stages[self.at], self.iterations());
-        }
-    }
-
-    /// Repeats what is due before the next iteration, and lets the stage submit no more than what comes before the change after that.
-    fn keep_schedule(&mut self) -> Result<()> {
-        let submitted = self.submitted();
-        while let Some(change) = self.schedule.pop_front_if(|change| change.iteration <= submitted) {
-            self.change(change);
-        }
-        self.running.submit_until(self.schedule.front().map(|change| change.iteration));
-        Ok(())
-    }
-
-    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does not wait for
-    /// that. The last iteration's is left to [`Self::picture`].
+    /// From now on the picture after every `n`-th iteration is kept for [`Self::take_copy`]; the device does
+    /// not wait for that. The last iteration's is left to [`Self::picture`].
     pub fn copy_every(&mut self, n: usize) {
         self.running.set_copy_every(Some(n.max(1)));
     }
 
-    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many iterations.
+    /// The next picture that [`Self::copy_every`] asked for, if the device has painted it, and after how many
+    /// iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if it is no longer made of finite numbers.
@@ -371,7 +301,8 @@ impl<'g> Session<'g> {
     /// All that is needed to go on later, after [`Self::submitted`] iterations.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
+    /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
         let carried = self.running.carried().await?;
         self.running.picture().await?;
@@ -385,17 +316,18 @@ impl<'g> Session<'g> {
         })
     }
 
-    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are averaged, it is the
-    /// average.
+    /// The picture after [`Self::submitted`] iterations, in the size of their stage. Where iterates are
+    /// averaged, it is the average.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device failed.
+    /// [`Error::NotFinite`] if it is no longer made of finite numbers, [`Error::Device`] if the device
+    /// failed.
     pub async fn picture_async(&mut self) -> Result<Picture> {
         self.running.picture().await
     }
 
-    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin included:
-    /// red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
+    /// The optimised variable after [`Self::submitted`] iterations, `height x 3 x width`, its margin
+    /// included: red, green and blue from 0 to 1 in the painterly recipe, `(rgb - mean) / std` in the book's.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -403,8 +335,8 @@ impl<'g> Session<'g> {
         self.running.variable().await
     }
 
-    /// The gradient of the total loss by the variable, as it was in the last iteration before that iteration's step;
-    /// `height x 3 x width`.
+    /// The gradient of the total loss by the variable, as it was in the last iteration before that
+    /// iteration's step; `height x 3 x width`.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -422,7 +354,7 @@ impl<'g> Session<'g> {
         self.running.readback_bytes()
     }
 
-    /// Lets [`Self::step`] do `n` iterations of this stage from here on, whatever the settings say.
+    /// Lets [`Self::step`] do `n` more iterations of this stage, regardless of the settings.
     #[doc(hidden)]
     pub fn allow(&mut self, n: usize) {
         self.stopped = true;
@@ -445,7 +377,8 @@ impl<'g> Session<'g> {
     }
 }
 
-/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture as it is.
+/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture
+/// as it is.
 async fn finish_weight(
     running: &mut Work<'_>,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! One stage on the device: its plan, what is in flight, what has landed.
+//! One stage on the device: its plan, the submissions in flight, the losses that have landed.
 
 use std::collections::VecDeque;
 
@@ -32,7 +32,7 @@ struct Flight {
 }
 
 impl Flight {
-    /// Waits until the processor can read what it brings, and returns whether that was so before.
+    /// Waits until the processor can read its results, and returns whether it could already.
     async fn arrives(&self, gpu: &Gpu) -> Result<bool> {
         let overdue = self.readback.is_there(gpu)?;
         for readback in std::iter::once(&self.readback).chain(&self.copy) {
@@ -42,8 +42,8 @@ impl Flight {
     }
 }
 
-/// What a stage leaves to the next one, and what a checkpoint keeps of it: the optimised variable, the optimiser's state, the sum of
-/// the average. Words as they lie on the device.
+/// The state that goes from one stage to the next, and into a checkpoint: the optimised variable, the
+/// optimiser's state, the sum of the average. The words are those on the device.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) picture: Vec<f32>,
@@ -51,7 +51,7 @@ pub(crate) struct Carried {
     pub(crate) optimiser: State,
     /// Empty where there is no average.
     pub(crate) average: Vec<f32>,
-    /// What style terms keep between iterations, one behind the other. It belongs to the stage alone.
+    /// The values that style terms keep between iterations, term by term. They belong to the stage alone.
     pub(crate) transports: Vec<f32>,
 }
 
@@ -91,7 +91,8 @@ pub(super) struct Running<'g> {
 }
 
 impl<'g> Running<'g> {
-    /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by [`Self::set`].
+    /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by
+    /// [`Self::set`].
     pub(super) fn new(
         objective: &Objective<'g, '_>,
         stage: Stage,
@@ -132,7 +133,7 @@ impl<'g> Running<'g> {
         })
     }
 
-    /// Sets the picture to start from. All else is as in a run that begins.
+    /// Sets the picture to start from. Everything else is as at the beginning of a run.
     pub(super) fn place(&self, start: &Picture) {
         self.write(self.exact, &self.real.encode(&self.variable.encode(start)));
         self.write(self.picture.value, &Real::F32.encode(&self.variable.encode(start)));
@@ -166,7 +167,8 @@ impl<'g> Running<'g> {
         self.plan.write(self.gpu, tensor, values);
     }
 
-    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term counts `finish` times.
+    /// Gives the terms and the optimiser the weights and rates of other settings; the nearest-neighbour term
+    /// counts `finish` times.
     pub(super) fn turn(&self, settings: &Settings, finish: f64) {
         let terms = terms(settings);
         self.weigh(|slot| match terms[slot].kind {
@@ -188,7 +190,8 @@ impl<'g> Running<'g> {
         }
     }
 
-    /// Keeps the device busy and takes what has landed, as soon as one more submission has. `false` says that the stage is done.
+    /// Keeps the device busy, waits for one more submission to land, and takes its losses. Returns `false` if
+    /// the stage is done.
     pub(super) async fn advance(&mut self) -> Result<bool> {
         // Two submissions at a time keep the device busy while the processor looks at the first one's losses.
         while self.in_flight.len() < 2 && self.submitted < self.end.min(self.until) {
@@ -217,7 +220,7 @@ impl<'g> Running<'g> {
         self.until = iteration.unwrap_or(usize::MAX);
     }
 
-    /// Lets the stage do `n` iterations from here on, whatever it was to do.
+    /// Replaces the number of iterations that are left by `n`.
     pub(super) fn allow(&mut self, n: usize) {
         self.end = self.submitted + n;
         self.whole = self.end;
@@ -245,18 +248,18 @@ impl<'g> Running<'g> {
         self.average.filter(|_| steps > 0).unwrap_or(self.exact)
     }
 
-    /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+    /// The picture that a finished stage shows: the average of its iterates, or its last iterate.
     pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
         averaged(&self.stage, self.keep, self.real, carried)
     }
 
-    /// The picture after all that was submitted.
+    /// The picture after all submitted iterations.
     pub(super) async fn picture(&mut self) -> Result<Picture> {
         let words = self.read(self.shown(self.submitted)).await?;
         self.show(self.submitted, self.real.decode(&words))
     }
 
-    /// The optimised variable after all that was submitted.
+    /// The optimised variable after all submitted iterations.
     pub(super) async fn variable(&mut self) -> Result<Vec<f64>> {
         Ok(self.real.decode(&self.read(self.exact).await?))
     }
@@ -269,7 +272,7 @@ impl<'g> Running<'g> {
         }
     }
 
-    /// What another stage or run goes on with after all that was submitted.
+    /// The state after all submitted iterations, for another stage or run to continue from.
     pub(super) async fn carried(&mut self) -> Result<Carried> {
         let average = match self.average {
             Some(average) => self.read(average).await?,
@@ -286,8 +289,8 @@ impl<'g> Running<'g> {
         Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
     }
 
-    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the picture's gradient.
-    /// Picture and state are to be set again after it.
+    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the
+    /// picture's gradient. Picture and state are to be set again after it.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.plan.run(self.gpu);
         let gradient = self.gradient().await?;
@@ -360,7 +363,8 @@ impl<'g> Running<'g> {
     async fn land(&mut self) -> Result<()> {
         let Some(flight) = self.in_flight.front() else { return Ok(()) };
         let arrived = flight.arrives(self.gpu).await;
-        // Not earlier, because a caller that stopped waiting may ask again. A flight that failed never arrives.
+        // Not earlier, because a caller that stopped waiting may ask again. A flight that failed never
+        // arrives.
         let Some(flight) = self.in_flight.pop_front() else { return Ok(()) };
         let overdue = arrived?;
         let log: Vec<f32> = bytemuck::pod_collect_to_vec(&flight.readback.take(self.gpu)?);
@@ -379,13 +383,15 @@ impl<'g> Running<'g> {
     }
 }
 
-/// What the iterations at the size of a stage weigh in the average, which begins as zeros and keeps `keep` of itself.
+/// The total weight of the iterations at a stage's size in the average, which begins as zeros and keeps
+/// `keep` of itself in each.
 fn average_weight(stage: &Stage, keep: f64, iterations: usize) -> f64 {
     let steps = iterations - stage.first + stage.before;
     1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
 }
 
-/// The picture of optimised values after `iterations` of a run: an average if there is a `keep`, once there is one.
+/// The picture of optimised values after `iterations` of a run: an average if there is a `keep`, once there
+/// is one.
 pub(super) fn show(
     stage: &Stage,
     keep: Option<f64>,
@@ -406,7 +412,7 @@ pub(super) fn show(
     Ok(if stage.margin == 0 { picture } else { picture.without_margin(stage.margin) })
 }
 
-/// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+/// The picture that a finished stage shows: the average of its iterates, or its last iterate.
 pub(super) fn averaged(stage: &Stage, keep: f64, real: Real, carried: &Carried) -> Vec<f64> {
     if carried.average.is_empty() {
         return real.decode(&carried.picture);

@@ -85,8 +85,8 @@ mod tests {
         assert_eq!(follow(1, &slow), (1, 1));
     }
 
-    /// While a picture was being saved for a second, the program did not wait, so the beginning of the next submission
-    /// is unknown.
+    /// While a picture was being saved for a second, the program did not wait, so the beginning of the next
+    /// submission is unknown.
     #[test]
     fn a_busy_caller_changes_nothing() {
         let landings = [

@@ -238,7 +238,7 @@ impl Work<'_> {
         either!(self, work => work.readback_bytes())
     }
 
-    /// What an iteration is, or a tile of it.
+    /// The plan of an iteration, or of a tile.
     pub(super) fn plan(&self) -> &Plan {
         match self {
             Self::Whole(running) => &running.plan,

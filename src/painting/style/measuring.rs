@@ -1,4 +1,5 @@
-//! Measuring paintings on the device: statistics of each, and the mean of several. Of what is measured, only energies and traces are read.
+//! Measuring paintings on the device: statistics of each, and the mean of several. Of what is measured, only
+//! energies and traces are read.
 
 use super::StyleStatistics;
 use crate::Result;
@@ -30,7 +31,8 @@ pub(super) struct Measuring<'a> {
 type Statistic = Vec<(wgpu::Buffer, usize)>;
 
 impl Measuring<'_> {
-    /// What is summed over the painting number `index` in tiles, if it is measured in tiles.
+    /// The sums over the tiles of painting number `index`, with their numbers of sites, if it is measured in
+    /// tiles.
     async fn in_tiles(&self, index: usize) -> Result<Option<Vec<(Sums, usize)>>> {
         let painting = &self.paintings[index].0;
         let layout = self.objective.painting_layout((painting.width, painting.height), self.tiling)?;
@@ -50,7 +52,8 @@ impl Measuring<'_> {
         self.objective.settings.regions.max(1)
     }
 
-    /// How much the sites of the painting number `index` count in each term: not at all where it has no part in it.
+    /// How much the sites of painting number `index` count in each term; `None` where the painting lacks the
+    /// region.
     fn weights(&self, index: usize) -> Result<Vec<Option<Option<ResidentWeights>>>> {
         let terms = self.objective.settings.style_layers.len() * self.parts();
         let weights = |number: usize| {
@@ -64,7 +67,8 @@ impl Measuring<'_> {
         (0..terms).map(weights).collect()
     }
 
-    /// Measures of the painting number `index` what `look` records for each term; nothing where the painting lacks the region.
+    /// Measures of the painting number `index` what `look` records for each term; nothing where the painting
+    /// lacks the region.
     async fn whole(
         &self,
         index: usize,
@@ -94,15 +98,16 @@ impl Measuring<'_> {
         let own = |tensor: &Tensor| (plan.buffer(*tensor).clone(), plan.len(*tensor));
         let statistics: Vec<Option<Statistic>> =
             seen.iter().map(|tensors| Some(tensors.as_ref()?.iter().map(own).collect())).collect();
-        // One value is waited for, so that the maps of this painting are gone before those of the next one come.
+        // Waits for one value, so that this painting's maps are freed before the next painting's are
+        // allocated.
         if let Some((buffer, _)) = statistics.iter().flatten().flatten().next() {
             gpu.download_async(buffer, 1).await?;
         }
         Ok(statistics)
     }
 
-    /// Each term's statistics of the paintings that have a part in it, with their shares: what `look` records, or what `summed` makes of
-    /// sums over tiles.
+    /// Each term's statistics of the paintings that have a part in it, with their shares: what `look`
+    /// records, or what `summed` makes of sums over tiles.
     async fn gathered(
         &self,
         look: impl Fn(&mut Tape, Var, Option<SiteWeights>) -> Vec<Tensor>,
@@ -120,7 +125,7 @@ impl Measuring<'_> {
             };
             terms.resize_with(measured.len(), Vec::new);
             for (term, statistic) in terms.iter_mut().zip(measured) {
-                // A painting that counts nothing must not be all that has a region.
+                // A painting without weight must not be the only one that has a region.
                 let counts = self.masks.is_none() || *share > 0.0;
                 term.extend(statistic.filter(|_| counts).map(|statistic| (statistic, *share)));
             }

@@ -1,4 +1,4 @@
-//! The style of one or several paintings, measured once for as many pictures as shall have it.
+//! The style of one or several paintings, measured once and used for any number of pictures.
 
 mod measuring;
 
@@ -20,7 +20,8 @@ use crate::painting::tiling::Tiling;
 use crate::picture::{LayerMasks, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
 use crate::{Error, Result};
 
-/// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Copies share what is measured.
+/// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Clones share the
+/// measurements.
 #[derive(Clone)]
 pub struct Style(Rc<Inner>);
 
@@ -52,7 +53,8 @@ struct Place {
 
 /// Statistics of the paintings at one size, on the device.
 pub(crate) struct Measured {
-    /// One per style layer and region, in the order of their terms; `None` where a region is too small for a layer.
+    /// One per style layer and region, in the order of their terms; `None` where a region is too small for a
+    /// layer.
     pub(crate) layers: Vec<Option<LayerStyle>>,
     /// One per layer of the nearest-neighbour term; none if it was not asked for.
     pub(crate) nearest: Vec<nearest::Resident>,
@@ -89,12 +91,12 @@ impl Measured {
 }
 
 impl Style {
-    /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`. What smaller sizes of a run need is
-    /// measured when they begin.
+    /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`. What
+    /// smaller sizes of a run need is measured when they begin.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the network;
-    /// [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
+    /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the
+    /// network; [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
     pub async fn measure_async(
         gpu: &Gpu,
         vgg: &Vgg,
@@ -118,11 +120,12 @@ impl Style {
         Self::of(gpu, vgg, settings, paintings, None, tiling).await
     }
 
-    /// As [`Self::measure_async`], where each of some regions has statistics of its own. Such a style serves runs on the photograph whose
-    /// regions they are.
+    /// As [`Self::measure_async`], with statistics for each region. Such a style serves runs on the
+    /// photograph that the regions belong to.
     ///
     /// # Errors
-    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions are those of another number of paintings.
+    /// As [`Self::measure_async`], and [`Error::Setting`] if the regions were drawn for another number of
+    /// paintings.
     pub async fn measure_regions_async(
         gpu: &Gpu,
         vgg: &Vgg,
@@ -212,7 +215,8 @@ impl Style {
         self.0.regions.as_ref()
     }
 
-    /// What regions leave out in a run whose result has this width and height, in sentences: those that are too small for a layer.
+    /// What regions leave out in a run whose result has this width and height, in sentences: those that are
+    /// too small for a layer.
     pub fn notes(&self, size: (usize, usize)) -> Vec<String> {
         let mut notes = Vec::new();
         for stage in stages(&self.0.settings, size) {

@@ -31,7 +31,7 @@ pub enum Tiling {
     /// Never.
     #[default]
     Off,
-    /// In tiles of which an inner one owns a square of so many pixels on a side, or fewer. What the network
+    /// In tiles. An inner tile owns a square with at most this many pixels on a side. What the network
     /// sees of the picture's deepest layer decides at which multiples tiles may begin: of VGG's five blocks,
     /// at multiples of 16. Smaller ones are rounded up to the first, others down.
     Side(usize),

@@ -131,7 +131,7 @@ impl<'g> Compare<'g> {
         layers
     }
 
-    /// What is kept from one iteration to the next, one behind the other as an untiled stage has it.
+    /// The values that are kept from one iteration to the next, in the order of a stage without tiles.
     pub(crate) async fn transports(&self) -> Result<Vec<f32>> {
         let mut transports = Vec::new();
         for layer in self.met() {

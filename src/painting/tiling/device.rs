@@ -17,7 +17,7 @@ use crate::painting::tiling::window::{Flight, Window};
 /// Passes that a device has at a time: while it works on one, the next is brought to it.
 const AHEAD: usize = 2;
 
-/// How long nobody looks where several devices are waited for.
+/// The time between two looks while several devices are waited for.
 const NAP: Duration = Duration::from_micros(200);
 
 /// A device with its plans. All devices of a run compute the same, so that it does not matter which has which

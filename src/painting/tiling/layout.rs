@@ -15,13 +15,13 @@ use std::ops::Range;
 /// pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// Sites of the deepest layer are so far apart.
+    /// The distance between sites of the deepest layer.
     pub(crate) step: usize,
     /// The pixels that a site of the deepest layer sees on each side beyond its own.
     pub(crate) sight: usize,
 }
 
-/// Tiles begin at multiples of this at least: sites of VGG's last block are so far apart.
+/// Tiles begin at multiples of this at least: the distance between sites of VGG's last block.
 const STEP: usize = 16;
 
 impl Reach {
@@ -31,7 +31,7 @@ impl Reach {
         Self { step: step.max(STEP), sight }
     }
 
-    /// What a tile needs around it so that the features of its sites are those of the whole picture.
+    /// The pixels around a tile that its sites' features depend on.
     pub(crate) fn of_features(self) -> usize {
         self.sight.next_multiple_of(self.step)
     }
@@ -148,7 +148,7 @@ mod tests {
     /// VGG-19's, up to relu5_1.
     const VGG: Reach = Reach { step: 16, sight: 70 };
 
-    /// What must hold of the tiles along a side, whatever their sizes.
+    /// Checks what must hold for the tiles along a side, at any size.
     fn check(length: usize, window: usize, halo: usize, step: usize) {
         let spans = spans(length, window, halo, step);
         let told = || format!("{length} in windows of {window} with a halo of {halo}: {spans:?}");
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(strip.gradients[1].within(), [0, 83, 160, 240]);
     }
 
-    /// The bounds on the time of large tiles, as far as it follows from the pixels alone.
+    /// Bounds on the time of large tiles, as far as it follows from the pixels alone.
     #[test]
     fn large_tiles_cost_little() {
         let overhead =

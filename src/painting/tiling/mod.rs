@@ -1,4 +1,5 @@
-//! Pictures that are larger than the device has room for, in tiles whose result equals that of the whole.
+//! Pictures too large for the device's memory, painted in tiles. The result is the same as without tiles,
+//! within rounding.
 
 mod choice;
 pub(crate) mod compare;

@@ -18,7 +18,7 @@ use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::layout::{Layout, Tile};
 
-/// What is summed at a style layer.
+/// The sums at a style layer.
 pub(crate) struct StyleOnTape {
     /// Slot of the term, and the number of the layer in the settings.
     pub(crate) index: usize,
@@ -92,8 +92,8 @@ struct TermsAtWindow<'o, 'g, 'a> {
 
 impl<'g> Objective<'g, '_> {
     /// Records the network and the terms of a stage at a window. `targets` are the energies of the
-    /// photograph's features and what is known of the paintings, and `compare` has what is found between both
-    /// passes. Without them, the tape serves only to be measured.
+    /// photograph's features and the paintings' statistics, and `compare` has the results of the comparison
+    /// between both passes. Without them, the tape serves only to be measured.
     pub(crate) fn record_window(
         &self,
         stage: &Stage,
@@ -108,7 +108,7 @@ impl<'g> Objective<'g, '_> {
         tape.scale_gradients(self.settings.gradient_scale(stage.width * stage.height));
         let picture = tape.leaf("picture", shape);
         picture.grad.into_iter().for_each(|grad| tape.keep(grad));
-        // What the tile owns, and where its window begins.
+        // The tile's own rectangle, and where its window begins.
         let rectangle = tape.state("rectangle", 6);
         let count = tape.state("count", 1);
         let mut at = TermsAtWindow {
@@ -193,7 +193,7 @@ impl TermsAtWindow<'_, '_, '_> {
         let measured = self.targets.and_then(|(_, style)| style.layers[number].as_ref());
         let measured = measured.map(|layer| &layer.statistics);
         tape.op_in(Turn::First, format!("{tap}.sums"));
-        // What is summed is taken relative to the painting's mean, and for Gram matrices as it is.
+        // For covariances, sums are relative to the painting's mean; for Gram matrices, to zero.
         let target = match (self.objective.settings.style_loss, measured) {
             (StyleLoss::Gram, _) => None,
             (StyleLoss::Wasserstein, Some(StyleStatistics::Moments(resident))) => Some(resident.target(tape)),
@@ -238,16 +238,11 @@ impl TermsAtWindow<'_, '_, '_> {
         let weight = tape.knob(self.terms[index].weight);
         self.weights[index] = Some((weight, 1.0));
         let loss = tape.state("loss", 1);
-        nearest::nearest_in_window(
-            tape,
-            x,
-            &target,
-            weight,
-            self.count,
-            Slot { losses: loss, index: 0 },
-            nearest::Variant::of(self.objective.gpu),
-            (Shape::new(x.shape.channels, height, width), own),
-        );
+        let slot = Slot { losses: loss, index: 0 };
+        let variant = nearest::Variant::of(self.objective.gpu);
+        let term = nearest::Term { weight, step: self.count, slot, variant };
+        let whole = Shape::new(x.shape.channels, height, width);
+        nearest::nearest_in_window(tape, x, &target, term, nearest::Window { whole, own });
         self.nearest.push(NearestOnTape { index, loss });
     }
 }

@@ -115,7 +115,8 @@ impl Regions {
         Ok(Self { colours, content: labelled, styles: paired })
     }
 
-    /// Upright stripes of equal width for a photograph and `paintings` paintings, to measure what regions cost.
+    /// Upright stripes of equal width for a photograph and `paintings` paintings, to measure what regions
+    /// cost.
     pub(crate) fn stripes(count: usize, paintings: usize) -> Self {
         let labels = Labels::stripes(count);
         let colours = (0..count).map(|i| RegionColour([i as u8; 3])).collect();

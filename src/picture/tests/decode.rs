@@ -307,7 +307,8 @@ fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
             "{text}"
         );
     }
-    // Cut anywhere in its last units, some of whose blocks lie beyond the picture: refused, or nothing is missing that is seen.
+    // Cut anywhere in its last units, some of whose blocks lie beyond the picture: refused, or nothing is
+    // missing that is seen.
     let (sampling, scans): (_, &[&[usize]]) = (&[(2, 2), (1, 1), (1, 1)], &[&[0, 1, 2]]);
     for size in [(83, 53), (64, 49), (17, 48)] {
         let jpeg = Jpeg { size, sampling, scans, adobe: None, before: vec![] };

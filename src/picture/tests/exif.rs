@@ -1,4 +1,5 @@
-//! Tests of EXIF and records. What is read here is written by another library, and what is written is read by it.
+//! Tests of EXIF and records. What is read here is written by another library, and what is written is read by
+//! it.
 
 use std::fs;
 
@@ -167,7 +168,8 @@ fn block(count: u16, entries: &[Vec<u8>], rest: &[u8]) -> Vec<u8> {
     [b"II*\0\x08\0\0\0", &count.to_le_bytes()[..], &entries.concat(), &[0; 4], rest].concat()
 }
 
-/// Otherwise this block of 0.6 MB would take hours: each entry of one directory leads to each of another, and to half a megabyte.
+/// Otherwise this block of 0.6 MB would take hours: each entry of one directory leads to each of another, and
+/// to half a megabyte.
 #[test]
 fn each_directory_is_read_once() {
     let entries = 3000;
@@ -226,7 +228,8 @@ fn damaged_exif_is_left_out_with_a_note_and_the_rest_is_kept() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is done to a block, reading it ends, and what was taken can be written and is read the same again.
+    /// Whatever is done to a block, reading it ends, and what was taken can be written and is read the same
+    /// again.
     #[test]
     fn any_block_is_read_and_what_was_taken_survives(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),

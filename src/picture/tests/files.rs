@@ -21,8 +21,8 @@ impl Layout {
         if self.big { 8 } else { 4 }
     }
 
-    /// A file of these pages, each with its entries and its strips or tiles; where those are is filled in. `below` are
-    /// directories that the first page points at.
+    /// A file of these pages, each with its entries and its strips or tiles; where those are is filled in.
+    /// `below` are directories that the first page points at.
     pub fn file(self, pages: &[(Vec<Entry>, Vec<Vec<u8>>)], below: usize) -> Vec<u8> {
         let mut file = if self.big_endian { b"MM".to_vec() } else { b"II".to_vec() };
         file.extend(self.number(if self.big { 43 } else { 42 }, 2));

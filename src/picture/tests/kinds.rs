@@ -226,7 +226,8 @@ fn webps() {
 }
 
 fn bmps() {
-    // Four columns and three rows; `rows` are stored from above if `compression` is 0 or 3 and the height negative.
+    // Four columns and three rows; `rows` are stored from above if `compression` is 0 or 3 and the height
+    // negative.
     let write = |height: i32, bits: u16, compression: u32, tables: &[u8], rows: &[u8]| {
         let start = 54 + tables.len() as u32;
         let colours = if compression == 3 { 0 } else { tables.len() as u32 / 4 };

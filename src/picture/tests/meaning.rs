@@ -351,8 +351,8 @@ fn interoperable(space: u64, rules: Vec<u64>) -> Vec<u8> {
     .concat()
 }
 
-/// What this program writes, as others check it: places are even, the profile is of the kind it should be, and alpha is said
-/// to be what it is.
+/// What this program writes, as others check it: places are even, the profile is of the kind it should be,
+/// and alpha is said to be what it is.
 #[test]
 fn a_tiff_is_written_by_the_rules() {
     use crate::picture::ifd::{Kind, Tiff};

@@ -256,7 +256,8 @@ pub fn faxes() {
     }
 }
 
-/// Random rows, which another program's encoder wrote, of all widths around whole bytes and beyond one code's reach.
+/// Random rows, which another program's encoder wrote, of all widths around whole bytes and beyond one code's
+/// reach.
 #[test]
 fn rows_of_a_fax_follow_the_rows_above() {
     use fax::encoder::Encoder;

@@ -8,7 +8,8 @@ use super::samples::{Meaning, Samples};
 use super::{Directory, Fault, MAX_BYTES, Page, tag};
 use crate::picture::jpeg;
 
-/// The most bytes by which all chunks together may be longer than the file. Some programs store equal tiles only once.
+/// The most bytes by which all chunks together may be longer than the file. Some programs store equal tiles
+/// only once.
 const MAX_SHARED: usize = 64 << 20;
 
 /// The most bytes of samples of a chunk, if the picture has fewer.

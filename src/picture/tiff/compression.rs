@@ -1,4 +1,5 @@
-//! The compression of a piece of a page. The output is never longer than the requested length, whatever the bytes claim.
+//! The compression of a piece of a page. The output is never longer than the requested length, whatever the
+//! bytes claim.
 
 use std::io::Read;
 
@@ -52,7 +53,8 @@ impl Compression {
         matches!(self, Self::Lzw | Self::Deflate | Self::Lzma | Self::Zstd)
     }
 
-    /// The first `length` decompressed bytes, or fewer if the data end before. JPEG and fax are not handled here.
+    /// The first `length` decompressed bytes, or fewer if the data end before. JPEG and fax are not handled
+    /// here.
     pub fn expand(self, bytes: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
         match self {
             Self::None => Ok(bytes[..length.min(bytes.len())].to_vec()),

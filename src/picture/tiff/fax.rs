@@ -1,7 +1,7 @@
 //! Fax: black and white rows as lengths of runs, or as differences from the row above (ITU-T T.4 and T.6).
 //!
-//! The tables of codes are those of a library. Its decoder of whole pages knows neither Group 3 in two dimensions nor rows
-//! without marks between them, so the rows are put together here.
+//! The tables of codes are those of a library. Its decoder of whole pages knows neither Group 3 in two
+//! dimensions nor rows without marks between them, so the rows are put together here.
 
 use std::convert::Infallible;
 
@@ -78,8 +78,8 @@ fn bit(reader: &mut Bits) -> Option<u16> {
     Some(bit)
 }
 
-/// Skips the mark if one is next, and says whether there was one: at least eleven zeros, and a one. No other code begins
-/// with eight zeros.
+/// Skips the mark if one is next, and says whether there was one: at least eleven zeros, and a one. No other
+/// code begins with eight zeros.
 fn skip_mark(reader: &mut Bits) -> bool {
     if reader.peek(11) != Some(0) {
         return false;
@@ -126,7 +126,8 @@ fn by_differences(reader: &mut Bits, above: &[usize], width: usize) -> Option<Ve
     let (mut at, mut is_black, mut changes) = (None, false, Vec::new());
     let mut next = 0;
     while at.is_none_or(|at| at < width) {
-        // In the row above, the first change behind `at` that leads away from this colour, and the change behind it.
+        // In the row above, the first change behind `at` that leads away from this colour, and the change
+        // behind it.
         while next > 0 && at.is_none_or(|at| above[next - 1] > at) {
             next -= 1;
         }

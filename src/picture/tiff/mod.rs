@@ -1,8 +1,9 @@
-//! TIFF files: which of their pages is the picture, what its entries say, and its samples (TIFF 6.0 and its supplements).
+//! TIFF files: which of their pages is the picture, what its entries say, and its samples (TIFF 6.0 and its
+//! supplements).
 //!
-//! This program has a reader of its own because the available library supports fewer kinds than people have, and reads some of
-//! them incorrectly: it always takes the first page, takes multiplied alpha for unmultiplied, and knows only one order of the
-//! bits of a fax. Decompression is left to libraries.
+//! This program has a reader of its own because the available library supports fewer kinds than people have,
+//! and reads some of them incorrectly: it always takes the first page, takes multiplied alpha for
+//! unmultiplied, and knows only one order of the bits of a fax. Decompression is left to libraries.
 
 mod chunks;
 mod compression;
@@ -165,8 +166,8 @@ pub(super) fn open(bytes: &[u8]) -> Result<Page<'_>, Fault> {
     })
 }
 
-/// The first page in the chain that is not a reduced picture or a mask of another; else the first such page below a page;
-/// else the largest.
+/// The first page in the chain that is not a reduced picture or a mask of another; else the first such page
+/// below a page; else the largest.
 fn choose(pages: Vec<(Directory<'_>, bool)>) -> Option<(Directory<'_>, bool)> {
     let side = |page: &Directory, tag| page.number(tag).unwrap_or(0);
     let size = |page: &Directory| side(page, tag::WIDTH).saturating_mul(side(page, tag::HEIGHT));

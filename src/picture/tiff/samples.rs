@@ -136,8 +136,8 @@ impl Meaning {
         }
         let extra = page.numbers(tag::EXTRA, MAX_CHANNELS);
         let kind = |i: usize| extra.get(i).copied();
-        // 1 is multiplied alpha, 2 is unmultiplied alpha, 0 is unspecified. Old files with one channel more than their
-        // colours need declare nothing and mean alpha.
+        // 1 is multiplied alpha, 2 is unmultiplied alpha, 0 is unspecified. Old files with one channel more
+        // than their colours need declare nothing and mean alpha.
         let alpha = (0..channels - own).find_map(|i| match kind(i) {
             Some(1) => Some((own + i, true)),
             Some(2) => Some((own + i, false)),
@@ -268,7 +268,8 @@ fn colours(page: &Directory, bits: usize) -> Result<Colours, Fault> {
             if map.len() != 3 << bits {
                 return Err(Fault::Damaged);
             }
-            // Some programs write 8 bits where the specification asks for 16, in the lower half or in the upper one.
+            // Some programs write 8 bits where the specification asks for 16, in the lower half or in the
+            // upper one.
             let shift = match () {
                 () if map.iter().all(|v| *v < 256) => 0,
                 () if map.iter().all(|v| v % 256 == 0) => 8,

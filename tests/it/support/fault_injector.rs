@@ -1,15 +1,16 @@
 //! Makes chosen calls of a program fail: a library that stands between it and the system.
 //!
-//! It is two things in one file: a Vulkan layer, and a preload for the C library. Tests compile it by itself, without any
-//! crate, and say by the variable `FAULT` what shall happen: `KIND:N:WHAT`, at the N-th call (from 1) of that kind.
+//! It is two things in one file: a Vulkan layer, and a preload for the C library. Tests compile it by itself,
+//! without any crate, and say by the variable `FAULT` what shall happen: `KIND:N:WHAT`, at the N-th call
+//! (from 1) of that kind.
 //!
-//! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of mode of
-//! unfinished files, in their order), `open` (of files that end in `.safetensors`).
-//! What: `lost` and `full` fail that call and all later ones; a write that meets a full disk is done by half before. `large`
-//! meets the limit on the size of files, of which the system also sends a signal; `once` is `full` for that call only.
-//! `int`, `term` and `kill` send the program that signal, in the middle of a write if it is one; `end` interrupts it twice
-//! and then waits for its end.
-//! `clock` alone makes the time of day jump at every look; no other clock.
+//! Kinds: `instance`, `allocate`, `pipeline`, `submit`, `wait` (Vulkan), `file` (writes, syncs and changes of
+//! mode of unfinished files, in their order), `open` (of files that end in `.safetensors`). What: `lost` and
+//! `full` fail that call and all later ones; a write that meets a full disk is done by half before. `large`
+//! meets the limit on the size of files, of which the system also sends a signal; `once` is `full` for that
+//! call only. `int`, `term` and `kill` send the program that signal, in the middle of a write if it is one;
+//! `end` interrupts it twice and then waits for its end. `clock` alone makes the time of day jump at every
+//! look; no other clock.
 #![allow(clippy::missing_safety_doc)]
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};

@@ -52,8 +52,8 @@ pub fn pairs(found: &Losses, expected: &Value) -> Vec<(f64, f64)> {
     pairs
 }
 
-/// A variable (`height x 3 x width`) as a picture of the size of `like`, values beyond black and white included. `rgb` brings a value
-/// of a channel to 0..1.
+/// A variable (`height x 3 x width`) as a picture of the size of `like`, values beyond black and white
+/// included. `rgb` brings a value of a channel to 0..1.
 pub fn picture(variable: &[f64], like: &Picture, rgb: impl Fn(usize, f64) -> f64) -> Picture {
     let (width, plane) = (like.width, like.width * like.height);
     let mut planes = vec![0.0; 3 * plane];

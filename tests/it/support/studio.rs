@@ -33,8 +33,8 @@ impl Studio {
             .unwrap();
     }
 
-    /// The command, inside the folder. Where it says nothing of the look, it is that of the book, whose one small size is the
-    /// quickest to paint; `--preset painterly` asks for the default.
+    /// The command, inside the folder. Where it says nothing of the look, it is that of the book, whose one
+    /// small size is the quickest to paint; `--preset painterly` asks for the default.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("impasto"));
         command.current_dir(self.folder.path()).stdin(Stdio::null());

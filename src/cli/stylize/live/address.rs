@@ -23,7 +23,8 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The address that people type for one that the server listens at: of all networks, that of the machine in its own.
+/// The address that people type for one that the server listens at: of all networks, that of the machine in
+/// its own.
 pub fn reachable(listening: SocketAddr) -> SocketAddr {
     if !listening.ip().is_unspecified() {
         return listening;

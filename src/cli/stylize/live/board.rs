@@ -1,5 +1,5 @@
-//! What pages are told of a run, and what they ask of it. The run writes here what it has at hand; the server's thread makes
-//! texts and files of it when somebody looks.
+//! What pages are told of a run, and what they ask of it. The run writes here what it has at hand; the
+//! server's thread makes texts and files of it when somebody looks.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,98 +8,16 @@ use std::time::Duration;
 
 use impasto::picture::Picture;
 use serde::Serialize;
+use serde::ser::SerializeSeq;
 use tokio::sync::watch;
 
 use super::command::{Answer, Asked, Command};
+use super::told::{Queued, Start, State, Status};
 
 /// The most commands that wait for the run. Nobody's hand gives so many within an iteration.
 const MOST_WAITING: usize = 64;
 /// The most rows of losses that a page is sent at once; of more, it gets some between the first and the last.
 const MOST_ROWS: usize = 2000;
-
-/// A picture that begins.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Start {
-    /// Counted from 1.
-    pub number: usize,
-    pub title: String,
-    /// Of the result.
-    pub width: usize,
-    pub height: usize,
-    /// Of the curves; the first is the sum.
-    pub names: Vec<String>,
-    /// The style's.
-    pub layers: Vec<String>,
-    pub weights: Weights,
-}
-
-/// The weights as they are.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Weights {
-    pub strength: Option<f64>,
-    pub content_weight: f64,
-    pub style_weight: f64,
-    pub tv_weight: f64,
-    pub learning_rate: f64,
-    pub style_layer_weights: Vec<f64>,
-}
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    #[default]
-    Preparing,
-    Painting,
-    Paused,
-    Finishing,
-    Done,
-    Stopped,
-    Failed,
-}
-
-/// One of the run's stages.
-#[derive(Clone, Debug, Serialize)]
-pub struct Part {
-    pub width: usize,
-    pub height: usize,
-    pub first: usize,
-    pub iterations: usize,
-    pub finish: bool,
-}
-
-/// A change, in words.
-#[derive(Clone, Debug, Serialize)]
-pub struct Changed {
-    pub iteration: usize,
-    pub text: String,
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct State {
-    pub status: Status,
-    /// Of the running stage.
-    pub width: usize,
-    pub height: usize,
-    /// How many are done, and of how many.
-    pub iteration: usize,
-    pub iterations: usize,
-    pub stage: usize,
-    pub stages: Vec<Part>,
-    pub seconds_left: Option<f64>,
-    /// What became of the picture.
-    pub result: Option<String>,
-    pub weights: Weights,
-    pub changes: Vec<Changed>,
-}
-
-/// A picture among all of the run.
-#[derive(Clone, Debug, Serialize)]
-pub struct Queued {
-    pub name: String,
-    pub state: &'static str,
-}
 
 /// All that is told, and how often each part of it changed.
 #[derive(Default)]
@@ -225,6 +143,14 @@ impl Board {
         lock(&self.waiting).pop_front()
     }
 
+    /// Answers all commands that nobody has taken with a refusal.
+    pub fn refuse(&self, why: &str) {
+        for Asked { answer, .. } in lock(&self.waiting).drain(..) {
+            // Who asked may have gone.
+            let _ = answer.send(Err(why.to_owned()));
+        }
+    }
+
     /// Waits for a command, but no longer than this time.
     pub fn wait(&self, time: Duration) {
         let waiting = lock(&self.waiting);
@@ -301,9 +227,11 @@ struct Row<'a>(usize, &'a [f32]);
 
 impl Serialize for Row<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Losses of a run that fails may have no number, for which JSON has `null`.
-        let values = self.1.iter().map(|value| serde_json::json!(value));
-        serializer.collect_seq(std::iter::once(serde_json::json!(self.0)).chain(values))
+        // Losses of a run that fails may be no numbers, for which JSON has `null`.
+        let mut row = serializer.serialize_seq(Some(self.1.len() + 1))?;
+        row.serialize_element(&self.0)?;
+        self.1.iter().try_for_each(|value| row.serialize_element(value))?;
+        row.end()
     }
 }
 

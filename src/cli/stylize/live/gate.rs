@@ -18,7 +18,8 @@ pub struct Gate {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It names another host. A name that somebody else lets point here, DNS rebinding, would make a foreign page this server's own.
+    /// It names another host. A name that somebody else lets point here, DNS rebinding, would make a foreign
+    /// page this server's own.
     Host,
     /// It comes from a page of another site.
     Origin,
@@ -76,7 +77,8 @@ impl Gate {
         }
     }
 
-    /// The one `Host` of a request, if it means this server: a number of this machine, which no name service can turn elsewhere.
+    /// The one `Host` of a request, if it means this server: a number of this machine, which no name service
+    /// can turn elsewhere.
     fn host<'h>(&self, headers: &'h HeaderMap) -> Option<&'h str> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (host, None) = (hosts.next()?.to_str().ok()?, hosts.next()) else { return None };

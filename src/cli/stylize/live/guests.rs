@@ -1,5 +1,5 @@
-//! The open connections, of which there may be only so many. Who has shown the token keeps a place; among strangers, the newest
-//! ones do, so that no number of idle connections keeps the page from loading.
+//! The open connections, of which there may be only so many. Who has shown the token keeps a place; among
+//! strangers, the newest ones do, so that no number of idle connections keeps the page from loading.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

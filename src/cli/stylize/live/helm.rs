@@ -8,10 +8,12 @@ use impasto::painting::run::Run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages::Stage;
+use impasto::painting::steering::Change;
 use impasto::picture::Picture;
 
-use super::board::{Board, Changed, Part, Start, State, Status, Weights};
+use super::board::Board;
 use super::command::{Action, Answer, Asked, Command};
+use super::told::{Changed, Part, Start, State, Status, Weights};
 use crate::cli::stylize::job::{Job, Sized};
 
 /// The least time between two pictures.
@@ -40,7 +42,8 @@ pub struct Helm<'a> {
     told: Option<Instant>,
     /// When the last losses had been told.
     reported: Instant,
-    /// The pace of the running stage, the first of whose iterations is `stage`; and seconds per iteration as far as they are known.
+    /// The pace of the running stage, the first of whose iterations is `stage`; and seconds per iteration as
+    /// far as they are known.
     pace: Pace,
     stage: Stage,
     each: Option<f64>,
@@ -50,7 +53,8 @@ pub struct Helm<'a> {
 }
 
 impl<'a> Helm<'a> {
-    /// Tells that a picture begins, and of the iterations that were done before. Others want pictures every `base` iterations.
+    /// Tells that a picture begins, and of the iterations that were done before. Others want pictures every
+    /// `base` iterations.
     pub fn new(
         board: &'a Board,
         job: &'a Job,
@@ -58,6 +62,7 @@ impl<'a> Helm<'a> {
         session: &Session,
         base: Option<usize>,
     ) -> Self {
+        board.refuse("That came before this picture was begun.");
         let settings = session.settings();
         let Picture { width, height, .. } = pictures.content;
         board.start(
@@ -73,6 +78,8 @@ impl<'a> Helm<'a> {
             pictures.content.clone(),
             session.losses().map(|losses| row(settings, &losses)).collect(),
         );
+        // Until the first iterations are done, where the run starts is seen.
+        board.picture(pictures.dress(pictures.start.as_ref().unwrap_or(&pictures.content).clone()));
         let (paused, copies, every, cost) = (false, Vec::new(), base, Duration::ZERO);
         let (shown, told, rests_at, rested) = (None, None, None, Duration::ZERO);
         let (reported, pace, stage, each) = (Instant::now(), Pace::default(), *session.stage(), None);
@@ -147,7 +154,8 @@ impl<'a> Helm<'a> {
         }
     }
 
-    /// Sets how often the session copies its picture: for pages as often as they may have one, and only while somebody looks.
+    /// Sets how often the session copies its picture: for pages as often as they may have one, and only while
+    /// somebody looks.
     fn ask_for_pictures(&mut self, run: &mut Run) {
         let every = if !self.copies.is_empty() {
             Some(1)
@@ -234,6 +242,7 @@ impl<'a> Helm<'a> {
         self.tell(session);
         self.board.status(Status::Finishing, None);
         let late = "The run has ended; the picture is saved as its result.";
+        self.board.refuse(late);
         self.copies.drain(..).for_each(|answer| drop(answer.send(Err(late.into()))));
     }
 
@@ -243,10 +252,7 @@ impl<'a> Helm<'a> {
         let stages = session.stages();
         let stage = stages.iter().position(|stage| iteration < stage.end()).unwrap_or(stages.len() - 1);
         let (width, height) = stages[stage].inner();
-        let changed = |change: &impasto::painting::steering::Change| Changed {
-            iteration: change.iteration,
-            text: change.to_string(),
-        };
+        let changed = |change: &Change| Changed { iteration: change.iteration, text: change.to_string() };
         self.board.state(State {
             status: if self.paused { Status::Paused } else { Status::Painting },
             width,

@@ -1,7 +1,8 @@
 //! The page of a run: `--live` serves it while the run goes on, and what people do there steers the run.
 //!
-//! Pages are told through the [`board`] and ask through it, too; the run's thread and the server's share nothing else. The
-//! [`helm`] is the run's end of it, [`server`] and [`routes`] are the pages'. The page itself is in `page/`.
+//! Pages are told through the [`board`] and ask through it, too; the run's thread and the server's share
+//! nothing else. The [`helm`] is the run's end of it, [`server`] and [`routes`] are the pages'. The page
+//! itself is in `page/`.
 
 mod address;
 mod board;
@@ -12,6 +13,7 @@ mod helm;
 mod patient;
 mod routes;
 mod server;
+mod told;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -23,16 +25,18 @@ use anyhow::Context;
 use impasto::picture::{Picture, name_of};
 use tokio::sync::oneshot;
 
-use self::board::{Board, Status};
+use self::board::Board;
 use self::gate::Gate;
 pub use self::helm::Helm;
 use self::routes::Routes;
+use self::told::Status;
 use super::job::Ending;
 use super::messages::event;
 use super::options::Reporting;
 use crate::cli::console;
 
-/// How long the program stays for pages that fetch the last picture, and how often it looks whether they have.
+/// How long the program stays for pages that fetch the last picture, and how often it looks whether they
+/// have.
 const FAREWELL: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -40,8 +44,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(clap::Args)]
 #[command(next_help_heading = "Live page")]
 pub struct Watching {
-    /// Serve a page that shows the picture as it becomes, and steers the run. Its address is printed; without ADDRESS, such as
-    /// 8080 or 0.0.0.0:8080, it is a free port that only this machine can reach
+    /// Serve a page that shows the picture as it becomes, and steers the run. Its address is printed; without
+    /// ADDRESS, such as 8080 or 0.0.0.0:8080, it is a free port that only this machine can reach
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1", value_parser = address::parse)]
     live: Option<SocketAddr>,
 

@@ -189,8 +189,8 @@ fn closing(mut answer: Answer) -> Answer {
     answer
 }
 
-/// Server-sent events until the run is over or nobody reads them. What a reader has no time for is not kept: it gets what is new
-/// when it is ready again.
+/// Server-sent events until the run is over or nobody reads them. What a reader has no time for is not kept:
+/// it gets what is new when it is ready again.
 fn events(mut looker: Looker) -> Answer {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {

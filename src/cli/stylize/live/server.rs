@@ -42,6 +42,8 @@ pub async fn serve(listener: TcpListener, routes: Arc<Routes>, mut end: oneshot:
         let number = guest.number();
         let task = tokio::spawn(connection(stream, routes.clone(), guest));
         guests.seat(number, task.abort_handle());
+        // Whoever has sent a request by now is read before the next one comes and may take that place.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Tiled<'g> {
     style_bytes: u64,
     variation: Variation,
     terms: Vec<Term>,
-    /// By slot: the weights, and what those of contents are multiplied by.
+    /// By slot: the weights, and the factors on the weights of content terms.
     weights: Vec<f64>,
     times: Vec<f64>,
     gradient_scale: f64,
@@ -143,7 +143,7 @@ impl<'g> Tiled<'g> {
         })
     }
 
-    /// Sets the picture to start from. All else is as in a run that begins.
+    /// Sets the picture to start from. Everything else is as at the beginning of a run.
     pub(super) fn place(&mut self, start: &Picture) {
         let words = self.real.encode(&self.variable.encode(start));
         self.picture.words_mut().copy_from_slice(&words);
@@ -167,7 +167,7 @@ impl<'g> Tiled<'g> {
         self.submitted = iterations;
     }
 
-    /// What another stage or run goes on with.
+    /// The state that another stage or run continues from.
     pub(super) async fn carried(&mut self) -> Result<Carried> {
         Ok(Carried {
             picture: self.picture.words().to_vec(),
@@ -247,13 +247,13 @@ impl<'g> Tiled<'g> {
         (self.end, self.whole) = (self.end.min(stage.end()), whole);
     }
 
-    /// Lets the stage do `n` iterations from here on, whatever it was to do.
+    /// Replaces the number of iterations that are left by `n`.
     pub(super) fn allow(&mut self, n: usize) {
         self.end = self.submitted + n;
         self.whole = self.end;
     }
 
-    /// What is shown: the average, once there is one.
+    /// The rows that are shown: the average, once there is one.
     fn shown(&self) -> &Rows {
         let steps = self.submitted - self.stage.first + self.stage.before;
         self.average.as_ref().filter(|_| steps > 0).unwrap_or(&self.picture)
@@ -271,7 +271,7 @@ impl<'g> Tiled<'g> {
         self.show(self.submitted, self.real.decode(self.shown().words()))
     }
 
-    /// What is shown of a stage that is done: the average of its iterates, or the picture itself.
+    /// The picture that a finished stage shows: the average of its iterates, or its last iterate.
     pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
         averaged(&self.stage, self.keep, self.real, carried)
     }
@@ -296,7 +296,7 @@ impl<'g> Tiled<'g> {
         self.devices[0].window.readback_bytes()
     }
 
-    /// What a tile is computed by.
+    /// The plan that computes a tile.
     pub(super) fn plan(&self) -> &Plan {
         &self.devices[0].window.plan
     }

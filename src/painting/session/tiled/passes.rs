@@ -1,4 +1,5 @@
-//! The two passes of an iteration over the tiles: statistics of the whole picture, then the gradient of each tile.
+//! The two passes of an iteration over the tiles: statistics of the whole picture, then the gradient of each
+//! tile.
 
 use std::collections::BTreeMap;
 
@@ -143,7 +144,8 @@ fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32>
     pixels(layout, tile, stage.width, row)
 }
 
-/// Takes what a tile owns of the gradient of its window into that of a picture with this width.
+/// Copies the pixels that a tile owns from the gradient of its window into the gradient of the picture, which
+/// has this width.
 fn take(layout: &Layout, tile: &Tile, width: usize, found: &[f32], gradient: &mut [f32]) {
     let [top, bottom, left, right] = tile.within();
     let columns = layout.window.0;

@@ -1,8 +1,8 @@
-// The parts of a page that shows a run and steers it. They know nothing of where the run is: a server, a worker.
+// The parts of a page that shows a run and steers it. They do not know where the run is: a server, a worker.
 //
-// Each function makes one part and returns an object. Its `element` goes into the page, its methods show something, and the
-// callbacks that the function was given hear of the user. Nothing here loads, stores or sends anything. The look is in
-// `impasto.css`.
+// Each function makes one part and returns an object. Its `element` goes into the page, its methods show
+// something, and the callbacks that the function was given hear of the user. Nothing here loads, stores or sends
+// anything. The look is in `impasto.css`.
 //
 //   comparison()                      setBefore(url), setAfter(url or canvas), setSize(width, height)
 //   progressLine()                    update(state)
@@ -25,8 +25,8 @@
 //   changes  [{ iteration, text }, ..]
 //   pictures [{ name, state, note }, ..], state: "waiting", "painting", "done", "skipped" or "failed".
 //
-// onChange(change) gets an object with the weights that changed and no others. onAction(name) gets "pause", "resume",
-// "end_size", "finish" or "copy".
+// onChange(change) gets an object with the weights that changed and no others. onAction(name) gets "pause",
+// "resume", "end_size", "finish" or "copy".
 
 /** An element with attributes and children; text becomes text, never markup. */
 export function make(tag, attributes = {}, ...children) {
@@ -68,7 +68,7 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${String(Math.round((seconds % 3600) / 60)).padStart(2, "0")} min`;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------
 // Before and after
 
 /** The picture as it becomes, and under a line that can be moved, the photograph. */
@@ -115,7 +115,7 @@ export function comparison() {
   };
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------
 // Progress
 
 const STATUS = {
@@ -178,7 +178,7 @@ export function progressLine() {
   };
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------
 // Losses
 
 // Colours that people with any kind of colour vision can tell apart, after Okabe and Ito, as in the report.
@@ -190,7 +190,9 @@ const DECADES = 6, POINTS = 400, NAME = 15;
 export function lossCurves() {
   const svg = draw("svg", { viewBox: `0 0 ${CHART.width} ${CHART.height}`, role: "img", "aria-label": "Losses by iteration" });
   const words = make("p", { class: "spoken" });
-  const element = make("div", { class: "curves" }, svg, words);
+  // Where the page is narrow, the names stand below the curves instead of beside them.
+  const legend = make("ul", { class: "legend", "aria-hidden": "true" });
+  const element = make("div", { class: "curves" }, svg, legend, words);
   let names = [], rows = [], waiting = false;
   const paint = () => {
     waiting = false;
@@ -251,6 +253,11 @@ export function lossCurves() {
     /** Begins anew with curves of these names. The first is the sum of all. */
     start(list) {
       [names, rows] = [list, []];
+      legend.replaceChildren(...names.map((name, index) => {
+        const item = make("li", {}, name);
+        item.style.color = COLOURS[index % COLOURS.length];
+        return item;
+      }));
       paint();
     },
     push(more) {
@@ -284,7 +291,7 @@ function spread(ends, top, bottom) {
   return ends;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------
 // Controls
 
 /** A slider turns a weight by this many doublings up or down. Its left end is 0 where 0 makes sense. */
@@ -442,7 +449,7 @@ function scaled({ name, note, zero }, on) {
   return made;
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ----------------------------------------------------------------------------------------------------
 // What was changed, what waits, what is to be said
 
 /** What was changed and when, the latest first. */

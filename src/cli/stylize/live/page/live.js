@@ -1,7 +1,7 @@
 // The page of `impasto stylize --live`: the components, joined to the server that the program runs.
 //
 // What the server tells comes by server-sent events, and only while the page is visible:
-//   start    { names, before, layers, weights, ... }   a picture begins; all that was known of another one is void
+//   start    { number, title, width, height, names, layers, weights }   a picture begins; what was known is void
 //   state    what components.js calls a state, with weights, changes, queue and current
 //   losses   { rows }
 //   picture  { version, width, height }
