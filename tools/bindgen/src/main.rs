@@ -1,4 +1,5 @@
-//! `bindgen MODULE.wasm FOLDER` writes the module, and the script that loads it in a page or a worker, into the folder.
+//! `bindgen MODULE.wasm FOLDER` writes the module, and the script that loads it in a page or a worker, into
+//! the folder.
 
 use std::process::ExitCode;
 

@@ -15,7 +15,8 @@ const BUNDLED = {
 };
 const WHAT = { content: "a photograph", style: "a painting" };
 const SIZES = [64, 96, 128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096];
-// What a processor can do: the compiler of Chromium's own driver gives up on the kernels of the painterly recipe.
+// What a processor can do: the compiler of Chromium's own driver gives up on the kernels of the painterly
+// recipe.
 const USUAL = { size: 512, look: "painterly", slow: 64, slowLook: "book" };
 
 const at = (id) => document.getElementById(id);

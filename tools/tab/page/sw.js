@@ -1,5 +1,5 @@
-// Keeps the page, so that it opens and paints without a connection after the first visit. The network's file, which is large
-// and seldom changes, has a cache of its own, which the painter fills.
+// Keeps the page, so that it opens and paints without a connection after the first visit. The network's file,
+// which is large and seldom changes, has a cache of its own, which the painter fills.
 
 importScripts("files.js");
 

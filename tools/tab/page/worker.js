@@ -1,5 +1,5 @@
-// Paints: all that takes time or memory happens here, beside the page. A page sends commands and gets news; see `hear` and
-// `say`. The commands of a run are carried out between two of its iterations.
+// Paints: all that takes time or memory happens here, beside the page. A page sends commands and gets news;
+// see `hear` and `say`. The commands of a run are carried out between two of its iterations.
 
 import "./files.js";
 import init, { Device, Opened, declared, looks } from "./impasto_tab.js";
@@ -11,7 +11,8 @@ const MOST_PIXELS = 24e6;
 const SCALED_SIDE = 4096;
 /// The longest side of a preview.
 const PREVIEW_SIDE = 640;
-/// Milliseconds between two pictures on the way. Each ends a submission, and many short ones would keep a fast device waiting.
+/// Milliseconds between two pictures on the way. Each ends a submission, and many short ones would keep a
+/// fast device waiting.
 const PICTURE_PAUSE = 200;
 
 const say = (kind, news = {}, handed = []) => postMessage({ kind, ...news }, handed);
@@ -20,7 +21,8 @@ const SLOW = "Ready. This browser gives the page only the processor to paint wit
 const UNFORESEEN =
   "the painter ended unexpectedly, perhaps because the tab has no memory left: reload the page, and try a smaller size";
 
-/// What the page shows of whatever was thrown: the library's sentences are texts, all else is a defect or a lack of memory.
+/// What the page shows of whatever was thrown: the library's sentences are texts, all else is a defect or a
+/// lack of memory.
 const sentence = (thrown) => {
   if (typeof thrown === "string") return thrown;
   console.error(thrown);
@@ -73,7 +75,8 @@ async function look({ which, name, bytes }) {
   }
 }
 
-/// The network's file. The first time it comes from the server, with news of how much of it is there, and is kept.
+/// The network's file. The first time it comes from the server, with news of how much of it is there, and is
+/// kept.
 async function theNetwork() {
   const failed = (why) => `the network's file could not be loaded (${why}); check the connection and reload the page`;
   // A browser that keeps nothing, as in some private windows, loads it anew each time.
@@ -115,7 +118,8 @@ async function open() {
   say("able", { text: about.software ? SLOW : `Ready. It paints on ${about.name || "your graphics card"}, in this tab.` });
 }
 
-/// The network on the device, with the forms of its convolutions that are wanted, or those that suit the device.
+/// The network on the device, with the forms of its convolutions that are wanted, or those that suit the
+/// device.
 function withForm(form) {
   if (!studio || studio.form !== form) studio = { form, on: device.load(bytes, form) };
   return studio.on;

@@ -1,7 +1,8 @@
-//! The library as a page's worker calls it: pictures, a device with the network, and a painter that is stepped.
+//! The library as a page's worker calls it: pictures, a device with the network, and a painter that is
+//! stepped.
 //!
-//! What is fallible fails with a sentence for the page. A device and its network live as long as the worker, which a page ends
-//! when it is done with them.
+//! What is fallible fails with a sentence for the page. A device and its network live as long as the worker,
+//! which a page ends when it is done with them.
 #![deny(missing_docs)]
 
 mod painter;
@@ -24,7 +25,8 @@ fn start() {
     std::panic::set_hook(Box::new(|panic| complain(&panic.to_string())));
 }
 
-/// What the page shows of an error. The library names options of the command line, which are controls on a page.
+/// What the page shows of an error. The library names options of the command line, which are controls on a
+/// page.
 fn sentence(error: impl std::fmt::Display) -> JsValue {
     let words = [
         ("or another --format", "or another format"),

@@ -141,7 +141,8 @@ impl Painter {
         Ok(Self { session, content: photo, record })
     }
 
-    /// A result in the size of its stage: with the photograph's transparency and metadata, and its colours if they are wanted.
+    /// A result in the size of its stage: with the photograph's transparency and metadata, and its colours if
+    /// they are wanted.
     fn dressed(&self, mut picture: Picture) -> Picture {
         let size = Size::Exact { width: picture.width, height: picture.height };
         picture.alpha = self.content.resized(size, true).alpha;

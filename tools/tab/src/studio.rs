@@ -71,7 +71,8 @@ impl Device {
         })
     }
 
-    /// Uploads the network's file. `variant` asks for a form of the convolutions, as the command line's `--variant` does.
+    /// Uploads the network's file. `variant` asks for a form of the convolutions, as the command line's
+    /// `--variant` does.
     pub fn load(&self, network: &[u8], variant: Option<String>) -> Result<Studio, JsValue> {
         let tuning = variant.as_deref().map_or(Ok(Tuning::default()), str::parse).map_err(sentence)?;
         let vgg19 = Network::vgg19();
