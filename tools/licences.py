@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Prints the licence texts of all libraries that are linked into the program, each text once.
 
-    tools/licences.py TARGET
+    tools/licences.py TARGET [Cargo.toml]
 
-TARGET is a name such as x86_64-unknown-linux-gnu; each system links different libraries. Everything is read from `cargo metadata`.
+TARGET is a name such as x86_64-unknown-linux-gnu; each system links different libraries. Everything is read from `cargo metadata`,
+of this folder's package or of the one named.
 """
 
 import json
@@ -57,9 +58,10 @@ def standard(package):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__.strip())
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", sys.argv[1]]
+    command += [f"--manifest-path={manifest}" for manifest in sys.argv[2:]]
     metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     packages = sorted(linked(metadata), key=lambda package: (package["name"], package["version"]))
     owners = {}

@@ -104,7 +104,10 @@ impl Readback {
 
     /// Returns the content, which has arrived. The buffer can be written again afterwards.
     pub(crate) fn take(&self, gpu: &Gpu) -> Result<Vec<u8>> {
-        let unread = || Error::Device("a result could not be read back from the graphics device".into());
+        let unread = || {
+            let why = "a result could not be read back from the graphics device; try again, or try a smaller --size";
+            Error::Device(why.into())
+        };
         let mapped = self.mapped.lock().expect("no panic holds this lock").result.take();
         gpu.check()?;
         mapped.and_then(Result::ok).ok_or_else(unread)?;

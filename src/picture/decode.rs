@@ -107,6 +107,29 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     Ok(Picture { width, height, rgb: planes, alpha, exif: exif.exif, source: None, notes })
 }
 
+/// Width and height as the file declares them, before its orientation is applied. No pixel is decoded.
+///
+/// # Errors
+/// Says what is wrong with the file and what to try.
+pub(super) fn declared_size(bytes: &[u8]) -> Result<(u32, u32), String> {
+    let sides = |decoder: &dyn ImageDecoder| decoder.dimensions();
+    let read = || Cursor::new(bytes);
+    let (width, height) = match recognise(bytes)? {
+        Kind::Jpeg => {
+            let outline = jpeg::outline(bytes);
+            outline.check()?;
+            (outline.width.into(), outline.height.into())
+        }
+        Kind::Png => sides(&PngDecoder::with_limits(read(), limits()).map_err(explain)?),
+        Kind::Tiff => tiff::open(bytes).map(|page| (page.width, page.height)).map_err(fault)?,
+        Kind::WebP => sides(&WebPDecoder::new(read()).map_err(explain)?),
+        Kind::Bmp => sides(&BmpDecoder::new(read()).map_err(explain)?),
+        Kind::Gif => sides(&GifDecoder::new(read()).map_err(explain)?),
+    };
+    check_size(width, height)?;
+    Ok((width, height))
+}
+
 /// The comment in the file, where [`Picture::save`] stores records.
 ///
 /// # Errors
@@ -201,18 +224,22 @@ fn block(decoder: &mut impl ImageDecoder) -> Found {
     }
 }
 
-fn tiff(bytes: &[u8]) -> Result<Content, String> {
-    let words = |fault| match fault {
+/// What is wrong with a TIFF file.
+fn fault(fault: tiff::Fault) -> String {
+    match fault {
         tiff::Fault::Unread(why) => why,
         tiff::Fault::Damaged => DAMAGED.to_owned(),
         tiff::Fault::Cut => CUT.to_owned(),
         tiff::Fault::TooLarge => too_large(),
-    };
-    let page = tiff::open(bytes).map_err(words)?;
+    }
+}
+
+fn tiff(bytes: &[u8]) -> Result<Content, String> {
+    let page = tiff::open(bytes).map_err(fault)?;
     check_size(page.width, page.height)?;
     let exif = with_xmp(Found { orientation: page.orientation, ..exif::read(bytes) }, page.xmp);
     let colour = Colour::of_profile(page.profile.map(<[u8]>::to_vec), &exif);
-    let tiff::Pixels { image, multiplied, inks, notes } = page.pixels().map_err(words)?;
+    let tiff::Pixels { image, multiplied, inks, notes } = page.pixels().map_err(fault)?;
     Ok(Content { multiplied, inks, notes, ..Content::new(image, colour, exif) })
 }
 

@@ -121,6 +121,17 @@ impl Picture {
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
     }
 
+    /// Width and height that the bytes of a picture file declare, before its orientation is applied. No pixel is decoded, so that
+    /// a picture can be scaled or refused before it takes memory.
+    ///
+    /// # Errors
+    /// As [`Picture::from_bytes`], as far as the beginning of the file shows it.
+    pub fn declared_size(name: &str, bytes: &[u8]) -> Result<(usize, usize)> {
+        let (width, height) =
+            decode::declared_size(bytes).map_err(|why| Error::picture(Path::new(name), why))?;
+        Ok((width as usize, height as usize))
+    }
+
     /// As [`Picture::from_bytes`], from whatever a reader gives until its end.
     ///
     /// # Errors

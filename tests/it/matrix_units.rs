@@ -229,13 +229,13 @@ fn matrices(function: &naga::Function) -> Vec<naga::CooperativeData> {
         .expressions
         .iter()
         .filter_map(|(_, expression)| match expression {
-            Expression::CooperativeLoad { data, .. } => Some(data.clone()),
+            Expression::CooperativeLoad { data, .. } => Some(*data),
             _ => None,
         })
         .collect();
     statements(&function.body, &mut |statement| {
         if let Statement::CooperativeStore { data, .. } = statement {
-            found.push(data.clone());
+            found.push(*data);
         }
     });
     found

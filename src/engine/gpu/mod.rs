@@ -78,7 +78,11 @@ impl Gpu {
                 },
             );
         }));
-        let info = device.adapter_info();
+        let mut info = device.adapter_info();
+        // Browsers tell no names, and messages need one.
+        if info.name.is_empty() {
+            info.name = "the browser's device".into();
+        }
         Self {
             device,
             queue,

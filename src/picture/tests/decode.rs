@@ -9,6 +9,21 @@ use super::*;
 const F8: f32 = 255.0;
 const F16: f32 = 65535.0;
 
+/// For those who must know before pixels take memory.
+#[test]
+fn sizes_are_declared_without_pixels() {
+    let samples = [9; 18];
+    let kinds = [(Format::Png, 60), (Format::Jpeg, 4), (Format::WebP, 0), (Format::Tiff, 0)];
+    for (format, cut) in kinds {
+        let source = Source { format, ..Source::png((3, 2), ExtendedColorType::Rgb8, &samples) };
+        let bytes = source.bytes();
+        let size = Picture::declared_size("test", &bytes[..bytes.len() - cut]).unwrap();
+        assert_eq!(size, (3, 2), "{format:?}");
+    }
+    let refused = |bytes: &[u8]| Picture::declared_size("test", bytes).unwrap_err().to_string();
+    assert!(refused(b"no picture").contains("not a picture of a known kind"));
+}
+
 fn to_bytes(samples: &[u16]) -> Vec<u8> {
     samples.iter().flat_map(|s| s.to_ne_bytes()).collect()
 }
@@ -244,6 +259,7 @@ fn absurd_sizes_are_refused_before_they_are_allocated() {
     png[29..33].copy_from_slice(&crc.to_be_bytes());
     let text = refusal(&png);
     assert!(text.contains("65536 x 65536") && text.contains("200 million"), "{text}");
+    assert_eq!(Picture::declared_size("test", &png).unwrap_err().to_string(), text);
 }
 
 /// The checksum of PNG chunks.
