@@ -14,7 +14,6 @@ use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::picture::{Picture, Size};
 
-use crate::matrix_units;
 use crate::support::figures;
 
 struct Setup {
@@ -30,13 +29,9 @@ impl Setup {
     }
 
     fn on(gpu: Gpu) -> Self {
-        Self::with(gpu, &Tuning::default())
-    }
-
-    fn with(gpu: Gpu, tuning: &Tuning) -> Self {
         let network = Network::vgg19();
         let specs = network.specs(&Settings::book().taps()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), tuning).unwrap();
+        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
         let (content, style) = (figures::open("content_70x101.png"), figures::open("style_83x64.png"));
         Self { gpu, vgg, content, style }
     }
@@ -132,23 +127,7 @@ fn gradients_follow_the_reference() {
 /// the bounds say, with a margin of about two.
 #[test]
 fn half_precision_follows_within_its_rounding() {
-    follow_in_half_precision(&Setup::new());
-}
-
-/// On matrix units, weights are rounded to 11 bits, too, which is no more than happens to the maps anyway.
-#[test]
-fn matrix_units_follow_within_their_rounding() {
-    if let Some((gpu, tuning)) = matrix_units::tuned() {
-        let setup = Setup::with(gpu, &tuning);
-        follow_in_half_precision(&setup);
-        // Nothing is computed more coarsely than a run asks for.
-        let refused =
-            setup.build(&setup.content, Settings::book()).err().expect("the run has single precision");
-        assert!(refused.to_string().contains("upload it with a tuning for single precision"), "{refused}");
-    }
-}
-
-fn follow_in_half_precision(setup: &Setup) {
+    let setup = Setup::new();
     let mut settings = Settings::book();
     settings.precision = Precision::Half;
     settings.iterations = 30;
