@@ -73,7 +73,7 @@ def tabs_losses(page, preset, size):
     page.run(WORKER)
     page.until("said('able').length", PATIENCE, "a device that is ready")
     page.run(f"worker.postMessage({json.dumps({'kind': 'paint', 'request': request, 'file': 'x.png', 'form': FORM})})")
-    page.until("said('done').length || said('failed').length", PATIENCE * 2, "the end of the run")
+    page.until("said('done').length || said('failed').length", PATIENCE * 5, "the end of the run")
     failed = page.run("said('failed').map(({ text }) => text)")
     expect(not failed, f"the run in the tab failed: {failed}")
     losses = page.run("said('losses').map(({ losses }) => losses)")
