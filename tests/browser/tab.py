@@ -122,6 +122,11 @@ def book_96(address):
     losses(address, "book", 96)
 
 
+def ready(page):
+    """Waits until the page could paint the pictures that come with it."""
+    page.until("document.getElementById('paint').disabled === false", PATIENCE, "a page that is ready to paint")
+
+
 def patient(condition, timeout, what):
     end = time.monotonic() + timeout
     while not condition():
