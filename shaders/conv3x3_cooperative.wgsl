@@ -1,12 +1,14 @@
-// 3x3 convolution as an implicit matrix product on a GPU's matrix units, which multiply tiles of float16 and add in float32. A
-// workgroup computes 2 x 2 units. A unit is CHANNEL_TILES tiles of channels of ROWS rows of TILE pixels, and one subgroup
-// computes it. Its sums stay in registers.
+// 3x3 convolution as an implicit matrix product on a GPU's matrix units, which multiply tiles of float16 and
+// add in float32. A workgroup computes 2 x 2 units. A unit is CHANNEL_TILES tiles of channels of ROWS rows of
+// TILE pixels, and one subgroup computes it. Its sums stay in registers.
 //
-// The pixels that a workgroup sees, a patch with one more on each side, stand in workgroup memory with STEP channels at a time,
-// channels innermost. The nine taps are nine places to read from there. While the taps of some channels are multiplied, the next
-// channels are on their way. Weights are read from where they are: each once in a unit, for all its rows.
+// The pixels that a workgroup sees, a patch with one more on each side, stand in workgroup memory with STEP
+// channels at a time, channels innermost. The nine taps are nine places to read from there. While the taps of
+// some channels are multiplied, the next channels are on their way. Weights are read from where they are:
+// each once in a unit, for all its rows.
 //
-// A matrix has no elements that a shader could look at. What follows the sum is done in workgroup memory, in windows of 2 x 2.
+// A matrix has no elements that a shader could look at. What follows the sum is done in workgroup memory, in
+// windows of 2 x 2.
 enable f16;
 enable wgpu_cooperative_matrix;
 
@@ -53,7 +55,8 @@ const WINDOWS: u32 = TILE * TILE / 8u;  // of four channels, in two tiles that s
 @group(0) @binding(4) var<storage, read_write> y: array<Y>;     // h x c_out x w, pooled h/2 x c_out x w/2
 @group(0) @binding(5) var<storage, read> dy: array<Y>;          // h_in x c_out x w, pooled h_in x c_out x w/2
 @group(0) @binding(6) var<storage, read_write> dx: array<X>;    // h x c_in x w
-// gate_rows x c_out/4 x w/2, rounded up: bit 4 k + p belongs to pixel p of the window, in reading order, of channel k
+// gate_rows x c_out/4 x w/2, rounded up: bit 4 k + p belongs to pixel p of the window, in reading order, of
+// channel k
 @group(0) @binding(7) var<storage, read> gates: array<u32>;
 @group(0) @binding(8) var<storage, read_write> own_gates: array<u32>;  // those of this band
 
@@ -69,8 +72,8 @@ var<workgroup> finished: array<f32, UNITS * TILE * 2u * TILE>;  // units x chann
 fn row_of(unit: u32) -> u32 { return unit / 2u * ROWS; }
 fn channel_of(block: vec3u, unit: u32) -> u32 { return (2u * block.z + unit % 2u) * CHANNEL_TILES * TILE; }
 
-// The row and column of pixel n of the patch, counted from the band's first. What stands above or left of it has wrapped around
-// and is too large.
+// The row and column of pixel n of the patch, counted from the band's first. What stands above or left of it
+// has wrapped around and is too large.
 fn seen(block: vec3u, n: u32) -> vec2u {
     return vec2u(block.y * 2u * ROWS + n / SEEN_COLUMNS, block.x * TILE + n % SEEN_COLUMNS) - 1u;
 }
@@ -163,7 +166,8 @@ fn multiply_backward(sums: ptr<function, array<Sums, TILES>>, channel: u32, row:
     }
 }
 
-// Puts two rows of tile m of a unit's channels where all invocations can read them, or nothing if `rows` is 0.
+// Puts two rows of tile m of a unit's channels where all invocations can read them, or nothing if `rows` is
+// 0.
 fn finish(sums: ptr<function, array<Sums, TILES>>, unit: u32, row: u32, m: u32, rows: u32) {
     for (var r = 0u; r < rows; r++) {
         let at = (unit * TILE * 2u + r) * TILE;
@@ -194,7 +198,8 @@ fn corner(block: vec3u, n: u32, row: u32, m: u32) -> vec3u {
     return vec3u(down, across, channel_of(block, unit) + m * TILE + inside / (TILE / 2u) * 4u);
 }
 
-// Subgroups take units in turn, for a workgroup may have more or fewer subgroups than units. All go through the same barriers.
+// Subgroups take units in turn, for a workgroup may have more or fewer subgroups than units. All go through
+// the same barriers.
 @compute @workgroup_size(LANES)
 fn forward(
     @builtin(workgroup_id) block: vec3u,

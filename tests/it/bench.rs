@@ -113,6 +113,11 @@ fn every_variant_of_an_op_is_measured_and_compared() {
     let first = ops.iter().find(|op| op["variant"] == "naive" && op["pass"] == "forward").unwrap();
     let moved = number(&first["gbps"]) * number(&first["us"]) * 1e3;
     assert!((moved - 4.0 * (64.0 * 16.0 * 32.0 + 64.0 * 64.0)).abs() < 1.0, "{moved} bytes");
+    assert_eq!([&first["bytes"], &first["multiply_adds"]], [147_456, 64 * 64 * 16 * 32]);
+    // An invocation sums one value of the matrix, 64 are a workgroup. The tiles pass through workgroup memory.
+    assert!(first["workgroup_bytes"] == 0 && number(&first["workgroups"]) >= 64.0, "{first}");
+    let tiled = ops.iter().filter(|op| op["variant"] == "tiled" && op["pass"] == "forward");
+    assert!(tiled.clone().count() > 0 && tiled.clone().all(|op| number(&op["workgroup_bytes"]) > 0.0));
 
     std::fs::write(studio.path("earlier.json"), report.to_string()).unwrap();
     let compared = run("--op gram --compare earlier.json");

@@ -1,7 +1,8 @@
 //! The forms that multiply on a GPU's matrix units.
 //!
-//! Few drivers have these; `tools/test --driver mesa26` runs on one that has. It takes more than GPUs do: any place for a matrix in
-//! memory, any workgroup. What they demand is read from the text of the shaders here, on every driver.
+//! Few drivers have these; `tools/test --driver mesa26` runs on one that has. It takes more than GPUs do: any
+//! place for a matrix in memory, any workgroup. What they demand is read from the text of the shaders here,
+//! on every driver.
 
 use std::collections::BTreeMap;
 
@@ -71,8 +72,8 @@ fn they_run_where_the_driver_has_them_and_only_in_half_precision() {
     }
 }
 
-/// The other side than the one that the driver lists. (What it lists is proven with all other forms, in `gradients.rs`.) Few cases,
-/// for software compiles matrices of 16 x 16 slowly.
+/// The other side than the one that the driver lists. (What it lists is proven with all other forms, in
+/// `gradients.rs`.) Few cases, for software compiles matrices of 16 x 16 slowly.
 #[test]
 fn matrices_of_the_other_size_agree_with_float64() {
     let Some(gpu) = gpu() else { return };
@@ -133,8 +134,8 @@ fn parsed(kernel: &Kernel) -> (naga::Module, usize) {
     (module, entry)
 }
 
-/// Vulkan wants the x side of such workgroups to be a multiple of a subgroup, of which the largest has 128 lanes, and that of
-/// nearly all 64 at most. Work is shared by the numbers of subgroups, whatever their size.
+/// Vulkan wants the x side of such workgroups to be a multiple of a subgroup, of which the largest has 128
+/// lanes, and that of nearly all 64 at most. Work is shared by the numbers of subgroups, whatever their size.
 #[test]
 fn workgroups_are_whole_subgroups_of_any_size() {
     let kernels = kernels();
@@ -163,8 +164,8 @@ fn workgroups_are_whole_subgroups_of_any_size() {
     }
 }
 
-/// Nobody else compares the sides of matrices, neither with each other nor with what the adapter lists; nor their numbers with what
-/// is stored.
+/// Nobody else compares the sides of matrices, neither with each other nor with what the adapter lists; nor
+/// their numbers with what is stored.
 #[test]
 fn matrices_have_the_side_that_is_listed() {
     for (side, kernel) in kernels() {
@@ -184,7 +185,8 @@ fn matrices_have_the_side_that_is_listed() {
     }
 }
 
-/// Vulkan wants a matrix, and each of its rows, to begin at a multiple of 16 bytes: of 8 values of float16, of 4 of float32.
+/// Vulkan wants a matrix, and each of its rows, to begin at a multiple of 16 bytes: of 8 values of float16,
+/// of 4 of float32.
 #[test]
 fn matrices_begin_at_multiples_of_16_bytes() {
     for (_, kernel) in kernels() {
@@ -222,13 +224,13 @@ fn matrices(function: &naga::Function) -> Vec<naga::CooperativeData> {
         .expressions
         .iter()
         .filter_map(|(_, expression)| match expression {
-            Expression::CooperativeLoad { data, .. } => Some(data.clone()),
+            Expression::CooperativeLoad { data, .. } => Some(*data),
             _ => None,
         })
         .collect();
     statements(&function.body, &mut |statement| {
         if let Statement::CooperativeStore { data, .. } = statement {
-            found.push(data.clone());
+            found.push(*data);
         }
     });
     found
@@ -262,7 +264,8 @@ struct Divisors<'a> {
 const DEEP: usize = 40;
 
 impl Divisors<'_> {
-    /// A divisor of an expression of a function, or of the entry point. 0 has all of them, and so says that it is 0.
+    /// A divisor of an expression of a function, or of the entry point. 0 has all of them, and so says that
+    /// it is 0.
     fn of(
         &self,
         function: Option<Handle<naga::Function>>,

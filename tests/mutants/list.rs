@@ -226,7 +226,7 @@ pub const MUTANTS: &[Mutant] = &[
         "cooperative",
         "conv3x3_cooperative",
         "unit < UNITS && channel <",
-        "unit < UNITS && channel + TILE <",
+        "unit < UNITS && channel + 2u * TILE <",
     ),
     // Windows: another pixel, another channel.
     ("conv3x3", "cooperative", "conv3x3_cooperative", "finished[at + TILE],", "finished[at + 2u * TILE],"),

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use impasto::Error;
 use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
 use impasto::measuring::estimate::device_memory;
 use impasto::network::tuning::{Tuning, When};
 use impasto::network::vgg::Vgg;
@@ -129,7 +130,8 @@ pub struct Machine {
     adapter: Vec<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
-    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled
+    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled; with --precision half also cooperative,
+    /// cooperative_small or cooperative_large
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 
@@ -294,7 +296,7 @@ impl Machine {
         &self,
         gpu: &Gpu,
         specs: &[LayerSpec],
-        precision: impasto::engine::precision::Precision,
+        precision: Precision,
         folder: Option<&Path>,
         tell: impl Fn(&str),
     ) -> anyhow::Result<Tuning> {

@@ -38,8 +38,8 @@ fn rank(kind: wgpu::DeviceType) -> usize {
     [DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu, Other].iter().position(|k| *k == kind).unwrap_or(usize::MAX)
 }
 
-/// The largest side of square matrices that the adapter multiplies in float16 and adds up in float32, of 8 and 16, for which WGSL has
-/// types.
+/// The largest side of square matrices that the adapter multiplies in float16 and adds up in float32, of 8
+/// and 16, for which WGSL has types.
 fn matrix_tile(adapter: &wgpu::Adapter) -> Option<usize> {
     let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
         | wgpu::Features::SHADER_F16
@@ -103,8 +103,9 @@ impl Gpu {
             required_features: adapter.features() & (optional | matrices),
             required_limits: adapter.limits(),
             experimental_features: match matrix_tile {
-                // SAFETY: what an experimental feature may do is done by shaders that use it. These are this crate's own. They
-                // keep matrices inside their buffers, which their cases prove with guards, and at offsets that Vulkan allows.
+                // SAFETY: what an experimental feature may do is done by shaders that use it. These are this
+                // crate's own. They keep matrices inside their buffers, which their cases prove with guards,
+                // and at offsets that Vulkan allows.
                 Some(_) => unsafe { wgpu::ExperimentalFeatures::enabled() },
                 None => wgpu::ExperimentalFeatures::disabled(),
             },

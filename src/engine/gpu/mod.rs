@@ -148,15 +148,16 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
-    /// The side of the square matrices of float16 that the device multiplies, and adds up in float32: 8 or 16. `None` without
-    /// matrix units, and on a device that an application opened, because only its adapter knows.
+    /// The side of the square matrices of float16 that the device multiplies, and adds up in float32: 8 or
+    /// 16. `None` without matrix units, and on a device that an application opened, because only its adapter
+    /// knows.
     pub fn matrix_tile(&self) -> Option<usize> {
         self.matrix_tile
     }
 
     #[doc(hidden)]
-    /// Pretends that it is another side, so that tests can meet the one that the driver has, but does not list. Without matrix units,
-    /// kernels for them can be recorded then, but not compiled.
+    /// Pretends that it is another side, so that tests can meet the one that the driver has, but does not
+    /// list. Without matrix units, kernels for them can be recorded then, but not compiled.
     pub fn with_matrix_tile(self, side: usize) -> Self {
         Self { matrix_tile: Some(side), ..self }
     }

@@ -71,6 +71,8 @@ pub struct Interface {
     pub uniform_bytes: usize,
     /// Invocations of a workgroup.
     pub workgroup: [u32; 3],
+    /// Bytes of workgroup memory that the entry point uses.
+    pub workgroup_bytes: u32,
 }
 
 impl Interface {
@@ -100,9 +102,13 @@ impl Interface {
             members: Vec::new(),
             uniform_bytes: 0,
             workgroup: module.entry_points[index].workgroup_size,
+            workgroup_bytes: 0,
             source: Source::default(),
         };
         for (handle, global) in module.global_variables.iter() {
+            if global.space == AddressSpace::WorkGroup && !info.get_entry_point(index)[handle].is_empty() {
+                interface.workgroup_bytes += module.types[global.ty].inner.size(module.to_ctx());
+            }
             let (Some(binding), Some(name)) = (&global.binding, &global.name) else { continue };
             if info.get_entry_point(index)[handle].is_empty() {
                 continue;

@@ -1,11 +1,12 @@
-//! The least number of bytes that a pass has to move: its inputs and its outputs, each counted once.
+//! What can be counted of a pass without running it: the least number of bytes that it has to move, which are
+//! its inputs and its outputs, each counted once; and its workgroups.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::Result;
 use crate::engine::kernel::Access;
-use crate::engine::placement::ordered;
+use crate::engine::placement::{dispatch, ordered, workgroups};
 use crate::engine::tape::{Step, Tape, Tensor};
 
 /// The steps of a pass, and the bytes that it has to move.
@@ -17,6 +18,10 @@ pub(crate) struct Pass {
     pub(crate) steps: Range<usize>,
     /// The bytes of inputs and outputs.
     pub(crate) bytes: u64,
+    /// The workgroups of all its dispatches.
+    pub(crate) workgroups: u64,
+    /// The most bytes of workgroup memory that one of these has.
+    pub(crate) workgroup_bytes: u32,
 }
 
 /// What a pass does with a tensor.
@@ -40,7 +45,16 @@ impl Tape<'_> {
             [("forward", 0..forward), ("backward", forward..backward), ("update", backward..steps.len())];
         let mut passes = Vec::new();
         for (name, range) in ranges.into_iter().filter(|(_, range)| !range.is_empty()) {
-            passes.push(Pass { name, bytes: self.bytes_of(&steps[range.clone()])?, steps: range });
+            let those = &steps[range.clone()];
+            let (mut groups, mut workgroup_bytes) = (0, 0);
+            for dispatch in those.iter().filter_map(dispatch) {
+                let interface = self.gpu.interface(&dispatch.kernel)?;
+                let counts = workgroups(self.gpu, dispatch, interface.workgroup)?;
+                groups += counts.into_iter().map(u64::from).product::<u64>();
+                workgroup_bytes = workgroup_bytes.max(interface.workgroup_bytes);
+            }
+            let bytes = self.bytes_of(those)?;
+            passes.push(Pass { name, bytes, workgroups: groups, workgroup_bytes, steps: range });
         }
         Ok(passes)
     }

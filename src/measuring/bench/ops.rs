@@ -57,6 +57,18 @@ pub struct Measured {
     pub gbps: f64,
     /// The share of the nearer ceiling, that of arithmetic or that of memory.
     pub share: f64,
+    /// Bytes of inputs and outputs, each counted once.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Multiply-adds, counted as for `gflops`.
+    #[serde(default)]
+    pub multiply_adds: Option<u64>,
+    /// Workgroups of all dispatches. A GPU is idle in part with fewer than two for each of its processors.
+    #[serde(default)]
+    pub workgroups: u64,
+    /// The most bytes of workgroup memory that one of these has.
+    #[serde(default)]
+    pub workgroup_bytes: u32,
 }
 
 /// Measures the device's ceilings.
@@ -202,7 +214,8 @@ fn measure<E: From<crate::Error>>(
         }
         let runs = times.len();
         let ns = median(&mut times).max(1e-3);
-        let gflops = flop(case.op, pass.name, case.size).map(|flop| flop / ns);
+        let flop = flop(case.op, pass.name, case.size);
+        let gflops = flop.map(|flop| flop / ns);
         let gbps = pass.bytes as f64 / ns;
         told(Measured {
             op: case.op.into(),
@@ -215,6 +228,10 @@ fn measure<E: From<crate::Error>>(
             gflops,
             gbps,
             share: (gflops.unwrap_or(0.0) / ceilings.gflops).max(gbps / ceilings.gbps),
+            bytes: pass.bytes,
+            multiply_adds: flop.map(|flop| (flop / 2.0) as u64),
+            workgroups: pass.workgroups,
+            workgroup_bytes: pass.workgroup_bytes,
         })?;
     }
     Ok(())

@@ -261,8 +261,11 @@ mod tests {
     fn without_time_everything_is_the_default() {
         let gpu = Gpu::new(None).unwrap();
         let specs = Network::vgg19().specs(&["conv5_1".parse().unwrap()]).unwrap();
-        for class in classes(&gpu, &specs, Precision::Single) {
-            assert_eq!(class.fastest(&gpu, Instant::now()).unwrap(), (class.default, false));
+        for precision in Precision::ALL {
+            for class in classes(&gpu, &specs, precision) {
+                assert_eq!(class.fastest(&gpu, Instant::now()).unwrap(), (class.default, false));
+                assert_eq!(class.name.ends_with(" half"), precision == Precision::Half, "{}", class.name);
+            }
         }
     }
 

@@ -169,8 +169,8 @@ pub const TABLE: Table = Table {
     },
 };
 
-/// In half precision, some forms round weights, too. Of values that are rounded already they make the same sums, so that ReLU is
-/// open where it is for the reference.
+/// In half precision, some forms round weights, too. Of values that are rounded already they make the same
+/// sums, so that ReLU is open where it is for the reference.
 fn inputs(size: Size) -> [Input; 3] {
     let Size { c_in, c_out, .. } = size;
     let x = Input::vary("x", size.shape());
@@ -185,9 +185,10 @@ fn weights(Size { c_in, c_out, .. }: Size) -> Input {
     Input::fixed("weights", Shape::new(c_out * c_in, 3, 3)).scaled(1.0 / (3.0 * (c_in as f32).sqrt()))
 }
 
-/// Weights that are rounded to float16 for their products, by themselves. Without a ReLU, for it would be open elsewhere. A weight, a
-/// sum of products and what it is added to are each off by 2^-11 of themselves at most, and by half of that on average. Products are
-/// exact in float32, and their sums as exact as those of all forms. Together that stays below [`HALF`].
+/// Weights that are rounded to float16 for their products, by themselves. Without a ReLU, for it would be
+/// open elsewhere. A weight, a sum of products and what it is added to are each off by 2^-11 of themselves at
+/// most, and by half of that on average. Products are exact in float32, and their sums as exact as those of
+/// all forms. Together that stays below [`HALF`].
 fn half_products(size: Size) -> Case {
     let [x, _, bias] = inputs(size);
     let reference = move |i: &[Vec<f64>]| reference(size.shape(), Edge::Zeros, false, &i[0], &i[1], &i[2]);

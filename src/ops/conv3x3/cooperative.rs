@@ -1,4 +1,5 @@
-//! The convolution on matrix units, for GPUs that have them: one dispatch in each direction, in half precision only.
+//! The convolution on matrix units, for GPUs that have them: one dispatch in each direction, in half
+//! precision only.
 
 use super::{After, Conv, Gates, Variant};
 use crate::engine::gpu::Gpu;

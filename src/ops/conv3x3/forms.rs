@@ -17,7 +17,8 @@ pub(super) enum MadeFor {
     Gpus,
     /// Drivers that compute on the processor.
     Processors,
-    /// Devices that multiply matrices of float16, in half precision. Nobody takes it unless it was measured to be the fastest.
+    /// Devices that multiply matrices of float16, in half precision. Nobody takes it unless it was measured
+    /// to be the fastest.
     MatrixUnits,
 }
 
