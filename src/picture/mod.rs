@@ -121,8 +121,8 @@ impl Picture {
         Ok(Self { source: Some(Input::new(name, bytes)), ..picture })
     }
 
-    /// Width and height that the bytes of a picture file declare, before its orientation is applied. No pixel is decoded, so that
-    /// a picture can be scaled or refused before it takes memory.
+    /// Width and height that the bytes of a picture file declare, before its orientation is applied. No pixel
+    /// is decoded, so that a picture can be scaled or refused before it takes memory.
     ///
     /// # Errors
     /// As [`Picture::from_bytes`], as far as the beginning of the file shows it.
