@@ -377,7 +377,7 @@ fn a_picture_is_painted_in_tiles_when_asked_to() {
     let talk = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{talk}");
     assert!(
-        talk.contains("note: tiles begin at multiples of 16 pixels, so that tiles of 16 are used"),
+        talk.contains("note: tiles begin at multiples of 16 pixels; tiles of 16 are used"),
         "{talk}"
     );
     assert!(talk.contains("tiles    windows of "), "{talk}");

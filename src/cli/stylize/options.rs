@@ -130,8 +130,8 @@ pub struct Machine {
     adapter: Vec<String>,
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
-    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled; with --precision half also cooperative,
-    /// cooperative_small or cooperative_large
+    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled, and with --precision half also
+    /// cooperative, cooperative_small or cooperative_large
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 
