@@ -101,8 +101,8 @@ def losses(address, recipe, size, more=""):
         print(f"  {recipe}, {size} px: {each:.1f} s per iteration, losses at most {worst:.1e} of the total off")
 
 
-# What SwiftShader's compiler takes minutes and gigabytes for, until Chromium ends the process: the products of matrices in the
-# Wasserstein loss and the search of the finish. All else of the painterly recipe is compared.
+# What takes SwiftShader longer than these tests may: the products of matrices in the Wasserstein loss and the search of the finish,
+# which it has in their naive forms. All else of the painterly recipe is compared.
 SLOW = 'style_loss = "gram"\nstyle_weight = 1.0\nfinish = 0.0\n'
 
 

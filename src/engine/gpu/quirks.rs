@@ -9,7 +9,7 @@ pub(crate) struct Quirks {
     pub(crate) dear_workgroups: bool,
     /// No watchdog ends work that takes long, so that a submission may take any time.
     pub(crate) patient: bool,
-    /// A kernel of some thousand instructions takes minutes to compile.
+    /// A kernel of some thousand instructions, or with dozens of loads between two barriers, takes minutes to compile.
     pub(crate) slow_compiler: bool,
 }
 
@@ -26,7 +26,11 @@ impl Gpu {
     pub(crate) fn quirks(&self) -> Quirks {
         let kind = if self.is_software() { SOFTWARE } else { GPU };
         let known = DRIVERS.iter().find(|(name, _)| *name == self.info.driver);
+        // A browser names no driver. What it has for the processor is SwiftShader.
+        let in_browser = self.info.backend == wgpu::Backend::BrowserWebGpu;
+        let unnamed = in_browser && self.info.device_type == wgpu::DeviceType::Cpu;
         // Software that poses as a GPU is given what a GPU gets, but its compiler stays what it is.
-        known.map_or(kind, |(_, known)| Quirks { slow_compiler: known.slow_compiler, ..kind })
+        let slow_compiler = unnamed || known.is_some_and(|(_, known)| known.slow_compiler);
+        Quirks { slow_compiler, ..kind }
     }
 }

@@ -49,7 +49,13 @@ impl Variant {
 
     /// The one for a kind of device.
     pub fn of(gpu: &Gpu) -> Self {
-        if gpu.is_software() && Self::Subgroup.supports(gpu) { Self::Subgroup } else { Self::Tiled }
+        if gpu.is_software() && Self::Subgroup.supports(gpu) {
+            Self::Subgroup
+        } else if gpu.quirks().slow_compiler {
+            Self::Naive
+        } else {
+            Self::Tiled
+        }
     }
 
     /// Whether it can search on this device.

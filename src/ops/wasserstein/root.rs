@@ -121,6 +121,10 @@ pub(super) fn transport(
     renewal: Renewal,
 ) -> Moved {
     let n = target.channels;
+    let variant = match variant {
+        Variant::Tiled if tape.gpu().quirks().slow_compiler => Variant::Naive,
+        other => other,
+    };
     let products = Products { n, variant, renewal };
     let root = products.constant(tape, target.root);
     let transposed = products.constant(tape, target.transposed);
