@@ -376,10 +376,7 @@ fn a_picture_is_painted_in_tiles_when_asked_to() {
     let output = studio.run("stylize wide.png painting.png -o out.png --iterations 1 --tile 20 -v");
     let talk = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{talk}");
-    assert!(
-        talk.contains("note: tiles begin at multiples of 16 pixels; tiles of 16 are used"),
-        "{talk}"
-    );
+    assert!(talk.contains("note: tiles begin at multiples of 16 pixels; tiles of 16 are used"), "{talk}");
     assert!(talk.contains("tiles    windows of "), "{talk}");
     assert_eq!(image::open(studio.path("out.png")).unwrap().width(), 370);
     let run = "stylize wide.png painting.png -o refused.png";

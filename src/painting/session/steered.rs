@@ -12,7 +12,7 @@ impl Session<'_> {
     }
 
     /// What was changed so far, in the order of iterations: enough to repeat the run, see
-    /// [`Builder::repeat`].
+    /// [`Builder::repeat`](super::Builder::repeat).
     pub fn changes(&self) -> &[Change] {
         &self.origin.changes
     }
