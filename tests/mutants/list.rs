@@ -307,7 +307,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("cholesky", "plain", "cholesky", "order[place] = order[k];", ""),
     ("cholesky", "plain", "cholesky", "j < line; j += n", "j + n < line; j += n"),
     ("cholesky", "plain", "cholesky", "params.epsilon, t == k", "0.0, t == k"),
-    ("cholesky", "plain", "cholesky", " + mean[id.x] * mean[id.x]", ""),
+    ("cholesky", "plain", "cholesky", " + mean[id.x] * mean[id.x]", " - mean[id.x] * mean[id.x]"),
     ("wasserstein", "naive", "cholesky", "transposed[line + i] = value", "transposed[line + i] = -value"),
     ("widened", "plain", "widened", "y[i] = f32(x[i]);", "y[i] = -f32(x[i]);"),
     // What belongs to a tile: its edges, its sites at a lower resolution, the reference of each channel.
