@@ -1,7 +1,7 @@
 //! The forms of the convolution, a row each.
 //!
 //! A new form is its shader, its page in this folder, its name in [`Variant`] and its row in [`FORMS`]. Tuner, cases,
-//! benchmark and command line go by the table, and `tests/mutants/list.rs` asks for a mistake in it.
+//! benchmark and command line go by the table, and `tests/mutants/list/` asks for a mistake in it.
 
 use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first, taps_first_halves};
 use super::{BLOCK, Conv, Variant, cooperative, first, naive, shifted, tiled, uniform, winograd};
