@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use impasto::measuring::estimate::{Estimate, estimate_in};
+use impasto::measuring::estimate::{Estimate, estimate};
 use impasto::painting::stages;
 
 use super::stylize::{Look, Machine, Room, Sizes, read, resolve, tiles_text};
@@ -59,7 +59,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let reading = began.elapsed();
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
-        estimate_in(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
+        estimate(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
     };
     // The run will meet a driver that has compiled these shaders before.
     let began = Instant::now();

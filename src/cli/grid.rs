@@ -10,11 +10,12 @@ use impasto::Error;
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
-use impasto::painting::choices::Colours;
+use impasto::painting::result::as_result;
 use impasto::painting::run::{Ending, Observer, Run};
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
 use impasto::painting::stages;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
 
 use super::progress::Progress;
@@ -270,7 +271,7 @@ impl Options {
         let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
         let regions = regions.map(|read| read.regions);
         settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
-        check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
+        check_sizes(gpu, vgg, &settings, (width, height), &sizes, Tiling::Off)?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
         let weights = self.look.weights(styles.len())?;
@@ -331,14 +332,8 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             session.picture()
         };
         match paint() {
-            Ok(mut result) => {
-                if cell.settings.colours == Colours::Photo {
-                    result.rgb = result.recoloured(&cell.content).rgb;
-                }
-                // An interrupted cell may be smaller.
-                if (result.width, result.height) == (cell.content.width, cell.content.height) {
-                    result.alpha = cell.content.alpha.clone();
-                }
+            Ok(picture) => {
+                let result = as_result(picture, &cell.content, cell.settings.colours);
                 painted.cells.push((cell.label.clone(), result));
             }
             Err(error) => failed.push((&cell.label, error)),

@@ -89,7 +89,8 @@ impl Estimate {
 
 /// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time
 /// depends on sizes alone. The measurement takes about `patience`, and longer only where few iterations of a
-/// small picture do.
+/// small picture do. An iteration in tiles is taken to last as much longer than one of the whole as it
+/// computes more.
 ///
 /// # Errors
 /// As [`capacity::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
@@ -99,28 +100,12 @@ pub fn estimate(
     settings: &Settings,
     content: (usize, usize),
     styles: &[(usize, usize)],
-    patience: Duration,
-) -> Result<Estimate> {
-    estimate_in(gpu, vgg, settings, content, styles, Tiling::Off, patience)
-}
-
-/// As [`estimate`], of a run that may be painted in tiles. An iteration in tiles is taken to last as much
-/// longer than one of the whole as it computes more.
-///
-/// # Errors
-/// As [`capacity::check_sizes_in`], and [`Error::Device`](crate::Error::Device) if the device fails.
-pub fn estimate_in(
-    gpu: &Gpu,
-    vgg: &Vgg,
-    settings: &Settings,
-    content: (usize, usize),
-    styles: &[(usize, usize)],
     tiling: Tiling,
     patience: Duration,
 ) -> Result<Estimate> {
     settings.validate()?;
-    capacity::check_sizes_in(gpu, vgg, settings, content, styles, tiling)?;
-    let memory_bytes = capacity::memory_in(gpu, vgg, settings, content, tiling)?;
+    capacity::check_sizes(gpu, vgg, settings, content, styles, tiling)?;
+    let memory_bytes = capacity::memory(gpu, vgg, settings, content, tiling)?;
     let tiles = capacity::tiles(gpu, vgg, settings, content, tiling)?;
     let adapter_bytes = device_memory(gpu);
     let room = adapter_bytes.map_or(u64::MAX, |there| there.saturating_sub(vgg.bytes()));
@@ -226,7 +211,7 @@ impl Bench<'_> {
         settings.first_size = 0;
         settings.finish = settings.finish.round();
         let style = match settings.regions {
-            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted)?,
+            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted, Tiling::Off)?,
             // Time does not depend on where they lie.
             count => {
                 let regions = Regions::stripes(count, weighted.len());

@@ -6,9 +6,10 @@ use impasto::painting::choices::StyleLoss;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::tiling::Tiling;
 use impasto::picture::Size;
-use impasto::{Edge, Gpu, Network, Picture, Settings, Tuning, Vgg, Weights};
+use impasto::{Edge, Gpu, Picture, Settings, Vgg};
 
 use crate::support::figures;
+use crate::support::setup::vgg;
 
 struct Setup {
     gpu: Gpu,
@@ -20,9 +21,7 @@ struct Setup {
 impl Setup {
     fn new(width: usize, height: usize) -> Self {
         let gpu = Gpu::new(None).expect("an adapter");
-        let network = Network::vgg19();
-        let specs = network.specs(&Settings::painterly().taps()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
+        let vgg = vgg(&gpu, &Settings::painterly());
         let content = figures::open("content_70x101.png").resized(Size::Exact { width, height }, true);
         Self { gpu, vgg, content, style: figures::open("style_83x64.png") }
     }
@@ -191,7 +190,8 @@ fn an_interrupt_between_tiles_loses_nothing() {
 fn a_budget_is_kept() {
     let setup = Setup::new(700, 90);
     let settings = plain(1);
-    let whole = capacity::memory(&setup.gpu, &setup.vgg, &settings, (700, 90)).unwrap() + setup.vgg.bytes();
+    let whole = capacity::memory(&setup.gpu, &setup.vgg, &settings, (700, 90), Tiling::Off).unwrap();
+    let whole = whole + setup.vgg.bytes();
     assert_eq!(setup.session(&settings, Tiling::Within(whole)).tiles(), None);
     let session = setup.session(&settings, Tiling::Within(whole - 1));
     let tiles = session.tiles().expect("tiles");

@@ -307,7 +307,7 @@ impl Machine {
             false if gpu.is_software() => When::Never,
             false => When::FirstUse,
         };
-        let (tuning, notes) = Tuning::measured_in(precision, gpu, specs, folder, when)?;
+        let (tuning, notes) = Tuning::measured(precision, gpu, specs, folder, when)?;
         notes.iter().for_each(|note| tell(&format!("note: {note}")));
         Ok(tuning)
     }
