@@ -10,7 +10,8 @@ use impasto::painting::style::Style;
 use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
-use super::options::{Machine, Options};
+use super::machine::Machine;
+use super::options::Options;
 use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;

@@ -5,7 +5,7 @@ mod passes;
 use std::collections::VecDeque;
 
 use super::Watch;
-use super::running::{Carried, averaged, show};
+use super::carried::{Carried, averaged, show};
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
