@@ -9,7 +9,8 @@ use crate::painting::capacity;
 use crate::painting::run::{Observer, Run};
 use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
-use crate::painting::stages::{Stage, stages};
+use crate::painting::stages::{Stage, stages, steered};
+use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Picture, Regions};
@@ -62,6 +63,13 @@ impl Estimate {
     /// Whether the adapter has the memory, as far as its driver tells.
     pub fn fits(&self) -> bool {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
+    }
+
+    /// Counts the iterations as a run of these settings has them that is repeated with its changes: some of its
+    /// sizes may end early. Weights do not change the time.
+    pub fn repeat(&mut self, settings: &Settings, changes: &[Change]) {
+        self.iterations = in_last_size(&steered(settings, self.content, changes), self.content);
+        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
     }
 
     /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
@@ -133,8 +141,7 @@ pub fn estimate(
         false => None,
     };
 
-    let share = |stage: &Stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels;
-    let iterations: f64 = stages(settings, content).iter().map(share).sum();
+    let iterations = in_last_size(&stages(settings, content), content);
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
@@ -170,6 +177,12 @@ pub fn estimate(
         iterations,
         looking,
     })
+}
+
+/// The iterations of all stages, as so many of the last size as would take their time.
+fn in_last_size(stages: &[Stage], content: (usize, usize)) -> f64 {
+    let pixels = (content.0 * content.1) as f64;
+    stages.iter().map(|stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels).sum()
 }
 
 /// The run whose times are wanted.

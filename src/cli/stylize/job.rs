@@ -317,14 +317,8 @@ impl Job<'_> {
         let files = self.repeated.as_ref().zip(self.options.look.settings_from.as_ref());
         if let (Some((old, file)), Some(new)) = (files, &pictures.record) {
             old.differences(new).iter().for_each(|note| self.options.reporting.note(file, note));
-            let changes = old.changes.len();
-            if changes > 0 {
-                let times = if changes == 1 { "once".into() } else { format!("{changes} times") };
-                let note = format!(
-                    "its run was changed {times} on the way; that is repeated at the same iterations"
-                );
-                self.options.reporting.note(file, &note);
-            }
+            let changes = self.options.look.note_on_changes();
+            changes.iter().for_each(|note| self.options.reporting.note(file, note));
         }
     }
 
