@@ -108,8 +108,7 @@ impl Vgg {
     pub(crate) fn check(&self, taps: &[Tap]) -> Result<()> {
         let needed = self.network.specs(taps)?.len();
         if needed > self.filters.len() {
-            let why =
-                "a layer lies behind the convolutions whose weights were loaded; load those of all layers";
+            let why = "a layer comes after the convolutions whose weights were loaded; load the weights of all layers";
             return Err(Error::Setting(why.into()));
         }
         Ok(())

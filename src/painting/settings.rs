@@ -236,7 +236,7 @@ impl Settings {
     fn validate_course(&self) -> Result<()> {
         if self.margin > MAX_MARGIN {
             return Err(Error::Setting(format!(
-                "the margin is {} pixels wide; it may be {MAX_MARGIN}, which is more than any layer sees",
+                "the margin is {} pixels wide; the most is {MAX_MARGIN}, which is more than any layer sees",
                 self.margin
             )));
         }
@@ -304,7 +304,7 @@ impl Settings {
     pub fn set_strength(&mut self, strength: f64) -> Result<()> {
         if !(0.0..=1.0).contains(&strength) {
             return Err(Error::Setting(format!(
-                "the strength is {}; it must be from 0 (hardly) to 1 (wholly)",
+                "the strength is {}; it must be from 0 (hardly any) to 1 (all)",
                 written(strength)
             )));
         }

@@ -332,7 +332,7 @@ fn a_run_that_was_steered_is_repeated_with_the_same_bits() {
         said
     };
     let said = repeat("stylize photo.png painting.png -o again.png --settings-from out.png");
-    assert!(said.contains("its run was changed 3 times on the way"), "{said}");
+    assert!(said.contains("its run was changed 3 times while it was painted"), "{said}");
     let bytes = |name: &str| fs::read(studio.path(name)).unwrap();
     assert!(bytes("again.png") == bytes("out.png"), "repeated");
     // The checkpoint has all of it, too.

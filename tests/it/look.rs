@@ -29,7 +29,7 @@ fn strength_is_one_name_for_weights() {
     let weight = Record::open(&studio.path("out.png")).unwrap().settings.content_weight;
     assert!(pixels(&studio, &format!("--content-weight {weight}")) == pixels(&studio, "--strength 0.9"));
     for strength in ["-0.1", "1.1", "nan"] {
-        studio.refuses(2, "from 0 (hardly) to 1", &format!("{RUN} new.png --strength {strength}"));
+        studio.refuses(2, "from 0 (hardly any) to 1", &format!("{RUN} new.png --strength {strength}"));
     }
     studio.refuses(2, "--content-weight", &format!("{RUN} new.png --strength 0.5 --content-weight 2"));
 }

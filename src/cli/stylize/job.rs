@@ -171,8 +171,8 @@ impl Job<'_> {
         let session = builder.resume(checkpoint).build()?;
         if !session.same_bits() {
             let why = format!(
-                "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from that of a \
-                 run without a break",
+                "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from \
+                 that of an uninterrupted run",
                 checkpoint.adapter()
             );
             self.options.reporting.note(self.resume.unwrap_or(self.name), &why);

@@ -80,8 +80,8 @@ fn in_folder(folder: &Path, results: &Path) -> anyhow::Result<Found> {
     }
     if files.is_empty() {
         return Err(Error::Setting(format!(
-            "there are no pictures in {}: only files that end in .{} are looked for, and not in folders below; a pattern such \
-             as \"photos/**/*.jpg\" finds those",
+            "there are no pictures in {}: only files that end in .{} are looked for, and not in subfolders; a pattern \
+             such as \"photos/**/*.jpg\" finds those",
             folder.display(),
             ENDINGS.join(", .")
         ))
@@ -147,7 +147,7 @@ fn matching(base: &Path, pattern: &str, name: &Path) -> anyhow::Result<Vec<PathB
         }
     }
     if files.is_empty() {
-        let why = "no file has a name of that pattern; check it, and quote it";
+        let why = "no file matches that pattern; check it, and quote it";
         return Err(Error::Setting(format!("{}: {why}", name.display())).into());
     }
     Ok(files)

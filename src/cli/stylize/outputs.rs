@@ -135,7 +135,7 @@ impl Outputs {
     pub fn save_frame(&self, index: usize, picture: &Picture) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
         if !folder.is_dir() {
-            let failed = || format!("cannot make the folder {}: create it first", folder.display());
+            let failed = || format!("cannot create the folder {}: create it first", folder.display());
             fs::create_dir(folder).with_context(failed)?;
         }
         Ok(picture.bare().save(&frame(folder, index), &SaveOptions::default())?)
@@ -198,7 +198,7 @@ impl Outputs {
     ) -> anyhow::Result<PathBuf> {
         anyhow::ensure!(
             self.stream.is_none(),
-            "the result goes to standard output, beside which there is no place for a copy; name a file with -o"
+            "the result goes to standard output, so there is no place for a copy; name a file with -o"
         );
         let stem = self.result.file_stem().unwrap_or_default().to_string_lossy();
         let ending = self.format()?.ending();
@@ -253,7 +253,7 @@ impl Outputs {
     pub fn with_way_on(&self, error: Error) -> Error {
         match (error, &self.checkpoint) {
             (Error::Device(why), Some(path)) if self.unfinished.is_none() && path.exists() => Error::Device(
-                format!("{why}; then go on from the checkpoint with --resume {}", path.display()),
+                format!("{why}; then continue from the checkpoint with --resume {}", path.display()),
             ),
             (error, _) => error,
         }

@@ -164,7 +164,9 @@ impl<'g, 'a> Builder<'g, 'a> {
             ));
         }
         if others.iter().any(|(_, other)| other.digest() != vgg.digest()) {
-            return Err(Error::Setting("the devices of a run have other networks; give all the same".into()));
+            return Err(Error::Setting(
+                "the devices of a run have different networks; give them all the same one".into(),
+            ));
         }
         let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
         let others: Vec<Other> = others.collect();

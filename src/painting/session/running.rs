@@ -78,6 +78,13 @@ pub(super) struct Running<'g> {
     pace: Pace,
 }
 
+/// What the stage had on the device makes room for the next stage or painting.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.plan.release();
+    }
+}
+
 impl<'g> Running<'g> {
     /// Records and lays out a stage of a run of `whole` iterations. Picture and state are to be set by
     /// [`Self::set`].

@@ -127,8 +127,8 @@ impl Regions {
                 if !names.is_empty() {
                     let (width, height) = content;
                     masks.notes.push(format!(
-                        "the {whose}'s region {colour} is too small for {} at {width} x {height} pixels, so \
-                         that it gets no style there",
+                        "the {whose}'s region {colour} is too small for {} at {width} x {height} pixels, so it gets \
+                         no style there",
                         names.join(", ")
                     ));
                 }

@@ -165,7 +165,7 @@ fn the_target_is_checked_before_a_run() {
         assert_refused(check_writable(&path), &path, why);
     };
     check("a", "no ending");
-    check("a.gif", "`.gif` is not a known ending");
+    check("a.gif", "`.gif` is not a known file extension");
     check("none/a.png", "there is no folder");
     fs::create_dir(dir.path().join("d.png")).unwrap();
     check("d.png", "it is a folder");

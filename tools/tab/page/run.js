@@ -11,7 +11,7 @@ const titled = (title, element) => make("section", { class: "card late" }, make(
 
 /** `send(command)` goes to the worker, `leave()` back to where pictures are chosen. */
 export function running({ send, leave }) {
-  const canvas = make("canvas", { role: "img", "aria-label": "the picture as it becomes" });
+  const canvas = make("canvas", { role: "img", "aria-label": "the picture as it is painted" });
   const parts = { view: comparison(), progress: progressLine(), curves: lossCurves(), changes: changeList() };
   const panel = controls({
     onChange: (turn) => send({ kind: "turn", turn }),

@@ -34,7 +34,9 @@ impl Refusal {
             Self::Host => {
                 "This is not the address that impasto printed; use its numbers instead of a name.\n"
             }
-            Self::Origin => "Another site's page asks for this; only the page of the run itself may.\n",
+            Self::Origin => {
+                "This request comes from another site's page; only the run's own page may make it.\n"
+            }
             Self::Token => "The address needs its token; use the whole address that impasto printed.\n",
         }
     }

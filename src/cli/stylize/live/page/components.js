@@ -71,7 +71,7 @@ export function duration(seconds) {
 // ----------------------------------------------------------------------------------------------------
 // Before and after
 
-/** The picture as it becomes, and under a line that can be moved, the photograph. */
+/** The picture as it is painted, and the photograph behind a line that can be moved. */
 export function comparison() {
   const before = make("img", { class: "before", alt: "the photograph", hidden: true, draggable: "false" });
   const empty = make("p", { class: "empty" }, "The picture comes with the first iterations.");
@@ -103,7 +103,7 @@ export function comparison() {
         return;
       }
       if (!(shown instanceof HTMLImageElement)) {
-        shown = make("img", { alt: "the picture as it becomes", draggable: "false" });
+        shown = make("img", { alt: "the picture as it is painted", draggable: "false" });
         after.replaceChildren(shown);
       }
       shown.src = what;
