@@ -116,7 +116,7 @@ impl Network {
     }
 }
 
-/// A place in a network where pictures are compared: `relu4_1` behind the ReLU, `conv4_1` before it.
+/// A place in a network where pictures are compared: `relu4_1` after the ReLU, `conv4_1` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tap {

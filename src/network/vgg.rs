@@ -101,7 +101,7 @@ impl Vgg {
         (1 << (deepest.0 - 1), sight)
     }
 
-    /// Refuses taps that lie behind the last convolution whose weights were loaded.
+    /// Refuses taps after the last convolution whose weights were loaded.
     ///
     /// # Errors
     /// [`Error::Setting`].

@@ -374,7 +374,7 @@ fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, 
     let iteration = iteration as usize;
     let complete = |pixels| pixels > 0 && origin.stages().last().is_some_and(|last| iteration <= last.end());
     let sound = origin.settings.validate().and_then(|()| steering::check(&origin.settings, &origin.changes));
-    // An end that is asked for before the first iteration of a stage comes behind that.
+    // An end that is asked for before the first iteration of a stage comes after it.
     let known = origin.changes.iter().all(|change| change.iteration <= iteration + 1);
     if sound.is_err() || !known || !pixels.is_some_and(complete) {
         return Err(format!("its description of the run makes no sense; {DAMAGED}"));

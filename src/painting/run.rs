@@ -29,7 +29,7 @@ pub trait Observer {
     }
 
     /// The picture after `iterations`, in the size of its stage. It comes where [`Run::copy_every`] or
-    /// [`Session::copy_every`] asked for it, behind the losses of its iteration.
+    /// [`Session::copy_every`] asked for it, after the losses of its iteration.
     fn picture(&mut self, run: &mut Run, iterations: usize, picture: Picture) -> Result<()> {
         let _ = (run, iterations, picture);
         Ok(())

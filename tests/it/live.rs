@@ -56,7 +56,7 @@ impl Run {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// The answer to a request with these lines behind `Host`, and a body.
+    /// The answer to a request with these lines after `Host`, and a body.
     fn ask(&self, method: &str, path: &str, host: &str, fields: &str, body: &str) -> String {
         let length = body.len();
         self.send(
@@ -374,7 +374,7 @@ fn addresses_that_cannot_be_used_are_refused() {
     let run = "stylize photo.png painting.png -o out.png --size 24 --iterations 1";
     let wrong = studio.run(&format!("{run} --live photo.png"));
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(wrong.status.code() == Some(2) && said.contains("put --live behind the files"), "{said}");
+    assert!(wrong.status.code() == Some(2) && said.contains("put --live after the files"), "{said}");
     assert_eq!(studio.run(&format!("{run} --open")).status.code(), Some(2));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -196,9 +196,11 @@ mod tests {
         assert_eq!(names(dir.path(), "*.{jpg,png}"), expected(&["a.jpg", "b.png"]));
         // The name of an existing file is not a pattern.
         assert_eq!(names(dir.path(), "x/[g].jpg"), expected(&["x/[g].jpg"]));
-        for (name, why) in
-            [("*.gif", "no file has a name"), ("[", "not a pattern"), ("none/*", "no file has a name")]
-        {
+        for (name, why) in [
+            ("*.gif", "no file matches that pattern"),
+            ("[", "not a pattern"),
+            ("none/*", "no file matches that pattern"),
+        ] {
             let text = format!("{:#}", expand(&dir.path().join(name), Path::new("o"), None).unwrap_err());
             assert!(text.contains(why) && text.contains("; "), "{text}");
         }

@@ -229,8 +229,9 @@ impl<'g> Objective<'g, '_> {
         terms_on_tape.variation(&mut tape, picture, exact, real);
         let taps = self.taps(stage, targets);
         let (to_network, options) = (self.to_network(), settings.network_options());
-        self.vgg
-            .record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| terms_on_tape.at(tape, tap, x));
+        self.vgg.record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| {
+            terms_on_tape.at(tape, tap, x)
+        });
         let (weights, transports) = (terms_on_tape.weights, terms_on_tape.transports);
         tape.op("log");
         log(&mut tape, kept, losses, terms.len(), history);

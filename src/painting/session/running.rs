@@ -61,7 +61,7 @@ pub(super) struct Running<'g> {
     knobs: Knobs,
     pub(super) targets: Targets,
     slots: usize,
-    /// The iteration behind the last one that may be submitted.
+    /// One past the last iteration that may be submitted.
     end: usize,
     /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,

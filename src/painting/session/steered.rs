@@ -37,30 +37,30 @@ impl Session<'_> {
     }
 
     /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next
-    /// stage. Returns the iteration behind its last one. Where the stage has submitted all of its iterations,
+    /// stage. Returns one past its last iteration. Where the stage has submitted all of its iterations,
     /// nothing changes.
     pub fn end_size(&mut self) -> usize {
         self.end(End::Size)
     }
 
     /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is
-    /// the result then, in the size of that stage, and the run counts as complete. Returns the iteration
-    /// behind the last one.
+    /// then the result, in the size of that stage, and the run counts as complete. Returns one past the last
+    /// iteration.
     pub fn finish(&mut self) -> usize {
         self.end(End::Run)
     }
 
     fn end(&mut self, end: End) -> usize {
         let stage = *self.running.stage();
-        let behind = self.submitted().max(stage.first + 1).min(stage.end());
+        let past = self.submitted().max(stage.first + 1).min(stage.end());
         let over = match end {
-            End::Size => behind == stage.end(),
-            End::Run => behind == self.iterations(),
+            End::Size => past == stage.end(),
+            End::Run => past == self.iterations(),
         };
         if !over {
-            self.change(Change::ending(behind, end));
+            self.change(Change::ending(past, end));
         }
-        behind
+        past
     }
 
     /// Lets a change take effect, and notes it.

@@ -126,7 +126,8 @@ impl<'g> Objective<'g, '_> {
         };
         let (to_network, options) = (self.to_network(), self.settings.network_options());
         let taps = self.taps(stage, None);
-        self.vgg.record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| at.look(tape, tap, x));
+        self.vgg
+            .record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| at.look(tape, tap, x));
         let TermsAtWindow { styles, contents, nearest, weights, .. } = at;
         Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights }
     }

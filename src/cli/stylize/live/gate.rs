@@ -51,12 +51,12 @@ impl Gate {
         Ok(Self { token, listening })
     }
 
-    /// What stands behind the server's name in every address, with a slash on either side.
+    /// What follows the server's name in every address, with a slash on either side.
     pub fn folder(&self) -> String {
         format!("/{}/", self.token)
     }
 
-    /// The path behind the token, or why there is none. A folder without its slash is empty.
+    /// The path after the token, or why there is none. A folder without its slash is empty.
     pub fn check<'a>(&self, request: &'a Parts) -> Result<&'a str, Refusal> {
         let host = self.host(&request.headers).ok_or(Refusal::Host)?;
         // Browsers say where a request comes from wherever that may be another site.

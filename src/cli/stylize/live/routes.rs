@@ -188,7 +188,7 @@ fn text(status: StatusCode, text: &str) -> Answer {
     whole(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
 }
 
-/// The same answer, behind which the connection ends.
+/// The same answer, after which the connection ends.
 fn closing(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
