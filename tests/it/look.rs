@@ -166,7 +166,7 @@ fn the_help_names_every_bundled_preset() {
     }
 }
 
-/// A picture twice as wide and high, with every pixel four times. A mean stays as it is; a sum would become
+/// A picture twice as wide and high, with every pixel four times. A mean stays the same; a sum would become
 /// four times as large. The network's borders count for more in the small picture.
 #[test]
 fn weights_mean_the_same_at_every_size() {

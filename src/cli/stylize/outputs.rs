@@ -112,7 +112,7 @@ impl Outputs {
             // Without a separator at its end, which would make it no name for something new.
             return Ok(impasto::check_replaceable(&folder.components().collect::<PathBuf>())?);
         }
-        // Of many pictures, one whose result is not there was not finished, and its frames are begun anew.
+        // Of many pictures, one whose result is not there was not finished, and its frames start again.
         if resume.is_none() && self.unfinished.is_none() && !frames_in(folder)?.is_empty() {
             let why = "already holds frames of another run; name another folder, or remove them";
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());

@@ -287,7 +287,7 @@ impl<'g> Objective<'g, '_> {
         }
     }
 
-    /// When a stage computes its transports anew; `clock` has its iterations.
+    /// When a stage recomputes its transports; `clock` has its iterations.
     pub(crate) fn renewal(&self, stage: &Stage, clock: Tensor) -> Renewal {
         let first = if stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
         Renewal { clock, first, every: RENEWED_EVERY }

@@ -284,7 +284,7 @@ impl<'g> Running<'g> {
         Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
     }
 
-    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the
+    /// Runs the plan once outside the run, with the weights that were set last, and returns the length of the
     /// picture's gradient. Picture and state are to be set again after it.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.plan.run(self.gpu);

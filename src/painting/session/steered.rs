@@ -29,7 +29,7 @@ impl Session<'_> {
         let weights = self.origin.changes.iter().filter(|change| change.end.is_none());
         if weights.count() == MOST_CHANGES {
             return Err(Error::Setting(format!(
-                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on as it is"
+                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on unchanged"
             )));
         }
         self.change(change);

@@ -53,7 +53,7 @@ impl Device {
         };
         let refused = |why| {
             sentence(format!(
-                "the browser refused its graphics device ({why}); reload the page, or start the browser anew"
+                "the browser refused its graphics device ({why}); reload the page, or restart the browser"
             ))
         };
         let (device, queue) = adapter.request_device(&request).await.map_err(refused)?;

@@ -250,7 +250,7 @@ export function lossCurves() {
   paint();
   return {
     element,
-    /** Begins anew with curves of these names. The first is the sum of all. */
+    /** Starts again with curves of these names. The first is the sum of all. */
     start(list) {
       [names, rows] = [list, []];
       legend.replaceChildren(...names.map((name, index) => {
@@ -310,7 +310,7 @@ const WEIGHTS = [
 const ACTIONS = [
   { name: "pause", text: "Pause", key: "p", title: "Pause, and go on where it was" },
   { name: "end_size", text: "Finish this size", title: "Go on now to the next size, or to the end" },
-  { name: "copy", text: "Save a copy", key: "c", title: "Save the picture as it is, and go on" },
+  { name: "copy", text: "Save a copy", key: "c", title: "Save the current picture, and go on" },
   { name: "finish", text: "Finish and save", title: "End the run here; the picture is its result" },
 ];
 
