@@ -137,8 +137,9 @@ impl Studio {
     pub fn needs(&self, request: &str, content: &Opened) -> Result<f64, JsValue> {
         let request = Request::read(request)?;
         let look = request.look()?;
-        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content), Tiling::Off)
-            .map_err(sentence)?;
+        let bytes =
+            capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content), Tiling::Off)
+                .map_err(sentence)?;
         Ok((bytes + self.vgg.bytes()) as f64)
     }
 
