@@ -81,7 +81,7 @@ export function running({ send, leave }) {
       finished(false);
       panel.start(settings, settings.style_layers);
       panel.say("");
-      update("The graphics card compiles its programs and looks at both pictures. That may take a moment.");
+      update("The graphics card is compiling its programs and measuring both pictures. This may take a moment.");
     },
     news: {
       begun({ settings, progress }) {

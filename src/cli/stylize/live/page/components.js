@@ -308,7 +308,7 @@ const WEIGHTS = [
 
 // What cannot be undone has no key of its own.
 const ACTIONS = [
-  { name: "pause", text: "Pause", key: "p", title: "Pause, and go on where it was" },
+  { name: "pause", text: "Pause", key: "p", title: "Pause, and continue from there" },
   { name: "end_size", text: "Finish this size", title: "Go on now to the next size, or to the end" },
   { name: "copy", text: "Save a copy", key: "c", title: "Save the current picture, and go on" },
   { name: "finish", text: "Finish and save", title: "End the run here; the picture is its result" },
@@ -337,7 +337,7 @@ export function controls({ onChange, onAction }) {
   let layers = [];
   const layerBox = make("div", { class: "rows" });
   const layerDetails = make("details", {}, make("summary", {}, "Layers of the style"),
-    make("p", { class: "hint" }, "From fine strokes to large shapes. Only their proportions count in the painterly recipe."),
+    make("p", { class: "hint" }, "From fine strokes to large shapes. In the painterly recipe only their ratios matter."),
     layerBox);
   const more = make("details", { open: matchMedia("(min-width: 60rem)").matches },
     make("summary", {}, "Weights"), make("div", { class: "rows" }, ...weights.map((weight) => weight.row.element)));
@@ -455,7 +455,7 @@ function scaled({ name, note, zero }, on) {
 /** What was changed and when, the latest first. */
 export function changeList() {
   const list = make("ol", { reversed: true });
-  const none = make("p", { class: "hint" }, "Nothing has been changed. What you change is kept in the picture's record.");
+  const none = make("p", { class: "hint" }, "Nothing has been changed. Changes are stored in the picture's record.");
   const element = make("div", { class: "changes" }, none, list);
   let shown = "";
   return {
