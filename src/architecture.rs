@@ -249,7 +249,7 @@ macro_rules! named {
 
             fn from_str(text: &str) -> Result<Self> {
                 let found = Self::ALL.into_iter().find(|choice| choice.name() == text);
-                found.ok_or_else(|| Error::Setting(format!("{text:?} is no {}; write {}", $what, $names)))
+                found.ok_or_else(|| Error::Setting(format!("{text:?} is not a known {}; write {}", $what, $names)))
             }
         }
 

@@ -9,8 +9,8 @@ use super::settings::Settings;
 use crate::Result;
 use crate::picture::Picture;
 
-/// What wants to know how a run gets on. All methods do nothing unless they are implemented, and an error
-/// that one of them returns ends the run. The device works ahead of them and waits for none, unless the
+/// Watches and steers a run. The methods do nothing unless they are implemented, and an error that one of
+/// them returns ends the run. The device works ahead of them and waits for none, unless the
 /// [`Run`] is paused.
 ///
 /// A closure that takes `&Losses` is an observer of losses, and `()` observes nothing.
@@ -51,7 +51,7 @@ impl<F: FnMut(&Losses)> Observer for F {
     }
 }
 
-/// How a run ended that did not fail.
+/// How a run ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {

@@ -48,7 +48,7 @@ pub struct Job<'a> {
     pub live: Option<&'a Live>,
 }
 
-/// How a job ended that did not fail.
+/// How a job ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All iterations are done.

@@ -176,7 +176,7 @@ impl<'g> Running<'g> {
         self.plan.turn(self.gpu, schedule.decay_every, settings.decay_every as f64);
     }
 
-    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    /// Sets the weight of each slot. For measuring gradients, where some terms count nothing.
     pub(super) fn weigh(&self, weight: impl Fn(usize) -> f64) {
         for (slot, knob) in self.knobs.weights.iter().enumerate() {
             if let Some((knob, times)) = knob {
@@ -221,7 +221,7 @@ impl<'g> Running<'g> {
         self.whole = self.end;
     }
 
-    /// Iterations of the run that were given to the device.
+    /// Iterations of the run that were submitted to the device.
     pub(super) fn submitted(&self) -> usize {
         self.submitted
     }

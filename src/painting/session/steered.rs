@@ -18,8 +18,8 @@ impl Session<'_> {
     }
 
     /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings.
-    /// Whatever else they say is not looked at. Iterations that were submitted already keep theirs. What
-    /// changes is noted in [`Self::changes`].
+    /// All else in them is ignored. Iterations that were submitted already keep theirs. The change is noted in
+    /// [`Self::changes`].
     ///
     /// # Errors
     /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
@@ -68,7 +68,7 @@ impl Session<'_> {
         change.apply(&mut self.settings);
         self.running.turn(&self.settings, self.finish_weight);
         let ends = change.end.is_some();
-        // Behind the last iteration there is none that would have the change.
+        // After the last iteration there is none that would have the change.
         if ends || change.iteration < self.iterations() {
             steering::note(&mut self.origin.changes, change);
         }

@@ -191,7 +191,7 @@ impl<'g> Tiled<'g> {
         self.course = Course::of(settings, &self.stage);
     }
 
-    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    /// Sets the weight of each slot. For measuring gradients, where some terms count nothing.
     pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
         self.weights = (0..self.terms.len()).map(&weight).collect();
         self.devices.iter().for_each(|device| device.weigh(&weight));
