@@ -171,6 +171,13 @@ impl Outputs {
         self.unfinished.as_deref().filter(|_| !finished).unwrap_or(&self.result)
     }
 
+    /// How a picture is written, with what made it inside.
+    fn with_record(&self, record: Option<&Record>) -> SaveOptions {
+        let mut options = self.save.clone();
+        options.comment = record.map(Record::comment);
+        options
+    }
+
     /// Writes the picture at the end, as [`Self::save_picture`] does; if that fails, somewhere else.
     pub fn save_result(
         &self,
@@ -178,8 +185,7 @@ impl Outputs {
         record: Option<Record>,
         finished: bool,
     ) -> anyhow::Result<()> {
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         let saved = self.save_picture(picture, record, finished);
         let name = match self.stream {
             Some(format) => format!("result.{}", format.ending()).into(),
@@ -207,8 +213,7 @@ impl Outputs {
             self.result.with_file_name(format!("{stem}-after-{iterations}{again}.{ending}"))
         };
         let free = (1..).map(name).find(|path| !path.exists()).expect("names do not run out");
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         picture.save(&free, &options)?;
         Ok(free)
     }
@@ -220,8 +225,7 @@ impl Outputs {
         record: Option<Record>,
         finished: bool,
     ) -> anyhow::Result<()> {
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         if let Some(format) = self.stream {
             return stdio::write(&picture.to_bytes(format, &options)?);
         }
