@@ -73,7 +73,8 @@ impl Job<'_> {
         let idle = !others.is_empty() && capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_none();
         if idle && !self.options.reporting.quiet {
             console::message(
-                "note: the picture fits the first adapter, and the others have nothing to do; --tile N shares it",
+                "note: the picture fits on the first adapter, so the others have nothing to do; --tile N shares it \
+                 among them",
             );
         }
         Ok(())
