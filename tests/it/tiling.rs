@@ -81,7 +81,7 @@ fn plain(iterations: usize) -> Settings {
 /// both recipes.
 #[test]
 fn a_strip_has_the_gradient_of_the_whole() {
-    let setup = Setup::new(563, 51);
+    let setup = Setup::new(563, 83);
     for loss in StyleLoss::ALL {
         for edge in Edge::ALL {
             let mut settings = plain(1);
