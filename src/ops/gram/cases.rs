@@ -80,7 +80,7 @@ pub const TABLE: Table = Table {
 fn case(size: Size, weights: Option<Vec<f32>>) -> Case {
     let shape = size.shape();
     let counts = weights.clone();
-    // A case of any size is made without memory for it: the bench makes those of a picture before it refuses it.
+    // The bench makes the cases of a picture before it refuses the picture, so none may need its memory.
     let truth = move |inputs: &[Vec<f64>]| match &counts {
         Some(counts) => weighed(shape, &inputs[0], counts),
         None => reference(shape, &inputs[0]),
