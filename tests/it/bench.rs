@@ -61,7 +61,7 @@ fn the_parts_of_an_iteration_add_up() {
         studio.refuses(2, "cannot store half", "bench --iteration --size 48x32 --precision half");
         return;
     }
-    // Each process that measures compiles all shaders anew, so one does both: it compares, and tells what half
+    // Each process that measures compiles all shaders anew, so one does both: it compares and tells what half
     // precision needs. The earlier report is that of single precision under another name, so that every line
     // below has a counterpart.
     let mut earlier = report.clone();
