@@ -1,0 +1,125 @@
+// Turns a root B of a covariance so that its first columns come near the principal axes: B Q, with an orthogonal Q
+// that leaves the product B B^T as it is. Q = I - y_1 v_1^T - .. - y_m v_m^T is the product of m reflections
+// I - v v^T, which take the first columns of (B^T B)^2 to a triangle.
+
+struct Params {
+    n: u32,  // channels
+    m: u32,  // columns that are turned, at most n and SLOTS
+}
+
+const SLOTS: u32 = 32u;
+const LANES: u32 = 256u;  // invocations that find the reflections together
+const COLUMNS: u32 = 4u;  // that an invocation computes together, so that a value of B serves them all
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> factor: array<f32>;            // n x n, B
+@group(0) @binding(2) var<storage, read> columns: array<f32>;           // n x n, a column of B in each row
+@group(0) @binding(3) var<storage, read> given: array<f32>;             // m x n, a vector in each row
+@group(0) @binding(4) var<storage, read_write> product: array<f32>;     // m x n
+@group(0) @binding(5) var<storage, read_write> v: array<f32>;           // m x n
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;           // m x n
+@group(0) @binding(7) var<storage, read_write> root: array<f32>;        // n x n, B Q
+@group(0) @binding(8) var<storage, read_write> transposed: array<f32>;  // n x n, a column of it in each row
+
+// Value i of four of the given vectors. There may be fewer; the last one is repeated.
+fn four(first: u32, i: u32) -> vec4f {
+    let last = params.m - 1u;
+    let n = params.n;
+    return vec4f(
+        given[first * n + i],
+        given[min(first + 1u, last) * n + i],
+        given[min(first + 2u, last) * n + i],
+        given[min(first + 3u, last) * n + i],
+    );
+}
+
+fn put(first: u32, i: u32, values: vec4f) {
+    for (var q = 0u; q < min(COLUMNS, params.m - first); q++) { product[(first + q) * params.n + i] = values[q]; }
+}
+
+// The given vectors times B^T.
+@compute @workgroup_size(64)
+fn inward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+    if id.x >= params.n { return; }
+    let first = COLUMNS * group.y;
+    var sum = vec4f();
+    for (var i = 0u; i < params.n; i++) { sum += factor[i * params.n + id.x] * four(first, i); }
+    put(first, id.x, sum);
+}
+
+// The given vectors times B.
+@compute @workgroup_size(64)
+fn outward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+    if id.x >= params.n { return; }
+    let first = COLUMNS * group.y;
+    var sum = vec4f();
+    for (var k = 0u; k < params.n; k++) { sum += columns[k * params.n + id.x] * four(first, k); }
+    put(first, id.x, sum);
+}
+
+var<workgroup> sums: array<f32, LANES>;
+var<workgroup> dots: array<f32, SLOTS>;
+
+// The reflections, one behind the other. v begins as the columns that are to become a triangle.
+@compute @workgroup_size(LANES)
+fn reflect(@builtin(local_invocation_index) lane: u32) {
+    let n = params.n;
+    for (var j = 0u; j < params.m; j++) {
+        let own = j * n;
+        var squares = 0.0;
+        for (var k = j + lane; k < n; k += LANES) { squares += v[own + k] * v[own + k]; }
+        sums[lane] = squares;
+        for (var span = LANES / 2u; span > 0u; span /= 2u) {
+            workgroupBarrier();
+            if lane < span { sums[lane] += sums[lane + span]; }
+        }
+        workgroupBarrier();
+        // By the sign nothing cancels. Half of the square of v's length, before it is divided, is at least
+        // what keeps a column of zeros from becoming anything else.
+        let length = sqrt(sums[0]);
+        let first = v[own + j];
+        let divisor = sqrt(max(length * (length + abs(first)), 1e-30));
+        storageBarrier();
+        for (var k = lane; k < n; k += LANES) {
+            let value = v[own + k] + select(0.0, select(-length, length, first >= 0.0), k == j);
+            v[own + k] = select(0.0, value / divisor, k >= j);
+        }
+        storageBarrier();
+        // With the vectors of earlier reflections, and with the columns that are still to come.
+        for (var q = lane; q < params.m; q += LANES) {
+            var sum = 0.0;
+            for (var k = j; k < n; k++) { sum += v[q * n + k] * v[own + k]; }
+            dots[q] = sum;
+        }
+        workgroupBarrier();
+        for (var k = lane; k < n; k += LANES) {
+            var value = v[own + k];
+            for (var q = j + 1u; q < params.m; q++) { v[q * n + k] -= dots[q] * value; }
+            for (var p = 0u; p < j; p++) { value -= dots[p] * y[p * n + k]; }
+            y[own + k] = value;
+        }
+        storageBarrier();
+    }
+}
+
+// B less what the vectors y, times B, have along v: a column of four rows.
+@compute @workgroup_size(64)
+fn turn(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+    let n = params.n;
+    let k = id.x;
+    let first = 4u * group.y;
+    if k >= n { return; }
+    let rows = min(vec4u(first, first + 1u, first + 2u, first + 3u), vec4u(n - 1u));
+    var less = vec4f();
+    for (var q = 0u; q < params.m; q++) {
+        let line = q * n;
+        let moved = vec4f(given[line + rows.x], given[line + rows.y], given[line + rows.z], given[line + rows.w]);
+        less += v[line + k] * moved;
+    }
+    for (var r = 0u; r < min(4u, n - first); r++) {
+        let i = first + r;
+        let value = factor[i * n + k] - less[r];
+        root[i * n + k] = value;
+        transposed[k * n + i] = value;
+    }
+}
