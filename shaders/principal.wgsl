@@ -1,6 +1,6 @@
-// Turns a root B of a covariance so that its first columns come near the principal axes: B Q, with an orthogonal Q
-// that leaves the product B B^T as it is. Q = I - y_1 v_1^T - .. - y_m v_m^T is the product of m reflections
-// I - v v^T, which take the first columns of (B^T B)^2 to a triangle.
+// Turns a root B of a covariance so that its first columns come near the principal axes: B Q, with an
+// orthogonal Q that leaves the product B B^T as it is. Q = I - y_1 v_1^T - .. - y_m v_m^T is the product of m
+// reflections I - v v^T, which take the first columns of (B^T B)^2 to a triangle.
 
 struct Params {
     n: u32,  // channels
@@ -34,7 +34,8 @@ fn four(first: u32, i: u32) -> vec4f {
 }
 
 fn put(first: u32, i: u32, values: vec4f) {
-    for (var q = 0u; q < min(COLUMNS, params.m - first); q++) { product[(first + q) * params.n + i] = values[q]; }
+    let count = min(COLUMNS, params.m - first);
+    for (var q = 0u; q < count; q++) { product[(first + q) * params.n + i] = values[q]; }
 }
 
 // The given vectors times B^T.
@@ -60,7 +61,7 @@ fn outward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) grou
 var<workgroup> sums: array<f32, LANES>;
 var<workgroup> dots: array<f32, SLOTS>;
 
-// The reflections, one behind the other. v begins as the columns that are to become a triangle.
+// The reflections, one after the other. v begins as the columns that are to become a triangle.
 @compute @workgroup_size(LANES)
 fn reflect(@builtin(local_invocation_index) lane: u32) {
     let n = params.n;
@@ -113,8 +114,8 @@ fn turn(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
     var less = vec4f();
     for (var q = 0u; q < params.m; q++) {
         let line = q * n;
-        let moved = vec4f(given[line + rows.x], given[line + rows.y], given[line + rows.z], given[line + rows.w]);
-        less += v[line + k] * moved;
+        let i = line + rows;
+        less += v[line + k] * vec4f(given[i.x], given[i.y], given[i.z], given[i.w]);
     }
     for (var r = 0u; r < min(4u, n - first); r++) {
         let i = first + r;

@@ -1,4 +1,5 @@
-//! A root of a covariance: what the Wasserstein loss needs of a painting, once [`crate::ops::principal`] has turned it.
+//! A root of a covariance. Once it is turned ([`crate::ops::principal`]), it is what the Wasserstein loss needs
+//! of a painting.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, vgg19_maps, widen};
 use crate::engine::kernel::kernel;

@@ -16,6 +16,7 @@ pub mod nearest;
 pub mod owned;
 pub mod pool;
 pub mod principal;
+pub mod products;
 pub mod reduce;
 pub mod relu;
 pub mod tv;

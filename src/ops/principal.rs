@@ -23,9 +23,10 @@ const TURNED: usize = 32;
 ///
 /// `Q` is that of the QR factorisation of `(B^T B)^2 E`, where `E` are the first [`TURNED`] columns of the
 /// identity, by reflections (Householder, "Unitary triangularization of a nonsymmetric matrix", 1958). So the
-/// first columns of `B Q` come near the principal axes of `B B^T`, as by two steps of an orthogonal iteration,
-/// and the others are orthogonal to the axes. All reflections are applied at once, as `Q = I - Y V^T` (Bischof
-/// and Van Loan, "The WY representation for products of Householder matrices", 1987).
+/// first columns of `B Q` come near the principal axes of `B B^T`, as by two steps of an orthogonal
+/// iteration, and the others come nearly at right angles to these. All reflections are applied at once, as
+/// `Q = I - Y V^T` (Bischof and Van Loan, "The WY representation for products of Householder matrices",
+/// 1987).
 ///
 /// [`crate::ops::wasserstein`] needs that. What it computes of `B^T S B` is as precise as if the columns were
 /// eigenvectors, as soon as the long ones are nearly orthogonal to all others.

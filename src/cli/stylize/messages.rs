@@ -22,7 +22,7 @@ impl Job<'_> {
         self.tell_side();
         self.tell_idle(size)?;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
-        let needed = capacity::memory_in(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
+        let needed = capacity::memory(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
         if needed > there {
             let room = there.saturating_sub(vgg.bytes());
             let largest = match capacity::largest(gpu, vgg, self.settings, size, room)? {
@@ -73,7 +73,8 @@ impl Job<'_> {
         let idle = !others.is_empty() && capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_none();
         if idle && !self.options.reporting.quiet {
             console::message(
-                "note: the picture fits the first adapter, and the others have nothing to do; --tile N shares it",
+                "note: the picture fits on the first adapter, so the others have nothing to do; --tile N shares it \
+                 among them",
             );
         }
         Ok(())

@@ -10,6 +10,7 @@ mod inputs;
 mod job;
 mod live;
 mod look;
+mod machine;
 mod messages;
 mod names;
 mod numbers;
@@ -35,8 +36,9 @@ use self::inputs::{Item, Target};
 use self::job::{Ending, Job};
 use self::live::Live;
 pub use self::look::Look;
+pub use self::machine::{Machine, Room, load, network};
 pub use self::messages::tiles_text;
-pub use self::options::{Machine, Options, Room, load, network, resolve};
+pub use self::options::{Options, resolve};
 pub use self::sizes::Sizes;
 pub use self::stdio::{check_inputs, is_stream, read};
 use self::studio::Studio;
@@ -54,7 +56,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let result = match target {
         Target::Folder(_) if options.look.regions.are_given() => {
             let why =
-                "regions are those of one photograph, and there may be several; name the result with -o";
+                "regions belong to one photograph, and here there may be several; name the result with -o";
             return Err(Error::Setting(why.into()).into());
         }
         Target::Folder(folder) => return batch::run(options, &settings, &contents, &folder, repeated),

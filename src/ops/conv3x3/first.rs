@@ -42,7 +42,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         first.forward(tape, Phase::Forward, &band.rows, y.rows(band.rows.clone()), gates.of(&band));
         first.backward(tape, &band, &gates);
     }
-    // Without a ReLU here, the next op needs the map as it is, with the values that a ReLU would remove.
+    // Without a ReLU here, the next op needs the whole map, with the values that a ReLU would remove.
     if first.relu && x.grad.is_some() && !tape.spends_memory() {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
             let shape = Shape { height: rows.len(), ..y.shape };
@@ -125,7 +125,7 @@ mod tests {
     use crate::engine::gpu::Gpu;
     use crate::engine::tape::{Shape, Tape};
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
-    use crate::ops::gram;
+    use crate::ops::{gram, products};
 
     /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the
     /// Gram matrix. This also holds if bindings are so small that the map is split into bands with pieces of
@@ -155,7 +155,7 @@ mod tests {
                 tape.keep(dx);
                 let y = conv3x3(&mut tape, x, &filter, edge, After::Relu);
                 tape.op("gram");
-                let g = gram::gram(&mut tape, y, gram::Variant::Naive, None);
+                let g = gram::gram(&mut tape, y, products::Variant::Naive, None);
                 let dg = g.grad.unwrap();
                 tape.keep(dg);
                 let plan = tape.finish().unwrap();

@@ -10,11 +10,10 @@ use crate::cases::{
     Candidate, Case, HALF, Input, Leaf, Size, Table, in_both_precisions, sum, vgg19_maps, widen,
 };
 use crate::engine::gpu::Gpu;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape};
+use crate::engine::tape::{Shape, Slot, Tape};
 use crate::ops::cholesky::{EPSILON, LEAST_ENERGY};
-use crate::ops::gram::Variant;
 use crate::ops::masked::{ResidentWeights, example};
+use crate::ops::products::Variant;
 
 /// The weight of the loss in all cases.
 pub(super) const WEIGHT: f64 = 3.0;
@@ -97,7 +96,7 @@ impl Painting {
     }
 
     /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all
-    /// columns of `B` behind the first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of
+    /// columns of `B` after the first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of
     /// `k + n` columns, and where these are fewer than the channels, all eigenvalues of `K K^T` but those of
     /// `K^T K` are 0.
     pub fn loss(&self, shape: Shape, x: &[f64], weights: Option<&[f32]>) -> f64 {

@@ -6,8 +6,9 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-use super::gram::{Means, Products, Variant};
+use super::gram::{Means, Products};
 use super::masked::SiteWeights;
+use super::products::Variant;
 use super::reduce::reduce;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
@@ -94,7 +95,7 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<
     mean
 }
 
-/// When the transport is computed anew. Its inputs change little from one iteration to the next, and it costs
+/// When the transport is recomputed. Its inputs change little from one iteration to the next, and it costs
 /// as much as some layers of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {

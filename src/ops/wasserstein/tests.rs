@@ -132,7 +132,7 @@ fn columns_are_in_order_and_nearly_orthogonal() {
     plan.run(&gpu);
     let factor = widen(&plan.read(&gpu, factor.root).unwrap());
     let columns: Vec<Vec<f64>> = (0..N).map(|k| (0..N).map(|i| factor[i * N + k]).collect()).collect();
-    // A column's pivot is its largest value, because the channels behind have less left.
+    // A column's pivot is its largest value, because the later channels have less left.
     let pivots: Vec<f64> = columns.iter().map(|column| column.iter().copied().fold(0.0, f64::max)).collect();
     assert!(pivots.is_sorted_by(|a, b| a >= b), "{pivots:?}");
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::painting::preset::check_scale;
 use crate::painting::settings::Settings;
-use crate::painting::steering::{self, Change};
+use crate::painting::stages;
+use crate::painting::steering::{self, Change, End};
 use crate::picture::{self, Comment, Input, Size};
 
 /// Name of this program in records.
@@ -133,6 +134,25 @@ impl Record {
         }
     }
 
+    /// The record of the picture after `iterations` of this run, whose result has the size (width, height), with the
+    /// changes so far.
+    pub fn after(&self, iterations: usize, size: (usize, usize), changes: &[Change]) -> Self {
+        let mut record = self.clone();
+        // Those that the picture has seen.
+        let seen = |change: &&Change| {
+            change.iteration < iterations || (change.end.is_some() && change.iteration == iterations)
+        };
+        record.changes = changes.iter().filter(seen).cloned().collect();
+        let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
+        let whole = stages::steered(&record.settings, size, &record.changes);
+        if record.settings.first_size == 0 && !ended {
+            record.settings.iterations = iterations;
+        } else if whole.last().is_some_and(|last| iterations < last.end()) {
+            record.done = Some(iterations);
+        }
+        record
+    }
+
     /// Reads the record in the bytes of a picture file; `name` is for error texts.
     ///
     /// # Errors
@@ -168,7 +188,7 @@ impl Record {
 
     /// The inverse of [`Record::to_json`], or why there is none.
     fn from_json(text: &str) -> Result<Self, String> {
-        let none = "no settings are in it; use a picture as it was written here, because other programs may drop them";
+        let none = "no settings are in it; use the picture as this program wrote it, because other programs may drop them";
         let value: serde_json::Value = serde_json::from_str(text).map_err(|_| none)?;
         if value["program"] != PROGRAM {
             return Err(none.into());
@@ -176,7 +196,7 @@ impl Record {
         let version = value["version"].as_str().unwrap_or("an unknown version").to_owned();
         let foreign = |e: &dyn std::fmt::Display| {
             format!(
-                "its settings are those of {PROGRAM} {version}, not understood here ({e}); use that version"
+                "its settings were written by {PROGRAM} {version} and are not understood here ({e}); use that version"
             )
         };
         let record: Self = serde_json::from_value(value).map_err(|e| foreign(&e))?;

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
+use super::HISTORY;
+use super::carried::{Carried, averaged, show};
 use super::submission::Pace;
-use super::{HISTORY, NOT_FINITE};
+use crate::Result;
 use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
-use crate::engine::tape::{Shape, Tensor, Var};
+use crate::engine::tape::{Tensor, Var};
 use crate::ops::log::Log;
 use crate::painting::objective::{Kind, Knobs, Objective, Recorded, Targets, terms};
 use crate::painting::optimiser::State;
@@ -17,7 +19,6 @@ use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
-use crate::{Error, Result};
 
 /// A submission that the device may still be working on. Iterations are counted over the whole run.
 struct Flight {
@@ -42,19 +43,6 @@ impl Flight {
     }
 }
 
-/// The state that goes from one stage to the next, and into a checkpoint: the optimised variable, the
-/// optimiser's state, the sum of the average. The words are those on the device.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Carried {
-    pub(crate) picture: Vec<f32>,
-    /// In the order of the optimiser's parts.
-    pub(crate) optimiser: State,
-    /// Empty where there is no average.
-    pub(crate) average: Vec<f32>,
-    /// The values that style terms keep between iterations, term by term. They belong to the stage alone.
-    pub(crate) transports: Vec<f32>,
-}
-
 /// A stage that is being painted.
 pub(super) struct Running<'g> {
     gpu: &'g Gpu,
@@ -73,7 +61,7 @@ pub(super) struct Running<'g> {
     knobs: Knobs,
     pub(super) targets: Targets,
     slots: usize,
-    /// The iteration behind the last one that may be submitted.
+    /// One past the last iteration that may be submitted.
     end: usize,
     /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,
@@ -88,6 +76,13 @@ pub(super) struct Running<'g> {
     pub(super) copies: VecDeque<(usize, Vec<f64>)>,
     spare_copy: Option<Readback>,
     pace: Pace,
+}
+
+/// What the stage had on the device makes room for the next stage or painting.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.plan.release();
+    }
 }
 
 impl<'g> Running<'g> {
@@ -181,7 +176,7 @@ impl<'g> Running<'g> {
         self.plan.turn(self.gpu, schedule.decay_every, settings.decay_every as f64);
     }
 
-    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    /// Sets the weight of each slot. For measuring gradients, where some terms count nothing.
     pub(super) fn weigh(&self, weight: impl Fn(usize) -> f64) {
         for (slot, knob) in self.knobs.weights.iter().enumerate() {
             if let Some((knob, times)) = knob {
@@ -226,7 +221,7 @@ impl<'g> Running<'g> {
         self.whole = self.end;
     }
 
-    /// Iterations of the run that were given to the device.
+    /// Iterations of the run that were submitted to the device.
     pub(super) fn submitted(&self) -> usize {
         self.submitted
     }
@@ -289,7 +284,7 @@ impl<'g> Running<'g> {
         Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
     }
 
-    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the
+    /// Runs the plan once outside the run, with the weights that were set last, and returns the length of the
     /// picture's gradient. Picture and state are to be set again after it.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.plan.run(self.gpu);
@@ -381,42 +376,4 @@ impl<'g> Running<'g> {
         self.spare.push(flight.readback);
         Ok(())
     }
-}
-
-/// The total weight of the iterations at a stage's size in the average, which begins as zeros and keeps
-/// `keep` of itself in each.
-fn average_weight(stage: &Stage, keep: f64, iterations: usize) -> f64 {
-    let steps = iterations - stage.first + stage.before;
-    1.0 - keep.powi(i32::try_from(steps).unwrap_or(i32::MAX))
-}
-
-/// The picture of optimised values after `iterations` of a run: an average if there is a `keep`, once there
-/// is one.
-pub(super) fn show(
-    stage: &Stage,
-    keep: Option<f64>,
-    variable: Variable,
-    shape: Shape,
-    iterations: usize,
-    mut values: Vec<f64>,
-) -> Result<Picture> {
-    if values.iter().any(|v| !v.is_finite()) {
-        return Err(Error::NotFinite(NOT_FINITE.into()));
-    }
-    let steps = iterations - stage.first + stage.before;
-    if let Some(keep) = keep.filter(|_| steps > 0) {
-        let weight = average_weight(stage, keep, iterations);
-        values.iter_mut().for_each(|v| *v /= weight);
-    }
-    let picture = variable.decode(shape, &values);
-    Ok(if stage.margin == 0 { picture } else { picture.without_margin(stage.margin) })
-}
-
-/// The picture that a finished stage shows: the average of its iterates, or its last iterate.
-pub(super) fn averaged(stage: &Stage, keep: f64, real: Real, carried: &Carried) -> Vec<f64> {
-    if carried.average.is_empty() {
-        return real.decode(&carried.picture);
-    }
-    let weight = average_weight(stage, keep, stage.end());
-    real.decode(&carried.average).into_iter().map(|v| v / weight).collect()
 }

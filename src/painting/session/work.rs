@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Watch;
-use super::running::{Carried, Running};
+use super::carried::Carried;
+use super::running::Running;
 use super::tiled::Tiled;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
@@ -19,7 +20,7 @@ use crate::painting::tiling::layout::Layout;
 use crate::picture::{Picture, Size};
 use crate::{Error, Result};
 
-/// A device beside the first, which shares tiles with it.
+/// A further device, which shares the tiles with the first.
 pub(super) struct Other<'g> {
     pub(super) gpu: &'g Gpu,
     pub(super) vgg: &'g Vgg,

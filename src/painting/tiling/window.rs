@@ -124,9 +124,10 @@ impl<'g> Objective<'g, '_> {
             nearest: Vec::new(),
             weights: vec![None; terms.len()],
         };
-        let (line, options) = (self.line(), self.settings.network_options());
+        let (to_network, options) = (self.to_network(), self.settings.network_options());
         let taps = self.taps(stage, None);
-        self.vgg.record(&mut tape, picture, &line, options, &taps, |tape, tap, x| at.look(tape, tap, x));
+        self.vgg
+            .record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| at.look(tape, tap, x));
         let TermsAtWindow { styles, contents, nearest, weights, .. } = at;
         Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights }
     }
@@ -239,7 +240,7 @@ impl TermsAtWindow<'_, '_, '_> {
         self.weights[index] = Some((weight, 1.0));
         let loss = tape.state("loss", 1);
         let slot = Slot { losses: loss, index: 0 };
-        let variant = nearest::Variant::of(self.objective.gpu);
+        let variant = nearest::variant(self.objective.gpu);
         let term = nearest::Term { weight, step: self.count, slot, variant };
         let whole = Shape::new(x.shape.channels, height, width);
         nearest::nearest_in_window(tape, x, &target, term, nearest::Window { whole, own });

@@ -15,7 +15,7 @@ use crate::painting::tiling::rows::Rows;
 use crate::painting::tiling::statistics::Sums;
 
 impl Tiled<'_> {
-    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch
+    /// Computes the gradient of the current picture; returns the losses by slot, or nothing if the watch
     /// wanted an end.
     pub(super) async fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
         let Some(sums) = self.sums().await? else { return Ok(None) };
