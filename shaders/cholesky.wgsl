@@ -90,7 +90,8 @@ fn factor(@builtin(local_invocation_index) lane: u32) {
             let i = vec4u(order[t], channel(t + LANES), channel(t + 2u * LANES), channel(t + 3u * LANES));
             var rest = vec4f();
             for (var j = 0u; j < line; j += n) {
-                let row = vec4f(transposed[j + i.x], transposed[j + i.y], transposed[j + i.z], transposed[j + i.w]);
+                let at = j + i;
+                let row = vec4f(transposed[at.x], transposed[at.y], transposed[at.z], transposed[at.w]);
                 rest += transposed[j + pivot] * row;
             }
             for (var s = 0u; s < 4u && t + s * LANES < n; s++) {

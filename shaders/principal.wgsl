@@ -9,7 +9,7 @@ struct Params {
 
 const SLOTS: u32 = 32u;
 const LANES: u32 = 256u;  // invocations that find the reflections together
-const COLUMNS: u32 = 4u;  // that an invocation computes together, so that a value of B serves them all
+const COLUMNS: u32 = 4u;  // that an invocation computes together, each at four places
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> factor: array<f32>;            // n x n, B
@@ -33,29 +33,47 @@ fn four(first: u32, i: u32) -> vec4f {
     );
 }
 
-fn put(first: u32, i: u32, values: vec4f) {
+// Four places of a workgroup's 256 that an invocation computes, or the last one instead of those beyond.
+fn places(group: u32, lane: u32) -> vec4u {
+    let first = 256u * group + lane;
+    return min(vec4u(first, first + 64u, first + 128u, first + 192u), vec4u(params.n - 1u));
+}
+
+fn put(first: u32, at: vec4u, sums: mat4x4f) {
     let count = min(COLUMNS, params.m - first);
-    for (var q = 0u; q < count; q++) { product[(first + q) * params.n + i] = values[q]; }
+    for (var q = 0u; q < count; q++) {
+        for (var s = 0u; s < 4u; s++) { product[(first + q) * params.n + at[s]] = sums[s][q]; }
+    }
+}
+
+fn outer(vectors: vec4f, values: vec4f) -> mat4x4f {
+    return mat4x4f(vectors * values.x, vectors * values.y, vectors * values.z, vectors * values.w);
 }
 
 // The given vectors times B^T.
 @compute @workgroup_size(64)
-fn inward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
-    if id.x >= params.n { return; }
+fn inward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let at = places(group.x, lane);
     let first = COLUMNS * group.y;
-    var sum = vec4f();
-    for (var i = 0u; i < params.n; i++) { sum += factor[i * params.n + id.x] * four(first, i); }
-    put(first, id.x, sum);
+    var sums = mat4x4f();
+    for (var i = 0u; i < params.n; i++) {
+        let k = i * params.n + at;
+        sums += outer(four(first, i), vec4f(factor[k.x], factor[k.y], factor[k.z], factor[k.w]));
+    }
+    put(first, at, sums);
 }
 
 // The given vectors times B.
 @compute @workgroup_size(64)
-fn outward(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
-    if id.x >= params.n { return; }
+fn outward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let at = places(group.x, lane);
     let first = COLUMNS * group.y;
-    var sum = vec4f();
-    for (var k = 0u; k < params.n; k++) { sum += columns[k * params.n + id.x] * four(first, k); }
-    put(first, id.x, sum);
+    var sums = mat4x4f();
+    for (var k = 0u; k < params.n; k++) {
+        let i = k * params.n + at;
+        sums += outer(four(first, k), vec4f(columns[i.x], columns[i.y], columns[i.z], columns[i.w]));
+    }
+    put(first, at, sums);
 }
 
 var<workgroup> sums: array<f32, LANES>;

@@ -37,14 +37,15 @@ pub fn principal(tape: &mut Tape, before: Root, n: usize) -> Root {
     let (along, moved, v) = (vectors("along"), vectors("moved"), vectors("v"));
     let (y, by) = (vectors("y"), vectors("by"));
     let params = [("n", n.into()), ("m", m.into())];
-    let blocks = m.div_ceil(4);
+    // An invocation has four vectors at four places.
+    let grid = [n.div_ceil(256) * 64, m.div_ceil(4), 1];
     let inward = |tape: &mut Tape, given: Tensor, product: Tensor| {
         tape.forward(kernel!("principal", "inward"))
             .params(params)
             .bind("factor", before.root)
             .bind("given", given)
             .bind("product", product)
-            .grid([n, blocks, 1]);
+            .grid(grid);
     };
     let outward = |tape: &mut Tape, given: Tensor, product: Tensor| {
         tape.forward(kernel!("principal", "outward"))
@@ -52,7 +53,7 @@ pub fn principal(tape: &mut Tape, before: Root, n: usize) -> Root {
             .bind("columns", before.transposed)
             .bind("given", given)
             .bind("product", product)
-            .grid([n, blocks, 1]);
+            .grid(grid);
     };
     inward(tape, before.transposed, along);
     outward(tape, along, moved);
@@ -76,7 +77,7 @@ pub fn principal(tape: &mut Tape, before: Root, n: usize) -> Root {
     Root { root, transposed }
 }
 
-/// Fewer columns than are turned, one more, and around the lanes that turn them.
+/// Fewer columns than are turned, one more, and around the lanes that turn them and the places of a workgroup.
 pub const TABLE: Table = Table {
     op: "principal",
     edges: &[
@@ -88,7 +89,9 @@ pub const TABLE: Table = Table {
         Size::new(31, 1, 1),
         Size::new(32, 1, 1),
         Size::new(33, 1, 1),
+        Size::new(63, 1, 1),
         Size::new(65, 1, 1),
+        Size::new(255, 1, 1),
         Size::new(257, 1, 1),
     ],
     network: |_, _| [64, 128, 256, 512].map(|n| Size::new(n, 1, 1)).into(),
