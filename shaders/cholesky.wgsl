@@ -58,6 +58,9 @@ fn longest(taken: u32, lane: u32) -> u32 {
     return places[0];
 }
 
+// What stands at a place in the order, or the last one beyond it.
+fn channel(place: u32) -> u32 { return order[min(place, params.n - 1u)]; }
+
 @compute @workgroup_size(LANES)
 fn factor(@builtin(local_invocation_index) lane: u32) {
     let n = params.n;
@@ -82,11 +85,19 @@ fn factor(@builtin(local_invocation_index) lane: u32) {
             transposed[line + i] = 0.0;
             root[i * n + k] = 0.0;
         }
-        for (var t = k + lane; t < n; t += LANES) {
-            let i = order[t];
-            var rest = covariance[pivot * n + i] / energy + select(0.0, params.epsilon, t == k);
-            for (var j = 0u; j < line; j += n) { rest -= transposed[j + i] * transposed[j + pivot]; }
-            transposed[line + i] = rest;
+        // Four channels at a time, so that a value of the pivot serves them all.
+        for (var t = k + lane; t < n; t += 4u * LANES) {
+            let i = vec4u(order[t], channel(t + LANES), channel(t + 2u * LANES), channel(t + 3u * LANES));
+            var rest = vec4f();
+            for (var j = 0u; j < line; j += n) {
+                let at = j + i;
+                let row = vec4f(transposed[at.x], transposed[at.y], transposed[at.z], transposed[at.w]);
+                rest += transposed[j + pivot] * row;
+            }
+            for (var s = 0u; s < 4u && t + s * LANES < n; s++) {
+                let own = covariance[pivot * n + i[s]] / energy + select(0.0, params.epsilon, i[s] == pivot);
+                transposed[line + i[s]] = own - rest[s];
+            }
         }
         storageBarrier();
         // What is left of a variance is at least epsilon, but for rounding.

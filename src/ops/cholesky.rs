@@ -1,9 +1,11 @@
-//! A root of a covariance: what the Wasserstein loss needs of a painting.
+//! A root of a covariance. Once it is turned ([`crate::ops::principal`]), it is what the Wasserstein loss needs
+//! of a painting.
 
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, vgg19_maps, widen};
 use crate::engine::kernel::kernel;
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
+use crate::ops::principal::Root;
 use crate::ops::reduce::reduce;
 
 /// What is added to the diagonal of a covariance, in units of the painting's energy, so that it has an
@@ -14,15 +16,6 @@ pub const EPSILON: f64 = 0.01;
 /// about as large as 1.
 pub const LEAST_ENERGY: f64 = 1e-6;
 
-/// A root on a tape.
-#[derive(Clone, Copy, Debug)]
-pub struct Root {
-    /// `B`, row by row.
-    pub root: Tensor,
-    /// `B^T`.
-    pub transposed: Tensor,
-}
-
 /// Records, for the forward pass, a root of the covariance of `n` channels with that mean:
 /// `B B^T = covariance / e + EPSILON I`. The energy `e` is the mean of the squared features over channels and
 /// sites, at least [`LEAST_ENERGY`]. It is put into the slot as it is measured, and the trace of the
@@ -30,10 +23,9 @@ pub struct Root {
 ///
 /// `B` is Cholesky's factor with its rows permuted. The channel of which the columns so far leave most is the
 /// next to get a column (Higham, "Analysis of the Cholesky decomposition of a semi-definite matrix", 1990),
-/// so that the columns become shorter, whatever the rank is. That is what [`crate::ops::wasserstein`] demands
-/// of a root, besides its product.
+/// so that the columns become shorter, whatever the rank is.
 pub fn cholesky(tape: &mut Tape, mean: Tensor, covariance: Tensor, n: usize, slot: Slot) -> Root {
-    let (root, transposed) = (tape.state("root", n * n), tape.state("transposed", n * n));
+    let (root, transposed) = (tape.scratch("factor", n * n), tape.scratch("columns", n * n));
     let (squares, variances) = (tape.scratch("squares", n), tape.scratch("variances", n));
     let (left, order) = (tape.scratch("left", n), tape.scratch("order", n));
     // A workgroup of a software driver is as wide as a subgroup.

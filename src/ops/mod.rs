@@ -15,6 +15,7 @@ pub mod mse;
 pub mod nearest;
 pub mod owned;
 pub mod pool;
+pub mod principal;
 pub mod products;
 pub mod reduce;
 pub mod relu;
@@ -40,6 +41,7 @@ pub fn tables() -> Vec<Table> {
         nearest::TABLE,
         mixture::TABLE,
         cholesky::TABLE,
+        principal::TABLE,
         tv::TABLE,
         tv::NINE_POINT_TABLE,
         wasserstein::TABLE,

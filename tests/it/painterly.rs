@@ -62,8 +62,9 @@ fn losses_follow_the_reference_as_on_a_gpu() {
 #[test]
 fn gradients_follow_the_reference() {
     let setup = Setup::new(&plain(1));
-    // Float32 in PyTorch is off by 1.5e-4 and by 4.2e-4, see the fixtures' README.
-    for (image, grad, bound) in [("image_0", "grad_0", 1e-3), ("image_6", "grad_6", 2e-3)] {
+    // Found were 5.9e-6 and 5.7e-6; other devices add in another order. Float32 in PyTorch, with symmetric
+    // roots, is off by 1.5e-4 and by 4.2e-4, see the fixtures' README.
+    for (image, grad, bound) in [("image_0", "grad_0", 5e-5), ("image_6", "grad_6", 5e-5)] {
         let start = figures::picture(&reference(image), &setup.content, |_, value| value);
         let mut session = setup.builder(&plain(1)).start(&start).build().unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));

@@ -362,7 +362,7 @@ fn variants_share_their_interface() {
                 "adam" => &["advance", "step"][..],
                 "average" => &["forward", "rounded"],
                 // These have no gradient.
-                "log" | "widened" | "owned" | "mean_square" | "cholesky" | "mixture" => &[],
+                "log" | "widened" | "owned" | "mean_square" | "cholesky" | "principal" | "mixture" => &[],
                 _ => &["forward", "backward"],
             };
             assert!(complete.iter().all(|entry| found.contains(entry)), "{op} {variant} has {found:?}");

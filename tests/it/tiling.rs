@@ -129,9 +129,9 @@ fn a_run_in_tiles_is_the_run_of_the_whole() {
         let off = parts(found, expected).into_iter().map(|(f, e)| (f - e).abs() / expected.total);
         let off = off.fold(0.0, f64::max);
         println!("iteration {}: losses off by {off:.1e} of the total", found.iteration);
-        // Rounding grows from iteration to iteration, as between any two devices: Adam's first steps have nearly the same
-        // length for any gradient, and turn where a small one changes its sign.
-        assert!(off <= 1e-3, "{found:?} instead of {expected:?}");
+        // Rounding grows from iteration to iteration, as between any two devices: Adam's first steps have
+        // nearly the same length for any gradient, and turn where a small one changes its sign.
+        assert!(off <= 1e-4, "{found:?} instead of {expected:?}");
     }
     assert_eq!(tiled[..2], whole[..2]);
     let error = relative_error(&widen(&found.rgb), &widen(&expected.rgb));

@@ -167,8 +167,8 @@ pub(super) fn transport(
 /// (With the other half, or with the symmetric root of the target's covariance in place of `B`, everything
 /// below 1e-7 of the largest eigenvalue would be lost, and then the rest; 1e-6 is usual.)
 ///
-/// Eigenvectors would be the best columns. Cholesky's, which the device computes, come close: see
-/// `docs/design/numerics.md`.
+/// Eigenvectors are the best columns. Those that the device computes by [`crate::ops::principal`] do as well:
+/// see `docs/design/numerics.md`.
 fn inverse_root(tape: &mut Tape, products: &Products, r: Tensor) -> Matrix {
     let mut r = products.computed(tape, r);
     let mut z = None;

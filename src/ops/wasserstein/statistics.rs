@@ -6,8 +6,9 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Value;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Slot, Tape, Tensor};
-use crate::ops::cholesky::{EPSILON, LEAST_ENERGY, Root, cholesky};
+use crate::ops::cholesky::{EPSILON, LEAST_ENERGY, cholesky};
 use crate::ops::masked::SiteWeights;
+use crate::ops::principal::{Root, principal};
 
 /// Statistics on the tape that measures paintings, for a loss on another tape.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,8 @@ pub struct Prepared {
 /// Records, for the forward pass, what the loss needs of a painting from mean and covariance of its sites.
 /// Two numbers go into the slot and the next one, for [`Resident::new`].
 pub fn prepare(tape: &mut Tape, [mean, covariance]: [Tensor; 2], channels: usize, slot: Slot) -> Prepared {
-    Prepared { channels, mean, root: cholesky(tape, mean, covariance, channels, slot) }
+    let factor = cholesky(tape, mean, covariance, channels, slot);
+    Prepared { channels, mean, root: principal(tape, factor, channels) }
 }
 
 /// The Gaussian of one or several paintings' features at a layer, on the device.
@@ -32,7 +34,8 @@ pub struct Resident {
     /// The trace of the covariance, with [`EPSILON`] on its diagonal, in units of energy.
     trace: f64,
     mean: wgpu::Buffer,
-    /// `B` with `B B^T` that covariance, in units of energy: row by row; the columns become shorter.
+    /// `B` with `B B^T` that covariance, in units of energy, row by row. The columns become shorter, and the
+    /// long ones are nearly principal axes.
     root: wgpu::Buffer,
     transposed: wgpu::Buffer,
 }

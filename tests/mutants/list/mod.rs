@@ -14,6 +14,7 @@ mod mse;
 mod nearest;
 mod owned;
 mod pool;
+mod principal;
 mod relu;
 mod tv;
 mod tv9;
@@ -39,6 +40,7 @@ pub const MUTANTS: &[(&str, &[Mutant])] = &[
     ("nearest", nearest::MUTANTS),
     ("owned", owned::MUTANTS),
     ("pool", pool::MUTANTS),
+    ("principal", principal::MUTANTS),
     ("relu", relu::MUTANTS),
     ("tv", tv::MUTANTS),
     ("tv9", tv9::MUTANTS),

@@ -2,7 +2,7 @@ use super::Mutant;
 
 pub const MUTANTS: &[Mutant] = &[
     // A sign in the matrix that is handed on transposed.
-    ("naive", "cholesky", "transposed[line + i] = value", "transposed[line + i] = -value"),
+    ("naive", "principal", "transposed[k * n + i] = value", "transposed[k * n + i] = -value"),
     // Weights that do not count or are of another row, the mean of another channel.
     ("tiled", "masked", "f32(x[i]) - mean[id.x / params.w]", "f32(x[i]) - mean[id.x % params.w]"),
     ("subgroup", "masked", "params.scale * m * (mean", "params.scale * (mean"),
