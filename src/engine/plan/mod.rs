@@ -185,7 +185,8 @@ impl Plan {
     }
 
     /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second
-    /// those of every pass, its own, and all later steps. `pieces` and `last` are as in [`Self::submit`].
+    /// those of every pass, its own, and all later steps. [`Turn::Every`] is both passes in one. `pieces` and
+    /// `last` are as in [`Self::submit`].
     pub(crate) fn submit_pass(
         &self,
         gpu: &Gpu,
@@ -194,7 +195,9 @@ impl Plan {
         last: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
         let steps = std::iter::zip(&self.steps, &self.turns);
-        let steps = steps.filter(|(_, own)| **own == Turn::Every || **own == turn).map(|(step, _)| step);
+        let steps = steps
+            .filter(|(_, own)| [**own, turn].contains(&Turn::Every) || **own == turn)
+            .map(|(step, _)| step);
         let steps: Vec<&Ready> = steps.collect();
         let size = steps.len().div_ceil(pieces.max(1)).max(1);
         for piece in steps.chunks(size) {
@@ -232,6 +235,14 @@ impl Plan {
             Memory::Buffer(buffer) => Some((buffer, place)),
             Memory::Texels(_) => None,
         }
+    }
+
+    /// Gives all memory back when the device is done with it. From now on nothing runs, is written or is read.
+    pub(crate) fn release(&mut self) {
+        self.steps.clear();
+        self.buffers.clear();
+        self.places.fill(None);
+        self.params = None;
     }
 
     /// Reads the values of a tensor that was kept or is a state, after all runs; returns no values if no step

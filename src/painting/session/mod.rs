@@ -70,6 +70,9 @@ pub struct Session<'g> {
     last_bytes: u64,
     copies: VecDeque<(usize, Picture)>,
     watch: Option<Watch>,
+    /// What the stage before left, in its size, until the first iteration of a stage in tiles is done: where
+    /// that is given up, a checkpoint is of the end of the stage before.
+    before: Option<Carried>,
 }
 
 /// Called before each tile; returns whether to go on.
@@ -104,11 +107,13 @@ impl<'g> Session<'g> {
                 return Ok(Some(losses));
             }
             self.keep_schedule()?;
-            if !self.running.advance().await? {
-                self.stopped |= self.running.given_up();
-                if !self.next_stage().await? {
-                    return Ok(None);
-                }
+            if self.running.advance().await? {
+                self.before = None;
+                continue;
+            }
+            self.stopped |= self.running.given_up();
+            if !self.next_stage().await? {
+                return Ok(None);
             }
         }
     }
@@ -123,20 +128,22 @@ impl<'g> Session<'g> {
         self.keep_copies()?;
         self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
-        let carried = match stage.same_size(&done) {
+        let (carried, before) = match stage.same_size(&done) {
             true => {
                 let parts = parts(&self.origin.settings, self.origin.real);
                 let optimiser = with_other_terms(&parts, carried.optimiser);
-                Carried { optimiser, transports: Vec::new(), ..carried }
+                (Carried { optimiser, transports: Vec::new(), ..carried }, None)
             }
-            false => self.resized(&carried, &done, &stage),
+            false => (self.resized(&carried, &done, &stage), Some(carried)),
         };
         // Buffers that are no longer needed make room first.
         self.at += 1;
         let copy_every = self.running.copy_every();
+        self.running.release();
         self.running = self.start(&carried).await?;
         self.running.set_copy_every(copy_every);
         self.running.watch(self.watch.clone());
+        self.before = before.filter(|_| self.running.layout().is_some());
         if stage.finish {
             self.begin_finish(&carried, stage.first).await?;
         }
@@ -225,7 +232,8 @@ impl<'g> Session<'g> {
     /// The tiles of that stage, if it is painted in tiles.
     pub fn tiles(&self) -> Option<Tiles> {
         let stage = self.stage();
-        self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
+        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
+        self.running.layout().map(|layout| objective.tiles(layout, (stage.width, stage.height)))
     }
 
     /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
@@ -304,7 +312,10 @@ impl<'g> Session<'g> {
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
     /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
-        let carried = self.running.carried().await?;
+        let carried = match &self.before {
+            Some(before) => before.clone(),
+            None => self.running.carried().await?,
+        };
         self.running.picture().await?;
         Ok(Checkpoint {
             name: "the checkpoint".into(),
