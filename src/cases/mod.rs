@@ -20,8 +20,7 @@ use crate::Result;
 use crate::architecture::Network;
 use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 
 /// The bound on the relative errors of float32: about a hundred roundings.
 pub const FLOAT32: f64 = 1e-5;

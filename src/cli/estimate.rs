@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use impasto::measuring::estimate::{Estimate, estimate_in};
-use impasto::painting::stages;
+use impasto::measuring::estimate::{Estimate, estimate};
+use impasto::painting::stages::{self, Stage};
 
 use super::stylize::{Look, Machine, Room, Sizes, read, resolve, tiles_text};
 use super::{console, memory_text, time_text};
@@ -59,13 +59,16 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let reading = began.elapsed();
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
-        estimate_in(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
+        estimate(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
     };
     // The run will meet a driver that has compiled these shaders before.
     let began = Instant::now();
     let (gpu, vgg) = options.machine.again().open(&settings)?;
     let opened = (reading + began.elapsed()).as_secs_f64();
     found.start_again(&gpu, &vgg, &settings, &styles)?;
+    found.repeat(&settings, options.look.changes());
+    let stages = stages::steered(&settings, size, options.look.changes());
+    let iterations = stages.last().map_or(0, Stage::end);
     found.start_seconds += opened;
     found.seconds += opened;
 
@@ -74,13 +77,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         let mut line = serde_json::to_value(&found)?;
         line["adapter"] = adapter.as_str().into();
         (line["width"], line["height"]) = (size.0.into(), size.1.into());
-        line["iterations"] = stages::iterations(&settings, size).into();
+        line["iterations"] = iterations.into();
         line["fits"] = found.fits().into();
         console::data_line(&line.to_string())?;
     } else {
-        describe(&found, adapter, size, stages::iterations(&settings, size))
-            .iter()
-            .try_for_each(|line| console::data_line(line))?;
+        describe(&found, adapter, size, iterations).iter().try_for_each(|line| console::data_line(line))?;
     }
     Ok(u8::from(!found.fits()))
 }

@@ -10,11 +10,13 @@ use impasto::Error;
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
-use impasto::painting::choices::Colours;
+use impasto::painting::result::as_result;
 use impasto::painting::run::{Ending, Observer, Run};
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
-use impasto::painting::stages;
+use impasto::painting::stages::{self, Stage};
+use impasto::painting::steering::Change;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
 
 use super::progress::Progress;
@@ -98,17 +100,24 @@ struct Cell {
     styles: Vec<(Picture, f64)>,
     start: Option<Picture>,
     regions: Option<Regions>,
+    /// Those of the run whose settings are used.
+    changes: Vec<Change>,
 }
 
 impl Cell {
+    /// Its stages, of which changes may end some early.
+    fn stages(&self) -> Vec<Stage> {
+        stages::steered(&self.settings, (self.content.width, self.content.height), &self.changes)
+    }
+
     /// All iterations of the cell, over all sizes.
     fn iterations(&self) -> usize {
-        stages::iterations(&self.settings, (self.content.width, self.content.height))
+        self.stages().last().map_or(0, Stage::end)
     }
 
     /// Its work, see [`stages::work`].
     fn work(&self) -> f64 {
-        stages::work(&stages::stages(&self.settings, (self.content.width, self.content.height)))
+        stages::work(&self.stages())
     }
 }
 
@@ -161,6 +170,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         let note = sizes.max().and_then(|size| style.enlarging_note(size));
         note.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
     }
+    variants[0].1.note_changes(&cells).iter().for_each(|note| tell(note));
     let painted = paint(&cells, options.quiet, &gpu, &vgg)?;
     let (width, height) =
         cells.iter().fold((0, 0), |(w, h), c| (w.max(c.content.width), h.max(c.content.height)));
@@ -254,6 +264,15 @@ impl Options {
         Ok(())
     }
 
+    /// The note on the changes of the run whose settings are used, if there are any. Cells may be too short for them.
+    fn note_changes(&self, cells: &[Cell]) -> Option<String> {
+        let (file, note) = self.look.settings_from.as_ref().zip(self.look.note_on_changes())?;
+        let last = self.look.changes().last()?.iteration;
+        let short = cells.iter().any(|cell| cell.iterations() < last);
+        let rest = if short { ", as far as cells go; --iterations makes them longer" } else { "" };
+        Some(format!("note: {}: {note}{rest}", file.display()))
+    }
+
     fn cell(
         &self,
         label: &str,
@@ -270,7 +289,7 @@ impl Options {
         let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
         let regions = regions.map(|read| read.regions);
         settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
-        check_sizes(gpu, vgg, &settings, (width, height), &sizes)?;
+        check_sizes(gpu, vgg, &settings, (width, height), &sizes, Tiling::Off)?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
         let weights = self.look.weights(styles.len())?;
@@ -278,7 +297,8 @@ impl Options {
             styles.iter().map(|s| s.resampled(style_size, true, filter)).zip(weights).collect();
         let paintings: Vec<_> = styles.iter().map(|(style, weight)| (style, *weight)).collect();
         let start = self.look.start(&content, start, &paintings);
-        Ok(Cell { label: label.to_owned(), settings, content, styles, start, regions })
+        let changes = self.look.changes().to_vec();
+        Ok(Cell { label: label.to_owned(), settings, content, styles, start, regions, changes })
     }
 }
 
@@ -314,6 +334,7 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
     interrupt::running();
     for (index, cell) in cells.iter().enumerate() {
         let mut builder = Session::builder(gpu, vgg).content(&cell.content).settings(cell.settings.clone());
+        builder = builder.repeat(&cell.changes);
         for (style, weight) in &cell.styles {
             builder = builder.style(style, *weight);
         }
@@ -331,14 +352,8 @@ fn paint(cells: &[Cell], quiet: bool, gpu: &Gpu, vgg: &Vgg) -> anyhow::Result<Pa
             session.picture()
         };
         match paint() {
-            Ok(mut result) => {
-                if cell.settings.colours == Colours::Photo {
-                    result.rgb = result.recoloured(&cell.content).rgb;
-                }
-                // An interrupted cell may be smaller.
-                if (result.width, result.height) == (cell.content.width, cell.content.height) {
-                    result.alpha = cell.content.alpha.clone();
-                }
+            Ok(picture) => {
+                let result = as_result(picture, &cell.content, cell.settings.colours);
                 painted.cells.push((cell.label.clone(), result));
             }
             Err(error) => failed.push((&cell.label, error)),

@@ -9,7 +9,8 @@ use crate::painting::capacity;
 use crate::painting::run::{Observer, Run};
 use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
-use crate::painting::stages::{Stage, stages};
+use crate::painting::stages::{Stage, stages, steered};
+use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
 use crate::picture::{Picture, Regions};
@@ -64,6 +65,13 @@ impl Estimate {
         self.adapter_bytes.is_none_or(|there| self.memory_bytes + self.network_bytes <= there)
     }
 
+    /// Counts the iterations as a run of these settings has them that is repeated with its changes: some of its
+    /// sizes may end early. Weights do not change the time.
+    pub fn repeat(&mut self, settings: &Settings, changes: &[Change]) {
+        self.iterations = in_last_size(&steered(settings, self.content, changes), self.content);
+        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
+    }
+
     /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
     /// the next run will find the driver, which has compiled the shaders by now and may have kept them.
     ///
@@ -89,7 +97,8 @@ impl Estimate {
 
 /// Finds out what a run on pictures of these sizes (width, height) will take. No picture is needed: time
 /// depends on sizes alone. The measurement takes about `patience`, and longer only where few iterations of a
-/// small picture do.
+/// small picture do. An iteration in tiles is taken to last as much longer than one of the whole as it
+/// computes more.
 ///
 /// # Errors
 /// As [`capacity::check_sizes`], and [`Error::Device`](crate::Error::Device) if the device fails.
@@ -99,28 +108,12 @@ pub fn estimate(
     settings: &Settings,
     content: (usize, usize),
     styles: &[(usize, usize)],
-    patience: Duration,
-) -> Result<Estimate> {
-    estimate_in(gpu, vgg, settings, content, styles, Tiling::Off, patience)
-}
-
-/// As [`estimate`], of a run that may be painted in tiles. An iteration in tiles is taken to last as much
-/// longer than one of the whole as it computes more.
-///
-/// # Errors
-/// As [`capacity::check_sizes_in`], and [`Error::Device`](crate::Error::Device) if the device fails.
-pub fn estimate_in(
-    gpu: &Gpu,
-    vgg: &Vgg,
-    settings: &Settings,
-    content: (usize, usize),
-    styles: &[(usize, usize)],
     tiling: Tiling,
     patience: Duration,
 ) -> Result<Estimate> {
     settings.validate()?;
-    capacity::check_sizes_in(gpu, vgg, settings, content, styles, tiling)?;
-    let memory_bytes = capacity::memory_in(gpu, vgg, settings, content, tiling)?;
+    capacity::check_sizes(gpu, vgg, settings, content, styles, tiling)?;
+    let memory_bytes = capacity::memory(gpu, vgg, settings, content, tiling)?;
     let tiles = capacity::tiles(gpu, vgg, settings, content, tiling)?;
     let adapter_bytes = device_memory(gpu);
     let room = adapter_bytes.map_or(u64::MAX, |there| there.saturating_sub(vgg.bytes()));
@@ -148,8 +141,7 @@ pub fn estimate_in(
         false => None,
     };
 
-    let share = |stage: &Stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels;
-    let iterations: f64 = stages(settings, content).iter().map(share).sum();
+    let iterations = in_last_size(&stages(settings, content), content);
     let beyond = (pixels - first.pixels()).max(0.0);
     let (looking, start_seconds, iteration_seconds, measured) = match second {
         None => {
@@ -185,6 +177,12 @@ pub fn estimate_in(
         iterations,
         looking,
     })
+}
+
+/// The iterations of all stages, as so many of the last size as would take their time.
+fn in_last_size(stages: &[Stage], content: (usize, usize)) -> f64 {
+    let pixels = (content.0 * content.1) as f64;
+    stages.iter().map(|stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels).sum()
 }
 
 /// The run whose times are wanted.
@@ -226,7 +224,7 @@ impl Bench<'_> {
         settings.first_size = 0;
         settings.finish = settings.finish.round();
         let style = match settings.regions {
-            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted)?,
+            0 => Style::measure(self.gpu, self.vgg, &settings, &weighted, Tiling::Off)?,
             // Time does not depend on where they lie.
             count => {
                 let regions = Regions::stripes(count, weighted.len());

@@ -4,6 +4,7 @@ use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, widen};
 use crate::engine::kernel::kernel;
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
+use crate::ops::adam::EDGES;
 
 /// Records, after the optimiser's step, `sum = keep * sum + (1 - keep) * x` for the picture `exact`, which
 /// has the shape of `x` and the precision `real`; returns `sum`. It starts as zeros, so after `n` iterations
@@ -23,18 +24,10 @@ pub fn average(tape: &mut Tape, x: Var, exact: Tensor, real: Real, keep: f64) ->
     sum
 }
 
-/// One pixel, primes, rows around a workgroup of 64 values.
+/// One picture and one average before it.
 pub const TABLE: Table = Table {
     op: "average",
-    edges: &[
-        Size::new(3, 1, 1),
-        Size::new(3, 5, 7),
-        Size::new(3, 2, 21),
-        Size::new(4, 3, 16),
-        Size::new(5, 2, 13),
-        // Rows of whole 256 bytes can be split into bands.
-        Size::new(4, 11, 16),
-    ],
+    edges: EDGES,
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| vec![case(size)],
 };

@@ -15,6 +15,7 @@ pub mod mse;
 pub mod nearest;
 pub mod owned;
 pub mod pool;
+pub mod products;
 pub mod reduce;
 pub mod relu;
 pub mod tv;

@@ -5,8 +5,9 @@ use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_
 use crate::engine::kernel::kernel;
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Shape, Tape, Tensor, Var, View};
-use crate::ops::gram::{Products, Variant};
+use crate::ops::gram::Products;
 use crate::ops::masked::SiteWeights;
+use crate::ops::products::Variant;
 use crate::ops::wasserstein::channel_sums;
 
 /// What a tile owns of a map.

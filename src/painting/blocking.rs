@@ -16,22 +16,14 @@ impl Style {
     ///
     /// # Errors
     /// Those of [`Self::measure_async`].
-    pub fn measure(gpu: &Gpu, vgg: &Vgg, settings: &Settings, paintings: &[(&Picture, f64)]) -> Result<Self> {
-        gpu.block_on(Self::measure_async(gpu, vgg, settings, paintings))
-    }
-
-    /// As [`Self::measure_in_async`], but waits.
-    ///
-    /// # Errors
-    /// Those of [`Self::measure_in_async`].
-    pub fn measure_in(
+    pub fn measure(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,
         paintings: &[(&Picture, f64)],
         tiling: Tiling,
     ) -> Result<Self> {
-        gpu.block_on(Self::measure_in_async(gpu, vgg, settings, paintings, tiling))
+        gpu.block_on(Self::measure_async(gpu, vgg, settings, paintings, tiling))
     }
 
     /// As [`Self::measure_regions_async`], but waits.

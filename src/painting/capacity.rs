@@ -19,7 +19,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for
-/// the device.
+/// the device, or if not even the smallest tiles keep within the budget of `tiling`.
 ///
 /// [`Builder::build`]: crate::painting::session::Builder::build
 pub fn check_sizes(
@@ -28,34 +28,17 @@ pub fn check_sizes(
     settings: &Settings,
     content: (usize, usize),
     styles: &[(usize, usize)],
-) -> Result<()> {
-    let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
-    let objective = Objective { gpu, vgg, settings };
-    objective.fits_content(shape(content))?;
-    objective.fits_styles(&styles, Tiling::Off)
-}
-
-/// As [`check_sizes`], for a content that may be painted in tiles.
-///
-/// # Errors
-/// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles keep within a budget.
-pub fn check_sizes_in(
-    gpu: &Gpu,
-    vgg: &Vgg,
-    settings: &Settings,
-    content: (usize, usize),
-    styles: &[(usize, usize)],
     tiling: Tiling,
 ) -> Result<()> {
     let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
-    memory_in(gpu, vgg, settings, content, tiling)?;
+    memory(gpu, vgg, settings, content, tiling)?;
     Objective { gpu, vgg, settings }.fits_styles(&styles, tiling)
 }
 
 /// The tiles of the last size of a run, if it is painted in tiles.
 ///
 /// # Errors
-/// Like [`check_sizes_in`].
+/// Like [`check_sizes`].
 pub fn tiles(
     gpu: &Gpu,
     vgg: &Vgg,
@@ -71,23 +54,14 @@ pub fn tiles(
 }
 
 /// The device memory in bytes of a session on a content of this size (width, height), which
-/// [`Session::bytes`] will return.
+/// [`Session::bytes`] will return: that of its last stage or, if that is painted in tiles, of the stage that
+/// needs the most.
 ///
 /// # Errors
 /// Like [`check_sizes`].
 ///
 /// [`Session::bytes`]: crate::painting::session::Session::bytes
-pub fn memory(gpu: &Gpu, vgg: &Vgg, settings: &Settings, content: (usize, usize)) -> Result<u64> {
-    let objective = Objective { gpu, vgg, settings };
-    objective.fits_content(shape(content))
-}
-
-/// As [`memory`], for a session that may be painted in tiles: the memory of its last stage, or, if that is
-/// in tiles, of the stage that needs the most.
-///
-/// # Errors
-/// Like [`check_sizes`], and [`Error::TooLarge`] if not even the smallest tiles fit a budget.
-pub fn memory_in(
+pub fn memory(
     gpu: &Gpu,
     vgg: &Vgg,
     settings: &Settings,

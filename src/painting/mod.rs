@@ -12,6 +12,7 @@ pub(crate) mod objective;
 pub(crate) mod optimiser;
 pub mod preset;
 pub mod provenance;
+pub mod result;
 pub mod run;
 pub mod session;
 pub mod settings;

@@ -111,6 +111,45 @@ impl Change {
     }
 }
 
+/// What somebody who watches a run asks to be changed; what is `None` stays. Unlike a [`Change`] it may name a strength,
+/// which stands for several weights.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adjustment {
+    /// See [`Settings::set_strength`]. Weights that are also named count.
+    pub strength: Option<f64>,
+    /// See [`Settings::content_weight`].
+    pub content_weight: Option<f64>,
+    /// See [`Settings::style_weight`].
+    pub style_weight: Option<f64>,
+    /// See [`Settings::tv_weight`].
+    pub tv_weight: Option<f64>,
+    /// See [`Settings::learning_rate`].
+    pub learning_rate: Option<f64>,
+    /// See [`Settings::style_layer_weights`].
+    pub style_layer_weights: Option<Vec<f64>>,
+}
+
+impl Adjustment {
+    /// The settings so changed. Whether they make sense, [`Settings::validate`] says.
+    ///
+    /// # Errors
+    /// Those of [`Settings::set_strength`].
+    pub fn applied(&self, settings: &Settings) -> Result<Settings> {
+        let mut settings = settings.clone();
+        if let Some(strength) = self.strength {
+            settings.set_strength(strength)?;
+        }
+        let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
+        set(&mut settings.content_weight, self.content_weight);
+        set(&mut settings.style_weight, self.style_weight);
+        set(&mut settings.tv_weight, self.tv_weight);
+        set(&mut settings.learning_rate, self.learning_rate);
+        self.style_layer_weights.iter().for_each(|weights| settings.style_layer_weights.clone_from(weights));
+        Ok(settings)
+    }
+}
+
 /// A number with four digits that count, for people. Records have all of them.
 fn rounded(x: f64) -> String {
     written(format!("{x:.3e}").parse().unwrap_or(x))
@@ -208,6 +247,17 @@ mod tests {
         let mut changed = old;
         change.apply(&mut changed);
         assert_eq!(changed, new);
+    }
+
+    #[test]
+    fn an_adjustment_changes_what_it_names() {
+        let old = Settings::painterly();
+        let asked = Adjustment { strength: Some(1.0), tv_weight: Some(0.25), ..Adjustment::default() };
+        let new = asked.applied(&old).unwrap();
+        assert_eq!((new.strength(), new.tv_weight), (Some(1.0), 0.25));
+        assert_eq!(Adjustment::default().applied(&old).unwrap(), old);
+        let wild = Adjustment { strength: Some(7.0), ..Adjustment::default() };
+        assert!(wild.applied(&old).is_err());
     }
 
     #[test]

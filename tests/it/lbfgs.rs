@@ -10,9 +10,9 @@ use impasto::ops::tv::{Differences, tv};
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Optimizer;
 use impasto::painting::preset::Preset;
-use impasto::painting::session::Builder;
-use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
+use impasto::{Gpu, Picture, Session, Settings};
 
+use crate::support::setup::Setup;
 use crate::support::studio::Studio;
 
 /// The loss after so many steps on a quadratic: the distance to a target, and a total variation that counts
@@ -69,26 +69,10 @@ fn a_quadratic_is_solved_in_few_steps() {
     }
 }
 
-struct Setup {
-    gpu: Gpu,
-    vgg: Vgg,
-    content: Picture,
-    style: Picture,
-}
-
-impl Setup {
-    fn new() -> Self {
-        let gpu = Gpu::new(None).unwrap();
-        let network = Network::vgg19();
-        let weights = Weights::embedded(&network.specs(&Settings::painterly().taps()).unwrap()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
-        Self { gpu, vgg, content: Picture::noise(99, 92, 1), style: Picture::noise(90, 90, 2) }
-    }
-
-    fn builder(&self, settings: &Settings) -> Builder<'_, '_> {
-        let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
-        builder.settings(settings.clone())
-    }
+/// On noise, larger than a stage before the last.
+fn setup() -> Setup {
+    let (content, style) = (Picture::noise(99, 92, 1), Picture::noise(90, 90, 2));
+    Setup { content, style, ..Setup::new(&Settings::painterly()) }
 }
 
 /// Two sizes and a finish, with averaged iterates and steps that settle.
@@ -102,7 +86,7 @@ fn settings() -> Settings {
 
 #[test]
 fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
-    let setup = Setup::new();
+    let setup = setup();
     let settings = settings();
     let finish = |mut session: Session| {
         let mut checkpoints: Vec<Checkpoint> = Vec::new();

@@ -13,7 +13,7 @@
 //! One thing does hold for the whole process: the allocator of [`malformed_files`] bounds the memory that all
 //! tests have together. A test that asks for more ends the process.
 //!
-//! `tests/mutants.rs` is a program of its own. Its shaders are wrong on purpose and run without checks of
+//! `tests/mutants/` is a program of its own. Its shaders are wrong on purpose and run without checks of
 //! their bounds, so that one of them may bring the driver down; no other test should fall with it. It also
 //! uses all processors by itself.
 

@@ -27,6 +27,7 @@ use impasto::picture::Input;
 use impasto::picture::{Picture, SaveOptions};
 
 use crate::support::figures::network;
+use crate::support::setup::vgg;
 
 /// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
 /// All tests of this process are counted together, but the others hold next to nothing beside that.
@@ -386,14 +387,9 @@ fn weights_of_networks() {
 
 #[test]
 fn checkpoints() {
-    use impasto::Network;
-    use impasto::network::tuning::Tuning;
-    use impasto::network::vgg::Vgg;
     use impasto::painting::session::Session;
     let gpu = impasto::engine::gpu::Gpu::new(None).unwrap();
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&Settings::book().taps()).unwrap()).unwrap();
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+    let vgg = vgg(&gpu, &Settings::book());
     let picture = Picture::noise(16, 16, 1);
     let mut settings = Settings::book();
     settings.iterations = 2;

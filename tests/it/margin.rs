@@ -1,8 +1,10 @@
 //! A margin around the picture, which is painted and taken off.
 
 use impasto::painting::capacity::memory;
-use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
+use impasto::painting::tiling::Tiling;
+use impasto::{Gpu, Picture, Session, Settings};
 
+use crate::support::setup::vgg;
 use crate::support::studio::Studio;
 
 /// A picture with so many more pixels on each side, which repeat its edge.
@@ -25,16 +27,14 @@ fn a_margin_is_a_larger_picture_that_is_cropped() {
     (settings.first_size, settings.first_iterations) = (0, vec![]);
     (settings.iterations, settings.finish) = (3, 0.0);
     let gpu = Gpu::new(None).unwrap();
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+    let vgg = vgg(&gpu, &settings);
     let (content, style) = (Picture::noise(45, 38, 1), Picture::noise(40, 50, 2));
     let paint = |content: &Picture, settings: &Settings| {
         let builder = Session::builder(&gpu, &vgg).content(content).style(&style, 1.0);
         let mut session = builder.settings(settings.clone()).build().unwrap();
         while session.step().unwrap().is_some() {}
         let size = (content.width, content.height);
-        assert_eq!(session.bytes(), memory(&gpu, &vgg, settings, size).unwrap());
+        assert_eq!(session.bytes(), memory(&gpu, &vgg, settings, size, Tiling::Off).unwrap());
         (session.picture().unwrap(), session.losses().collect::<Vec<_>>())
     };
     let (large, expected) = paint(&padded(&content, 7), &settings);

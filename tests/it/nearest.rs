@@ -4,7 +4,8 @@
 use impasto::engine::gpu::Gpu;
 use impasto::engine::tape::Slot;
 use impasto::engine::tape::{Shape, Tape};
-use impasto::ops::nearest::{Target, Term, Variant, nearest, prepare};
+use impasto::ops::nearest::{Target, Term, nearest, prepare};
+use impasto::ops::products::Variant;
 
 /// Loss and gradient of `x` beside a painting `y`, by every variant of this device, `step` iterations after
 /// the first.
@@ -15,7 +16,7 @@ fn each_variant(
     check: impl Fn(f32, &[f32], Variant),
 ) {
     let gpu = Gpu::new(None).expect("an adapter");
-    for variant in Variant::ALL.into_iter().filter(|variant| variant.supports(&gpu)) {
+    for variant in Variant::ALL.into_iter().filter(|variant| variant.runs_on(&gpu)) {
         let mut tape = Tape::new(&gpu);
         let map = tape.leaf("x", shape);
         let grad = map.grad.expect("leaves have gradients");

@@ -3,43 +3,12 @@
 //!
 //! `tools/reference_painterly.py` made the figures, see `tests/fixtures/README.md`.
 
-use impasto::Network;
 use impasto::cases::{relative_error, widen};
-use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
-use impasto::painting::session::{Losses, Session};
-use impasto::painting::settings::Settings;
-use impasto::picture::Picture;
+use impasto::painting::session::Losses;
+use impasto::{Gpu, Settings};
 
 use crate::support::figures;
-
-struct Setup {
-    gpu: Gpu,
-    vgg: Vgg,
-    content: Picture,
-    style: Picture,
-}
-
-impl Setup {
-    fn new() -> Self {
-        Self::on(Gpu::new(None).expect("an adapter"))
-    }
-
-    fn on(gpu: Gpu) -> Self {
-        let network = Network::vgg19();
-        let specs = network.specs(&Settings::painterly().taps()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
-        let (content, style) = (figures::open("content_70x101.png"), figures::open("style_83x64.png"));
-        Self { gpu, vgg, content, style }
-    }
-
-    fn session(&self, start: &Picture, settings: Settings) -> Session<'_> {
-        let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
-        builder.start(start).settings(settings).build().unwrap()
-    }
-}
+use crate::support::setup::{Setup, run};
 
 /// The recipe as the figures have it: one size, no average, no finish, a step that does not fall.
 fn plain(iterations: usize) -> Settings {
@@ -48,10 +17,6 @@ fn plain(iterations: usize) -> Settings {
     (settings.finish, settings.settle, settings.average) = (0.0, 0.0, 0.0);
     settings.iterations = iterations;
     settings
-}
-
-fn run(session: &mut Session) -> Vec<Losses> {
-    std::iter::from_fn(|| session.step().unwrap()).collect()
 }
 
 fn reference(name: &str) -> Vec<f64> {
@@ -77,8 +42,8 @@ fn follow(losses: &[Losses], iterations: usize) {
 
 #[test]
 fn losses_follow_the_reference_for_12_iterations() {
-    let setup = Setup::new();
-    let mut session = setup.session(&setup.content, plain(12));
+    let setup = Setup::new(&plain(1));
+    let mut session = setup.session(&plain(12));
     follow(&run(&mut session), 12);
     let error = relative_error(&session.variable().unwrap(), &reference("image_final"));
     println!("picture after 12 iterations: off by {error:.1e}");
@@ -89,18 +54,18 @@ fn losses_follow_the_reference_for_12_iterations() {
 /// The forms, the pieces of work and the submissions that a GPU is given, wherever this runs.
 #[test]
 fn losses_follow_the_reference_as_on_a_gpu() {
-    let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms());
-    follow(&run(&mut setup.session(&setup.content, plain(3))), 3);
+    let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms(), &plain(1));
+    follow(&run(&mut setup.session(&plain(3))), 3);
 }
 
 /// The gradient at the reference's own pictures, so that no step's rounding is in it.
 #[test]
 fn gradients_follow_the_reference() {
-    let setup = Setup::new();
+    let setup = Setup::new(&plain(1));
     // Float32 in PyTorch is off by 1.5e-4 and by 4.2e-4, see the fixtures' README.
     for (image, grad, bound) in [("image_0", "grad_0", 1e-3), ("image_6", "grad_6", 2e-3)] {
         let start = figures::picture(&reference(image), &setup.content, |_, value| value);
-        let mut session = setup.session(&start, plain(1));
+        let mut session = setup.builder(&plain(1)).start(&start).build().unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
         // The picture goes in and comes out as float32.
         assert!(error <= 1e-6, "{image} off by {error:.1e}");
@@ -115,11 +80,11 @@ fn gradients_follow_the_reference() {
 /// long as the style's.
 #[test]
 fn the_finish_follows_the_reference() {
-    let setup = Setup::new();
+    let setup = Setup::new(&plain(1));
     let mut settings = plain(1);
     // The whole run is a finish.
     settings.finish = 1.0;
-    let mut session = setup.session(&setup.content, settings);
+    let mut session = setup.session(&settings);
     let losses = run(&mut session).remove(0);
     let gradient = widen(&session.gradient().unwrap());
 

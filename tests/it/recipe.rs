@@ -3,53 +3,20 @@
 //!
 //! `tools/reference.py` made the figures, see `tests/fixtures/README.md`.
 
-use impasto::Network;
 use impasto::cases::{relative_error, widen};
-use impasto::engine::gpu::Gpu;
 use impasto::engine::precision::Precision;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
 use impasto::painting::session::{Losses, Session};
-use impasto::painting::settings::Settings;
-use impasto::picture::{Picture, Size};
+use impasto::picture::Size;
+use impasto::{Gpu, Picture, Settings};
 
 use crate::support::figures;
+use crate::support::setup::{Setup, run};
 
-struct Setup {
-    gpu: Gpu,
-    vgg: Vgg,
-    content: Picture,
-    style: Picture,
-}
-
-impl Setup {
-    fn new() -> Self {
-        Self::on(Gpu::new(None).expect("an adapter"))
-    }
-
-    fn on(gpu: Gpu) -> Self {
-        let network = Network::vgg19();
-        let specs = network.specs(&Settings::book().taps()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
-        let (content, style) = (figures::open("content_70x101.png"), figures::open("style_83x64.png"));
-        Self { gpu, vgg, content, style }
-    }
-
-    fn session(&self, iterations: usize) -> Session<'_> {
-        let mut settings = Settings::book();
-        settings.iterations = iterations;
-        self.build(&self.content, settings).unwrap()
-    }
-
-    fn build(&self, start: &Picture, settings: Settings) -> impasto::Result<Session<'_>> {
-        let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
-        builder.start(start).settings(settings).build()
-    }
-}
-
-fn run(session: &mut Session) -> Vec<Losses> {
-    std::iter::from_fn(|| session.step().unwrap()).collect()
+/// The recipe for so many iterations.
+fn book(iterations: usize) -> Settings {
+    let mut settings = Settings::book();
+    settings.iterations = iterations;
+    settings
 }
 
 fn reference(name: &str) -> Vec<f64> {
@@ -58,8 +25,8 @@ fn reference(name: &str) -> Vec<f64> {
 
 #[test]
 fn losses_follow_the_reference_for_30_iterations() {
-    let setup = Setup::new();
-    let mut session = setup.session(30);
+    let setup = Setup::new(&book(1));
+    let mut session = setup.session(&book(30));
     follow(&run(&mut session), 30);
     // By then rounding has moved pixels, too, which losses forgive; measured: 0.041. For comparison: the
     // reference's picture of iteration 10 is 0.83 away from its last.
@@ -72,8 +39,8 @@ fn losses_follow_the_reference_for_30_iterations() {
 /// another order there and meet a kink an iteration earlier, hence five iterations.
 #[test]
 fn losses_follow_the_reference_as_on_a_gpu() {
-    let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms());
-    let mut session = setup.session(5);
+    let setup = Setup::on(Gpu::new(None).expect("an adapter").with_gpu_forms(), &book(1));
+    let mut session = setup.session(&book(5));
     let steps = session.describe();
     assert!(steps.contains("conv3x3_tiled") && steps.contains("gram_tiled"), "{steps}");
     follow(&run(&mut session), 5);
@@ -106,12 +73,10 @@ fn follow(losses: &[Losses], iterations: usize) {
 /// The gradient at the reference's own pictures, so that no step's rounding is in it.
 #[test]
 fn gradients_follow_the_reference() {
-    let setup = Setup::new();
+    let setup = Setup::new(&book(1));
     for (image, grad) in [("image_0", "grad_0"), ("image_10", "grad_10")] {
         let start = picture(&reference(image), &setup.content);
-        let mut settings = Settings::book();
-        settings.iterations = 1;
-        let mut session = setup.build(&start, settings).unwrap();
+        let mut session = setup.builder(&book(1)).start(&start).build().unwrap();
         let error = relative_error(&session.variable().unwrap(), &reference(image));
         // The picture goes in and comes out as float32.
         assert!(error <= 1e-6, "{image} off by {error:.1e}");
@@ -127,17 +92,16 @@ fn gradients_follow_the_reference() {
 /// the bounds say, with a margin of about two.
 #[test]
 fn half_precision_follows_within_its_rounding() {
-    let setup = Setup::new();
-    let mut settings = Settings::book();
+    let setup = Setup::new(&book(1));
+    let mut settings = book(30);
     settings.precision = Precision::Half;
-    settings.iterations = 30;
     if !setup.gpu.has_half() {
-        let refused = setup.build(&setup.content, settings).err().expect("there is no half precision");
+        let refused = setup.builder(&settings).build().err().expect("there is no half precision");
         assert!(refused.to_string().contains("half precision"), "{refused}");
         return;
     }
     let report = figures::report("recipe");
-    let losses = run(&mut setup.build(&setup.content, settings.clone()).unwrap());
+    let losses = run(&mut setup.session(&settings));
     let mut worst = 0.0f64;
     for (found, expected) in losses.iter().zip(report["losses"].as_array().unwrap()) {
         let expected = expected["total"].as_f64().unwrap();
@@ -150,7 +114,7 @@ fn half_precision_follows_within_its_rounding() {
     settings.iterations = 1;
     for (image, grad) in [("image_0", "grad_0"), ("image_10", "grad_10")] {
         let start = picture(&reference(image), &setup.content);
-        let mut session = setup.build(&start, settings.clone()).unwrap();
+        let mut session = setup.builder(&settings).start(&start).build().unwrap();
         run(&mut session);
         let error = relative_error(&widen(&session.gradient().unwrap()), &reference(grad));
         println!("{grad} in half precision: off by {error:.1e}");
@@ -166,13 +130,13 @@ fn picture(variable: &[f64], like: &Picture) -> Picture {
 
 #[test]
 fn the_same_bits_however_often_and_however_submitted() {
-    let setup = Setup::new();
+    let setup = Setup::new(&book(1));
     let bits = |session: &mut Session| -> Vec<u64> {
         session.variable().unwrap().into_iter().map(f64::to_bits).collect()
     };
-    let mut together = setup.session(4);
+    let mut together = setup.session(&book(4));
     let losses = run(&mut together);
-    let mut again = setup.session(4);
+    let mut again = setup.session(&book(4));
     // Stopping to look after every iteration changes when work is submitted, not what it gives.
     let mut seen = Vec::new();
     while let Some(losses) = again.step().unwrap() {
@@ -188,12 +152,12 @@ fn small_bindings_change_nothing_but_rounding() {
     // A map of 64 channels of this picture has 11.2 MB, so that those are worked on in several bands of rows;
     // the largest weights that some driver binds have 9.4.
     let size = Size::Exact { width: 257, height: 170 };
-    let mut whole = Setup::new();
+    let mut whole = Setup::new(&book(1));
     whole.content = whole.content.resized(size, true);
-    let mut banded = Setup::on(Gpu::new(None).unwrap().with_binding_limit(10 << 20));
+    let mut banded = Setup::on(Gpu::new(None).unwrap().with_binding_limit(10 << 20), &book(1));
     banded.content = whole.content.clone();
     let gradient = |setup: &Setup| {
-        let mut session = setup.session(1);
+        let mut session = setup.session(&book(1));
         let losses = run(&mut session).remove(0);
         (losses.total, widen(&session.gradient().unwrap()), session.describe().lines().count())
     };

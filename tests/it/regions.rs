@@ -8,9 +8,11 @@ use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::StyleLoss;
 use impasto::painting::provenance::Record;
 use impasto::painting::session::{Builder, Losses};
+use impasto::painting::tiling::Tiling;
 use impasto::picture::{RegionPicture, Regions};
-use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
+use impasto::{Gpu, Picture, Session, Settings, Vgg};
 
+use crate::support::setup::vgg;
 use crate::support::studio::Studio;
 
 const RED: [f32; 3] = [1.0, 0.0, 0.0];
@@ -49,9 +51,7 @@ struct Setup {
 impl Setup {
     fn new(settings: &Settings) -> Self {
         let gpu = Gpu::new(None).unwrap();
-        let network = Network::vgg19();
-        let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+        let vgg = vgg(&gpu, settings);
         Self { gpu, vgg }
     }
 
@@ -164,7 +164,7 @@ fn regions_resume_and_are_counted() {
     let mut session = builder().build().unwrap();
     let mut counted = settings.clone();
     counted.regions = 2;
-    assert_eq!(session.bytes(), memory(&setup.gpu, &setup.vgg, &counted, (112, 92)).unwrap());
+    assert_eq!(session.bytes(), memory(&setup.gpu, &setup.vgg, &counted, (112, 92), Tiling::Off).unwrap());
     let mut checkpoint: Option<Checkpoint> = None;
     while session.step().unwrap().is_some() {
         checkpoint.get_or_insert_with(|| session.checkpoint().unwrap());

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use impasto::painting::provenance::Record;
+use impasto::{Picture, SaveOptions};
+
 use crate::support::studio::Studio;
 
 const RUN: &str = "stylize photo.png painting.png -q --size 24 -o";
@@ -49,6 +52,39 @@ fn a_grid_has_the_pictures_that_single_runs_give() {
     let talk = succeeds(&studio, "grid photo.png painting.png --size 20 -o sheet.png --vary iterations=1,2");
     assert!(talk.contains("3/3"), "{talk}");
     assert_eq!(studio.files(), ["one.png", "painting.png", "photo.png", "sheet.png"]);
+}
+
+/// A run that was steered is repeated with its changes by every command that takes its settings.
+#[test]
+fn grids_and_estimates_repeat_what_was_changed_on_the_way() {
+    let studio = Studio::new();
+    succeeds(&studio, &format!("{RUN} plain.png --iterations 4"));
+    let mut record = Record::open(&studio.path("plain.png")).unwrap();
+    let changes = r#"[{"iteration":1,"tv_weight":3000.0},{"iteration":3,"end":"run"}]"#;
+    record.changes = serde_json::from_str(changes).unwrap();
+    let mut options = SaveOptions::default();
+    options.comment = Some(record.comment());
+    let picture = Picture::open(&studio.path("plain.png")).unwrap();
+    picture.save(&studio.path("steered.png"), &options).unwrap();
+
+    let with = "photo.png painting.png --settings-from steered.png";
+    succeeds(&studio, &format!("stylize {with} --strength 0.5 -q -o one.png"));
+    succeeds(&studio, &format!("{RUN} other.png --iterations 3 --strength 0.5"));
+    let talk = succeeds(&studio, &format!("grid {with} --vary strength=0.5 -o sheet.png"));
+    assert!(talk.contains("note: steered.png: its run was changed 2 times on the way"), "{talk}");
+    let sheet = pixels(&studio, "sheet.png");
+    assert!(contains(&sheet, &pixels(&studio, "one.png")), "the cell is not the repeated picture");
+    assert!(!contains(&sheet, &pixels(&studio, "other.png")), "the changes make no difference");
+
+    let output = studio.run(&format!("estimate {with} --json"));
+    let estimate: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(estimate["iterations"], 3, "{estimate}");
+    let value = |member: &str| estimate[member].as_f64().unwrap();
+    let sum = value("start_seconds") + 3.0 * value("iteration_seconds");
+    assert!((value("seconds") - sum).abs() < 1e-9 * sum, "{estimate}");
+    // Shorter cells do not get to all changes.
+    let talk = succeeds(&studio, &format!("grid {with} --vary strength=0.5 --iterations 2 -o sheet.png"));
+    assert!(talk.contains("as far as cells go"), "{talk}");
 }
 
 #[test]

@@ -4,17 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::setup::vgg;
 use crate::support::studio::Studio;
 use impasto::Error;
-use impasto::Network;
 use impasto::engine::gpu::Gpu;
-use impasto::network::tuning::Tuning;
-use impasto::network::vgg::Vgg;
-use impasto::network::weights::Weights;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::painting::style::Style;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::Picture;
 
 const RUN: &str = "stylize photo.png painting.png -q -o";
@@ -179,14 +177,12 @@ fn damaged_and_malformed_checkpoints_are_refused() {
 #[test]
 fn copies_on_the_way_are_the_pictures_of_shorter_runs() {
     let gpu = Gpu::new(None).unwrap();
-    let network = Network::vgg19();
-    let weights = Weights::embedded(&network.specs(&Settings::book().taps()).unwrap()).unwrap();
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+    let vgg = vgg(&gpu, &Settings::book());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let content = Picture::open(&folder.join("content_70x101.png")).unwrap();
     let content = content.resized("24".parse().unwrap(), false);
     let painting = Picture::open(&folder.join("style_83x64.png")).unwrap();
-    let style = Style::measure(&gpu, &vgg, &Settings::book(), &[(&painting, 1.0)]).unwrap();
+    let style = Style::measure(&gpu, &vgg, &Settings::book(), &[(&painting, 1.0)], Tiling::Off).unwrap();
     let session = |iterations: usize| {
         let mut settings = Settings::book();
         settings.iterations = iterations;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::session::Losses;
-use impasto::{Gpu, Network, Picture, Session, Settings, Tuning, Vgg, Weights};
+use impasto::{Gpu, Picture, Session, Settings};
 
+use crate::support::setup::vgg;
 use crate::support::studio::Studio;
 
 /// Two sizes, 79 x 65 and 112 x 92, and a finish in the last three of six iterations.
@@ -36,9 +37,8 @@ fn finish(mut session: Session, keep: bool) -> (Vec<Losses>, Vec<u64>, BTreeMap<
 #[test]
 fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     let gpu = Gpu::new(None).unwrap();
-    let (network, settings) = (Network::vgg19(), settings());
-    let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
-    let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
+    let settings = settings();
+    let vgg = vgg(&gpu, &settings);
     let (content, style) = (Picture::noise(112, 92, 1), Picture::noise(100, 90, 2));
     let builder =
         || Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0).settings(settings.clone());

@@ -7,11 +7,13 @@ use impasto::painting::capacity;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::StyleLoss;
 use impasto::painting::session::{Builder, Losses, Session};
+use impasto::painting::steering::Change;
 use impasto::painting::tiling::Tiling;
 use impasto::picture::{RegionPicture, Regions, Size};
-use impasto::{Edge, Gpu, Network, Picture, Settings, Tuning, Vgg, Weights};
+use impasto::{Edge, Gpu, Picture, Settings, Vgg};
 
 use crate::support::figures;
+use crate::support::setup::vgg;
 
 pub(crate) struct Setup {
     pub(crate) gpu: Gpu,
@@ -24,9 +26,7 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn new(width: usize, height: usize) -> Self {
         let gpu = Gpu::new(None).expect("an adapter");
-        let network = Network::vgg19();
-        let specs = network.specs(&Settings::painterly().taps()).unwrap();
-        let vgg = Vgg::new(&gpu, network, &Weights::embedded(&specs).unwrap(), &Tuning::default()).unwrap();
+        let vgg = vgg(&gpu, &Settings::painterly());
         let content = figures::open("content_70x101.png").resized(Size::Exact { width, height }, true);
         Self { gpu, vgg, content, style: figures::open("style_83x64.png"), regions: None }
     }
@@ -215,6 +215,49 @@ fn a_resumed_run_has_the_same_bits() {
     assert!(!resume(Tiling::Off).same_bits());
 }
 
+/// Weights and rates that change in mid-run count from the next iteration on, as in a run of the whole, and a
+/// run that is repeated by its record's changes has the same bits.
+#[test]
+fn a_run_in_tiles_is_steered() {
+    let setup = Setup::new(390, 51);
+    let settings = plain(4);
+    let run = |changes: &[Change], tiling: Tiling, steer: bool| {
+        let builder =
+            Session::builder(&setup.gpu, &setup.vgg).content(&setup.content).style(&setup.style, 1.0);
+        let mut session = builder.settings(settings.clone()).tiling(tiling).repeat(changes).build().unwrap();
+        let mut losses = Vec::new();
+        while let Some(next) = session.step().unwrap() {
+            losses.push(next);
+            if steer && losses.len() == 2 {
+                let mut other = settings.clone();
+                (other.content_weight, other.tv_weight) = (4.0 * other.content_weight, 0.0);
+                (other.style_layer_weights[0], other.learning_rate) = (1.0, 0.5 * other.learning_rate);
+                session.set_weights(&other).unwrap();
+            }
+        }
+        (losses, session.variable().unwrap(), session.changes().to_vec())
+    };
+    let (losses, variable, changes) = run(&[], Tiling::Side(16), true);
+    assert_eq!(changes.iter().map(|change| change.iteration).collect::<Vec<_>>(), [2]);
+    assert!(run(&changes, Tiling::Side(16), false) == (losses.clone(), variable.clone(), changes.clone()));
+    let (plain, still, _) = run(&[], Tiling::Side(16), false);
+    assert!(plain[..2] == losses[..2] && plain[2] != losses[2] && still != variable);
+
+    // As above, rounding grows from iteration to iteration; a weight that does not change is off by more than
+    // half of its term.
+    let (whole, expected, _) = run(&changes, Tiling::Off, false);
+    for (found, expected) in losses.iter().zip(&whole) {
+        let off = parts(found, expected).into_iter().map(|(f, e)| (f - e).abs() / expected.total);
+        let off = off.fold(0.0, f64::max);
+        println!("iteration {}: losses off by {off:.1e} of the total", found.iteration);
+        assert!(off <= 1e-3, "{found:?} instead of {expected:?}");
+    }
+    let error = relative_error(&variable, &expected);
+    println!("picture after 4 iterations: off by {error:.1e}");
+    let moved = relative_error(&still, &expected);
+    assert!(error <= 0.2 * moved, "picture off by {error:.1e}, and by {moved:.1e} without the changes");
+}
+
 /// An interrupt between two tiles gives the iteration up, and leaves what was there before it.
 #[test]
 fn an_interrupt_between_tiles_loses_nothing() {
@@ -241,7 +284,8 @@ fn an_interrupt_between_tiles_loses_nothing() {
 fn a_budget_is_kept() {
     let setup = Setup::new(700, 90);
     let settings = plain(1);
-    let whole = capacity::memory(&setup.gpu, &setup.vgg, &settings, (700, 90)).unwrap() + setup.vgg.bytes();
+    let whole = capacity::memory(&setup.gpu, &setup.vgg, &settings, (700, 90), Tiling::Off).unwrap();
+    let whole = whole + setup.vgg.bytes();
     assert_eq!(setup.session(&settings, Tiling::Within(whole)).tiles(), None);
     let session = setup.session(&settings, Tiling::Within(whole - 1));
     let tiles = session.tiles().expect("tiles");

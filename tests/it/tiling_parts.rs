@@ -173,7 +173,7 @@ fn memory_stays_within_the_budget() {
     settings.finish = 0.5;
     let Setup { gpu, vgg, .. } = setup;
     let size = (760, 330);
-    let whole = (capacity::memory(gpu, vgg, &settings, size).unwrap() + vgg.bytes()) >> 20;
+    let whole = (capacity::memory(gpu, vgg, &settings, size, Tiling::Off).unwrap() + vgg.bytes()) >> 20;
     let works = |mib: u64| capacity::tiles(gpu, vgg, &settings, size, Tiling::Within(mib << 20)).is_ok();
     let (mut least, mut too_few) = (whole, 0);
     while least - too_few > 1 {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::support::studio::Studio;
 use impasto::LayerSpec;
 use impasto::engine::gpu::Gpu;
+use impasto::engine::precision::Precision;
 use impasto::network::tuning::{Tuning, When};
 
 fn specs() -> Vec<LayerSpec> {
@@ -25,10 +26,11 @@ fn choices_are_kept_and_used() {
     let gpu = Gpu::new(None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("not/there/yet");
-    let (measured, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), When::FirstUse).unwrap();
+    let (measured, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(&cache), When::FirstUse).unwrap();
     assert!(notes.len() == 1 && notes[0].contains("measured"), "{notes:?}");
     for when in [When::FirstUse, When::Never] {
-        let (again, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), when).unwrap();
+        let (again, notes) = Tuning::measured(Precision::Single, &gpu, &specs(), Some(&cache), when).unwrap();
         assert_eq!((again, notes), (measured.clone(), vec![]));
     }
 
@@ -38,7 +40,8 @@ fn choices_are_kept_and_used() {
     stored["choices"]["conv3x3 64->64"] = "naive".into();
     stored["choices"]["gram 64"] = "naive".into();
     fs::write(&path, stored.to_string()).unwrap();
-    let (edited, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), When::FirstUse).unwrap();
+    let (edited, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(&cache), When::FirstUse).unwrap();
     assert_eq!(notes, [] as [String; 0]);
     assert_eq!(edited.conv3x3(&gpu, 64, 64).name(), "naive");
     assert_eq!(edited.gram(&gpu, 64).name(), "naive");
@@ -48,7 +51,8 @@ fn choices_are_kept_and_used() {
 
     // Even when measured again, the specification does not win. If time is too short for all forms, the
     // earlier choice stays.
-    let (again, notes) = Tuning::measured(&gpu, &specs(), Some(&cache), When::Again).unwrap();
+    let (again, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(&cache), When::Again).unwrap();
     let names = [again.conv3x3(&gpu, 64, 64).name(), again.gram(&gpu, 64).name()];
     let kept = names.iter().filter(|name| **name == "naive").count();
     let left = notes[0].split("shapes, ").nth(1).map_or(0, |rest| rest[..1].parse().unwrap());
@@ -60,7 +64,7 @@ fn a_useless_cache_is_ignored_with_a_note() {
     let gpu = Gpu::new(None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path();
-    Tuning::measured(&gpu, &specs(), Some(cache), When::FirstUse).unwrap();
+    Tuning::measured(Precision::Single, &gpu, &specs(), Some(cache), When::FirstUse).unwrap();
     let path = file(cache);
     let whole = fs::read_to_string(&path).unwrap();
     let stored: serde_json::Value = serde_json::from_str(&whole).unwrap();
@@ -79,18 +83,23 @@ fn a_useless_cache_is_ignored_with_a_note() {
         (with("choices", serde_json::json!({ "sculpture 1": "tiled" })), "sculpture"),
     ] {
         fs::write(&path, bytes).unwrap();
-        let (tuning, notes) = Tuning::measured(&gpu, &specs(), Some(cache), When::Never).unwrap();
+        let (tuning, notes) =
+            Tuning::measured(Precision::Single, &gpu, &specs(), Some(cache), When::Never).unwrap();
         assert!(notes.len() == 1 && notes[0].contains(why), "{why}: {notes:?}");
         assert_eq!(tuning, Tuning::default());
     }
     // Measuring again repairs the file.
-    let (_, notes) = Tuning::measured(&gpu, &specs(), Some(cache), When::FirstUse).unwrap();
+    let (_, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(cache), When::FirstUse).unwrap();
     assert_eq!(notes.len(), 2, "{notes:?}");
-    let (_, notes) = Tuning::measured(&gpu, &specs(), Some(cache), When::FirstUse).unwrap();
+    let (_, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(cache), When::FirstUse).unwrap();
     assert_eq!(notes, [] as [String; 0]);
 
     // A folder that cannot be created is not a reason to fail.
-    let (_, notes) = Tuning::measured(&gpu, &specs(), Some(&path.join("below")), When::FirstUse).unwrap();
+    let (_, notes) =
+        Tuning::measured(Precision::Single, &gpu, &specs(), Some(&path.join("below")), When::FirstUse)
+            .unwrap();
     assert!(notes.iter().any(|note| note.contains("measures again")), "{notes:?}");
 }
 

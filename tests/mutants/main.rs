@@ -16,12 +16,17 @@ mod list;
 
 use list::{MUTANTS, Mutant};
 
+/// The mistakes, each with its op.
+fn mutants() -> impl Iterator<Item = (&'static str, &'static Mutant)> {
+    MUTANTS.iter().flat_map(|(op, mutants)| mutants.iter().map(|mutant| (*op, mutant)))
+}
+
 /// A new op, form or shader is not tested before a mistake in it was seen to fail.
 #[test]
 fn every_form_and_every_shader_has_a_mistake() {
     let gpu = Gpu::new(None).expect("an adapter");
-    let forms: BTreeSet<_> = MUTANTS.iter().map(|(op, form, ..)| (*op, *form)).collect();
-    let shaders: BTreeSet<_> = MUTANTS.iter().map(|(_, _, shader, ..)| *shader).collect();
+    let forms: BTreeSet<_> = mutants().map(|(op, (form, ..))| (op, *form)).collect();
+    let shaders: BTreeSet<_> = mutants().map(|(_, (_, shader, ..))| *shader).collect();
     let mut missing = BTreeSet::new();
     for table in tables() {
         // The network's sizes have no further forms.
@@ -60,6 +65,7 @@ fn guards_notice_a_write_beyond_the_end() {
 /// Runs several at once: most of the time goes into compiling, and a mutant compiles on one core.
 #[test]
 fn every_mistake_is_noticed() {
+    let mutants: Vec<_> = mutants().collect();
     let cases = cases();
     // The truth does not depend on the form that is tested.
     let truths: Vec<OnceLock<Truth>> = cases.iter().map(|_| OnceLock::new()).collect();
@@ -67,8 +73,8 @@ fn every_mistake_is_noticed() {
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
             scope.spawn(|| {
-                while let Some(mutant) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    notice(mutant, &cases, &truths);
+                while let Some((op, mutant)) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    notice(op, mutant, &cases, &truths);
                 }
             });
         }
@@ -76,11 +82,11 @@ fn every_mistake_is_noticed() {
 }
 
 /// Fails unless some case notices a mistake.
-fn notice(mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
-    let (op, variant, file, from, to) = mutant;
+fn notice(op: &str, mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
+    let (variant, file, from, to) = mutant;
     let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
     let mut touched = 0;
-    let noticed = cases.iter().zip(truths).filter(|(case, _)| case.op == *op).any(|(case, truth)| {
+    let noticed = cases.iter().zip(truths).filter(|(case, _)| case.op == op).any(|(case, truth)| {
         let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
         case.candidates.iter().filter(named).any(|candidate| {
             touched += 1;

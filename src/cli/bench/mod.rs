@@ -14,6 +14,7 @@ use impasto::engine::precision::Precision;
 use impasto::measuring::bench::Measured;
 use impasto::painting::capacity::check_sizes;
 use impasto::painting::preset::Preset;
+use impasto::painting::tiling::Tiling;
 use impasto::picture::Size;
 use serde_json::{Value, json};
 
@@ -104,7 +105,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     device["variant"] = vgg.tuning().to_string().into();
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
     // Before so large a picture is made up.
-    check_sizes(&gpu, &vgg, &settings, size, &[size])?;
+    check_sizes(&gpu, &vgg, &settings, size, &[size], Tiling::Off)?;
     let measured = impasto::measuring::bench::iteration(&gpu, &vgg, &settings, size)?;
     // The children should have the device for themselves.
     drop((vgg, gpu));

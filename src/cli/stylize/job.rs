@@ -4,15 +4,15 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use impasto::painting::capacity::check_sizes_in;
+use impasto::painting::capacity::check_sizes;
 use impasto::painting::checkpoint::Checkpoint;
 use impasto::painting::choices::Colours;
 use impasto::painting::provenance::Record;
+use impasto::painting::result::as_result;
 use impasto::painting::run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
-use impasto::painting::stages;
-use impasto::painting::steering::{Change, End};
+use impasto::painting::steering::Change;
 use impasto::picture::{Exif, Picture, Size, name_of};
 
 use super::autosave::Autosave;
@@ -75,37 +75,18 @@ pub struct Sized {
 
 impl Sized {
     /// The picture of an output: the session's picture with the content's alpha and metadata.
-    pub fn dress(&self, mut picture: Picture) -> Picture {
-        let Picture { width, height, .. } = picture;
-        picture.alpha = match (width, height) == (self.content.width, self.content.height) {
-            true => self.content.alpha.clone(),
-            // On its way through smaller sizes.
-            false => self.content.resized(Size::Exact { width, height }, true).alpha,
-        };
-        if self.colours == Colours::Photo {
-            picture.rgb = picture.recoloured(&self.content).rgb;
+    pub fn dress(&self, picture: Picture) -> Picture {
+        let mut picture = as_result(picture, &self.content, self.colours);
+        if self.bare {
+            picture.exif = Exif::default();
         }
-        picture.exif = if self.bare { Exif::default() } else { self.content.exif.clone() };
         picture
     }
 
     /// The record of an output after `iterations` of a run with these changes.
     pub fn record(&self, iterations: usize, changes: &[Change]) -> Option<Record> {
-        let mut record = self.record.clone().filter(|_| !self.bare)?;
-        let size = (self.content.width, self.content.height);
-        // Those that the picture has seen.
-        let seen = |change: &&Change| {
-            change.iteration < iterations || (change.end.is_some() && change.iteration == iterations)
-        };
-        record.changes = changes.iter().filter(seen).cloned().collect();
-        let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
-        let whole = stages::steered(&record.settings, size, &record.changes);
-        if record.settings.first_size == 0 && !ended {
-            record.settings.iterations = iterations;
-        } else if whole.last().is_some_and(|last| iterations < last.end()) {
-            record.done = Some(iterations);
-        }
-        Some(record)
+        let record = self.record.as_ref().filter(|_| !self.bare)?;
+        Some(record.after(iterations, (self.content.width, self.content.height), changes))
     }
 }
 
@@ -154,7 +135,7 @@ impl Job<'_> {
         let Studio { gpu, vgg, styles, tiling, .. } = self.studio;
         sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
-        check_sizes_in(gpu, vgg, self.settings, (width, height), &style_sizes, *tiling)?;
+        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes, *tiling)?;
         self.warn((width, height))?;
         self.note_enlarged(&style_sizes);
         self.outputs.check_sides((width, height), &style_sizes)?;
@@ -336,14 +317,8 @@ impl Job<'_> {
         let files = self.repeated.as_ref().zip(self.options.look.settings_from.as_ref());
         if let (Some((old, file)), Some(new)) = (files, &pictures.record) {
             old.differences(new).iter().for_each(|note| self.options.reporting.note(file, note));
-            let changes = old.changes.len();
-            if changes > 0 {
-                let times = if changes == 1 { "once".into() } else { format!("{changes} times") };
-                let note = format!(
-                    "its run was changed {times} on the way; that is repeated at the same iterations"
-                );
-                self.options.reporting.note(file, &note);
-            }
+            let changes = self.options.look.note_on_changes();
+            changes.iter().for_each(|note| self.options.reporting.note(file, note));
         }
     }
 

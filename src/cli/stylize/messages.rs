@@ -23,7 +23,7 @@ impl Job<'_> {
         self.tell_side();
         self.tell_idle(size)?;
         let Some(there) = device_memory(gpu) else { return Ok(()) };
-        let needed = capacity::memory_in(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
+        let needed = capacity::memory(gpu, vgg, self.settings, size, *tiling)? + vgg.bytes();
         if needed > there {
             let room = there.saturating_sub(vgg.bytes());
             let largest = match capacity::largest(gpu, vgg, self.settings, size, room)? {

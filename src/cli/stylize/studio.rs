@@ -10,7 +10,8 @@ use impasto::painting::style::Style;
 use impasto::painting::tiling::Tiling;
 use impasto::picture::{Picture, Size};
 
-use super::options::{Machine, Options};
+use super::machine::Machine;
+use super::options::Options;
 use super::regions::ReadRegions;
 use super::stdio::read;
 use crate::cli::console;
@@ -113,7 +114,7 @@ impl Studio {
                 let pictures: Vec<_> = self.styles.iter().map(resampled).collect();
                 let weighted: Vec<_> = pictures.iter().zip(self.weights.iter().copied()).collect();
                 let style = match &self.regions {
-                    None => Style::measure_in(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?,
+                    None => Style::measure(&self.gpu, &self.vgg, settings, &weighted, self.tiling)?,
                     Some(ReadRegions { regions, .. }) => {
                         Style::measure_regions(&self.gpu, &self.vgg, settings, &weighted, regions)?
                     }

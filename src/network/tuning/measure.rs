@@ -53,19 +53,6 @@ struct Class {
 }
 
 impl Tuning {
-    /// As [`Self::measured_in`], for maps in single precision.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn measured(
-        gpu: &Gpu,
-        specs: &[LayerSpec],
-        cache: Option<&Path>,
-        when: When,
-    ) -> Result<(Self, Vec<String>)> {
-        Self::measured_in(Precision::Single, gpu, specs, cache, when)
-    }
-
     /// The variants that are fastest on this device for convolutions of `specs` and their Gram matrices, of
     /// maps that are stored in `precision`, and what a user might want to know about how they came about.
     ///
@@ -76,7 +63,7 @@ impl Tuning {
     /// # Errors
     /// [`Error::Device`] if the device fails, [`Error::Setting`] if it cannot store half precision. A cache
     /// that cannot be read or written is no error, but a note.
-    pub fn measured_in(
+    pub fn measured(
         precision: Precision,
         gpu: &Gpu,
         specs: &[LayerSpec],

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use crate::engine::gpu::Gpu;
 use crate::engine::precision::Precision;
-use crate::ops::{conv3x3, gram};
+use crate::ops::{conv3x3, products};
 use crate::{Error, Result};
 #[cfg(feature = "native")]
 pub use measure::When;
@@ -52,7 +52,7 @@ fn in_precision(class: String, precision: Precision) -> String {
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
         Some("conv3x3") => conv3x3::Variant::named(name).is_some(),
-        Some("gram") => gram::Variant::ALL.into_iter().any(|variant| variant.name() == name),
+        Some("gram") => products::Variant::ALL.into_iter().any(|variant| variant.name() == name),
         _ => false,
     }
 }
@@ -61,7 +61,7 @@ fn exists(class: &str, name: &str) -> bool {
 fn competes(gpu: &Gpu, class: &str, name: &str) -> bool {
     match conv3x3::Variant::named(name).filter(|_| class.starts_with("conv3x3 ")) {
         Some(variant) => variant.competes(gpu),
-        None => exists(class, name) && name != gram::Variant::Naive.name(),
+        None => exists(class, name) && name != products::Variant::Naive.name(),
     }
 }
 
@@ -97,13 +97,14 @@ impl Tuning {
     }
 
     /// The variant for the Gram matrix of `c` channels.
-    pub fn gram(&self, gpu: &Gpu, c: usize) -> gram::Variant {
-        let measured = self.chosen(&matrix(c, self.precision), &gram::Variant::ALL, gram::Variant::name);
+    pub fn gram(&self, gpu: &Gpu, c: usize) -> products::Variant {
+        let measured =
+            self.chosen(&matrix(c, self.precision), &products::Variant::ALL, products::Variant::name);
         if let Some(variant) = measured.filter(|variant| variant.supports(gpu, c)) {
             return variant;
         }
-        let subgroup = gram::Variant::Subgroup;
-        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { gram::Variant::Tiled }
+        let subgroup = products::Variant::Subgroup;
+        if gpu.is_software() && subgroup.supports(gpu, c) { subgroup } else { products::Variant::Tiled }
     }
 }
 

@@ -1,11 +1,10 @@
 //! The convolution on matrix units, for GPUs that have them: one dispatch in each direction, in half
 //! precision only.
 
-use super::{After, Conv, Gates, Variant};
+use super::{Conv, Variant, in_one_dispatch};
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
-use crate::engine::tape::{Tape, band_pixels};
+use crate::engine::kernel::{Kernel, kernel};
+use crate::engine::tape::Tape;
 
 /// Invocations of a workgroup.
 const LANES: usize = 128;
@@ -32,13 +31,9 @@ pub(super) fn supports(variant: Variant, gpu: &Gpu, c_in: usize, c_out: usize) -
 
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    let Conv { x, y, filter, after, .. } = conv;
-    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
     // `supports` has seen to it that there is one.
     let tile = tape.gpu().matrix_tile().unwrap_or(8);
-    let [channel_tiles, rows] = unit(filter.variant);
-    // A word of gates covers four channels of a 2 x 2 window.
-    let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
+    let [channel_tiles, rows] = unit(conv.filter.variant);
     let kernel = |kernel: Kernel| {
         let matrix = |scalar: &str, role: &str| format!("coop_mat{tile}x{tile}<{scalar}, {role}>");
         let kernel = match tile {
@@ -49,40 +44,12 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
                 .constant("Pixels", matrix("f16", "B"))
                 .constant("Sums", matrix("f32", "C")),
         };
-        let kernel = kernel
-            .constant("CHANNEL_TILES", format!("{channel_tiles}u"))
-            .constant("ROWS", format!("{rows}u"))
-            .constant("RELU", *after != After::Nothing)
-            .constant("POOL", *after == After::ReluPool);
-        kernel.storing("X", *x).storing("Y", *y)
+        kernel.constant("CHANNEL_TILES", format!("{channel_tiles}u")).constant("ROWS", format!("{rows}u"))
     };
-    for band in gates.bands_of(tape, conv, band_pixels(9 * c_in * c_out)) {
-        let params: [(&'static str, Value); 4] = [
-            ("w", width.into()),
-            ("h", band.rows.len().into()),
-            ("c_in", c_in.into()),
-            ("c_out", c_out.into()),
-        ];
-        let grid = |c: usize| {
-            let across = width.div_ceil(tile) * LANES;
-            [across, band.rows.len().div_ceil(2 * rows), c.div_ceil(2 * channel_tiles * tile)]
-        };
-        tape.forward(kernel(kernel!("conv3x3_cooperative", "forward")))
-            .params(params)
-            .params(band.forward())
-            .bind("weights", conv.weights)
-            .bind("bias", conv.bias)
-            .bind("x", x.rows(band.x_seen.clone()))
-            .bind("y", y.rows(band.y.clone()))
-            .bind("own_gates", gates.of(&band))
-            .grid(grid(c_out));
-        tape.backward(kernel(kernel!("conv3x3_cooperative", "backward")))
-            .params(params)
-            .params(band.backward())
-            .bind("weights", conv.weights)
-            .upstream_rows("dy", *y, band.y_seen.clone())
-            .bind("gates", gates.seen_by(&band))
-            .grad_rows("dx", *x, band.rows.clone())
-            .grid(grid(c_in));
-    }
+    let kernels =
+        [kernel!("conv3x3_cooperative", "forward"), kernel!("conv3x3_cooperative", "backward")].map(kernel);
+    let across = conv.x.shape.width.div_ceil(tile) * LANES;
+    in_one_dispatch(tape, conv, kernels, |band, c| {
+        [across, band.rows.len().div_ceil(2 * rows), c.div_ceil(2 * channel_tiles * tile)]
+    });
 }

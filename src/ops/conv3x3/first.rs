@@ -125,7 +125,7 @@ mod tests {
     use crate::engine::gpu::Gpu;
     use crate::engine::tape::{Shape, Tape};
     use crate::ops::conv3x3::{After, Filter, Variant, conv3x3};
-    use crate::ops::gram;
+    use crate::ops::{gram, products};
 
     /// The gradient of the picture is the same whether the map is kept or computed again, in pieces, for the
     /// Gram matrix. This also holds if bindings are so small that the map is split into bands with pieces of
@@ -155,7 +155,7 @@ mod tests {
                 tape.keep(dx);
                 let y = conv3x3(&mut tape, x, &filter, edge, After::Relu);
                 tape.op("gram");
-                let g = gram::gram(&mut tape, y, gram::Variant::Naive, None);
+                let g = gram::gram(&mut tape, y, products::Variant::Naive, None);
                 let dg = g.grad.unwrap();
                 tape.keep(dg);
                 let plan = tape.finish().unwrap();

@@ -1,7 +1,7 @@
-//! The forms of the convolution, a row each.
+//! The forms of the convolution, a row each. A row names what sets its form apart from a related one.
 //!
 //! A new form is its shader, its page in this folder, its name in [`Variant`] and its row in [`FORMS`]. Tuner, cases,
-//! benchmark and command line go by the table, and `tests/mutants/list.rs` asks for a mistake in it.
+//! benchmark and command line go by the table, and `tests/mutants/list/` asks for a mistake in it.
 
 use super::packing::{Packed, in_blocks, one_row_each, raw, taps_first, taps_first_halves};
 use super::{BLOCK, Conv, Variant, cooperative, first, naive, shifted, tiled, uniform, winograd};
@@ -47,6 +47,45 @@ pub(super) struct Form {
     pub(super) record: fn(&mut Tape, &Conv),
 }
 
+/// What most forms for GPUs have in common: they see what stands beyond the edge, pool, and take all channels.
+const TILED: Form = Form {
+    variant: Variant::Tiled,
+    name: "tiled",
+    made_for: MadeFor::Gpus,
+    competes: |_| true,
+    pools: true,
+    replicates: true,
+    transforms: false,
+    supports: |_, _, _| true,
+    pack: taps_first,
+    record: tiled::record,
+};
+
+/// What the forms of matrix units have in common.
+const COOPERATIVE: Form = Form {
+    variant: Variant::Cooperative,
+    name: "cooperative",
+    made_for: MadeFor::MatrixUnits,
+    replicates: false,
+    supports: |gpu, c_in, c_out| cooperative::supports(Variant::Cooperative, gpu, c_in, c_out),
+    pack: taps_first_halves,
+    record: cooperative::record,
+    ..TILED
+};
+
+/// What the forms for processors have in common that leave pooling to an op of its own.
+const LANES: Form = Form {
+    variant: Variant::Shifted,
+    name: "shifted",
+    made_for: MadeFor::Processors,
+    pools: false,
+    replicates: false,
+    supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, (9 * c_in * c_out) as u64),
+    pack: |weights, bias| Packed::Texels(in_blocks(weights, bias)),
+    record: shifted::record,
+    ..TILED
+};
+
 /// All forms, in the order of [`Variant`].
 pub(super) static FORMS: [Form; 13] = [
     Form {
@@ -55,156 +94,73 @@ pub(super) static FORMS: [Form; 13] = [
         made_for: MadeFor::Reading,
         competes: |_| false,
         pools: false,
-        replicates: true,
-        transforms: false,
-        supports: |_, _, _| true,
-        pack: taps_first,
         record: naive,
+        ..TILED
     },
     Form {
         variant: Variant::Few,
         name: "few",
-        made_for: MadeFor::Gpus,
-        competes: |_| true,
         pools: false,
-        replicates: true,
-        transforms: false,
         supports: |_, c_in, _| c_in == 3,
         pack: |weights, bias| Packed::Values(one_row_each(weights, bias)),
         record: first::record,
+        ..TILED
     },
-    Form {
-        variant: Variant::Tiled,
-        name: "tiled",
-        made_for: MadeFor::Gpus,
-        competes: |_| true,
-        pools: true,
-        replicates: true,
-        transforms: false,
-        supports: |_, _, _| true,
-        pack: taps_first,
-        record: tiled::record,
-    },
-    Form {
-        variant: Variant::TiledSmall,
-        name: "tiled_small",
-        made_for: MadeFor::Gpus,
-        competes: |_| true,
-        pools: true,
-        replicates: true,
-        transforms: false,
-        supports: |_, _, _| true,
-        pack: taps_first,
-        record: tiled::record,
-    },
-    Form {
-        variant: Variant::TiledLarge,
-        name: "tiled_large",
-        made_for: MadeFor::Gpus,
-        competes: |_| true,
-        pools: true,
-        replicates: true,
-        transforms: false,
-        supports: |_, _, _| true,
-        pack: taps_first,
-        record: tiled::record,
-    },
+    TILED,
+    Form { variant: Variant::TiledSmall, name: "tiled_small", ..TILED },
+    Form { variant: Variant::TiledLarge, name: "tiled_large", ..TILED },
     Form {
         variant: Variant::WinogradTiled,
         name: "winograd_tiled",
-        made_for: MadeFor::Gpus,
-        competes: |_| true,
-        pools: true,
         replicates: false,
         transforms: true,
         supports: |_, c_in, c_out| whole_blocks(c_in, c_out),
         pack: raw,
         record: winograd::record,
+        ..TILED
     },
     Form {
         variant: Variant::Winograd,
         name: "winograd",
-        made_for: MadeFor::Processors,
-        competes: |_| true,
         pools: true,
-        replicates: false,
         transforms: true,
         supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, winograd::packed_len(c_in, c_out)),
         pack: raw,
         record: winograd::record,
+        ..LANES
     },
     Form {
         variant: Variant::First,
         name: "first",
-        made_for: MadeFor::Processors,
-        competes: |_| true,
-        pools: false,
         replicates: true,
-        transforms: false,
         supports: |gpu, c_in, c_out| gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
         pack: |weights, bias| Packed::Texels(one_row_each(weights, bias)),
         record: first::record,
+        ..LANES
     },
-    Form {
-        variant: Variant::Shifted,
-        name: "shifted",
-        made_for: MadeFor::Processors,
-        competes: |_| true,
-        pools: false,
-        replicates: false,
-        transforms: false,
-        supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, (9 * c_in * c_out) as u64),
-        pack: |weights, bias| Packed::Texels(in_blocks(weights, bias)),
-        record: shifted::record,
-    },
+    LANES,
     Form {
         variant: Variant::Uniform,
         name: "uniform",
-        made_for: MadeFor::Processors,
         // A GPU's driver might take long to compile it. The other forms for processors need subgroups that few GPUs have.
         competes: Gpu::is_software,
-        pools: false,
-        replicates: false,
-        transforms: false,
         supports: |gpu, c_in, c_out| whole_blocks(c_in, c_out) && !gpu.quirks().slow_compiler,
         pack: |weights, bias| Packed::Values(in_blocks(weights, bias)),
         record: uniform::record,
+        ..LANES
     },
-    Form {
-        variant: Variant::Cooperative,
-        name: "cooperative",
-        made_for: MadeFor::MatrixUnits,
-        competes: |_| true,
-        pools: true,
-        replicates: false,
-        transforms: false,
-        supports: |gpu, c_in, c_out| cooperative::supports(Variant::Cooperative, gpu, c_in, c_out),
-        pack: taps_first_halves,
-        record: cooperative::record,
-    },
+    COOPERATIVE,
     Form {
         variant: Variant::CooperativeSmall,
         name: "cooperative_small",
-        made_for: MadeFor::MatrixUnits,
-        competes: |_| true,
-        pools: true,
-        replicates: false,
-        transforms: false,
         supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeSmall, gpu, c_in, c_out),
-        pack: taps_first_halves,
-        record: cooperative::record,
+        ..COOPERATIVE
     },
     Form {
         variant: Variant::CooperativeLarge,
         name: "cooperative_large",
-        made_for: MadeFor::MatrixUnits,
-        competes: |_| true,
-        pools: true,
-        replicates: false,
-        transforms: false,
         supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeLarge, gpu, c_in, c_out),
-        pack: taps_first_halves,
-        record: cooperative::record,
+        ..COOPERATIVE
     },
 ];
 

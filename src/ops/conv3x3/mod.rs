@@ -17,8 +17,7 @@ use std::ops::Range;
 use crate::Result;
 use crate::architecture::Edge;
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
+use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Memory, Shape, Tape, Tensor, Var, band_pixels};
 pub(crate) use cases::TABLE;
@@ -196,6 +195,50 @@ pub fn conv3x3(tape: &mut Tape, x: Var, filter: &Filter, edge: Edge, after: Afte
     let conv = Conv { x, y, filter, weights, bias, edge, after };
     (filter.variant.form().record)(tape, &conv);
     y
+}
+
+/// Records one dispatch in each direction, band by band, for forms that pool in their own dispatch and keep a word of
+/// gates for four channels of a 2 x 2 window. `kernels` are forward and backward; `grid` is that of a band for so many
+/// channels.
+fn in_one_dispatch(
+    tape: &mut Tape,
+    conv: &Conv,
+    kernels: [Kernel; 2],
+    grid: impl Fn(&Band, usize) -> [usize; 3],
+) {
+    let Conv { x, y, filter, after, .. } = conv;
+    let (c_in, c_out) = (filter.c_in, filter.c_out);
+    let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
+    let [forward, backward] = kernels.map(|kernel| {
+        let kernel =
+            kernel.constant("RELU", *after != After::Nothing).constant("POOL", *after == After::ReluPool);
+        kernel.storing("X", *x).storing("Y", *y)
+    });
+    for band in gates.bands_of(tape, conv, band_pixels(9 * c_in * c_out)) {
+        let params: [(&'static str, Value); 4] = [
+            ("w", x.shape.width.into()),
+            ("h", band.rows.len().into()),
+            ("c_in", c_in.into()),
+            ("c_out", c_out.into()),
+        ];
+        tape.forward(forward.clone())
+            .params(params)
+            .params(band.forward())
+            .bind("weights", conv.weights)
+            .bind("bias", conv.bias)
+            .bind("x", x.rows(band.x_seen.clone()))
+            .bind("y", y.rows(band.y.clone()))
+            .bind("own_gates", gates.of(&band))
+            .grid(grid(&band, c_out));
+        tape.backward(backward.clone())
+            .params(params)
+            .params(band.backward())
+            .bind("weights", conv.weights)
+            .upstream_rows("dy", *y, band.y_seen.clone())
+            .bind("gates", gates.seen_by(&band))
+            .grad_rows("dx", *x, band.rows.clone())
+            .grid(grid(&band, c_in));
+    }
 }
 
 /// The specification: one dispatch in each direction.

@@ -8,8 +8,7 @@
 use std::ops::Range;
 
 use super::{After, BLOCK, Conv};
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
+use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::tape::{Shape, Tape, Tensor};
 
 /// The pixels that go through both steps together, in whole rows. There are many, because each time two more

@@ -1,9 +1,8 @@
 //! The convolution in tiles over workgroup memory, for GPUs: one dispatch in each direction.
 
-use super::{After, Conv, Gates, Variant, edged};
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
-use crate::engine::tape::{Tape, band_pixels};
+use super::{Conv, Variant, edged, in_one_dispatch};
+use crate::engine::kernel::{Kernel, kernel};
+use crate::engine::tape::Tape;
 
 /// The invocations of a workgroup in each direction.
 const LANES: usize = 16;
@@ -19,46 +18,18 @@ fn tile(variant: Variant) -> [usize; 2] {
 
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
-    let Conv { x, y, filter, after, .. } = conv;
-    let (c_in, c_out, width) = (filter.c_in, filter.c_out, x.shape.width);
-    let [channels, pixels] = tile(filter.variant);
-    // A word of gates covers four channels of a 2 x 2 window.
-    let gates = Gates::new(tape, conv, c_out.div_ceil(4), 2);
+    let width = conv.x.shape.width;
+    let [channels, pixels] = tile(conv.filter.variant);
     let kernel = |kernel: Kernel| {
-        let kernel = edged(kernel, conv.edge)
+        edged(kernel, conv.edge)
             .constant("CHANNELS", format!("{channels}u"))
             .constant("PIXELS", format!("{pixels}u"))
-            .constant("RELU", *after != After::Nothing)
-            .constant("POOL", *after == After::ReluPool);
-        kernel.storing("X", *x).storing("Y", *y)
     };
-    for band in gates.bands_of(tape, conv, band_pixels(9 * c_in * c_out)) {
-        let params: [(&'static str, Value); 4] = [
-            ("w", width.into()),
-            ("h", band.rows.len().into()),
-            ("c_in", c_in.into()),
-            ("c_out", c_out.into()),
-        ];
+    let kernels = [kernel!("conv3x3_tiled", "forward"), kernel!("conv3x3_tiled", "backward")].map(kernel);
+    in_one_dispatch(tape, conv, kernels, |band, c| {
         let windows = band.blocks.len() * width.div_ceil(2);
-        let grid = |c: usize| [(4 * windows).div_ceil(pixels) * LANES, c.div_ceil(channels) * LANES, 1];
-        tape.forward(kernel(kernel!("conv3x3_tiled", "forward")))
-            .params(params)
-            .params(band.forward())
-            .bind("weights", conv.weights)
-            .bind("bias", conv.bias)
-            .bind("x", x.rows(band.x_seen.clone()))
-            .bind("y", y.rows(band.y.clone()))
-            .bind("own_gates", gates.of(&band))
-            .grid(grid(c_out));
-        tape.backward(kernel(kernel!("conv3x3_tiled", "backward")))
-            .params(params)
-            .params(band.backward())
-            .bind("weights", conv.weights)
-            .upstream_rows("dy", *y, band.y_seen.clone())
-            .bind("gates", gates.seen_by(&band))
-            .grad_rows("dx", *x, band.rows.clone())
-            .grid(grid(c_in));
-    }
+        [(4 * windows).div_ceil(pixels) * LANES, c.div_ceil(channels) * LANES, 1]
+    });
 }
 
 #[cfg(test)]
@@ -66,8 +37,9 @@ mod tests {
     use super::*;
     use crate::architecture::Edge;
     use crate::engine::gpu::Gpu;
+    use crate::engine::kernel::Value;
     use crate::engine::tape::{BAND_WORK, Shape, Step};
-    use crate::ops::conv3x3::{Filter, conv3x3};
+    use crate::ops::conv3x3::{After, Filter, conv3x3};
 
     /// A map so large that one dispatch would take seconds on a slow GPU is computed by several dispatches,
     /// which cover all its rows, forward and backward.

@@ -12,8 +12,7 @@
 use std::collections::HashMap;
 
 use super::{After, BLOCK, Band, Conv, Filter, Gates, Variant};
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
+use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Phase, Tape, Tensor};

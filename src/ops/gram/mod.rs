@@ -4,46 +4,12 @@ mod cases;
 
 use std::ops::Range;
 
-use crate::engine::gpu::Gpu;
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Value};
+use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::tape::{Phase, Shape, Tape, Tensor, Var, View, band_pixels};
 use crate::ops::masked::{Masked, SiteWeights};
+use crate::ops::products::Variant;
 pub use cases::TABLE;
 pub(crate) use cases::reference;
-
-/// How the Gram matrix is computed. `tune` chooses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// One output per invocation.
-    Naive,
-    /// Tiles of 64 channels over workgroup memory, for GPUs.
-    Tiled,
-    /// Tiles of 32 channels in registers, for software drivers.
-    Subgroup,
-}
-
-impl Variant {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Naive, Self::Tiled, Self::Subgroup];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Tiled => "tiled",
-            Self::Subgroup => "subgroup",
-        }
-    }
-
-    /// Whether the variant can compute the matrix of `c` channels on this device.
-    pub fn supports(self, gpu: &Gpu, c: usize) -> bool {
-        match self {
-            Self::Naive | Self::Tiled => true,
-            Self::Subgroup => gpu.has_subgroups_of(8) && c.is_multiple_of(32),
-        }
-    }
-}
 
 /// The rows that are worked on together. As texels, a map goes through one workspace in pieces that stay in
 /// the cache.

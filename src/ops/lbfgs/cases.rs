@@ -4,7 +4,7 @@ use super::{MEMORY_WORDS, PAIRS, lbfgs};
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, sum, widen};
 use crate::engine::real::Real;
 use crate::engine::tape::{Slot, Tape, Var};
-use crate::ops::adam::{Rule, STATE_WORDS, Schedule};
+use crate::ops::adam::{EDGES, Rule, STATE_WORDS, Schedule};
 use crate::ops::mse::mse;
 
 pub(crate) const RATE: f64 = 0.7;
@@ -12,21 +12,10 @@ pub(crate) const RATE: f64 = 0.7;
 /// On the gradient.
 pub(crate) const FACTOR: f64 = 3.0;
 
-/// One pixel, primes, rows around a workgroup of 64 values; without pairs, with some, with all; a step that
-/// is left out.
+/// Without pairs, with some, with all; a step that is left out.
 pub const TABLE: Table = Table {
     op: "lbfgs",
-    edges: &[
-        Size::new(3, 1, 1),
-        Size::new(3, 5, 7),
-        Size::new(3, 2, 21),
-        Size::new(4, 3, 16),
-        Size::new(5, 2, 13),
-        // Rows of whole 256 bytes can be split into bands.
-        Size::new(4, 11, 16),
-        // More rows than partial sums.
-        Size::new(3, 300, 1),
-    ],
+    edges: EDGES,
     network: |height, width| vec![Size::new(3, height, width)],
     at: |size| {
         let kinds = [(0, false), (0, true), (3, true), (3, false), (PAIRS, true), (PAIRS, false)];

@@ -1,16 +1,14 @@
 //! What the nearest neighbours must get right: the float64 reference and the cases.
 
 use super::lattice::{BLOCK, Lattice};
-use super::{
-    PAINTING_SITES, SITES, Target, Term, Variant, Window, nearest, nearest_in_window, prepare, quads,
-};
+use super::{PAINTING_SITES, SITES, Target, Term, Window, nearest, nearest_in_window, prepare, quads};
 use crate::cases::{
     Candidate, Case, Input, Leaf, Recorded, Size, Table, in_both_precisions, sum, vgg19_maps,
 };
 use crate::engine::precision::Precision;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::ops::owned::Own;
+use crate::ops::products::Variant;
 
 const WEIGHT: f64 = 3.0;
 
@@ -213,7 +211,7 @@ fn in_window(size: Size) -> Case {
             let starts = vec![(counter, words(&[step])), (own.rectangle, words(&rectangle))];
             Ok(Recorded { y: loss(losses), starts })
         };
-        case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu)))
+        case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.runs_on(gpu)))
     })
 }
 
@@ -233,7 +231,7 @@ fn with_variants(
             nearest(tape, inputs[0].var, &target, term);
             Ok(Recorded { y: loss(losses), starts: vec![(counter, vec![f32::from_bits(step)])] })
         };
-        case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.supports(gpu)))
+        case.candidate(Candidate::new(variant.name(), record).needs(move |gpu| variant.runs_on(gpu)))
     })
 }
 

@@ -7,12 +7,11 @@ mod lattice;
 mod search;
 
 use crate::engine::gpu::Gpu;
-use crate::engine::kernel::kernel;
-use crate::engine::kernel::{Kernel, Knob, Value};
+use crate::engine::kernel::{Kernel, Knob, Value, kernel};
 use crate::engine::plan::Plan;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::ops::owned::Own;
+use crate::ops::products::Variant;
 use crate::ops::reduce::reduce;
 pub use cases::TABLE;
 pub(crate) use gathered::{Gathered, gather};
@@ -25,47 +24,14 @@ const SITES: usize = 4096;
 /// Sites of a painting that are looked at, at most.
 const PAINTING_SITES: usize = 16384;
 
-/// How the nearest is searched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// One site per invocation.
-    Naive,
-    /// Tiles of 64 sites over workgroup memory, for GPUs.
-    Tiled,
-    /// Tiles in registers, for software drivers.
-    Subgroup,
-}
-
-impl Variant {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Naive, Self::Tiled, Self::Subgroup];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Naive => "naive",
-            Self::Tiled => "tiled",
-            Self::Subgroup => "subgroup",
-        }
-    }
-
-    /// The one for a kind of device.
-    pub fn of(gpu: &Gpu) -> Self {
-        if gpu.is_software() && Self::Subgroup.supports(gpu) {
-            Self::Subgroup
-        } else if gpu.quirks().slow_compiler {
-            Self::Naive
-        } else {
-            Self::Tiled
-        }
-    }
-
-    /// Whether it can search on this device.
-    pub fn supports(self, gpu: &Gpu) -> bool {
-        match self {
-            Self::Naive | Self::Tiled => true,
-            Self::Subgroup => gpu.has_subgroups_of(8),
-        }
+/// How a kind of device searches for the nearest.
+pub(crate) fn variant(gpu: &Gpu) -> Variant {
+    if gpu.is_software() && Variant::Subgroup.runs_on(gpu) {
+        Variant::Subgroup
+    } else if gpu.quirks().slow_compiler {
+        Variant::Naive
+    } else {
+        Variant::Tiled
     }
 }
 

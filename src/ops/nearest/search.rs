@@ -1,9 +1,9 @@
 //! The search for the nearest sites, in each of the variants.
 
-use super::Variant;
 use super::lattice::BLOCK;
 use crate::engine::kernel::kernel;
 use crate::engine::tape::{Tape, Tensor};
+use crate::ops::products::Variant;
 
 /// The search for the nearest: a product of matrices, of which only the largest value of each row is kept.
 pub(super) struct Search {

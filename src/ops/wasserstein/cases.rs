@@ -10,11 +10,10 @@ use crate::cases::{
     Candidate, Case, HALF, Input, Leaf, Size, Table, in_both_precisions, sum, vgg19_maps, widen,
 };
 use crate::engine::gpu::Gpu;
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Shape, Tape};
+use crate::engine::tape::{Shape, Slot, Tape};
 use crate::ops::cholesky::{EPSILON, LEAST_ENERGY};
-use crate::ops::gram::Variant;
 use crate::ops::masked::{ResidentWeights, example};
+use crate::ops::products::Variant;
 
 /// The weight of the loss in all cases.
 pub(super) const WEIGHT: f64 = 3.0;

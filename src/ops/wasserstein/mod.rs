@@ -6,8 +6,9 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-use super::gram::{Means, Products, Variant};
+use super::gram::{Means, Products};
 use super::masked::SiteWeights;
+use super::products::Variant;
 use super::reduce::reduce;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};

@@ -3,10 +3,9 @@
 
 use super::{Renewal, Target, lanes};
 use crate::engine::kernel::{Value, kernel};
-use crate::engine::tape::Slot;
-use crate::engine::tape::{Phase, Tape, Tensor};
+use crate::engine::tape::{Phase, Slot, Tape, Tensor};
 use crate::ops::cholesky::EPSILON;
-use crate::ops::gram::Variant;
+use crate::ops::products::Variant;
 use crate::ops::reduce::reduce;
 
 /// Coefficients `a, b, c` of the odd polynomials `p(s) = a s + b s^3 + c s^5` that, one after the other,

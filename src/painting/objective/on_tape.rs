@@ -139,7 +139,7 @@ impl TermsOnTape<'_, '_, '_> {
             None => nearest::Target::blank(tape, x.shape),
         };
         let (weight, slot) = self.weigh(tape, index, 1.0);
-        let variant = nearest::Variant::of(self.objective.gpu);
+        let variant = nearest::variant(self.objective.gpu);
         let term = nearest::Term { weight, step: self.count, slot, variant };
         nearest::nearest(tape, x, &target, term);
     }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::painting::preset::check_scale;
 use crate::painting::settings::Settings;
-use crate::painting::steering::{self, Change};
+use crate::painting::stages;
+use crate::painting::steering::{self, Change, End};
 use crate::picture::{self, Comment, Input, Size};
 
 /// Name of this program in records.
@@ -131,6 +132,25 @@ impl Record {
             content_regions: None,
             style_regions: Vec::new(),
         }
+    }
+
+    /// The record of the picture after `iterations` of this run, whose result has the size (width, height), with the
+    /// changes so far.
+    pub fn after(&self, iterations: usize, size: (usize, usize), changes: &[Change]) -> Self {
+        let mut record = self.clone();
+        // Those that the picture has seen.
+        let seen = |change: &&Change| {
+            change.iteration < iterations || (change.end.is_some() && change.iteration == iterations)
+        };
+        record.changes = changes.iter().filter(seen).cloned().collect();
+        let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
+        let whole = stages::steered(&record.settings, size, &record.changes);
+        if record.settings.first_size == 0 && !ended {
+            record.settings.iterations = iterations;
+        } else if whole.last().is_some_and(|last| iterations < last.end()) {
+            record.done = Some(iterations);
+        }
+        record
     }
 
     /// Reads the record in the bytes of a picture file; `name` is for error texts.

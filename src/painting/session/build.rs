@@ -144,7 +144,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         }
         let laid = regions.or(measured.and_then(Style::regions));
         settings.regions = laid.map_or(0, |regions| regions.colours().len());
-        let last_bytes = capacity::memory_in(gpu, vgg, &settings, size, tiling)?;
+        let last_bytes = capacity::memory(gpu, vgg, &settings, size, tiling)?;
         let style = match measured {
             Some(_) if regions.is_some() => {
                 return Err(Error::Setting(
@@ -155,7 +155,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             Some(_) => return Err(Error::Setting("a measured style and paintings were both given".into())),
             None => match regions {
                 Some(regions) => Style::measure_regions_async(gpu, vgg, &settings, &styles, regions).await?,
-                None => Style::measure_in_async(gpu, vgg, &settings, &styles, tiling).await?,
+                None => Style::measure_async(gpu, vgg, &settings, &styles, tiling).await?,
             },
         };
         if !style.serves(&settings) || style.network() != vgg.digest() {

@@ -1,7 +1,9 @@
 //! One picture being painted, size after size: built once, then stepped.
 
 mod build;
+mod carried;
 mod losses;
+mod next_stage;
 mod running;
 mod steered;
 mod submission;
@@ -20,18 +22,17 @@ use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::painting::checkpoint::{Checkpoint, Origin};
-use crate::painting::objective::{Kind, Objective, terms};
-use crate::painting::optimiser::{parts, resized, with_other_terms};
+use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, work};
 use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::{Tiles, Tiling};
-use crate::picture::{Interpolation, Picture, cropped, interpolate, padded};
+use crate::picture::Picture;
 
 pub use build::Builder;
+pub(crate) use carried::Carried;
 pub use losses::Losses;
-pub(crate) use running::Carried;
 use work::{Other, Work};
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
@@ -115,85 +116,6 @@ impl<'g> Session<'g> {
             if !self.next_stage().await? {
                 return Ok(None);
             }
-        }
-    }
-
-    /// Goes on to the next stage; `false` if there is none or the run was stopped.
-    async fn next_stage(&mut self) -> Result<bool> {
-        if self.stopped || self.at + 1 == self.stages.len() {
-            return Ok(false);
-        }
-        let done = *self.running.stage();
-        let carried = self.running.carried().await?;
-        self.keep_copies()?;
-        self.log.append(&mut self.running.take_log());
-        let stage = self.stages[self.at + 1];
-        let (carried, before) = match stage.same_size(&done) {
-            true => {
-                let parts = parts(&self.origin.settings, self.origin.real);
-                let optimiser = with_other_terms(&parts, carried.optimiser);
-                (Carried { optimiser, transports: Vec::new(), ..carried }, None)
-            }
-            false => (self.resized(&carried, &done, &stage), Some(carried)),
-        };
-        // Buffers that are no longer needed make room first.
-        self.at += 1;
-        let copy_every = self.running.copy_every();
-        self.running.release();
-        self.running = self.start(&carried).await?;
-        self.running.set_copy_every(copy_every);
-        self.running.watch(self.watch.clone());
-        self.before = before.filter(|_| self.running.layout().is_some());
-        if stage.finish {
-            self.begin_finish(&carried, stage.first).await?;
-        }
-        Ok(true)
-    }
-
-    /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.
-    async fn start(&mut self, carried: &Carried) -> Result<Work<'g>> {
-        let stage = self.stages[self.at];
-        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.settings };
-        let whole = self.iterations();
-        let (content, style) = (&self.content, &self.style);
-        let mut running =
-            Work::new(&objective, stage, content, style, self.tiling, &self.others, whole).await?;
-        running.set(carried, stage.first);
-        Ok(running)
-    }
-
-    /// Finds the weight of the nearest-neighbour term for the picture and state `carried`, with which its
-    /// stage begins.
-    async fn begin_finish(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
-        let settings = &self.settings;
-        self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
-        self.running.turn(settings, self.finish_weight);
-        self.running.set(carried, iterations);
-        Ok(())
-    }
-
-    /// What a stage left, brought to the size of the next one: the average takes the picture's place.
-    fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
-        let real = self.running.real();
-        // A margin begins again as what repeats the edge.
-        let resize = |values: &[f64], how| {
-            let inside = cropped(values, 3, (from.width, from.height), from.margin);
-            padded(&interpolate(&inside, 3, from.inner(), to.inner(), how), 3, to.inner(), to.margin)
-        };
-        let shown = self.running.averaged(carried);
-        let mut picture = resize(&shown, Interpolation::Bicubic);
-        picture.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        let average = vec![0.0; if carried.average.is_empty() { 0 } else { picture.len() }];
-        Carried {
-            picture: real.encode(&picture),
-            optimiser: resized(
-                &parts(&self.origin.settings, real),
-                &carried.optimiser,
-                3 * to.width * to.height,
-                resize,
-            ),
-            average: real.encode(&average),
-            transports: Vec::new(),
         }
     }
 
@@ -386,28 +308,4 @@ impl<'g> Session<'g> {
     pub fn describe(&self) -> String {
         self.running.plan().describe()
     }
-}
-
-/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture
-/// as it is.
-async fn finish_weight(
-    running: &mut Work<'_>,
-    settings: &Settings,
-    carried: &Carried,
-    iterations: usize,
-) -> Result<f64> {
-    let terms = terms(settings);
-    let mut lengths = [0.0; 2];
-    for (style, length) in [true, false].into_iter().zip(&mut lengths) {
-        // Each run also moves the picture.
-        running.set(carried, iterations);
-        running.weigh(|slot| match terms[slot].kind {
-            Kind::Style(..) if style => terms[slot].weight,
-            Kind::Nearest(_) if !style => terms[slot].weight,
-            _ => 0.0,
-        });
-        *length = running.gradient_length().await?;
-    }
-    let [style, nearest] = lengths;
-    Ok(if nearest > 0.0 { style / nearest } else { 1.0 })
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Watch;
-use super::running::{Carried, Running};
+use super::carried::Carried;
+use super::running::Running;
 use super::tiled::Tiled;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;

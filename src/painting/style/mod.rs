@@ -126,26 +126,13 @@ impl Measured {
 }
 
 impl Style {
-    /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`. What
-    /// smaller sizes of a run need is measured when they begin.
+    /// Measures `paintings`, each with its weight in the mean, at the style layers of `settings`; in tiles
+    /// where `tiling` asks for that. What smaller sizes of a run need is measured when they begin.
     ///
     /// # Errors
     /// [`Error::Setting`] if there is no painting, or none with a weight above 0, or one too small for the
     /// network; [`Error::TooLarge`] if the device has no room, and [`Error::Device`] if it fails.
     pub async fn measure_async(
-        gpu: &Gpu,
-        vgg: &Vgg,
-        settings: &Settings,
-        paintings: &[(&Picture, f64)],
-    ) -> Result<Self> {
-        Self::measure_in_async(gpu, vgg, settings, paintings, Tiling::Off).await
-    }
-
-    /// As [`Self::measure_async`], in tiles where the whole would need too much memory.
-    ///
-    /// # Errors
-    /// As [`Self::measure_async`].
-    pub async fn measure_in_async(
         gpu: &Gpu,
         vgg: &Vgg,
         settings: &Settings,

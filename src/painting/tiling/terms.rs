@@ -219,7 +219,7 @@ impl TermsAtWindow<'_, '_, '_> {
         self.weights[index] = Some((weight, 1.0));
         let loss = tape.state("loss", 1);
         let slot = Slot { losses: loss, index: 0 };
-        let variant = nearest::Variant::of(self.objective.gpu);
+        let variant = nearest::variant(self.objective.gpu);
         let term = nearest::Term { weight, step: self.count, slot, variant };
         let whole = Shape::new(x.shape.channels, height, width);
         nearest::nearest_in_window(tape, x, &target, term, nearest::Window { whole, own });

@@ -3,4 +3,5 @@
 pub mod figures;
 #[cfg(target_os = "linux")]
 pub mod inject;
+pub mod setup;
 pub mod studio;

@@ -3,11 +3,13 @@
 use impasto::painting::capacity;
 use impasto::painting::choices::{Colours, Recipe};
 use impasto::painting::provenance::{Record, Start};
+use impasto::painting::result::as_result;
 use impasto::painting::stages::Stage;
-use impasto::painting::steering::Change;
+use impasto::painting::steering::{Adjustment, Change};
+use impasto::painting::tiling::Tiling;
 use impasto::picture::Input;
 use impasto::{Format, Picture, SaveOptions, Session, Settings, Size};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::pictures::{Opened, Pixels};
@@ -64,18 +66,6 @@ struct Told {
     text: String,
 }
 
-/// What a page may turn while a run goes on. What is left out stays as it is.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Turn {
-    strength: Option<f64>,
-    content_weight: Option<f64>,
-    style_weight: Option<f64>,
-    tv_weight: Option<f64>,
-    learning_rate: Option<f64>,
-    style_layer_weights: Option<Vec<f64>>,
-}
-
 /// Width and height of the result.
 pub(crate) fn size_of(request: &Request, content: &Opened) -> (usize, usize) {
     let Picture { width, height, .. } = content.picture;
@@ -108,7 +98,7 @@ impl Painter {
         let painting_size = Size::Longest(longest.max(1));
         let painting_sides = painting_size.of(style.picture.width, style.picture.height, true);
         // Before anything is enlarged, which may take more memory than there is.
-        capacity::check_sizes(studio.gpu, studio.vgg, &settings, (width, height), &[painting_sides])
+        capacity::check_sizes(studio.gpu, studio.vgg, &settings, (width, height), &[painting_sides], Tiling::Off)
             .map_err(sentence)?;
         let filter = settings.recipe.filter();
         let photo = content.picture.resampled(Size::Exact { width, height }, true, filter);
@@ -141,32 +131,15 @@ impl Painter {
         Ok(Self { session, content: photo, record })
     }
 
-    /// A result in the size of its stage: with the photograph's transparency and metadata, and its colours if
-    /// they are wanted.
-    fn dressed(&self, mut picture: Picture) -> Picture {
-        let size = Size::Exact { width: picture.width, height: picture.height };
-        picture.alpha = self.content.resized(size, true).alpha;
-        if self.record.settings.colours == Colours::Photo {
-            picture.rgb = picture.recoloured(&self.content).rgb;
-        }
-        picture.exif = self.content.exif.clone();
-        picture
+    /// A picture of the run as a result.
+    fn dressed(&self, picture: Picture) -> Picture {
+        as_result(picture, &self.content, self.record.settings.colours)
     }
 
     /// What made the picture that is there now.
     fn record(&self) -> Record {
-        let mut record = self.record.clone();
-        let done = self.session.submitted();
-        // Those that the picture has seen.
-        let seen = |change: &&Change| change.iteration < done || change.end.is_some();
-        record.changes = self.session.changes().iter().filter(seen).cloned().collect();
-        if done < self.session.iterations() {
-            match record.settings.first_size {
-                0 => record.settings.iterations = done,
-                _ => record.done = Some(done),
-            }
-        }
-        record
+        let size = (self.content.width, self.content.height);
+        self.record.after(self.session.submitted(), size, self.session.changes())
     }
 }
 
@@ -212,20 +185,9 @@ impl Painter {
 
     /// Gives the rest of the run other weights.
     pub fn turn(&mut self, turn: &str) -> Result<(), JsValue> {
-        let turn: Turn = serde_json::from_str(turn)
+        let asked: Adjustment = serde_json::from_str(turn)
             .map_err(|why| sentence(format!("the page turned something unknown ({why}); reload it")))?;
-        let mut settings = self.session.settings().clone();
-        if let Some(strength) = turn.strength {
-            settings.set_strength(strength).map_err(sentence)?;
-        }
-        let numbers = [
-            (turn.content_weight, &mut settings.content_weight),
-            (turn.style_weight, &mut settings.style_weight),
-            (turn.tv_weight, &mut settings.tv_weight),
-            (turn.learning_rate, &mut settings.learning_rate),
-        ];
-        numbers.into_iter().for_each(|(new, old)| *old = new.unwrap_or(*old));
-        settings.style_layer_weights = turn.style_layer_weights.unwrap_or(settings.style_layer_weights);
+        let settings = asked.applied(self.session.settings()).map_err(sentence)?;
         self.session.set_weights(&settings).map_err(sentence)
     }
 

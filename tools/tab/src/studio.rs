@@ -1,6 +1,7 @@
 //! The device that the browser gives, and the network on it.
 
 use impasto::painting::capacity;
+use impasto::painting::tiling::Tiling;
 use impasto::{Gpu, Network, Preset, Settings, Tuning, Vgg, Weights, wgpu};
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
@@ -136,7 +137,7 @@ impl Studio {
     pub fn needs(&self, request: &str, content: &Opened) -> Result<f64, JsValue> {
         let request = Request::read(request)?;
         let look = request.look()?;
-        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content))
+        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content), Tiling::Off)
             .map_err(sentence)?;
         Ok((bytes + self.vgg.bytes()) as f64)
     }

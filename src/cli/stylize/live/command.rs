@@ -1,6 +1,6 @@
 //! What a page asks of a run, as it comes in JSON.
 
-use impasto::painting::settings::Settings;
+use impasto::painting::steering::Adjustment;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -9,21 +9,9 @@ use tokio::sync::oneshot;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Other weights.
-    Set(Weights),
+    Set(Adjustment),
     /// What a button does.
     Act(Action),
-}
-
-/// Weights that change; those that are `None` stay.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Weights {
-    strength: Option<f64>,
-    content_weight: Option<f64>,
-    style_weight: Option<f64>,
-    tv_weight: Option<f64>,
-    learning_rate: Option<f64>,
-    style_layer_weights: Option<Vec<f64>>,
 }
 
 /// What a button does.
@@ -40,26 +28,6 @@ pub enum Action {
     Finish,
     /// The picture is saved beside the result, and the run goes on.
     Copy,
-}
-
-impl Weights {
-    /// Settings with these weights.
-    ///
-    /// # Errors
-    /// Those of [`Settings::set_strength`]. Whether the weights make sense, the session says.
-    pub fn applied(&self, settings: &Settings) -> impasto::Result<Settings> {
-        let mut settings = settings.clone();
-        if let Some(strength) = self.strength {
-            settings.set_strength(strength)?;
-        }
-        let set = |target: &mut f64, asked: Option<f64>| *target = asked.unwrap_or(*target);
-        set(&mut settings.content_weight, self.content_weight);
-        set(&mut settings.style_weight, self.style_weight);
-        set(&mut settings.tv_weight, self.tv_weight);
-        set(&mut settings.learning_rate, self.learning_rate);
-        self.style_layer_weights.iter().for_each(|weights| settings.style_layer_weights.clone_from(weights));
-        Ok(settings)
-    }
 }
 
 /// A command, and where its answer goes: what was done or why it was not, as a sentence.
@@ -79,11 +47,8 @@ mod tests {
     fn what_pages_send_is_understood_and_nothing_else() {
         let read = |text: &str| serde_json::from_str::<Command>(text).ok();
         assert_eq!(read(r#"{"act":"end_size"}"#), Some(Command::Act(Action::EndSize)));
-        let Some(Command::Set(weights)) = read(r#"{"set":{"strength":1,"tv_weight":0.25}}"#) else {
-            panic!()
-        };
-        let settings = weights.applied(&Settings::painterly()).unwrap();
-        assert_eq!((settings.strength(), settings.tv_weight), (Some(1.0), 0.25));
+        let asked = Adjustment { strength: Some(1.0), tv_weight: Some(0.25), ..Adjustment::default() };
+        assert_eq!(read(r#"{"set":{"strength":1,"tv_weight":0.25}}"#), Some(Command::Set(asked)));
         for text in [
             "",
             "{}",
@@ -98,7 +63,5 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
-        let wild = Weights { strength: Some(7.0), ..Weights::default() };
-        assert!(wild.applied(&Settings::painterly()).is_err());
     }
 }

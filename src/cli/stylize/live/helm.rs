@@ -108,7 +108,7 @@ impl<'a> Helm<'a> {
         while let Some(Asked { command, answer }) = self.board.asked() {
             self.told = None;
             let said = match command {
-                Command::Set(weights) => weights
+                Command::Set(asked) => asked
                     .applied(run.session().settings())
                     .and_then(|settings| run.set_weights(&settings))
                     .map(|first| format!("From iteration {first} on."))

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Watch;
-use super::running::{Carried, averaged, show};
+use super::carried::{Carried, averaged, show};
 use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
