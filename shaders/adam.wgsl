@@ -15,7 +15,7 @@ struct Params {
     learning_rate: real,
     decay: real,         // factor on the learning rate
     decay_every: f32,    // iterations between decays
-    settle_from: f32,    // iteration of this size behind which the learning rate falls to a tenth, along a cosine
+    settle_from: f32,    // iteration of this size after which the learning rate falls to a tenth, along a cosine
     settle_over: f32,    // iterations that this takes
     factor: real,        // on the gradient
     row: u32,            // values of a row of the picture: 3 * width

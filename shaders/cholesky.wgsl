@@ -1,5 +1,5 @@
 // A root of a covariance by Cholesky's algorithm with pivots: B with B B^T = covariance / energy + epsilon I.
-// One workgroup computes all columns, one behind the other. Each takes the channel of which the columns
+// One workgroup computes all columns, one after the other. Each takes the channel of which the columns
 // before it leave most, so that they become shorter.
 
 struct Params {
@@ -33,7 +33,7 @@ fn energy(@builtin(global_invocation_id) id: vec3u) {
 var<workgroup> most: array<f32, LANES>;
 var<workgroup> places: array<u32, LANES>;
 
-// Where the channel of which most is left stands in the order, behind the first `taken`. Of equal ones it is
+// Where the channel of which most is left stands in the order, after the first `taken`. Of equal ones it is
 // always the same.
 fn longest(taken: u32, lane: u32) -> u32 {
     var own = -1.0;

@@ -47,7 +47,7 @@ fn values(i: u32) -> vec4f {
     return select(near, vec4f(near.yzw, next), (i & 1u) != 0u);
 }
 
-// Four pixels of a row of a channel, less its mean, and zero behind the row's end.
+// Four pixels of a row of a channel, less its mean, and zero past the row's end.
 fn pixels(line: u32, column: u32, mean: f32) -> vec4f {
     let v = values(line + column) - mean;
     if ALIGNED { return v; }

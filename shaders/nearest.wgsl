@@ -51,8 +51,8 @@ const ROUNDING: f32 = 0x1p-40f;
 @group(0) @binding(16) var<storage, read_write> partial: array<f32>;    // slots
 @group(0) @binding(17) var<storage, read> neighbours: array<u32>;       // slots, as chosen
 @group(0) @binding(18) var<storage, read> found: array<vec2f>;          // slots, as angles
-// 6, of a window, in pixels: the first row that its tile owns, the one behind the last, the first column, the
-// one behind the last, and where in the picture the window begins: row and column
+// 6, of a window, in pixels: the first row that its tile owns, one past the last, the first column,
+// one past the last, and where in the picture the window begins: row and column
 @group(0) @binding(19) var<storage, read> tile: array<u32>;
 
 // include: finite

@@ -11,7 +11,7 @@ alias Map = f32;  // how x is stored
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Map>;          // h x c x w
-// 4, in pixels: the first row that the tile owns, the one behind the last, the first column, the one behind
+// 4, in pixels: the first row that the tile owns, one past the last, the first column, one past
 // the last
 @group(0) @binding(2) var<storage, read> own: array<u32>;
 @group(0) @binding(3) var<storage, read> shift: array<f32>;      // c

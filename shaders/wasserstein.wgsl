@@ -28,7 +28,7 @@ const LANES: u32 = 64u;  // invocations that sum a row together
 @group(0) @binding(12) var<storage, read_write> traces: array<f32>;     // n, of T times the covariance, when T was computed
 @group(0) @binding(13) var<storage, read> clock: array<u32>;            // 1, the iterations before this one
 
-// Whether this iteration computes the transport anew, as the first ones do and then every few. The others
+// Whether this iteration recomputes the transport, as the first ones do and then every few. The others
 // keep it.
 fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every == 0u; }
 

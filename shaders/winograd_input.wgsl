@@ -1,6 +1,6 @@
 // Winograd F(4x4, 3x3), step 1 of 3: the 6 x 6 values around a tile of 4 x 4 pixels become 36 frequencies.
 // Backward turns each tile by 180 degrees: the product with the same weights is then the gradient of the
-// input. The gradients of the ReLU, and of the pooling behind it, are applied on load from the one bit per
+// input. The gradients of the ReLU, and of the pooling after it, are applied on load from the one bit per
 // pixel that was kept. An invocation transforms CHANNELS channels of one tile.
 
 struct Params {

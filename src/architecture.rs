@@ -116,7 +116,7 @@ impl Network {
     }
 }
 
-/// A place in a network where pictures are compared: `relu4_1` behind the ReLU, `conv4_1` before it.
+/// A place in a network where pictures are compared: `relu4_1` after the ReLU, `conv4_1` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tap {
@@ -249,7 +249,9 @@ macro_rules! named {
 
             fn from_str(text: &str) -> Result<Self> {
                 let found = Self::ALL.into_iter().find(|choice| choice.name() == text);
-                found.ok_or_else(|| Error::Setting(format!("{text:?} is no {}; write {}", $what, $names)))
+                found.ok_or_else(|| {
+                    Error::Setting(format!("{text:?} is not a known {}; write {}", $what, $names))
+                })
             }
         }
 
@@ -317,8 +319,8 @@ mod tests {
             assert_eq!(edge.to_string().parse::<Edge>().unwrap(), edge);
         }
         let error = "mean".parse::<Pooling>().unwrap_err().to_string();
-        assert_eq!(error, "\"mean\" is no pooling; write max, average or l2");
+        assert_eq!(error, "\"mean\" is not a known pooling; write max, average or l2");
         let error = "mirror".parse::<Edge>().unwrap_err().to_string();
-        assert_eq!(error, "\"mirror\" is no edge; write zeros or replicate");
+        assert_eq!(error, "\"mirror\" is not a known edge; write zeros or replicate");
     }
 }

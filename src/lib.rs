@@ -42,7 +42,7 @@
 //!   and a name that does not fit is an error when the op is recorded.
 //! - [`network::tuning`] is the one place that chooses between variants of an op.
 #![deny(missing_docs)]
-// What measuring and proving need stands beside what they measure and prove, and is called by nobody else.
+// What measuring and proving need is next to what they measure and prove, and nothing else calls it.
 #![cfg_attr(not(all(feature = "native", feature = "unstable")), allow(dead_code, unused_imports))]
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from reference import CONVS, POOLED_BEFORE, Network, load_picture, mean_square
 from safetensors.torch import load_file, save_file
 
-# By torchvision's numbering of `features`, always behind the ReLU: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+# By torchvision's numbering of `features`, always after the ReLU: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 STYLE_TAPS = [0, 5, 10, 19, 28]
 STYLE_LAYER_WEIGHTS = [16, 8, 4, 2, 1]
 # relu4_2.
@@ -47,7 +47,7 @@ KEPT = (0, 6)
 
 
 class ReplicatedEdge(Network):
-    """Features behind every ReLU, channels x sites, of a picture of rgb in 0..1. The first convolution sees the nearest
+    """Features after every ReLU, channels x sites, of a picture of rgb in 0..1. The first convolution sees the nearest
     pixel beyond the picture's edge, all later ones zeros."""
 
     def __call__(self, rgb):

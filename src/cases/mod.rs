@@ -3,7 +3,7 @@
 //!
 //! A [`Case`] is an op at one size. Its reference in float64 is the oracle: the result of each [`Candidate`]
 //! (a variant of the op) is compared with the reference, and its gradient with central differences *of that
-//! reference*. Every buffer starts as NaN with a guard behind it, so reading what was never written, or
+//! reference*. Every buffer starts as NaN with a guard after it, so reading what was never written, or
 //! writing beyond a buffer, is found.
 
 #[cfg(feature = "native")]
@@ -113,7 +113,7 @@ pub fn in_both_precisions(size: Size, case: impl Fn(Size) -> Case) -> Vec<Case> 
     std::iter::once(case(size)).chain(half).collect()
 }
 
-/// The maps that VGG-19 has behind the convolutions of each block, for a picture of this size.
+/// The maps that VGG-19 has after the convolutions of each block, for a picture of this size.
 pub fn vgg19_maps(height: usize, width: usize) -> Vec<Size> {
     let blocks = Network::vgg19().blocks;
     blocks.iter().enumerate().map(|(b, block)| Size::new(block.channels, height >> b, width >> b)).collect()

@@ -69,7 +69,7 @@ pub struct Outcome {
     pub compared: usize,
     /// The number of values left out because the reference has a kink there.
     pub kinks: usize,
-    /// Tensors behind whose end something was written.
+    /// Tensors past whose end something was written.
     pub overrun: Vec<String>,
     /// The time of one run on the device, including its submission.
     pub time: Duration,

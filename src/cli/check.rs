@@ -12,7 +12,7 @@ use super::console;
 /// Check every shader on this machine's adapter against float64, forward and backward
 #[derive(clap::Args)]
 pub struct Options {
-    /// Use the adapter with this number, or the only one whose name contains this
+    /// Use the adapter with this number, or the one whose name contains this
     #[arg(long, value_name = "NAME", env = "IMPASTO_ADAPTER")]
     adapter: Option<String>,
 

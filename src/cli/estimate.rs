@@ -94,7 +94,7 @@ fn describe(
 ) -> Vec<String> {
     let Estimate { memory_bytes, network_bytes, adapter_bytes, .. } = found;
     let there = match adapter_bytes {
-        None => "whose driver does not tell how much it has".to_owned(),
+        None => "whose driver does not report how much it has".to_owned(),
         Some(there) if found.fits() => format!("which has {}", memory_text(*there)),
         Some(there) => format!("which has only {}: it does not fit", memory_text(*there)),
     };

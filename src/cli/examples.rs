@@ -14,7 +14,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (the picture so far
 /// The text below `impasto stylize --help`.
 pub const STYLIZE: &str = "\
 Examples:
-  One picture, and a small preview first:
+  One picture, and a small preview before it:
     impasto stylize photo.jpg painting.jpg -o result.png
     impasto stylize photo.jpg painting.jpg -o preview.png --size 256 --iterations 100
   More of the painting, larger strokes, a look by name, the mean of two paintings from noise:
@@ -22,14 +22,14 @@ Examples:
     impasto stylize photo.jpg painting.jpg -o result.png --style-scale 1.5
     impasto stylize photo.jpg painting.jpg -o result.png --preset fine
     impasto stylize photo.jpg one.jpg two.jpg -o result.png --style-weights 2,1 --init noise --seed 3
-  Seen while it is painted, and a page about the run:
+  With a preview in the terminal and a report:
     impasto stylize photo.jpg painting.jpg -o result.png --preview --report result.html
   Watched and steered in the browser:
     impasto stylize photo.jpg painting.jpg -o result.png --live --open
-  The settings of a result again, and 16 bits for print:
+  With the settings of an earlier result; 16 bits for print:
     impasto stylize other.jpg painting.jpg -o other.png --settings-from result.png
     impasto stylize photo.jpg painting.jpg -o result.tif --depth 16
-  Many pictures, and sharing them among machines:
+  Many pictures, also shared among machines:
     impasto stylize photos/ painting.jpg -o painted/
     impasto stylize photos/ painting.jpg -o painted/ --shard 2/8
   A long run, and how to continue it:

@@ -51,11 +51,11 @@ pub struct Options {
     #[arg(required = true)]
     styles: Vec<PathBuf>,
 
-    /// Where to write the sheet; the ending chooses the format (.png, .jpg, .tif, .webp)
+    /// Where to write the sheet; the file extension selects the format (.png, .jpg, .tif, .webp)
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
-    /// An option under Look or Size, and its values; separate values that contain commas by semicolons
+    /// An option under Look or Size, and its values; separate values that contain commas with semicolons
     #[arg(long, value_name = "OPTION=V,..", default_value = "strength=0,0.2,0.4,0.6,0.8,1")]
     vary: Variation,
 
@@ -269,7 +269,11 @@ impl Options {
         let (file, note) = self.look.settings_from.as_ref().zip(self.look.note_on_changes())?;
         let last = self.look.changes().last()?.iteration;
         let short = cells.iter().any(|cell| cell.iterations() < last);
-        let rest = if short { ", as far as cells go; --iterations makes them longer" } else { "" };
+        let rest = if short {
+            ", but the cells end before the last of them; --iterations makes them longer"
+        } else {
+            ""
+        };
         Some(format!("note: {}: {note}{rest}", file.display()))
     }
 

@@ -27,7 +27,7 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
         }
         Ok(()) if quiet => {}
         Ok(()) => console::message(
-            "stopping after the running iterations and saving; interrupt again to end at once without that",
+            "stopping after the current iterations and saving; interrupt again to quit at once without saving",
         ),
         Err(_) if ASKED.get().is_some_and(|asked| asked.elapsed() < ECHO) => {}
         Err(_) => end(),

@@ -44,10 +44,10 @@ impl Screen {
     pub fn open(way: Way) -> Result<Self, String> {
         let way = match way {
             Way::Auto if !std::io::stderr().is_terminal() => {
-                return Err("no preview: stderr is no terminal".into());
+                return Err("no preview: stderr is not a terminal".into());
             }
             Way::Auto => detect(|name| std::env::var(name).unwrap_or_default()).ok_or(
-                "no preview: this terminal does not say that it can show pictures; if it can, name how: \
+                "no preview: this terminal does not say that it can show pictures; if it can, say how: \
                  --preview=kitty, =iterm or =blocks",
             )?,
             named => named,

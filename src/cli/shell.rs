@@ -43,7 +43,7 @@ pub fn man(options: &Man, program: clap::Command) -> anyhow::Result<u8> {
         return Ok(0);
     };
     fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}; name another one", folder.display()))?;
+        .with_context(|| format!("cannot create the folder {}; name another one", folder.display()))?;
     for command in program.get_subcommands().chain([&program]) {
         let man = clap_mangen::Man::new(command.clone());
         impasto::replace_file(&folder.join(man.get_filename()), &page(&man)?)?;

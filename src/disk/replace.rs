@@ -59,7 +59,7 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
 /// The file to replace, if it can be replaced: `path` itself or the file it links to.
 fn target(path: &Path) -> Result<PathBuf, String> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err("its name ends as that of a folder; give a file name".into());
+        return Err("its name ends like a folder's; give a file name".into());
     }
     let mut target = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -78,7 +78,7 @@ fn target(path: &Path) -> Result<PathBuf, String> {
             Err(e) => return Err(explain(&e)),
         }
     }
-    Err("its symbolic links go round in a circle; choose another name".into())
+    Err("its symbolic links form a loop; choose another name".into())
 }
 
 /// An empty file in the folder of `target`, from which it can be renamed to `target`; removed when dropped.
@@ -108,7 +108,7 @@ fn explain(e: &io::Error) -> String {
             "its disk is full; free some space or choose another folder".to_owned()
         }
         ErrorKind::FileTooLarge => {
-            "it becomes larger than the system allows files to be (see `ulimit -f`); raise that \
+            "it is larger than the system allows files to be (see `ulimit -f`); raise that \
                                     limit, choose another folder or a smaller --size"
                 .to_owned()
         }

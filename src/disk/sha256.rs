@@ -20,7 +20,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     text(Sha256::new().chain_update(bytes))
 }
 
-/// The digest of an array behind two numbers, such as a picture's values behind its sides.
+/// The digest of two numbers followed by an array, such as a picture's sides and its values.
 pub(crate) fn sized(sides: [usize; 2], values: &[f32]) -> String {
     let sum =
         sides.into_iter().fold(Sha256::new(), |sum, side| sum.chain_update((side as u64).to_le_bytes()));

@@ -13,11 +13,11 @@ pub(crate) struct Place {
     pub(crate) buffer: usize,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
-    /// Whether there is a guard behind the tensor.
+    /// Whether there is a guard after the tensor.
     pub(crate) fenced: bool,
 }
 
-/// Bytes behind a guarded tensor: more than a row of any case whose kernels count in rows, so that a value
+/// Bytes after a guarded tensor: more than a row of any case whose kernels count in rows, so that a value
 /// written one row too far cannot skip the guard. (`mse` counts in values.) There is no guard before a
 /// tensor, because an index that is too small has wrapped around and lies beyond every binding.
 pub(crate) const GUARD: u64 = 160 << 10;

@@ -72,7 +72,7 @@ impl Estimate {
         self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
     }
 
-    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened anew: as
+    /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened again: as
     /// the next run will find the driver, which has compiled the shaders by now and may have kept them.
     ///
     /// # Errors

@@ -101,15 +101,14 @@ impl Vgg {
         (1 << (deepest.0 - 1), sight)
     }
 
-    /// Refuses taps that lie behind the last convolution whose weights were loaded.
+    /// Refuses taps after the last convolution whose weights were loaded.
     ///
     /// # Errors
     /// [`Error::Setting`].
     pub(crate) fn check(&self, taps: &[Tap]) -> Result<()> {
         let needed = self.network.specs(taps)?.len();
         if needed > self.filters.len() {
-            let why =
-                "a layer lies behind the convolutions whose weights were loaded; load those of all layers";
+            let why = "a layer comes after the convolutions whose weights were loaded; load the weights of all layers";
             return Err(Error::Setting(why.into()));
         }
         Ok(())
@@ -129,19 +128,19 @@ impl Vgg {
     }
 
     /// Records the network with `options` on `picture`, up to the deepest of `taps`, and calls `visit` at
-    /// each of them as soon as its features are there. `line` brings the picture's values to the network's
+    /// each of them as soon as its features are there. `to_network` brings the picture's values to the network's
     /// input.
     pub fn record(
         &self,
         tape: &mut Tape,
         picture: Var,
-        line: &Affine,
+        to_network: &Affine,
         options: NetworkOptions,
         taps: &[Tap],
         mut visit: impl FnMut(&mut Tape, Tap, Var),
     ) {
         tape.op("input");
-        let mut x = affine(tape, picture, line);
+        let mut x = affine(tape, picture, to_network);
         let wanted = |block, convolution, after_relu| {
             taps.iter().copied().find(|t| *t == Tap { block, convolution, after_relu })
         };

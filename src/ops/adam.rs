@@ -47,13 +47,13 @@ pub struct Schedule {
     pub decay: Knob,
     /// Iterations between decays; at least 1.
     pub decay_every: Knob,
-    /// Iteration of this plan behind which the learning rate falls to a tenth of itself, along half a cosine.
+    /// Iteration of this plan after which the learning rate falls to a tenth of itself, along half a cosine.
     pub settle_from: Knob,
     /// Iterations that the fall takes; above 0.
     pub settle_over: Knob,
 }
 
-/// No iteration of any run: a learning rate that settles behind it never does. Float32 holds it.
+/// No iteration of any run: a learning rate that settles after it never does. Float32 holds it.
 pub const NEVER: f64 = 4_294_967_296.0;
 
 impl Schedule {
@@ -174,7 +174,7 @@ pub const TABLE: Table = Table {
     at: |size| {
         let painterly = Rule { beta1: 0.9, beta2: 0.99, epsilon: 2.6e-3, clamp: true };
         let book = [0, 1, 50].map(|t| case(size, t, Rule::PAPER, None));
-        // Before the learning rate falls, on its way, and behind it.
+        // Before the learning rate falls, during its fall, and after it.
         let settled =
             [(4, 7.0), (50, 40.0), (90, 40.0)].map(|(t, from)| case(size, t, painterly, Some(from)));
         book.into_iter().chain(settled).collect()
@@ -182,7 +182,7 @@ pub const TABLE: Table = Table {
 };
 
 /// A step on `|x - target|^2 / 2`, whose gradient is `x - target`, after `t` others. The learning rate may
-/// settle behind an iteration, within 24 more.
+/// settle after an iteration, within 24 more.
 fn case(size: Size, t: u32, rule: Rule, settle_from: Option<f64>) -> Case {
     let (learning_rate, decay, over) = (0.3, 0.8f64, 24.0);
     let factor = if rule.clamp { 3.0 } else { 1.0 };

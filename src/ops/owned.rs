@@ -13,7 +13,7 @@ use crate::ops::wasserstein::channel_sums;
 /// What a tile owns of a map.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
-    /// Four `u32`, in pixels of the window that the network sees: the first row and the one behind the last,
+    /// Four `u32`, in pixels of the window that the network sees: the first row and one past the last,
     /// then the columns. A site is owned if its first pixel is.
     pub rectangle: Tensor,
     /// How often the picture was halved on its way to the map.

@@ -13,7 +13,7 @@ impl Vgg {
     /// be fast on this kind of device. One network serves any number of runs whose settings look no deeper.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if a layer lies behind conv5_1, where the built-in network
+    /// [`Error::Setting`](crate::Error::Setting) if a layer comes after conv5_1, where the built-in network
     /// ends, and [`Error::TooLarge`](crate::Error::TooLarge) if the device has no room for it.
     pub fn builtin(gpu: &Gpu, settings: &Settings) -> Result<Self> {
         let network = Network::vgg19();

@@ -134,7 +134,7 @@ impl Checkpoint {
                 (_, None) => "it was made with regions, and this run has none",
                 _ => "its regions are other pictures",
             };
-            return Some(format!("{why}; resume with what it was made with, or start anew"));
+            return Some(format!("{why}; resume with what it was made with, or start over"));
         }
         if let Some((name, before, now)) = first_difference(&was.settings, &origin.settings) {
             return Some(format!("it was made with {name} {before}, and this run has {now}; use the same"));
@@ -147,7 +147,7 @@ impl Checkpoint {
             (was.real == origin.real, "its device computes in another precision"),
         ];
         if let Some((_, why)) = parts.into_iter().find(|(same, _)| !same) {
-            return Some(format!("{why}; resume with what it was made with, or start anew"));
+            return Some(format!("{why}; resume with what it was made with, or start over"));
         }
         let asked = |o: &Origin| {
             let stages = stages(&o.settings, (o.width, o.height));
@@ -259,12 +259,12 @@ fn first_difference(a: &Settings, b: &Settings) -> Option<(String, String, Strin
 
 pub(super) fn unreadable(e: std::io::Error) -> String {
     match e.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file; check its path, or start anew".to_owned(),
+        std::io::ErrorKind::NotFound => "there is no such file; check its path, or start over".to_owned(),
         _ => format!("it cannot be read ({e}); check the disk"),
     }
 }
 
-const DAMAGED: &str = "use another checkpoint, or start anew";
+const DAMAGED: &str = "use another checkpoint, or start over";
 
 /// Reads and checks a file; the error says why it is refused. The header is checked against the file's length
 /// before the rest is read.
@@ -360,7 +360,7 @@ fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, 
     if format != FORMAT {
         return Err(format!(
             "impasto {program} wrote it in another format ({format}; this version has {FORMAT}); resume with that version, \
-             or start anew"
+             or start over"
         ));
     }
     let origin = get("run").and_then(|text| serde_json::from_str::<Origin>(text).ok());
@@ -374,7 +374,7 @@ fn read_metadata(metadata: Option<&HashMap<String, String>>) -> Result<(Origin, 
     let iteration = iteration as usize;
     let complete = |pixels| pixels > 0 && origin.stages().last().is_some_and(|last| iteration <= last.end());
     let sound = origin.settings.validate().and_then(|()| steering::check(&origin.settings, &origin.changes));
-    // An end that is asked for before the first iteration of a stage comes behind that.
+    // An end that is asked for before the first iteration of a stage comes after it.
     let known = origin.changes.iter().all(|change| change.iteration <= iteration + 1);
     if sound.is_err() || !known || !pixels.is_some_and(complete) {
         return Err(format!("its description of the run makes no sense; {DAMAGED}"));

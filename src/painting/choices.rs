@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::picture::Filter;
 use crate::{Error, Result};
 
-/// Whose conventions a run follows, where these are more than numbers.
+/// The conventions that a run follows, where these are more than numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recipe {
@@ -21,7 +21,7 @@ pub enum Recipe {
     Painterly,
 }
 
-/// What of the features is the style.
+/// Which statistics of the features are the style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StyleLoss {
@@ -170,7 +170,7 @@ impl FromStr for Optimizer {
 fn named<T: Copy>(text: &str, what: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter().copied().find(|choice| name(*choice) == text).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|choice| name(*choice)).collect();
-        Error::Setting(format!("{text:?} is not a {what}; write {}", names.join(" or ")))
+        Error::Setting(format!("{text:?} is not a known {what}; write {}", names.join(" or ")))
     })
 }
 

@@ -28,7 +28,7 @@ enum Carry {
     Bicubic,
     /// They are resized and do not become negative.
     NotNegative,
-    /// Steps of the run are counted on, those at a size anew.
+    /// The count of the run's steps continues; the count at a size starts again.
     Counters,
     /// They begin as zeros again.
     Dropped,

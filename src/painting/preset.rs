@@ -1,4 +1,4 @@
-//! Named looks: settings in a TOML file that people write, keep and pass on.
+//! Named looks: settings in a TOML file, for people to write, keep and share.
 
 use toml::{Table, Value};
 

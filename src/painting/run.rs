@@ -9,8 +9,8 @@ use super::settings::Settings;
 use crate::Result;
 use crate::picture::Picture;
 
-/// What wants to know how a run gets on. All methods do nothing unless they are implemented, and an error
-/// that one of them returns ends the run. The device works ahead of them and waits for none, unless the
+/// Watches and steers a run. The methods do nothing unless they are implemented, and an error that one of
+/// them returns ends the run. The device works ahead of them and waits for none, unless the
 /// [`Run`] is paused.
 ///
 /// A closure that takes `&Losses` is an observer of losses, and `()` observes nothing.
@@ -29,7 +29,7 @@ pub trait Observer {
     }
 
     /// The picture after `iterations`, in the size of its stage. It comes where [`Run::copy_every`] or
-    /// [`Session::copy_every`] asked for it, behind the losses of its iteration.
+    /// [`Session::copy_every`] asked for it, after the losses of its iteration.
     fn picture(&mut self, run: &mut Run, iterations: usize, picture: Picture) -> Result<()> {
         let _ = (run, iterations, picture);
         Ok(())
@@ -51,7 +51,7 @@ impl<F: FnMut(&Losses)> Observer for F {
     }
 }
 
-/// How a run ended that did not fail.
+/// How a run ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {

@@ -19,33 +19,35 @@ const PAINTERLY_REACH: f64 = 6.0;
 /// More pixels of a margin would be seen by no layer of the picture within.
 const MAX_MARGIN: usize = 128;
 
-/// The settings of a run. The default is the painterly recipe. What a file leaves out is the book's, because that was the only
-/// recipe when the first files were written.
+/// The settings of a run. The default is the painterly recipe. A field that a file leaves out gets the book's value, because
+/// that was the only recipe when the first files were written.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default = "Settings::book", deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Whose conventions hold: the optimised variable, the units of losses, the form of total variation.
+    /// The conventions of the run: the optimised variable, the units of losses, the form of total variation.
     pub recipe: Recipe,
-    /// Steps of the optimiser at each size for which [`Self::first_iterations`] names no other number.
+    /// Steps of the optimiser at each size for which [`Self::first_iterations`] gives no number.
     pub iterations: usize,
-    /// Steps at the first sizes, from the smallest.
+    /// Steps at the first sizes, smallest first.
     pub first_iterations: Vec<usize>,
-    /// The longest side of the first, smallest size; 0 for one size alone.
+    /// The longest side of the first, smallest size in pixels; 0 for a single size.
     pub first_size: usize,
-    /// Factor on the content loss: the mean of squared feature differences, in the painterly recipe divided by the mean square of
-    /// the photograph's features.
+    /// Factor on the content loss: the mean squared difference of features, summed over layers; in the painterly recipe
+    /// each layer's is divided by the mean square of the photograph's features.
     pub content_weight: f64,
-    /// Factor on the style loss, the sum over layers.
+    /// Factor on the style loss, summed over layers: the squared Wasserstein-2 distance between Gaussians of features, divided
+    /// by the energy of the painting's, or the mean squared difference of Gram matrices.
     pub style_weight: f64,
     /// How style is compared.
     pub style_loss: StyleLoss,
-    /// Factor on the total variation loss.
+    /// Factor on the total variation loss: the mean squared difference of neighbouring pixels, straight and diagonal; in the
+    /// book's recipe half the mean absolute difference of vertical neighbours, and half that of horizontal ones.
     pub tv_weight: f64,
-    /// What moves the picture.
+    /// The optimiser.
     pub optimizer: Optimizer,
-    /// The first learning rate. Adam's is in units of the optimised variable: of rgb from 0 to 1 in the painterly recipe, of a
-    /// standard deviation of ImageNet's pixels in the book's. That of L-BFGS is a factor on its steps, for which 1 is usual.
+    /// The initial learning rate. Adam's is in units of the optimised variable: rgb from 0 to 1 in the painterly recipe, standard
+    /// deviations of ImageNet's pixels in the book's. L-BFGS's is a factor on its steps, usually 1.
     pub learning_rate: f64,
     /// Factor on the learning rate every [`Self::decay_every`] iterations.
     pub decay: f64,
@@ -53,7 +55,7 @@ pub struct Settings {
     pub decay_every: usize,
     /// The share of the last size's iterations over which the learning rate falls to a tenth; 0 for none.
     pub settle: f64,
-    /// The share of the last size's iterations in which the nearest-neighbour term takes part; 0 for none.
+    /// The share of the last size's iterations that include the nearest-neighbour term; 0 for none.
     pub finish: f64,
     /// The share of itself that the average of the iterates keeps in each iteration; 0 for no average.
     pub average: f64,
@@ -63,16 +65,16 @@ pub struct Settings {
     pub style_layers: Vec<Tap>,
     /// How feature maps are stored.
     pub precision: Precision,
-    /// Factors on the style layers' parts of the style loss; empty for the same each. The first layers hold colours
-    /// and fine strokes, the last ones large shapes. In the painterly recipe only their proportions count.
+    /// Factors on the style layers' parts of the style loss; empty for equal ones. The first layers hold colours and fine strokes,
+    /// the last ones large shapes. In the painterly recipe only their ratios matter.
     pub style_layer_weights: Vec<f64>,
-    /// Whose colours the result has.
+    /// The colours of the result.
     pub colours: Colours,
     /// How the network halves its maps.
     pub pooling: Pooling,
     /// What its first convolution sees beyond the picture's edge.
     pub edge: Edge,
-    /// Pixels of a margin around the picture that repeat its edge, at every size; they are painted, too, and taken off the result.
+    /// Width in pixels, at every size, of a margin that repeats the picture's edge. It is painted as well, and cropped off.
     pub margin: usize,
     /// Regions of the photograph that have style statistics of their own; 0 for none. A session sets it to what its
     /// [`Regions`](crate::picture::Regions) have.
@@ -241,7 +243,7 @@ impl Settings {
     fn validate_course(&self) -> Result<()> {
         if self.margin > MAX_MARGIN {
             return Err(Error::Setting(format!(
-                "the margin is {} pixels wide; it may be {MAX_MARGIN}, which is more than any layer sees",
+                "the margin is {} pixels wide; the most is {MAX_MARGIN}, which is more than any layer sees",
                 self.margin
             )));
         }
@@ -309,7 +311,7 @@ impl Settings {
     pub fn set_strength(&mut self, strength: f64) -> Result<()> {
         if !(0.0..=1.0).contains(&strength) {
             return Err(Error::Setting(format!(
-                "the strength is {}; it must be from 0 (hardly) to 1 (wholly)",
+                "the strength is {}; it must be from 0 (hardly any) to 1 (all)",
                 written(strength)
             )));
         }

@@ -35,7 +35,7 @@ pub struct Stage {
     pub finish: bool,
     /// How many of the iterations at this size came before this stage.
     pub before: usize,
-    /// The iteration of this size behind which the step falls, and within how many; `None` where it does not.
+    /// The iteration of this size after which the step falls, and within how many; `None` where it does not.
     pub settle: Option<(f64, f64)>,
 }
 
@@ -45,7 +45,7 @@ impl Stage {
         (self.width - 2 * self.margin, self.height - 2 * self.margin)
     }
 
-    /// The iteration behind its last one.
+    /// One past its last iteration.
     pub fn end(&self) -> usize {
         self.first + self.iterations
     }
@@ -146,13 +146,13 @@ pub fn steered(settings: &Settings, size: (usize, usize), changes: &[Change]) ->
     stages
 }
 
-/// Lets the stage of the iteration before `behind` end there. Later stages move up, or are gone if that is
+/// Lets the stage of the iteration before `past` end there. Later stages move up, or are gone if that is
 /// the end of the run.
-fn cut(stages: &mut Vec<Stage>, behind: usize, end: End) {
-    let Some(at) = stages.iter().position(|stage| stage.first < behind && behind <= stage.end()) else {
+fn cut(stages: &mut Vec<Stage>, past: usize, end: End) {
+    let Some(at) = stages.iter().position(|stage| stage.first < past && past <= stage.end()) else {
         return;
     };
-    let spared = stages[at].end() - behind;
+    let spared = stages[at].end() - past;
     stages[at].iterations -= spared;
     if end == End::Run {
         stages.truncate(at + 1);
@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(told(&[Change::ending(50, End::Size)]), whole);
         assert_eq!(told(&[Change::ending(50, End::Run)]), whole[..1]);
         // No iteration of this run.
-        for behind in [0, 111, usize::MAX] {
-            assert_eq!(told(&[Change::ending(behind, End::Run)]), whole);
+        for past in [0, 111, usize::MAX] {
+            assert_eq!(told(&[Change::ending(past, End::Run)]), whole);
         }
     }
 

@@ -26,7 +26,7 @@ pub enum End {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Change {
-    /// The first iteration that has it, counted from 0 over the whole run; of an end, the one behind the
+    /// The first iteration that has it, counted from 0 over the whole run; for an end, one past the
     /// last.
     pub iteration: usize,
     /// See [`Settings::content_weight`].

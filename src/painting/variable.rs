@@ -32,37 +32,28 @@ impl Variable {
         Affine::denormalize(self.mean, self.std)
     }
 
-    /// A row of the variable of a picture: red, green and blue one behind the other.
+    /// A row of the variable of a picture: its red, then its green, then its blue values.
     pub(crate) fn encode_row(self, picture: &Picture, y: usize) -> Vec<f64> {
-        let line = Affine::normalize(self.mean, self.std);
+        let normalize = Affine::normalize(self.mean, self.std);
         let (width, plane) = (picture.width, picture.width * picture.height);
         let channel = |c: usize| picture.rgb[c * plane + y * width..][..width].iter().map(move |v| (c, *v));
-        (0..3).flat_map(channel).map(|(c, v)| line.apply(c, f64::from(v))).collect()
+        (0..3).flat_map(channel).map(|(c, v)| normalize.apply(c, f64::from(v))).collect()
     }
 
     /// The variable of a picture: from planes of 0..1 to `height x 3 x width`.
     pub(crate) fn encode(self, picture: &Picture) -> Vec<f64> {
-        let line = Affine::normalize(self.mean, self.std);
-        let (width, plane) = (picture.width, picture.width * picture.height);
-        let mut values = Vec::with_capacity(3 * plane);
-        for y in 0..picture.height {
-            for c in 0..3 {
-                let row = &picture.rgb[c * plane + y * width..][..width];
-                values.extend(row.iter().map(|v| line.apply(c, f64::from(*v))));
-            }
-        }
-        values
+        (0..picture.height).flat_map(|y| self.encode_row(picture, y)).collect()
     }
 
     /// The inverse of [`Self::encode`], clamped to what a picture can show.
     pub(crate) fn decode(self, shape: Shape, values: &[f64]) -> Picture {
-        let line = self.to_rgb();
+        let to_rgb = self.to_rgb();
         let (width, plane) = (shape.width, shape.pixels());
         let mut rgb = vec![0.0; 3 * plane];
         for (i, row) in values.chunks_exact(width).enumerate() {
             let (y, c) = (i / 3, i % 3);
             let out = &mut rgb[c * plane + y * width..][..width];
-            out.iter_mut().zip(row).for_each(|(o, v)| *o = line.apply(c, *v).clamp(0.0, 1.0) as f32);
+            out.iter_mut().zip(row).for_each(|(o, v)| *o = to_rgb.apply(c, *v).clamp(0.0, 1.0) as f32);
         }
         Picture::new(width, shape.height, rgb)
     }

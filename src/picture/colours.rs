@@ -84,7 +84,7 @@ fn colours(picture: &Picture) -> impl Iterator<Item = Vector3<f64>> {
 impl Picture {
     /// The same pixels with the palette of `paintings`, each of which has a weight in it.
     ///
-    /// `strength` is the share of the way that each colour goes: 0 leaves the picture as it is, and with 1
+    /// `strength` is the share of the way that each colour goes: 0 leaves the picture unchanged, and with 1
     /// its colours get the paintings' mean and covariance. What would leave the range 0 to 1 is clamped to
     /// it. Pixels count as far as they are visible.
     ///

@@ -174,7 +174,7 @@ fn check_size(width: u32, height: u32) -> Result<(), String> {
     }
     if pixels > MAX_PIXELS {
         return Err(format!(
-            "it claims {width} x {height} pixels and {} million are the most that is read; scale it down first",
+            "it claims {width} x {height} pixels, and at most {} million are read; scale it down first",
             MAX_PIXELS / 1_000_000
         ));
     }

@@ -1,7 +1,7 @@
 //! EXIF: what a photograph's file says about camera, time, place and author, and carrying it over.
 //!
 //! It is a TIFF file without a picture: a header and directories of entries ("Exif 2.32", chapter 4). Entries
-//! that are known to stay true of a repainted picture are read one by one, inside bounds, and written anew,
+//! that are known to stay true of a repainted picture are read one by one, within bounds, and written afresh,
 //! so that nothing of a damaged or hostile file is copied as it stands. Orientation and colour space, which
 //! the pixels depend on, are read, too.
 

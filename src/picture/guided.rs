@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// A plane that is a linear function of the guide stays as it is, and one that has an edge elsewhere
+    /// A plane that is a linear function of the guide stays unchanged, and one that has an edge elsewhere
     /// gets it where the guide has it.
     #[test]
     fn edges_follow_the_guide() {

@@ -32,7 +32,7 @@ const CUT: &str =
 const CLOSED: &str =
     "it is cut short: its end marker comes before the end of its pixels; download, copy or export it again";
 const UNMARKED_INKS: &str = "it is a CMYK JPEG without Adobe's marker, so whether its inks are inverted cannot be \
-     known; convert it to RGB in an image editor first";
+                             known; convert it to RGB in an image editor first";
 const END_NOTE: &str = "its end marker is missing, but all of its pixels are there";
 
 /// What is found by walking over the markers of a file, without decoding.
@@ -182,7 +182,7 @@ impl<'a> Outline<'a> {
             ));
         }
         if self.height == 0 {
-            let why = "it tells its height only behind its pixels, which is not read; save it anew in an image editor";
+            let why = "it gives its height only after its pixels, which is not read; save it again in an image editor";
             return Err(why.into());
         }
         Ok(())

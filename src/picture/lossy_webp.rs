@@ -14,7 +14,7 @@ pub(super) fn encode(
         if alpha { (libwebp_sys::WebPEncodeRGBA, 4) } else { (libwebp_sys::WebPEncodeRGB, 3) };
     assert_eq!(samples.len(), width as usize * height as usize * channels);
     let mut output = std::ptr::null_mut();
-    // SAFETY: `samples` has `rows` rows of `columns * channels` bytes, one behind the other, as just
+    // SAFETY: `samples` has `rows` rows of `columns * channels` bytes, one after the other, as just
     // asserted.
     let length = unsafe {
         encode(samples.as_ptr(), columns, rows, columns * channels as i32, f32::from(quality), &mut output)

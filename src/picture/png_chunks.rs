@@ -1,4 +1,4 @@
-//! The chunks of a PNG beside its pixels, before and behind them: colours, EXIF and the record.
+//! The chunks of a PNG before and after its pixels: colours, EXIF and the record.
 
 use std::io::Cursor;
 
@@ -31,7 +31,7 @@ impl Chunks {
     /// If the header is damaged.
     pub fn of(bytes: &[u8]) -> Result<Self, DecodingError> {
         let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info()?;
-        // Programs may put anything but colours behind the pixels. Whatever comes before damage is still
+        // Programs may put anything but colours after the pixels. Whatever comes before damage is still
         // valid.
         let whole = reader.finish().is_ok();
         let info = reader.info();

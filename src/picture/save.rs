@@ -41,8 +41,8 @@ impl Format {
             "jpg" | "jpeg" => Ok(Self::Jpeg),
             "tif" | "tiff" => Ok(Self::Tiff),
             "webp" => Ok(Self::WebP),
-            "" => refuse("its name has no ending".into()),
-            _ => refuse(format!("`.{ending}` is not a known ending")),
+            "" => refuse("its name has no file extension".into()),
+            _ => refuse(format!("`.{ending}` is not a known file extension")),
         }
     }
 

@@ -176,10 +176,10 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (2, "--format", "photo.png painting.png -o out.png --format jpg"),
         (2, "2/8", "photos painting.png -o out/ --shard 3/2"),
         (2, "16 bits", "photos/a.png painting.png -o out/ --format jpg --depth 16"),
-        (1, "cannot make the folder", "photos/a.png painting.png -o missing/out/"),
+        (1, "cannot create the folder", "photos/a.png painting.png -o missing/out/"),
         (1, "missing.png", "photos/a.png missing.png -o out/"),
         (1, "no adapter is called", "photos/a.png painting.png -o out/ --adapter voodoo"),
-        (2, "no ending", "photo.png painting.png -o out"),
+        (2, "no file extension", "photo.png painting.png -o out"),
         (2, "standard output", "photos painting.png -o -"),
     ] {
         studio.refuses(code, why, &format!("stylize {arguments}"));

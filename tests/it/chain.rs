@@ -110,7 +110,7 @@ fn vgg19_at_two_sizes() {
     compare(network, &weights, &Tuning::default(), settings, 31, 23, 6);
 }
 
-/// Every coordinate, through layers that are tapped before the ReLU, behind it, and on both sides.
+/// Every coordinate, through layers that are tapped before the ReLU, after it, and on both sides.
 #[test]
 fn a_tiny_network_by_each_coordinate() {
     let network = Network::new("tiny", [2, 1, 2], [5, 4, 7]);

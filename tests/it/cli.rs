@@ -143,8 +143,8 @@ fn useless_outputs_are_refused_before_the_run() {
     let sheet =
         "stylize wide.png painting.png -o out.png --size 8300x16 --style-size 32 --contact-sheet s.webp";
     studio.refuses(1, "16383", sheet);
-    studio.refuses(2, "ending", "stylize photo.png painting.png -o out.gif");
-    studio.refuses(2, "ending", "stylize photo.png painting.png -o out");
+    studio.refuses(2, "file extension", "stylize photo.png painting.png -o out.gif");
+    studio.refuses(2, "file extension", "stylize photo.png painting.png -o out");
     studio.refuses(2, "standard output", &format!("{RUN} --losses -"));
     studio.refuses(2, "cannot be the preset", &format!("{RUN} --report page --write-preset page"));
     studio.refuses(1, "no folder", "stylize photo.png painting.png -o missing/out.png");
@@ -223,14 +223,14 @@ fn numbers_that_are_not_clear_are_refused_with_what_to_write() {
         ("write 512 for the longest side", "--size -5"),
         ("write it with a point and not a comma: 0.5", "--tv-weight 0,5"),
         ("write it with a point and not a comma: 0.5", "--strength 0,5"),
-        ("write a whole number from 0 on", "--iterations 1.5"),
-        ("write a whole number from 0 on", "--iterations -3"),
+        ("write a whole number, 0 or more", "--iterations 1.5"),
+        ("write a whole number, 0 or more", "--iterations -3"),
         ("write a number", "--learning-rate fast"),
         ("write a number", "--style-weights 1;2"),
         ("write a number", "--layer-weights 1,2,3,4,five"),
         ("the strength is -0.5; it must be from 0", "--strength -50%"),
-        ("write a whole number from 1 on", "--save-every -1"),
-        ("write a whole number from 1 on", "--save-every 0"),
+        ("write a whole number, 1 or more", "--save-every -1"),
+        ("write a whole number, 1 or more", "--save-every 0"),
     ] {
         studio.refuses(2, why, &format!("stylize photo.png painting.png -o out.png {options}"));
     }

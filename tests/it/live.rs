@@ -56,7 +56,7 @@ impl Run {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// The answer to a request with these lines behind `Host`, and a body.
+    /// The answer to a request with these lines after `Host`, and a body.
     fn ask(&self, method: &str, path: &str, host: &str, fields: &str, body: &str) -> String {
         let length = body.len();
         self.send(
@@ -332,7 +332,7 @@ fn a_run_that_was_steered_is_repeated_with_the_same_bits() {
         said
     };
     let said = repeat("stylize photo.png painting.png -o again.png --settings-from out.png");
-    assert!(said.contains("its run was changed 3 times on the way"), "{said}");
+    assert!(said.contains("its run was changed 3 times while it was painted"), "{said}");
     let bytes = |name: &str| fs::read(studio.path(name)).unwrap();
     assert!(bytes("again.png") == bytes("out.png"), "repeated");
     // The checkpoint has all of it, too.
@@ -374,7 +374,7 @@ fn addresses_that_cannot_be_used_are_refused() {
     let run = "stylize photo.png painting.png -o out.png --size 24 --iterations 1";
     let wrong = studio.run(&format!("{run} --live photo.png"));
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(wrong.status.code() == Some(2) && said.contains("put --live behind the files"), "{said}");
+    assert!(wrong.status.code() == Some(2) && said.contains("put --live after the files"), "{said}");
     assert_eq!(studio.run(&format!("{run} --open")).status.code(), Some(2));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

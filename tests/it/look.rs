@@ -29,7 +29,7 @@ fn strength_is_one_name_for_weights() {
     let weight = Record::open(&studio.path("out.png")).unwrap().settings.content_weight;
     assert!(pixels(&studio, &format!("--content-weight {weight}")) == pixels(&studio, "--strength 0.9"));
     for strength in ["-0.1", "1.1", "nan"] {
-        studio.refuses(2, "from 0 (hardly) to 1", &format!("{RUN} new.png --strength {strength}"));
+        studio.refuses(2, "from 0 (hardly any) to 1", &format!("{RUN} new.png --strength {strength}"));
     }
     studio.refuses(2, "--content-weight", &format!("{RUN} new.png --strength 0.5 --content-weight 2"));
 }
@@ -166,7 +166,7 @@ fn the_help_names_every_bundled_preset() {
     }
 }
 
-/// A picture twice as wide and high, with every pixel four times. A mean stays as it is; a sum would become
+/// A picture twice as wide and high, with every pixel four times. A mean stays the same; a sum would become
 /// four times as large. The network's borders count for more in the small picture.
 #[test]
 fn weights_mean_the_same_at_every_size() {

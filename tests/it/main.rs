@@ -2,10 +2,10 @@
 //!
 //! `cargo test --release --test it` runs all of them, `cargo test --release --test it recipe` those of one
 //! module, and `cargo test --release --test it recipe::gradients` a single one. The first module below whose
-//! line fits is where a new test belongs. A test of something private stands beside the code in `src/`
+//! line fits is where a new test belongs. A test of something private stands next to the code in `src/`
 //! instead.
 //!
-//! The tests run on several threads of one process. A test must therefore leave the process as it is: no
+//! The tests run on several threads of one process. A test must therefore leave the process unchanged: no
 //! variables of the environment, no current folder, no signals. Whatever needs those runs the binary in a
 //! [`support::studio::Studio`], which is a process and a folder of its own. A test may not count on being
 //! alone on the device or on the processor either, so none demands a speed.
@@ -89,7 +89,7 @@ mod look;
 mod network;
 /// What goes into the files of results: formats, profiles, EXIF, settings.
 mod pictures;
-/// What a run shows beside its result: grids, reports, frames, previews.
+/// What a run shows besides its result: grids, reports, frames, previews.
 mod reports;
 /// Completions, manual pages, colours, variables of the environment.
 mod shell;

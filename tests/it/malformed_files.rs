@@ -30,7 +30,7 @@ use crate::support::figures::network;
 use crate::support::setup::vgg;
 
 /// What one file may make the program ask for at once: what a decoder is allowed, and the planes beside it.
-/// All tests of this process are counted together, but the others hold next to nothing beside that.
+/// All tests of this process are counted together, but the others hold next to nothing compared with that.
 const MOST_MEMORY: usize = 5 << 30;
 /// Longer than any of these files takes on any machine: then something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -89,7 +89,7 @@ fn one_channel_is_one_way_or_the_other() {
     }
 }
 
-/// Two features are equally near, one after the other and far behind it, in another block and chunk. The
+/// Two features are equally near, one right after the other and far after it, in another block and chunk. The
 /// gradient tells which was taken.
 #[test]
 fn ties_go_to_the_first() {

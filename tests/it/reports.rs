@@ -71,7 +71,7 @@ fn grids_and_estimates_repeat_what_was_changed_on_the_way() {
     succeeds(&studio, &format!("stylize {with} --strength 0.5 -q -o one.png"));
     succeeds(&studio, &format!("{RUN} other.png --iterations 3 --strength 0.5"));
     let talk = succeeds(&studio, &format!("grid {with} --vary strength=0.5 -o sheet.png"));
-    assert!(talk.contains("note: steered.png: its run was changed 2 times on the way"), "{talk}");
+    assert!(talk.contains("note: steered.png: its run was changed 2 times while it was painted"), "{talk}");
     let sheet = pixels(&studio, "sheet.png");
     assert!(contains(&sheet, &pixels(&studio, "one.png")), "the cell is not the repeated picture");
     assert!(!contains(&sheet, &pixels(&studio, "other.png")), "the changes make no difference");
@@ -84,7 +84,7 @@ fn grids_and_estimates_repeat_what_was_changed_on_the_way() {
     assert!((value("seconds") - sum).abs() < 1e-9 * sum, "{estimate}");
     // Shorter cells do not get to all changes.
     let talk = succeeds(&studio, &format!("grid {with} --vary strength=0.5 --iterations 2 -o sheet.png"));
-    assert!(talk.contains("as far as cells go"), "{talk}");
+    assert!(talk.contains("the cells end before the last of them"), "{talk}");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn useless_grids_are_refused() {
         "is an input",
         "grid painting.png painting.png --vary init=photo.png,noise -o photo.png",
     );
-    studio.refuses(2, "ending", &format!("{run} -o sheet.gif"));
+    studio.refuses(2, "file extension", &format!("{run} -o sheet.gif"));
     studio.refuses(1, "no such file", "grid photo.png missing.png -o s.png");
 }
 

@@ -122,6 +122,30 @@ fn modules_have_one_style() {
     }
 }
 
+/// A file that no module declares is not compiled, and nobody notices when it grows old.
+#[test]
+fn every_file_is_a_module_of_its_folder() {
+    let roots = ["lib.rs", "main.rs"].map(|name| source().join(name));
+    let mut forgotten = Vec::new();
+    for file in files(&source()).into_iter().filter(|file| !roots.contains(file)) {
+        let folder = file.parent().unwrap();
+        // A `mod.rs` is declared one folder up, by the name of its folder.
+        let (name, above) = match file.ends_with("mod.rs") {
+            true => (stem(folder), folder.parent().unwrap()),
+            false => (stem(&file), folder),
+        };
+        let mut parents = if above == source() { roots.to_vec() } else { vec![above.join("mod.rs")] };
+        parents.retain(|parent| parent.exists());
+        let declared = |parent: &PathBuf| {
+            fs::read_to_string(parent).unwrap().lines().any(|line| line.ends_with(&format!("mod {name};")))
+        };
+        if !parents.iter().any(declared) {
+            forgotten.push(file);
+        }
+    }
+    assert!(forgotten.is_empty(), "no module declares {forgotten:?}");
+}
+
 /// Where the library may wait: in the calls that say so, and where time is measured or ops are proven. All of
 /// it is left out where `native` is, except for what shares work among several devices, which a browser has
 /// not, and among the processor's cores, of which it has one.

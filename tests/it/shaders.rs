@@ -187,7 +187,7 @@ fn the_cases_meet_every_kernel() {
     let weights = Weights::embedded(&network.specs(&settings.taps()).unwrap()).unwrap();
     let picture = Picture::new(16, 16, vec![0.5; 3 * 256]);
     let known: BTreeSet<String> = forms.iter().map(|form| form.kernel.label()).collect();
-    // The number of dispatches of an iteration. Each line ends in a kernel's label, behind the op's.
+    // The number of dispatches of an iteration. Each line ends in a kernel's label, after the op's.
     let meet = |session: Session| -> usize {
         let text = session.describe();
         let dispatches = text.lines().filter(|line| line.contains(" workgroups  "));

@@ -53,7 +53,7 @@ fn guards_notice_a_write_beyond_the_end() {
     // Rows of 576 values.
     let size = Size::new(64, 2, 9);
     let case = cases().into_iter().find(|case| case.op == "relu" && case.size == size).unwrap();
-    // Beyond by one value; and beyond by a row, at its end only, so that nothing is written directly behind
+    // Beyond by one value; and beyond by a row, at its end only, so that nothing is written directly after
     // the tensor.
     for beyond in ["y[i + 1u] = max", "y[i + select(0u, params.row, id.x + 1u == params.row)] = max"] {
         let gpu = Gpu::new(None).expect("an adapter").with_mutation("relu", "y[i] = max", beyond);

@@ -25,11 +25,11 @@ use super::stylize::Machine;
 /// Measure every op and variant on this machine's adapter, or whole iterations
 #[derive(clap::Args)]
 pub struct Options {
-    /// Time whole iterations, and what they consist of, instead of single ops
+    /// Time whole iterations and their parts instead of single ops
     #[arg(long)]
     iteration: bool,
 
-    /// Only what contains this, as the table names it: `gram`, `conv3x3 tiled`, `winograd 256 48x72`
+    /// Only measurements whose name in the table contains this: `gram`, `conv3x3 tiled`, `winograd 256 48x72`
     #[arg(
         long,
         value_name = "FILTER",
@@ -39,7 +39,7 @@ pub struct Options {
     )]
     op: String,
 
-    /// Milliseconds for which each pass of each variant is measured, and at most 50 times
+    /// Milliseconds to spend on each pass of each variant, for at most 50 runs
     #[arg(long, value_name = "MS", default_value = "400", conflicts_with = "iteration")]
     time: u64,
 
@@ -47,12 +47,12 @@ pub struct Options {
     #[arg(long, value_name = "N|WxH")]
     size: Option<Size>,
 
-    /// As in a run that stores the network's maps in 32 bits, or in 16
+    /// Precision of the network's maps: 32 bits, or 16
     #[arg(long, value_name = "single|half", default_value = "single",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Precision,
 
-    /// Whose iteration is timed, a preset's: the last size, with the finish if that takes at least half of it
+    /// The preset whose iteration is timed: at the last size, with the finish if that takes at least half of it
     #[arg(long, value_name = "NAME|FILE", default_value = "book", requires = "iteration")]
     preset: PathBuf,
 

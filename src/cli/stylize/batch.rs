@@ -185,9 +185,9 @@ impl Batch<'_> {
             let pictures = if self.of == 1 { "picture" } else { "pictures" };
             let mut line = format!("{} {pictures}: {painted} painted", self.of);
             for (count, what) in [
-                (skipped, "skipped, whose results are there already (--force paints them again)"),
+                (skipped, "skipped because their results exist (--force paints them again)"),
                 (failed.len(), "failed"),
-                (left, "left, which the same command goes on with"),
+                (left, "left (the same command continues with them)"),
             ] {
                 if count > 0 {
                     line += &format!(", {count} {what}");

@@ -19,9 +19,9 @@ use super::stdio::{check_inputs, is_stream};
 
 /// The options for many pictures, and how they are shared among machines.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Inputs pictures")]
+#[command(next_help_heading = "Many pictures")]
 pub struct Inputs {
-    /// A painting; all other names are then photographs. May be given several times
+    /// A painting; all other names are then photographs. Can be given several times
     #[arg(long = "style", value_name = "FILE")]
     pub named_styles: Vec<PathBuf>,
 
@@ -107,7 +107,7 @@ impl Options {
         }
         if several {
             return refuse(format!(
-                "{} is one file, and many pictures need a folder; end its name in / if it is meant as one",
+                "{} is a single file, and many pictures need a folder; end its name in / if it is one",
                 output.display()
             ));
         }
@@ -183,7 +183,7 @@ impl Options {
         let (mut contents, mut seen) = (Vec::new(), HashSet::new());
         for name in names {
             if is_stream(name) {
-                let why = "a photograph from standard input has no name that its result could have; name the result with -o";
+                let why = "a photograph from standard input has no name to give its result; name the result with -o";
                 return Err(Error::Setting(why.into()).into());
             }
             let found = expand(name, folder, self.reporting.contact_sheet.as_deref())?;
@@ -191,7 +191,7 @@ impl Options {
             for content in found.files {
                 let style = self.styles.iter().any(|style| same_file(style, &content));
                 if style {
-                    self.reporting.note(&content, "it is the style, and is not painted");
+                    self.reporting.note(&content, "it is the painting, so it is skipped");
                 } else if seen.insert(content.clone()) {
                     contents.push(content);
                 }
@@ -205,7 +205,7 @@ impl Options {
             for output in outputs.files() {
                 if resolved(output).is_some_and(|file| photographs.contains(&file)) {
                     return Err(Error::Setting(format!(
-                        "{} would be replaced by what is written about {}; name another folder, or another --format",
+                        "{} would be overwritten by an output for {}; name another folder, or another --format",
                         output.display(),
                         content.display()
                     ))
@@ -271,7 +271,8 @@ impl<'a> Folder<'a> {
             return Ok(Self { path, made: false });
         }
         let why = "choose another name, or create it first";
-        fs::create_dir(path).with_context(|| format!("cannot make the folder {}: {why}", path.display()))?;
+        fs::create_dir(path)
+            .with_context(|| format!("cannot create the folder {}: {why}", path.display()))?;
         Ok(Self { path, made: true })
     }
 }

@@ -48,7 +48,7 @@ pub struct Job<'a> {
     pub live: Option<&'a Live>,
 }
 
-/// How a job ended that did not fail.
+/// How a job ended, if it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// All iterations are done.
@@ -171,8 +171,8 @@ impl Job<'_> {
         let session = builder.resume(checkpoint).build()?;
         if !session.same_bits() {
             let why = format!(
-                "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from that of a \
-                 run without a break",
+                "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from \
+                 that of an uninterrupted run",
                 checkpoint.adapter()
             );
             self.options.reporting.note(self.resume.unwrap_or(self.name), &why);

@@ -31,8 +31,8 @@ pub struct Machine {
     #[arg(long, value_name = "vgg16|vgg19", value_parser = network())]
     network: Option<Network>,
 
-    /// Use the adapter with this number, or the only one whose name contains this (see `impasto devices`). If
-    /// it is given several times, these adapters share the tiles of large pictures
+    /// Use the adapter with this number, or the one whose name contains this (see `impasto devices`). Given
+    /// several times, the adapters share the tiles of large pictures
     #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
     adapter: Vec<String>,
 
@@ -42,8 +42,8 @@ pub struct Machine {
     #[arg(long, value_name = "conv3x3=NAME")]
     pub variant: Option<Tuning>,
 
-    /// Measure again which variants are fastest here; without it a GPU is measured once, software drivers not
-    /// at all
+    /// Measure again which variants are fastest here; otherwise a GPU is measured once, and a software driver
+    /// never
     #[arg(long, conflicts_with = "variant")]
     retune: bool,
 

@@ -81,7 +81,8 @@ impl Job<'_> {
         }
         if !others.is_empty() {
             console::message(
-                "note: the picture fits the first adapter, and the others have nothing to do; --tile N shares it",
+                "note: the picture fits on the first adapter, so the others have nothing to do; --tile N shares it \
+                 among them",
             );
         }
         if quick {

@@ -56,7 +56,7 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     let result = match target {
         Target::Folder(_) if options.look.regions.are_given() => {
             let why =
-                "regions are those of one photograph, and there may be several; name the result with -o";
+                "regions belong to one photograph, and here there may be several; name the result with -o";
             return Err(Error::Setting(why.into()).into());
         }
         Target::Folder(folder) => return batch::run(options, &settings, &contents, &folder, repeated),

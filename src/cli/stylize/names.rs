@@ -80,8 +80,8 @@ fn in_folder(folder: &Path, results: &Path) -> anyhow::Result<Found> {
     }
     if files.is_empty() {
         return Err(Error::Setting(format!(
-            "there are no pictures in {}: only files that end in .{} are looked for, and not in folders below; a pattern such \
-             as \"photos/**/*.jpg\" finds those",
+            "there are no pictures in {}: only files that end in .{} are looked for, and not in subfolders; a pattern \
+             such as \"photos/**/*.jpg\" finds those",
             folder.display(),
             ENDINGS.join(", .")
         ))
@@ -147,7 +147,7 @@ fn matching(base: &Path, pattern: &str, name: &Path) -> anyhow::Result<Vec<PathB
         }
     }
     if files.is_empty() {
-        let why = "no file has a name of that pattern; check it, and quote it";
+        let why = "no file matches that pattern; check it, and quote it";
         return Err(Error::Setting(format!("{}: {why}", name.display())).into());
     }
     Ok(files)
@@ -196,9 +196,11 @@ mod tests {
         assert_eq!(names(dir.path(), "*.{jpg,png}"), expected(&["a.jpg", "b.png"]));
         // The name of an existing file is not a pattern.
         assert_eq!(names(dir.path(), "x/[g].jpg"), expected(&["x/[g].jpg"]));
-        for (name, why) in
-            [("*.gif", "no file has a name"), ("[", "not a pattern"), ("none/*", "no file has a name")]
-        {
+        for (name, why) in [
+            ("*.gif", "no file matches that pattern"),
+            ("[", "not a pattern"),
+            ("none/*", "no file matches that pattern"),
+        ] {
             let text = format!("{:#}", expand(&dir.path().join(name), Path::new("o"), None).unwrap_err());
             assert!(text.contains(why) && text.contains("; "), "{text}");
         }

@@ -11,7 +11,7 @@ use impasto::painting::tiling::Tiling;
 pub fn count(text: &str) -> Result<usize, String> {
     let exact = |value: &f64| value.fract() == 0.0 && (0.0..=9e15).contains(value);
     let written = text.parse().ok().or_else(|| text.parse().ok().filter(exact).map(|value| value as usize));
-    written.ok_or_else(|| "write a whole number from 0 on, such as 500".into())
+    written.ok_or_else(|| "write a whole number, 0 or more, such as 500".into())
 }
 
 /// A count of at least one.
@@ -20,7 +20,7 @@ pub fn count(text: &str) -> Result<usize, String> {
 /// Says what to write instead.
 pub fn positive(text: &str) -> Result<usize, String> {
     let sound = count(text).ok().filter(|count| *count > 0);
-    sound.ok_or_else(|| "write a whole number from 1 on, such as 50".into())
+    sound.ok_or_else(|| "write a whole number, 1 or more, such as 50".into())
 }
 
 /// A number that chooses noise.
@@ -42,7 +42,7 @@ pub fn real(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(value) => Ok(value),
         Err(_) if f64::from_str(&pointed).is_ok() => {
-            Err(format!("write it with a point and not a comma: {pointed}"))
+            Err(format!("write it with a point, not a comma: {pointed}"))
         }
         Err(_) => Err("write a number, such as 0.5 or 1e4".into()),
     }
@@ -133,7 +133,7 @@ mod tests {
             assert!(count(text).unwrap_err().contains("whole number"), "{text}");
         }
         for text in ["0", "-1", "1.5", "some"] {
-            assert!(positive(text).unwrap_err().contains("from 1 on"), "{text}");
+            assert!(positive(text).unwrap_err().contains("1 or more"), "{text}");
         }
         for text in ["-1", "1.5", "x", "18446744073709551615"] {
             assert!(seed(text).unwrap_err().contains("from 0 to 9223372036854775807"), "{text}");

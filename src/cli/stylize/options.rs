@@ -22,17 +22,17 @@ use crate::cli::preview::Way;
 /// Repaint photographs in the style of a painting
 #[derive(clap::Args)]
 pub struct Options {
-    /// The photograph; `-` for standard input. With `-o DIR` also many: files, a folder, or a quoted pattern
-    /// such as "photos/*.jpg"
+    /// The photograph; `-` for standard input. With `-o DIR` there may be many: files, a folder, or a quoted
+    /// pattern such as "photos/*.jpg"
     pub content: PathBuf,
 
-    /// The painting; if there are several, their mean style is used. With `-o DIR` only the last name is a
-    /// painting, or those given with --style
+    /// The painting; if there are several, their mean style is used. With `-o DIR` the last name is the
+    /// painting, unless --style names it
     #[arg(required_unless_present = "named_styles", value_name = "STYLE")]
     pub styles: Vec<PathBuf>,
 
-    /// Where to write the result; the ending chooses the format (.png, .jpg, .tif, .webp). In a folder, each
-    /// result takes its photograph's name. `-` is standard output
+    /// Where to write the result; the file extension selects the format (.png, .jpg, .tif, .webp). In a
+    /// folder, each result takes its photograph's name. `-` is standard output
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub output: PathBuf,
 
@@ -114,8 +114,7 @@ pub struct Reporting {
     #[arg(long, value_name = "FILE|DIR")]
     pub contact_sheet: Option<PathBuf>,
 
-    /// Also write a page with the pictures, a slider between before and after, curves of the losses, and
-    /// settings
+    /// Also write an HTML page with the pictures, a before/after slider, the loss curves and the settings
     #[arg(long, value_name = "FILE.html|DIR")]
     pub report: Option<PathBuf>,
 
@@ -145,7 +144,7 @@ pub struct Reporting {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
 
-    /// Write nothing but pixels: no EXIF of the photograph (camera, date, place), no settings
+    /// Write pixels only: none of the photograph's EXIF (camera, date, place), no settings
     #[arg(long)]
     pub no_metadata: bool,
 
@@ -187,8 +186,8 @@ pub struct Keep {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::positive)]
     pub save_every: Option<usize>,
 
-    /// Write a checkpoint from which the run can continue: every minute, along with --save-every, when
-    /// interrupted, and at the end
+    /// Write a checkpoint to resume from: every minute, with each --save-every, when interrupted, and at the
+    /// end
     #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Option<PathBuf>,
 

@@ -112,7 +112,7 @@ impl Outputs {
             // Without a separator at its end, which would make it no name for something new.
             return Ok(impasto::check_replaceable(&folder.components().collect::<PathBuf>())?);
         }
-        // Of many pictures, one whose result is not there was not finished, and its frames are begun anew.
+        // Of many pictures, one whose result is not there was not finished, and its frames start again.
         if resume.is_none() && self.unfinished.is_none() && !frames_in(folder)?.is_empty() {
             let why = "already holds frames of another run; name another folder, or remove them";
             return Err(Error::Setting(format!("{} {why}", folder.display())).into());
@@ -135,7 +135,7 @@ impl Outputs {
     pub fn save_frame(&self, index: usize, picture: &Picture) -> anyhow::Result<()> {
         let Some(folder) = &self.frames else { return Ok(()) };
         if !folder.is_dir() {
-            let failed = || format!("cannot make the folder {}: create it first", folder.display());
+            let failed = || format!("cannot create the folder {}: create it first", folder.display());
             fs::create_dir(folder).with_context(failed)?;
         }
         Ok(picture.bare().save(&frame(folder, index), &SaveOptions::default())?)
@@ -171,6 +171,13 @@ impl Outputs {
         self.unfinished.as_deref().filter(|_| !finished).unwrap_or(&self.result)
     }
 
+    /// How a picture is written, with what made it inside.
+    fn with_record(&self, record: Option<&Record>) -> SaveOptions {
+        let mut options = self.save.clone();
+        options.comment = record.map(Record::comment);
+        options
+    }
+
     /// Writes the picture at the end, as [`Self::save_picture`] does; if that fails, somewhere else.
     pub fn save_result(
         &self,
@@ -178,8 +185,7 @@ impl Outputs {
         record: Option<Record>,
         finished: bool,
     ) -> anyhow::Result<()> {
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         let saved = self.save_picture(picture, record, finished);
         let name = match self.stream {
             Some(format) => format!("result.{}", format.ending()).into(),
@@ -198,7 +204,7 @@ impl Outputs {
     ) -> anyhow::Result<PathBuf> {
         anyhow::ensure!(
             self.stream.is_none(),
-            "the result goes to standard output, beside which there is no place for a copy; name a file with -o"
+            "the result goes to standard output, so there is no place for a copy; name a file with -o"
         );
         let stem = self.result.file_stem().unwrap_or_default().to_string_lossy();
         let ending = self.format()?.ending();
@@ -207,8 +213,7 @@ impl Outputs {
             self.result.with_file_name(format!("{stem}-after-{iterations}{again}.{ending}"))
         };
         let free = (1..).map(name).find(|path| !path.exists()).expect("names do not run out");
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         picture.save(&free, &options)?;
         Ok(free)
     }
@@ -220,8 +225,7 @@ impl Outputs {
         record: Option<Record>,
         finished: bool,
     ) -> anyhow::Result<()> {
-        let mut options = self.save.clone();
-        options.comment = record.as_ref().map(Record::comment);
+        let options = self.with_record(record.as_ref());
         if let Some(format) = self.stream {
             return stdio::write(&picture.to_bytes(format, &options)?);
         }
@@ -253,7 +257,7 @@ impl Outputs {
     pub fn with_way_on(&self, error: Error) -> Error {
         match (error, &self.checkpoint) {
             (Error::Device(why), Some(path)) if self.unfinished.is_none() && path.exists() => Error::Device(
-                format!("{why}; then go on from the checkpoint with --resume {}", path.display()),
+                format!("{why}; then continue from the checkpoint with --resume {}", path.display()),
             ),
             (error, _) => error,
         }

@@ -10,12 +10,12 @@ use super::stdio::read;
 /// The pictures that are drawn beside the photograph and the paintings.
 #[derive(Clone, clap::Args)]
 pub struct RegionFiles {
-    /// A picture of the photograph's regions: what has one colour in it takes its style from what has the
-    /// same colour in --style-regions
+    /// A picture of the photograph's regions: each takes its style from the region of the same colour in
+    /// --style-regions
     #[arg(long, value_name = "FILE", requires = "style")]
     content_regions: Option<PathBuf>,
 
-    /// A picture of the regions of each painting, in their order
+    /// A picture of the regions of each painting, in the order of the paintings
     #[arg(long = "style-regions", id = "style", value_name = "FILE", num_args = 1.., requires = "content_regions")]
     style_regions: Vec<PathBuf>,
 }

@@ -18,7 +18,7 @@ pub struct Sizes {
     #[arg(long, value_name = "N|WxH", allow_negative_numbers = true)]
     pub size: Option<Size>,
 
-    /// Size of the painting, on which the size of its strokes depends [default: the result's longest side]
+    /// Size of the painting, which sets the size of the strokes [default: the result's longest side]
     #[arg(long, value_name = "N|WxH", allow_negative_numbers = true)]
     pub style_size: Option<Size>,
 

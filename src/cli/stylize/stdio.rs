@@ -23,7 +23,7 @@ pub fn read(name: &Path) -> anyhow::Result<Picture> {
     }
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        let why = "it is the terminal; send a picture into it, as in `impasto .. < photo.jpg`";
+        let why = "it is the terminal; redirect a picture into it, as in `impasto .. < photo.jpg`";
         return Err(Error::picture(Path::new(INPUT), why).into());
     }
     Ok(Picture::from_reader(INPUT, stdin.lock())?)
@@ -41,7 +41,7 @@ pub fn check_inputs<'a>(names: impl Iterator<Item = &'a Path>) -> anyhow::Result
 /// Refuses to write a picture to the terminal.
 pub fn check_output() -> anyhow::Result<()> {
     if std::io::stdout().is_terminal() {
-        let why = "standard output is the terminal, which cannot take a picture; send it on, as in `-o - > result.png`";
+        let why = "standard output is the terminal, which cannot take a picture; redirect it, as in `-o - > result.png`";
         return Err(Error::Setting(why.into()).into());
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What happens beside the iterations of a picture: progress, messages, an estimate, files on schedule, the
+//! What happens alongside the iterations of a picture: progress, messages, an estimate, files on schedule, the
 //! interrupt.
 
 use std::time::{Duration, Instant};

@@ -37,7 +37,7 @@ fn ask(scope: &mut Scope) -> Poll<Option<wgpu::Error>> {
 }
 
 impl Host {
-    /// Compiles kernels one after the other, and calls `done` with each. The browser does it beside the page.
+    /// Compiles kernels one after the other, and calls `done` with each. The browser does it outside the page's thread.
     pub(super) fn compile(
         &self,
         device: &wgpu::Device,

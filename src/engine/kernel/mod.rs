@@ -5,7 +5,7 @@
 //! name. (The only other thing that Rust knows of them is how many outputs a workgroup has.)
 //!
 //! What several files need stands once, as a snippet in `shaders/snippets/`. The line `// include: NAME` of a
-//! file puts `shaders/snippets/NAME.wgsl` behind the end of its text. WGSL lets a declaration stand behind
+//! file appends `shaders/snippets/NAME.wgsl` to its text. WGSL lets a declaration come after
 //! its use, so that the lines of the file keep their numbers in what a compiler says. A snippet may use what
 //! the file declares, say in a constant that is replaced, but includes no other snippet.
 
@@ -101,7 +101,7 @@ impl Kernel {
         format!("{}/{}{constants}", self.file, self.entry)
     }
 
-    /// The text with its constants replaced, and behind it the snippets that it includes.
+    /// The text with its constants replaced, followed by the snippets that it includes.
     ///
     /// # Errors
     /// [`Error::Shader`] if the text does not declare a constant that is to be replaced, or there is no such
@@ -139,7 +139,7 @@ mod tests {
         Kernel { file: "test", text, entry: "run", constants: Vec::new() }
     }
 
-    /// Errors name the file and the line as its author sees them, regardless of what is put before and behind
+    /// Errors name the file and the line as its author sees them, regardless of what is put before and after
     /// the text.
     #[test]
     fn lines_keep_their_numbers() {

@@ -54,7 +54,7 @@ impl Pipeline {
         // index is compared with the sizes that the parameters tell, or need not be, because they are
         // multiples of a workgroup's, which the variant's `supports` demands. Parameters, grid and ranges of
         // the buffers come from the same shapes, in `ops`. The case tables run every form at sizes around its
-        // tiles, with guards behind the buffers it writes.
+        // tiles, with guards after the buffers it writes.
         let module = unsafe {
             device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
         };

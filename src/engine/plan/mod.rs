@@ -33,6 +33,8 @@ pub struct Plan {
     /// When each step runs, where the plan is run in passes.
     turns: Vec<Turn>,
     buffers: Vec<Memory>,
+    /// The numbers of those that the plan allocated. The others were given to it.
+    own: Vec<usize>,
     places: Vec<Option<Place>>,
     labels: Vec<String>,
     /// How the tensors are stored, and their lengths.
@@ -63,6 +65,7 @@ impl Plan {
             steps: Vec::new(),
             turns: turns(&tape),
             buffers: Vec::new(),
+            own: Vec::new(),
             own_bytes: placement.bytes(&tape),
             prepared_bytes: prepared_bytes(&tape),
             labels: tape.tensors.iter().map(|t| t.label.clone()).collect(),
@@ -71,8 +74,11 @@ impl Plan {
             params: None,
             followers: Vec::new(),
         };
-        for room in &placement.buffers {
+        for (number, room) in placement.buffers.iter().enumerate() {
             let owner = &tape.tensors[room.owner];
+            if !matches!(owner.home, Home::Given(_)) {
+                plan.own.push(number);
+            }
             plan.buffers.push(match &owner.home {
                 Home::Given(given) => given.clone(),
                 _ if owner.texels => {
@@ -237,8 +243,16 @@ impl Plan {
         }
     }
 
-    /// Gives all memory back when the device is done with it. From now on nothing runs, is written or is read.
+    /// Frees the memory that the plan has allocated, as soon as the device has done what was submitted. From now on
+    /// nothing runs, is written or is read. Dropping it is enough, except in a browser, which frees what was dropped only
+    /// when its garbage collector runs.
     pub(crate) fn release(&mut self) {
+        for number in std::mem::take(&mut self.own) {
+            match &self.buffers[number] {
+                Memory::Buffer(buffer) => buffer.destroy(),
+                Memory::Texels(texels) => texels.texture.destroy(),
+            }
+        }
         self.steps.clear();
         self.buffers.clear();
         self.places.fill(None);

@@ -304,7 +304,7 @@ impl<'g> Tape<'g> {
         self.finish_with(false)
     }
 
-    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard behind it and NaN inside,
+    /// Like [`Self::finish`], but every tensor has a buffer of its own with a guard after it and NaN inside,
     /// for tests: see [`Plan::guards_overwritten`].
     pub fn finish_guarded(self) -> Result<Plan> {
         self.finish_with(true)

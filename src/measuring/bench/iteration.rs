@@ -41,7 +41,7 @@ pub struct Iteration {
     pub ms: f64,
     /// Iterations of a block, and blocks.
     pub block: [usize; 2],
-    /// Processor cores that this process kept busy meanwhile. A software driver computes there; beside a GPU
+    /// Processor cores that this process kept busy meanwhile. A software driver computes there; with a GPU
     /// it is what recording, submitting and waiting cost.
     #[serde(default)]
     pub cores: f64,

@@ -48,7 +48,7 @@ struct Class {
     precision: Precision,
     /// The variant that serves without a measurement.
     default: &'static str,
-    /// How much of an iteration it is, beside the other classes.
+    /// How much of an iteration it is, relative to the other classes.
     share: f64,
 }
 

@@ -95,7 +95,7 @@ impl Weights {
         if !usable {
             return Err(Error::weights(
                 "from the caller",
-                "their input's mean and deviation are of no use; correct them",
+                "their input's mean and deviation are not usable; correct them",
             ));
         }
         Ok(Self { layers, input_mean, input_std })
@@ -108,7 +108,7 @@ impl Weights {
     pub fn embedded(specs: &[LayerSpec]) -> Result<Self> {
         let file = TensorFile::open("built-in", BuiltIn::default())?;
         if specs.iter().any(|spec| file.header.info(&format!("{}.bias", spec.name)).is_none()) {
-            let why = "the built-in network ends at conv5_1, and a layer behind that was named; name others, or the weights \
+            let why = "the built-in network ends at conv5_1, and a later layer was named; name others, or the weights \
                        of a whole network with --weights";
             return Err(Error::Setting(why.into()));
         }

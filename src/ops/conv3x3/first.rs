@@ -42,7 +42,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
         first.forward(tape, Phase::Forward, &band.rows, y.rows(band.rows.clone()), gates.of(&band));
         first.backward(tape, &band, &gates);
     }
-    // Without a ReLU here, the next op needs the map as it is, with the values that a ReLU would remove.
+    // Without a ReLU here, the next op needs the whole map, with the values that a ReLU would remove.
     if first.relu && x.grad.is_some() && !tape.spends_memory() {
         let again = move |tape: &mut Tape, rows: Range<usize>| {
             let shape = Shape { height: rows.len(), ..y.shape };

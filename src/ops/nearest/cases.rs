@@ -120,7 +120,7 @@ pub const TABLE: Table = Table {
     },
 };
 
-/// Whatever is compared with: how many sites of a painting beside a map of this size.
+/// How many sites of a painting a map of this size is compared with.
 fn sites_beside(shape: Shape) -> usize {
     match shape.channels {
         64.. => Target::sites(shape).next_multiple_of(BLOCK),

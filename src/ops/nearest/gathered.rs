@@ -63,7 +63,7 @@ impl Gathered {
         own: [usize; 4],
         packed: &[f32],
     ) {
-        let Lattice { shape, rows_apart, columns_apart, .. } = self.lattice;
+        let Lattice { shape, rows_apart, columns_apart } = self.lattice;
         let (c, across) = (shape.channels, Lattice { shape: window, ..self.lattice }.across());
         let of_window = |origin: usize, apart: usize| origin.div_ceil(apart);
         let within =

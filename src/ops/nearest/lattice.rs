@@ -3,7 +3,7 @@
 use crate::engine::kernel::Value;
 use crate::engine::tape::Shape;
 
-/// Sites that are packed behind each other.
+/// Sites that are packed one after the other.
 pub(super) const BLOCK: usize = 32;
 
 /// Rows and columns of a map at regular distances.

@@ -96,7 +96,7 @@ impl Painting {
     }
 
     /// The loss by eigenvalues, all in units of energy. `S' = y y^T + d I` and `S'_t = B B^T`, where all
-    /// columns of `B` behind the first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of
+    /// columns of `B` after the first `k` are `sqrt(d)` long. So `B^T S' B = d^2 I + K K^T` with a `K` of
     /// `k + n` columns, and where these are fewer than the channels, all eigenvalues of `K K^T` but those of
     /// `K^T K` are 0.
     pub fn loss(&self, shape: Shape, x: &[f64], weights: Option<&[f32]>) -> f64 {

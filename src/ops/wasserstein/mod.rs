@@ -95,7 +95,7 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<
     mean
 }
 
-/// When the transport is computed anew. Its inputs change little from one iteration to the next, and it costs
+/// When the transport is recomputed. Its inputs change little from one iteration to the next, and it costs
 /// as much as some layers of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Renewal {

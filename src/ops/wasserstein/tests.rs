@@ -101,7 +101,7 @@ fn what_is_prepared_is_the_covariance() {
     let (root, transposed) = (read(root.root), read(root.transposed));
     let mirrored: Vec<f64> = (0..81).map(|i| root[i % 9 * 9 + i / 9]).collect();
     assert_eq!(transposed, mirrored);
-    // A column's pivot is its largest value, because the channels behind have less left.
+    // A column's pivot is its largest value, because the later channels have less left.
     let pivots: Vec<f64> =
         transposed.chunks(9).map(|column| column.iter().copied().fold(0.0, f64::max)).collect();
     assert!(pivots.is_sorted_by(|a, b| a >= b), "{pivots:?}");

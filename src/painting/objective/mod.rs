@@ -139,7 +139,7 @@ impl<'g> Objective<'g, '_> {
     }
 
     /// From the optimised variable to the network's input.
-    pub(super) fn line(&self) -> Affine {
+    pub(super) fn to_network(&self) -> Affine {
         self.variable().to_rgb().then(self.vgg.input())
     }
 
@@ -166,7 +166,7 @@ impl<'g> Objective<'g, '_> {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let leaf = tape.leaf("picture", shape);
         let options = self.settings.network_options();
-        self.vgg.record(&mut tape, leaf, &self.line(), options, taps, |tape, tap, x| {
+        self.vgg.record(&mut tape, leaf, &self.to_network(), options, taps, |tape, tap, x| {
             tape.op(format!("{tap}.measured"));
             look(tape, taps.iter().position(|t| *t == tap).expect("a tap that was asked for"), x);
         });
@@ -228,9 +228,10 @@ impl<'g> Objective<'g, '_> {
         // Recorded first, so it adds its gradient last, when the network's has arrived.
         terms_on_tape.variation(&mut tape, picture, exact, real);
         let taps = self.taps(stage, targets.map(|targets| &*targets.style));
-        let (line, options) = (self.line(), settings.network_options());
-        self.vgg
-            .record(&mut tape, picture, &line, options, &taps, |tape, tap, x| terms_on_tape.at(tape, tap, x));
+        let (to_network, options) = (self.to_network(), settings.network_options());
+        self.vgg.record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| {
+            terms_on_tape.at(tape, tap, x)
+        });
         let (weights, transports) = (terms_on_tape.weights, terms_on_tape.transports);
         tape.op("log");
         log(&mut tape, kept, losses, terms.len(), history);
@@ -286,7 +287,7 @@ impl<'g> Objective<'g, '_> {
         }
     }
 
-    /// When a stage computes its transports anew; `clock` has its iterations.
+    /// When a stage recomputes its transports; `clock` has its iterations.
     pub(crate) fn renewal(&self, stage: &Stage, clock: Tensor) -> Renewal {
         let first = if stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
         Renewal { clock, first, every: RENEWED_EVERY }

@@ -188,7 +188,7 @@ impl Record {
 
     /// The inverse of [`Record::to_json`], or why there is none.
     fn from_json(text: &str) -> Result<Self, String> {
-        let none = "no settings are in it; use a picture as it was written here, because other programs may drop them";
+        let none = "no settings are in it; use the picture as this program wrote it, because other programs may drop them";
         let value: serde_json::Value = serde_json::from_str(text).map_err(|_| none)?;
         if value["program"] != PROGRAM {
             return Err(none.into());
@@ -196,7 +196,7 @@ impl Record {
         let version = value["version"].as_str().unwrap_or("an unknown version").to_owned();
         let foreign = |e: &dyn std::fmt::Display| {
             format!(
-                "its settings are those of {PROGRAM} {version}, not understood here ({e}); use that version"
+                "its settings were written by {PROGRAM} {version} and are not understood here ({e}); use that version"
             )
         };
         let record: Self = serde_json::from_value(value).map_err(|e| foreign(&e))?;

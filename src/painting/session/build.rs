@@ -71,15 +71,15 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// A painting whose Gram matrices the result should have. If there are several, their weighted mean is
-    /// used.
+    /// A painting whose style the result should have. If there are several, the weighted mean of their
+    /// statistics is used.
     pub fn style(mut self, picture: &'a Picture, weight: f64) -> Self {
         self.styles.push((picture, weight));
         self
     }
 
-    /// A style that was measured before, instead of paintings. Measure a style once if many pictures should
-    /// have it.
+    /// A style measured beforehand, instead of paintings. Measure a style once if many pictures should have
+    /// it.
     pub fn measured(mut self, style: &'a Style) -> Self {
         self.measured = Some(style);
         self
@@ -99,8 +99,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// Repeats what was changed of another run, each before the same iteration; of a run that is resumed,
-    /// what is still to come.
+    /// Repeats the changes of another run, each before the same iteration; in a resumed run, those still to
+    /// come.
     pub fn repeat(mut self, changes: &[Change]) -> Self {
         self.changes = changes.to_vec();
         self
@@ -164,15 +164,17 @@ impl<'g, 'a> Builder<'g, 'a> {
             ));
         }
         if others.iter().any(|(_, other)| other.digest() != vgg.digest()) {
-            return Err(Error::Setting("the devices of a run have other networks; give all the same".into()));
+            return Err(Error::Setting(
+                "the devices of a run have different networks; give them all the same one".into(),
+            ));
         }
         let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
         let others: Vec<Other> = others.collect();
         let changes = checkpoint.map_or_else(Vec::new, |checkpoint| checkpoint.origin.changes.clone());
         let stages = steered(&settings, size, &changes);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
-        // At the border of two stages, the one before is complete, and its state is carried on as in a run
-        // without a break.
+        // Between two stages, the earlier one is complete, and its state is carried over as in an
+        // uninterrupted run.
         let at = stages.iter().position(|stage| done <= stage.end()).unwrap_or(stages.len() - 1);
         // A stage is recorded with the weights of its beginning, on which the scale of gradients in half
         // precision depends.

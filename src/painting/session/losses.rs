@@ -15,7 +15,7 @@ pub struct Losses {
     pub style: f64,
     /// Each style layer's part of `style`.
     pub style_layers: Vec<f64>,
-    /// The nearest-neighbour term, where it takes part.
+    /// The nearest-neighbour term, in the finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<f64>,
     /// Total variation.
@@ -41,7 +41,7 @@ impl Losses {
             match term.kind {
                 Kind::Content(_) => losses.content += value,
                 Kind::Style(_, 0) => losses.style_layers.push(value),
-                // Behind the first of its layer.
+                // After the first of its layer.
                 Kind::Style(..) => {
                     losses.style_layers.iter_mut().last().into_iter().for_each(|sum| *sum += value)
                 }

@@ -130,7 +130,7 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
-    /// The work that is left, in pixels of iterations; see [`work`].
+    /// The work that is left, in pixels times iterations; see [`work`].
     pub fn work_left(&self) -> f64 {
         let stage = self.running.stage();
         stage.work(stage.end().saturating_sub(self.landed())) + work(&self.stages[self.at + 1..])
@@ -159,14 +159,14 @@ impl<'g> Session<'g> {
     }
 
     /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
-    /// iteration are done and of how many. If it returns `false`, the iteration is given up as if it had not
+    /// iteration are done and of how many. If it returns `false`, the iteration is abandoned as if it had not
     /// begun, and the run is stopped as by [`Self::stop`].
     pub fn watch_tiles(&mut self, watch: impl FnMut(usize, usize) -> bool + 'static) {
         self.watch = Some(Rc::new(RefCell::new(watch)));
         self.running.watch(self.watch.clone());
     }
 
-    /// Iterations that were given to the device so far.
+    /// Iterations submitted to the device so far.
     pub fn submitted(&self) -> usize {
         self.running.submitted()
     }
@@ -228,7 +228,7 @@ impl<'g> Session<'g> {
         Ok(())
     }
 
-    /// All that is needed to go on later, after [`Self::submitted`] iterations.
+    /// Everything needed to resume later, after [`Self::submitted`] iterations.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
@@ -294,7 +294,7 @@ impl<'g> Session<'g> {
         self.running.allow(n);
     }
 
-    /// What an iteration is.
+    /// The plan of an iteration.
     pub(crate) fn plan(&self) -> &Plan {
         self.running.plan()
     }

@@ -67,7 +67,7 @@ impl<'g> Session<'g> {
     /// What a stage left, brought to the size of the next one: the average takes the picture's place.
     fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
         let real = self.running.real();
-        // A margin begins again as what repeats the edge.
+        // A margin starts again as a repetition of the edge.
         let resize = |values: &[f64], how| {
             let inside = cropped(values, 3, (from.width, from.height), from.margin);
             padded(&interpolate(&inside, 3, from.inner(), to.inner(), how), 3, to.inner(), to.margin)
@@ -90,8 +90,8 @@ impl<'g> Session<'g> {
     }
 }
 
-/// The factor on the nearest-neighbour term by which its gradient is as long as the style's, for the picture
-/// as it is.
+/// The factor on the nearest-neighbour term that makes its gradient as long as the style's, for the current
+/// picture.
 async fn finish_weight(
     running: &mut Work<'_>,
     settings: &Settings,

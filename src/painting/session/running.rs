@@ -61,7 +61,7 @@ pub(super) struct Running<'g> {
     knobs: Knobs,
     pub(super) targets: Targets,
     slots: usize,
-    /// The iteration behind the last one that may be submitted.
+    /// One past the last iteration that may be submitted.
     end: usize,
     /// The last iteration of the whole run. No copy of it is made, because the picture itself is at hand.
     whole: usize,
@@ -76,6 +76,13 @@ pub(super) struct Running<'g> {
     pub(super) copies: VecDeque<(usize, Vec<f64>)>,
     spare_copy: Option<Readback>,
     pace: Pace,
+}
+
+/// What the stage had on the device makes room for the next stage or painting.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.plan.release();
+    }
 }
 
 impl<'g> Running<'g> {
@@ -169,7 +176,7 @@ impl<'g> Running<'g> {
         self.plan.turn(self.gpu, schedule.decay_every, settings.decay_every as f64);
     }
 
-    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    /// Sets the weight of each slot. For measuring gradients, where some terms count nothing.
     pub(super) fn weigh(&self, weight: impl Fn(usize) -> f64) {
         for (slot, knob) in self.knobs.weights.iter().enumerate() {
             if let Some((knob, times)) = knob {
@@ -214,7 +221,7 @@ impl<'g> Running<'g> {
         self.whole = self.end;
     }
 
-    /// Iterations of the run that were given to the device.
+    /// Iterations of the run that were submitted to the device.
     pub(super) fn submitted(&self) -> usize {
         self.submitted
     }
@@ -277,7 +284,7 @@ impl<'g> Running<'g> {
         Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
     }
 
-    /// Runs the plan once beside the run, with the weights that were set last, and returns the length of the
+    /// Runs the plan once outside the run, with the weights that were set last, and returns the length of the
     /// picture's gradient. Picture and state are to be set again after it.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         self.plan.run(self.gpu);

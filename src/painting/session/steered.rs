@@ -18,8 +18,8 @@ impl Session<'_> {
     }
 
     /// Gives the rest of the run the weights and the learning rate, with its decays, of other settings.
-    /// Whatever else they say is not looked at. Iterations that were submitted already keep theirs. What
-    /// changes is noted in [`Self::changes`].
+    /// All else in them is ignored. Iterations that were submitted already keep theirs. The change is noted in
+    /// [`Self::changes`].
     ///
     /// # Errors
     /// [`Error::Setting`] if the settings make no sense, or if there were [`MOST_CHANGES`] already.
@@ -29,7 +29,7 @@ impl Session<'_> {
         let weights = self.origin.changes.iter().filter(|change| change.end.is_none());
         if weights.count() == MOST_CHANGES {
             return Err(Error::Setting(format!(
-                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on as it is"
+                "the run was changed {MOST_CHANGES} times, and its record has no room for more; let it go on unchanged"
             )));
         }
         self.change(change);
@@ -37,30 +37,30 @@ impl Session<'_> {
     }
 
     /// Ends the iterations of the running stage, at least one of which is done; the run goes on with the next
-    /// stage. Returns the iteration behind its last one. Where the stage has submitted all of its iterations,
+    /// stage. Returns one past its last iteration. Where the stage has submitted all of its iterations,
     /// nothing changes.
     pub fn end_size(&mut self) -> usize {
         self.end(End::Size)
     }
 
     /// Ends the run after what was submitted, and at least one iteration of the running stage. Its picture is
-    /// the result then, in the size of that stage, and the run counts as complete. Returns the iteration
-    /// behind the last one.
+    /// then the result, in the size of that stage, and the run counts as complete. Returns one past the last
+    /// iteration.
     pub fn finish(&mut self) -> usize {
         self.end(End::Run)
     }
 
     fn end(&mut self, end: End) -> usize {
         let stage = *self.running.stage();
-        let behind = self.submitted().max(stage.first + 1).min(stage.end());
+        let past = self.submitted().max(stage.first + 1).min(stage.end());
         let over = match end {
-            End::Size => behind == stage.end(),
-            End::Run => behind == self.iterations(),
+            End::Size => past == stage.end(),
+            End::Run => past == self.iterations(),
         };
         if !over {
-            self.change(Change::ending(behind, end));
+            self.change(Change::ending(past, end));
         }
-        behind
+        past
     }
 
     /// Lets a change take effect, and notes it.
@@ -68,7 +68,7 @@ impl Session<'_> {
         change.apply(&mut self.settings);
         self.running.turn(&self.settings, self.finish_weight);
         let ends = change.end.is_some();
-        // Behind the last iteration there is none that would have the change.
+        // After the last iteration there is none that would have the change.
         if ends || change.iteration < self.iterations() {
             steering::note(&mut self.origin.changes, change);
         }

@@ -20,7 +20,7 @@ use crate::painting::tiling::layout::Layout;
 use crate::picture::{Picture, Size};
 use crate::{Error, Result};
 
-/// A device beside the first, which shares tiles with it.
+/// A further device, which shares the tiles with the first.
 pub(super) struct Other<'g> {
     pub(super) gpu: &'g Gpu,
     pub(super) vgg: &'g Vgg,

@@ -94,7 +94,7 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// What the tile owns as its window counts: the first row and the one behind the last, then the columns.
+    /// What the tile owns as its window counts: the first row and one past the last, then the columns.
     pub(crate) fn within(&self) -> [usize; 4] {
         let of = |span: &Span| [span.own.start - span.begin, span.own.end - span.begin];
         let ([top, bottom], [left, right]) = (of(&self.rows), of(&self.columns));
@@ -167,7 +167,7 @@ mod tests {
             // All of the side is owned once.
             assert!(own.start == next && own.end > own.start, "{}", told());
             next = own.end;
-            // The picture's edge is true. A false one is as far away as it must be, behind the last whole
+            // The picture's edge is true. A false one is as far away as it must be, past the last whole
             // step.
             assert!(*begin == 0 || begin + halo <= own.start, "{}", told());
             assert!(end == length || own.end + halo <= end / step * step, "{}", told());

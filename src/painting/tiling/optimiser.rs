@@ -14,7 +14,7 @@ pub(crate) struct Course {
     pub(crate) learning_rate: f64,
     pub(crate) decay: f64,
     pub(crate) decay_every: usize,
-    /// The iteration of this size behind which the rate falls, and within how many.
+    /// The iteration of this size after which the rate falls, and within how many.
     pub(crate) settle: Option<(f64, f64)>,
 }
 
@@ -185,7 +185,7 @@ mod tests {
             counters.advance(&rule, &course);
             assert_eq!(Counters::read(&counters.words(Real::F64), Real::F64), counters);
         }
-        // One decay behind three steps, and two of the four steps of the fall behind the second.
+        // One decay after three steps, and two of the four steps of the fall after the second.
         assert!((counters.rate - 0.125 * 0.55).abs() < 1e-12, "{counters:?}");
         assert!((counters.corrections[0] - (1.0 - 0.9f64.powi(5))).abs() < 1e-12, "{counters:?}");
     }

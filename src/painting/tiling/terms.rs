@@ -64,9 +64,10 @@ impl<'g> Objective<'g, '_> {
             nearest: Vec::new(),
             weights: vec![None; terms.len()],
         };
-        let (line, options) = (self.line(), self.settings.network_options());
+        let (to_network, options) = (self.to_network(), self.settings.network_options());
         let taps = self.taps(stage, targets.map(|(_, style)| style));
-        self.vgg.record(&mut tape, picture, &line, options, &taps, |tape, tap, x| at.look(tape, tap, x));
+        self.vgg
+            .record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| at.look(tape, tap, x));
         let TermsAtWindow { styles, contents, nearest, weights, .. } = at;
         Recorded { tape, picture, rectangle, count, styles, contents, nearest, weights }
     }

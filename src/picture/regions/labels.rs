@@ -37,8 +37,8 @@ impl Labels {
         if !same_shape((width, height), beside) {
             let (w, h) = beside;
             return refuse(format!(
-                "it has {width} x {height} pixels, another shape than the {w} x {h} of what its regions are \
-                 of; draw it on a copy of that picture"
+                "it has {width} x {height} pixels, but the picture that it divides into regions has another shape, \
+                 {w} x {h}; draw it on a copy of that picture"
             ));
         }
         let pixels: Vec<_> = colours(picture).collect();
@@ -47,14 +47,14 @@ impl Labels {
             pixels.iter().filter(|colour| !regions.iter().any(|region| region.is_near(**colour))).count();
         if regions.is_empty() || blends * PIXELS_PER_BLEND > pixels.len() {
             return refuse(
-                "it has no flat colours, as a picture of regions has; fill each region with one colour, \
+                "it has no flat colours, which a picture of regions needs; fill each region with one colour, \
                  without shading"
                     .into(),
             );
         }
         if regions.len() > MAX_REGIONS {
             return refuse(format!(
-                "it has {} regions, and there may be {MAX_REGIONS}; give fewer colours to it",
+                "it has {} regions, and the most is {MAX_REGIONS}; use fewer colours",
                 regions.len()
             ));
         }

@@ -25,7 +25,7 @@ impl Mask {
         self.weights.iter().map(|v| f64::from(*v)).sum()
     }
 
-    /// The mask behind a pooling: the mean of 2 x 2 sites. A last odd row or column is left out, as pooling
+    /// The mask after a pooling: the mean of 2 x 2 sites. A last odd row or column is left out, as pooling
     /// does.
     fn pooled(&self) -> Self {
         let (width, height) = (self.width / 2, self.height / 2);
@@ -127,8 +127,8 @@ impl Regions {
                 if !names.is_empty() {
                     let (width, height) = content;
                     masks.notes.push(format!(
-                        "the {whose}'s region {colour} is too small for {} at {width} x {height} pixels, so \
-                         that it gets no style there",
+                        "the {whose}'s region {colour} is too small for {} at {width} x {height} pixels, so it gets \
+                         no style there",
                         names.join(", ")
                     ));
                 }
@@ -138,7 +138,7 @@ impl Regions {
     }
 }
 
-/// The mask of one region at the picture's own size, and behind each pooling.
+/// The mask of one region at the picture's own size, and after each pooling.
 fn pyramid(labels: &[u8], (width, height): (usize, usize), region: usize, poolings: usize) -> Vec<Mask> {
     let weights = labels.iter().map(|label| if usize::from(*label) == region { 1.0 } else { 0.0 }).collect();
     let mut levels = vec![Mask { width, height, weights }];

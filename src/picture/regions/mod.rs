@@ -56,7 +56,7 @@ pub struct RegionPicture<'a> {
     pub path: &'a Path,
     /// What is in it.
     pub picture: &'a Picture,
-    /// Width and height of the photograph or painting whose regions it shows, as it is in its file.
+    /// Width and height of the photograph or painting whose regions it shows, as stored in its file.
     pub beside: (usize, usize),
 }
 
@@ -79,7 +79,7 @@ impl Regions {
     /// A region is named by its most frequent colour in the photograph's picture.
     ///
     /// # Errors
-    /// [`Error::Picture`] if a picture has transparent pixels, another shape than the one beside it, more
+    /// [`Error::Picture`] if a picture has transparent pixels, another shape than its photograph or painting, more
     /// than [`MAX_REGIONS`] regions, or no flat colours. [`Error::Setting`] if the photograph has a region
     /// that no painting has, or a painting one that the photograph does not have.
     pub fn new(content: RegionPicture, styles: &[RegionPicture]) -> Result<Self> {

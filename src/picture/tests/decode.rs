@@ -322,7 +322,7 @@ fn a_jpeg_that_was_cut_and_closed_again_is_refused() {
             }
         }
     }
-    // Data behind the end are not part of the picture; phones put a second picture there.
+    // Data after the end are not part of the picture; phones put a second picture there.
     let followed = [bytes.as_slice(), bytes].concat();
     assert!(Picture::from_bytes("whole", &followed).unwrap().rgb == whole.rgb);
     for bytes in [

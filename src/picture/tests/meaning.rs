@@ -15,7 +15,7 @@ fn turned(kind: u16, big_endian: bool) -> Vec<u8> {
     Layout { big_endian, big: false }.page(vec![orientation], vec![])
 }
 
-/// A PNG of 3 x 2 pixels with these chunks behind its header, and those behind its pixels.
+/// A PNG of 3 x 2 pixels with these chunks after its header, and those after its pixels.
 fn png(colour: png::ColorType, before: &[(&[u8; 4], &[u8])], after: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, 3, 2);
@@ -232,7 +232,7 @@ fn a_jpeg_that_is_not_read_says_why() {
         (jpeg(0xc3, 8, 8), "without loss"),
         (jpeg(0xc9, 8, 8), "arithmetic coding"),
         (jpeg(0xc5, 8, 8), "hierarchical"),
-        (jpeg(0xc0, 8, 0), "height only behind its pixels"),
+        (jpeg(0xc0, 8, 0), "height only after its pixels"),
     ] {
         assert!(text.contains(why), "{text}");
     }

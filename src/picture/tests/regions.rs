@@ -52,8 +52,7 @@ fn masks_are_means_of_two_by_two() {
     let masks = found.masks((13, 9), &[(12, 8)], &[("relu1_1", 0), ("relu2_1", 1), ("relu3_1", 2)]);
     let note = |whose: &str, colour: &str, layer: &str| {
         format!(
-            "the {whose}'s region {colour} is too small for {layer} at 13 x 9 pixels, so that it gets no \
-             style there"
+            "the {whose}'s region {colour} is too small for {layer} at 13 x 9 pixels, so it gets no style there"
         )
     };
     let notes = ["#00a03c", "#ff0000"].map(|colour| note("photograph", colour, "relu3_1"));

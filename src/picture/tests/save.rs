@@ -164,8 +164,8 @@ fn the_target_is_checked_before_a_run() {
         let path = dir.path().join(name);
         assert_refused(check_writable(&path), &path, why);
     };
-    check("a", "no ending");
-    check("a.gif", "`.gif` is not a known ending");
+    check("a", "no file extension");
+    check("a.gif", "`.gif` is not a known file extension");
     check("none/a.png", "there is no folder");
     fs::create_dir(dir.path().join("d.png")).unwrap();
     check("d.png", "it is a folder");

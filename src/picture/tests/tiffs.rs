@@ -96,7 +96,7 @@ pub fn tiffs_with_alpha() {
     // The meaning of the fourth channel is unknown.
     let (rgb, found, notes) = read(8, 2, &[0], &data);
     assert_eq!((rgb, found), (planes(&[[40, 20, 10], [200, 100, 50]]), None));
-    assert!(notes[0].contains("a channel beside its colours"), "{notes:?}");
+    assert!(notes[0].contains("an extra channel that is not declared"), "{notes:?}");
 }
 
 pub fn tiffs_in_pieces() {

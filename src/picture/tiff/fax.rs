@@ -15,7 +15,7 @@ pub(super) enum Coding {
     Aligned,
     /// Runs, with a mark before each row.
     Runs,
-    /// Runs or differences, as the bit behind the mark before each row says.
+    /// Runs or differences, as the bit after the mark before each row says.
     Mixed,
     /// Differences, without marks.
     Differences,
@@ -126,8 +126,8 @@ fn by_differences(reader: &mut Bits, above: &[usize], width: usize) -> Option<Ve
     let (mut at, mut is_black, mut changes) = (None, false, Vec::new());
     let mut next = 0;
     while at.is_none_or(|at| at < width) {
-        // In the row above, the first change behind `at` that leads away from this colour, and the change
-        // behind it.
+        // In the row above, the first change after `at` that leads away from this colour, and the change
+        // after it.
         while next > 0 && at.is_none_or(|at| above[next - 1] > at) {
             next -= 1;
         }

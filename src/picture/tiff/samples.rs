@@ -4,8 +4,7 @@ use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
 use super::{Directory, Fault, Pixels, tag};
 
-const EXTRA_NOTE: &str =
-    "it has a channel beside its colours that is not said to be transparency, and was left out";
+const EXTRA_NOTE: &str = "it has an extra channel that is not declared as transparency, which was left out";
 
 /// The most channels of a page.
 const MAX_CHANNELS: usize = 64;
@@ -120,8 +119,7 @@ impl Meaning {
             return Err(Fault::Unread(why.into()));
         }
         if !(1..=16).contains(&bits) {
-            let why =
-                format!("it has {bits} bits per sample, and 16 are the most that is read; export it with 16");
+            let why = format!("it has {bits} bits per sample, and at most 16 are read; export it with 16");
             return Err(Fault::Unread(why));
         }
         let bits = bits as usize;

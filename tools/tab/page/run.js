@@ -11,7 +11,7 @@ const titled = (title, element) => make("section", { class: "card late" }, make(
 
 /** `send(command)` goes to the worker, `leave()` back to where pictures are chosen. */
 export function running({ send, leave }) {
-  const canvas = make("canvas", { role: "img", "aria-label": "the picture as it becomes" });
+  const canvas = make("canvas", { role: "img", "aria-label": "the picture as it is painted" });
   const parts = { view: comparison(), progress: progressLine(), curves: lossCurves(), changes: changeList() };
   const panel = controls({
     onChange: (turn) => send({ kind: "turn", turn }),
@@ -81,7 +81,7 @@ export function running({ send, leave }) {
       finished(false);
       panel.start(settings, settings.style_layers);
       panel.say("");
-      update("The graphics card compiles its programs and looks at both pictures. That may take a moment.");
+      update("The graphics card is compiling its programs and measuring both pictures. This may take a moment.");
     },
     news: {
       begun({ settings, progress }) {

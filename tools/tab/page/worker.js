@@ -1,4 +1,4 @@
-// Paints: all that takes time or memory happens here, beside the page. A page sends commands and gets news;
+// Paints: all that takes time or memory happens here, off the page's thread. A page sends commands and gets news;
 // see `hear` and `say`. The commands of a run are carried out between two of its iterations.
 
 import "./files.js";
@@ -79,7 +79,7 @@ async function look({ which, name, bytes }) {
 /// kept.
 async function theNetwork() {
   const failed = (why) => `the network's file could not be loaded (${why}); check the connection and reload the page`;
-  // A browser that keeps nothing, as in some private windows, loads it anew each time.
+  // A browser that keeps nothing, as in some private windows, loads it again each time.
   const cache = await caches.open(network.cache).catch(() => null);
   const kept = await cache?.match(network.file);
   if (kept) return new Uint8Array(await kept.arrayBuffer());

@@ -98,8 +98,15 @@ impl Painter {
         let painting_size = Size::Longest(longest.max(1));
         let painting_sides = painting_size.of(style.picture.width, style.picture.height, true);
         // Before anything is enlarged, which may take more memory than there is.
-        capacity::check_sizes(studio.gpu, studio.vgg, &settings, (width, height), &[painting_sides], Tiling::Off)
-            .map_err(sentence)?;
+        capacity::check_sizes(
+            studio.gpu,
+            studio.vgg,
+            &settings,
+            (width, height),
+            &[painting_sides],
+            Tiling::Off,
+        )
+        .map_err(sentence)?;
         let filter = settings.recipe.filter();
         let photo = content.picture.resampled(Size::Exact { width, height }, true, filter);
         let painting = style.picture.resampled(painting_size, true, filter);

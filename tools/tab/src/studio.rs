@@ -53,7 +53,7 @@ impl Device {
         };
         let refused = |why| {
             sentence(format!(
-                "the browser refused its graphics device ({why}); reload the page, or start the browser anew"
+                "the browser refused its graphics device ({why}); reload the page, or restart the browser"
             ))
         };
         let (device, queue) = adapter.request_device(&request).await.map_err(refused)?;
@@ -137,8 +137,9 @@ impl Studio {
     pub fn needs(&self, request: &str, content: &Opened) -> Result<f64, JsValue> {
         let request = Request::read(request)?;
         let look = request.look()?;
-        let bytes = capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content), Tiling::Off)
-            .map_err(sentence)?;
+        let bytes =
+            capacity::memory(self.gpu, self.vgg, &look.settings, size_of(&request, content), Tiling::Off)
+                .map_err(sentence)?;
         Ok((bytes + self.vgg.bytes()) as f64)
     }
 

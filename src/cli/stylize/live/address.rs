@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost").map(|port| format!("127.0.0.1{port}"));
     let local = local.map(|text| if text.contains(':') { text } else { text + ":0" });
     local.as_deref().unwrap_or(text).parse().map_err(|_| {
-        "write a port such as 8080, or an address and a port such as 127.0.0.1:8080; where this is a file, put --live behind the \
+        "write a port such as 8080, or an address and a port such as 127.0.0.1:8080; where this is a file, put --live after the \
          files"
             .to_owned()
     })

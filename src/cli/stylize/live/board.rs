@@ -103,7 +103,7 @@ impl Board {
         self.tell(|told| told.state = state);
     }
 
-    /// What of the state is known beside a run.
+    /// The part of the state that does not come from a run.
     pub fn status(&self, status: Status, result: Option<String>) {
         self.tell(|told| (told.state.status, told.state.result) = (status, result));
     }
@@ -116,7 +116,7 @@ impl Board {
         });
     }
 
-    /// The picture as it is.
+    /// The current picture.
     pub fn picture(&self, picture: Picture) {
         self.tell(|told| {
             told.picture = Some(Arc::new(picture));

@@ -34,7 +34,9 @@ impl Refusal {
             Self::Host => {
                 "This is not the address that impasto printed; use its numbers instead of a name.\n"
             }
-            Self::Origin => "Another site's page asks for this; only the page of the run itself may.\n",
+            Self::Origin => {
+                "This request comes from another site's page; only the run's own page may make it.\n"
+            }
             Self::Token => "The address needs its token; use the whole address that impasto printed.\n",
         }
     }
@@ -49,12 +51,12 @@ impl Gate {
         Ok(Self { token, listening })
     }
 
-    /// What stands behind the server's name in every address, with a slash on either side.
+    /// What follows the server's name in every address, with a slash on either side.
     pub fn folder(&self) -> String {
         format!("/{}/", self.token)
     }
 
-    /// The path behind the token, or why there is none. A folder without its slash is empty.
+    /// The path after the token, or why there is none. A folder without its slash is empty.
     pub fn check<'a>(&self, request: &'a Parts) -> Result<&'a str, Refusal> {
         let host = self.host(&request.headers).ok_or(Refusal::Host)?;
         // Browsers say where a request comes from wherever that may be another site.

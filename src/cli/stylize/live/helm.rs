@@ -62,7 +62,7 @@ impl<'a> Helm<'a> {
         session: &Session,
         base: Option<usize>,
     ) -> Self {
-        board.refuse("That came before this picture was begun.");
+        board.refuse("That came before this picture was started.");
         let settings = session.settings();
         let Picture { width, height, .. } = pictures.content;
         board.start(

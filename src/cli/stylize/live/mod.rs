@@ -44,8 +44,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(clap::Args)]
 #[command(next_help_heading = "Live page")]
 pub struct Watching {
-    /// Serve a page that shows the picture as it becomes, and steers the run. Its address is printed; without
-    /// ADDRESS, such as 8080 or 0.0.0.0:8080, it is a free port that only this machine can reach
+    /// Serve a page that shows the picture as it is painted and steers the run, and print its address. ADDRESS
+    /// is for example 8080 or 0.0.0.0:8080; without it, a free port that only this machine can reach is taken
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1", value_parser = address::parse)]
     live: Option<SocketAddr>,
 

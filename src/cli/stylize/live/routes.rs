@@ -90,7 +90,8 @@ impl Routes {
         match (&head.method, path) {
             (&Method::POST, "/steer") => self.steer(head, body).await,
             (&Method::GET, "") => {
-                let mut answer = text(StatusCode::PERMANENT_REDIRECT, "The page is one slash further.\n");
+                let mut answer =
+                    text(StatusCode::PERMANENT_REDIRECT, "The address of the page ends in a slash.\n");
                 if let Ok(folder) = HeaderValue::try_from(self.gate.folder()) {
                     answer.headers_mut().insert(header::LOCATION, folder);
                 }
@@ -98,9 +99,10 @@ impl Routes {
             }
             (&Method::GET, "/events") => match self.board.look(LOOKERS) {
                 Some(looker) => events(looker),
-                None => {
-                    text(StatusCode::SERVICE_UNAVAILABLE, "Too many pages look at this run; close some.\n")
-                }
+                None => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many pages are watching this run; close some.\n",
+                ),
             },
             (&Method::GET, "/before") => self.picture(0, self.board.photograph()).await,
             (&Method::GET, "/picture") => self.picture(1, self.board.newest()).await,
@@ -120,14 +122,17 @@ impl Routes {
         let kind =
             head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.split(';').next().is_none_or(|kind| kind.trim() != "application/json") {
-            return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "A command is JSON, with that content type.\n");
+            return text(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Commands must be JSON, with that content type.\n",
+            );
         }
         let bytes = match timeout(COMMAND_TIME, Limited::new(body, COMMAND_BYTES).collect()).await {
             Ok(Ok(bytes)) => bytes.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return text(StatusCode::PAYLOAD_TOO_LARGE, "A command is shorter than that.\n");
+                return text(StatusCode::PAYLOAD_TOO_LARGE, "The command is too long.\n");
             }
-            Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "The command did not arrive whole.\n"),
+            Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "The command arrived incomplete.\n"),
             Err(_) => {
                 return closing(text(StatusCode::REQUEST_TIMEOUT, "The command took too long to arrive.\n"));
             }
@@ -144,7 +149,7 @@ impl Routes {
             Ok(Ok(Ok(done))) => text(StatusCode::OK, &done),
             Ok(Ok(Err(why))) => text(StatusCode::CONFLICT, &why),
             Ok(Err(_)) => text(StatusCode::SERVICE_UNAVAILABLE, "The run has ended.\n"),
-            Err(_) => text(StatusCode::ACCEPTED, "It comes when the running iterations are done.\n"),
+            Err(_) => text(StatusCode::ACCEPTED, "It comes when the current iterations are done.\n"),
         }
     }
 
@@ -183,7 +188,7 @@ fn text(status: StatusCode, text: &str) -> Answer {
     whole(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
 }
 
-/// The same answer, behind which the connection ends.
+/// The same answer, after which the connection ends.
 fn closing(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer

@@ -22,37 +22,36 @@ use super::regions::RegionFiles;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Look")]
 pub struct Look {
-    /// Use the settings of a picture that this program made, for every option not given here
+    /// Take the settings from a picture that this program made, for every option not given here
     #[arg(long, value_name = "FILE")]
     pub settings_from: Option<PathBuf>,
 
-    /// Use the settings of a preset, for every option not given here: a TOML file, or bold, book, broad,
+    /// Take the settings from a preset, for every option not given here: a TOML file, or bold, book, broad,
     /// fine, painterly, portrait, quick or subtle [default: painterly]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "settings_from")]
     preset: Option<PathBuf>,
 
-    /// From 0, hardly the painting, to 1, wholly the painting; it sets the content weight [default: 0.5]
+    /// How much of the painting, from 0 (hardly any) to 1 (all); sets the content weight [default: 0.5]
     #[arg(long, value_name = "0..1", conflicts_with = "content_weight", allow_hyphen_values = true,
           value_parser = numbers::share)]
     strength: Option<f64>,
 
-    /// How much each painting counts, in their order: 2,1 for twice as much of the first [default: all the
-    /// same]
+    /// How much each painting counts, in order: 2,1 counts the first one twice [default: all the same]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     style_weights: Vec<f64>,
 
-    /// Factors on the style layers, in the order of --style-layers; of the painterly recipe only their
-    /// proportions count [default: 16,8,4,2,1; with the book 1 each]
+    /// Weights of the style layers, in the order of --style-layers; in the painterly recipe only their ratios
+    /// matter [default: 16,8,4,2,1; with the book 1 each]
     #[arg(long, value_name = "X,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::real)]
     layer_weights: Vec<f64>,
 
-    /// Steps of the optimiser at each size, from the smallest; the last number is for all further ones
+    /// Steps of the optimiser at each size, smallest first; the last number applies to all further sizes
     /// [default: 500,400,300,250,200,150; with the book 500]
     #[arg(long, value_name = "N,..", value_delimiter = ',', allow_negative_numbers = true, value_parser = numbers::count)]
     iterations: Vec<usize>,
 
-    /// Longest side of the first and smallest size; as large as the result, there is one size [default: 96;
-    /// with the book one size]
+    /// Longest side of the first and smallest size; if it is as large as the result, there is only one size
+    /// [default: 96; with the book one size]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true, value_parser = numbers::count)]
     first_size: Option<usize>,
 
@@ -62,48 +61,48 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(StyleLoss::ALL.map(StyleLoss::name)).try_map(|name| name.parse::<StyleLoss>()))]
     style_loss: Option<StyleLoss>,
 
-    /// Share of itself that the average of all steps keeps in each; the average is the result; 0 for none
+    /// Share that the running average of all steps keeps at each step; the average is the result; 0 for none
     /// [default: 0.98; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     average: Option<f64>,
 
-    /// Share of the last size's iterations in which strokes are made crisp by their nearest neighbours in the
+    /// Share of the last size's iterations that make strokes crisp, by their nearest neighbours in the
     /// painting; 0 for none [default: 0.67; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     finish: Option<f64>,
 
-    /// Share of the last size's iterations over which steps become a tenth as long; 0 for none [default: 0.4;
-    /// with the book 0]
+    /// Share of the last size's iterations over which steps shrink to a tenth; 0 for none [default: 0.4; with
+    /// the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     settle: Option<f64>,
 
-    /// Whose colours the result has: the painting's, or the photograph's under the painting's strokes
+    /// The colours of the result: the painting's, or the photograph's under the painting's strokes
     /// [default: painting]
     #[arg(long, value_name = "painting|photo",
           value_parser = PossibleValuesParser::new(Colours::ALL.map(Colours::name)).try_map(|name| name.parse::<Colours>()))]
     colours: Option<Colours>,
 
-    /// Weight of the content loss; more keeps the photograph [default: 0.08; with the book 1]
+    /// Weight of the content loss; higher keeps more of the photograph [default: 0.08; with the book 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     content_weight: Option<f64>,
 
-    /// Weight of the style loss; more looks like the painting [default: 1; with the book 10000]
+    /// Weight of the style loss; higher looks more like the painting [default: 1; with the book 10000]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     style_weight: Option<f64>,
 
-    /// Weight of the total variation loss; more is smoother [default: 0.5; with the book 10]
+    /// Weight of the total variation loss; higher is smoother [default: 0.5; with the book 10]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     tv_weight: Option<f64>,
 
-    /// What moves the picture: Adam, or L-BFGS, which remembers the last ten steps and gains more by each,
-    /// but takes larger risks [default: adam]
+    /// The optimiser: Adam, or L-BFGS, which remembers the last ten steps and gains more with each, but is
+    /// riskier [default: adam]
     #[arg(long, value_name = "adam|lbfgs",
           value_parser = PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse::<Optimizer>()))]
     optimizer: Option<Optimizer>,
 
-    /// Adam's learning rate, in units of the optimised picture: of red, green and blue from 0 to 1, with the
-    /// book of ImageNet's standard deviations, where it falls to 0.8 of itself every 50 iterations; with
-    /// L-BFGS a factor on its steps, else 1 [default: 0.02; with the book 0.3]
+    /// Adam's learning rate, in units of the optimised picture: red, green and blue from 0 to 1, or with the
+    /// book ImageNet's standard deviations, multiplied by 0.8 every 50 iterations. With L-BFGS, a factor on
+    /// its steps, by default 1 [default: 0.02; with the book 0.3]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = numbers::real)]
     learning_rate: Option<f64>,
 
@@ -116,13 +115,13 @@ pub struct Look {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::seed)]
     seed: Option<u64>,
 
-    /// Store the network's maps in 32 bits, or in 16: half the memory, on devices that can (see
-    /// `impasto devices`), for results that differ a little [default: single]
+    /// Store the network's maps in 32 bits, or in 16, which takes half the memory on devices that support it
+    /// (see `impasto devices`); results then differ a little [default: single]
     #[arg(long, value_name = "single|half",
           value_parser = PossibleValuesParser::new(["single", "half"]).try_map(|name| name.parse::<Precision>()))]
     precision: Option<Precision>,
 
-    /// Layers at which photograph and result are compared: relu4_1 behind the ReLU, conv4_1 before it
+    /// Layers at which photograph and result are compared: relu4_1 after the ReLU, conv4_1 before it
     /// [default: relu4_2; with the book relu4_4]
     #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
     content_layers: Vec<Tap>,
@@ -132,15 +131,15 @@ pub struct Look {
     #[arg(long, value_name = "LAYER,..", value_delimiter = ',')]
     style_layers: Vec<Tap>,
 
-    /// How the network halves its maps: by the maximum as it was trained, or by the average or the root of
-    /// squares, which paint smoother [default: max]
+    /// How the network halves its maps: by the maximum, as it was trained, or by the average or the root of
+    /// squares, which paint more smoothly [default: max]
     #[arg(long, value_name = "max|average|l2",
           value_parser = PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).try_map(|name| name.parse::<Pooling>()))]
     pooling: Option<Pooling>,
 
-    /// What the network sees beyond the picture's edge: zeros as it was trained, the nearest pixel, or a margin of
-    /// such pixels that is painted, too, and taken off the result, which leaves no rim [default: replicate; with
-    /// the book zeros]
+    /// What the network sees beyond the picture's edge: zeros, as it was trained; the nearest pixel; or a margin of
+    /// such pixels, which is painted as well and then cropped off, and leaves no rim [default: replicate; with the
+    /// book zeros]
     #[arg(long, value_name = "zeros|replicate|margin",
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
@@ -255,7 +254,7 @@ impl Look {
         let sum: f64 = asked.iter().sum();
         if asked.iter().any(|w| *w < 0.0) || !sum.is_finite() || sum <= 0.0 {
             let why =
-                "the style weights must be 0 or more, and one of them above 0; only their proportions count";
+                "the style weights must be 0 or more, and one of them above 0; only their ratios matter";
             return Err(Error::Setting(why.into()));
         }
         Ok(asked.clone())
@@ -289,7 +288,8 @@ impl Look {
         self.base.regions = 0;
         if let (Some(file), false) = (&record.content_regions, self.regions.are_given()) {
             return Err(Error::Setting(format!(
-                "those settings have regions, drawn in {:?}, which are not kept with them; name the files with --content-regions \
+                "those settings have regions, drawn in {:?}, which are not stored with them; name the files with \
+                 --content-regions \
                  and --style-regions",
                 file.name
             ))
@@ -299,7 +299,7 @@ impl Look {
         self.recorded_changes.clone_from(&record.changes);
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {
             return Err(Error::Setting(format!(
-                "those settings start from the picture {:?}, which is not kept with them; name it with --init FILE",
+                "those settings start from the picture {:?}, which is not stored with them; name it with --init FILE",
                 file.name
             ))
             .into());
@@ -320,7 +320,9 @@ impl Look {
             1 => "once".into(),
             changes => format!("{changes} times"),
         };
-        Some(format!("its run was changed {times} on the way; that is repeated at the same iterations"))
+        Some(format!(
+            "its run was changed {times} while it was painted; the changes are repeated at the same iterations"
+        ))
     }
 
     /// The files that are read for the settings and the start.

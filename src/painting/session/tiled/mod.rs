@@ -217,7 +217,7 @@ impl<'g> Tiled<'g> {
         self.course = Course::of(settings, &self.stage);
     }
 
-    /// Gives the weights of some slots other factors; all other terms count nothing. For measuring gradients.
+    /// Sets the weight of each slot. For measuring gradients, where some terms count nothing.
     pub(super) fn weigh(&mut self, weight: impl Fn(usize) -> f64) {
         self.weights = (0..self.terms.len()).map(&weight).collect();
         self.devices.iter().for_each(|device| device.weigh(&weight));
@@ -252,7 +252,7 @@ impl<'g> Tiled<'g> {
         Ok(true)
     }
 
-    /// Differentiates beside the run, with the weights that were set last, and returns the length of the
+    /// Differentiates outside the run, with the weights that were set last, and returns the length of the
     /// picture's gradient: of none, if the watch wanted an end. The run is over then, and one that is resumed
     /// measures it anew.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
@@ -301,7 +301,7 @@ impl<'g> Tiled<'g> {
         show(&self.stage, keep, self.variable, shape, iterations, values)
     }
 
-    /// The picture as it is.
+    /// The current picture.
     pub(super) async fn picture(&mut self) -> Result<Picture> {
         self.show(self.submitted, self.real.decode(self.shown().words()))
     }

@@ -17,7 +17,7 @@ use crate::painting::tiling::statistics::{Statistic, Sums};
 use crate::painting::tiling::window::{Brought, StyleOnTape, Window};
 
 impl Tiled<'_> {
-    /// Computes the gradient of the picture as it is; returns the losses by slot, or nothing if the watch
+    /// Computes the gradient of the current picture; returns the losses by slot, or nothing if the watch
     /// wanted an end. Where statistics of the iteration before are kept, one pass does; else there are two.
     pub(super) async fn differentiate(&mut self) -> Result<Option<Vec<f32>>> {
         let (mut losses, sums) = match self.last.take() {

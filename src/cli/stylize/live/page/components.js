@@ -71,7 +71,7 @@ export function duration(seconds) {
 // ----------------------------------------------------------------------------------------------------
 // Before and after
 
-/** The picture as it becomes, and under a line that can be moved, the photograph. */
+/** The picture as it is painted, and the photograph behind a line that can be moved. */
 export function comparison() {
   const before = make("img", { class: "before", alt: "the photograph", hidden: true, draggable: "false" });
   const empty = make("p", { class: "empty" }, "The picture comes with the first iterations.");
@@ -103,7 +103,7 @@ export function comparison() {
         return;
       }
       if (!(shown instanceof HTMLImageElement)) {
-        shown = make("img", { alt: "the picture as it becomes", draggable: "false" });
+        shown = make("img", { alt: "the picture as it is painted", draggable: "false" });
         after.replaceChildren(shown);
       }
       shown.src = what;
@@ -250,7 +250,7 @@ export function lossCurves() {
   paint();
   return {
     element,
-    /** Begins anew with curves of these names. The first is the sum of all. */
+    /** Starts again with curves of these names. The first is the sum of all. */
     start(list) {
       [names, rows] = [list, []];
       legend.replaceChildren(...names.map((name, index) => {
@@ -308,9 +308,9 @@ const WEIGHTS = [
 
 // What cannot be undone has no key of its own.
 const ACTIONS = [
-  { name: "pause", text: "Pause", key: "p", title: "Pause, and go on where it was" },
+  { name: "pause", text: "Pause", key: "p", title: "Pause, and continue from there" },
   { name: "end_size", text: "Finish this size", title: "Go on now to the next size, or to the end" },
-  { name: "copy", text: "Save a copy", key: "c", title: "Save the picture as it is, and go on" },
+  { name: "copy", text: "Save a copy", key: "c", title: "Save the current picture, and go on" },
   { name: "finish", text: "Finish and save", title: "End the run here; the picture is its result" },
 ];
 
@@ -337,7 +337,7 @@ export function controls({ onChange, onAction }) {
   let layers = [];
   const layerBox = make("div", { class: "rows" });
   const layerDetails = make("details", {}, make("summary", {}, "Layers of the style"),
-    make("p", { class: "hint" }, "From fine strokes to large shapes. Only their proportions count in the painterly recipe."),
+    make("p", { class: "hint" }, "From fine strokes to large shapes. In the painterly recipe only their ratios matter."),
     layerBox);
   const more = make("details", { open: matchMedia("(min-width: 60rem)").matches },
     make("summary", {}, "Weights"), make("div", { class: "rows" }, ...weights.map((weight) => weight.row.element)));
@@ -455,7 +455,7 @@ function scaled({ name, note, zero }, on) {
 /** What was changed and when, the latest first. */
 export function changeList() {
   const list = make("ol", { reversed: true });
-  const none = make("p", { class: "hint" }, "Nothing has been changed. What you change is kept in the picture's record.");
+  const none = make("p", { class: "hint" }, "Nothing has been changed. Changes are stored in the picture's record.");
   const element = make("div", { class: "changes" }, none, list);
   let shown = "";
   return {

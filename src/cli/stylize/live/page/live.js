@@ -10,7 +10,7 @@
 import { changeList, comparison, controls, lossCurves, make, notices, progressLine, queue } from "./components.js";
 
 const card = (...children) => make("section", { class: "card" }, ...children);
-// On a narrow page, losses and lists come behind the controls.
+// On a narrow page, losses and lists come after the controls.
 const titled = (title, element) => make("section", { class: "card late" }, make("h2", {}, title), element);
 
 const view = comparison();
