@@ -156,11 +156,11 @@ fn what_makes_no_sense_is_refused_before_any_work() {
         (2, "many pictures need a folder", "photo.png photos/a.png --style painting.png -o painting.png"),
         (2, "would both become", "photos painting.png -o out/"),
         (2, "itself", "photos painting.png -o photos"),
-        (2, "replaced by what is written about photo.png", "photo.png painting.png -o ."),
+        (2, "overwritten by an output for photo.png", "photo.png painting.png -o ."),
         // Another photograph as a sheet, and a folder in which the next run would find sheets.
         (
             2,
-            "replaced by what is written about photo.png",
+            "overwritten by an output for photo.png",
             "photo.png sheets/photo.sheet.jpg --style painting.png -o out/ --contact-sheet sheets",
         ),
         (

@@ -221,8 +221,8 @@ fn numbers_that_are_not_clear_are_refused_with_what_to_write() {
     for (why, options) in [
         ("whole number from 0 to 9223372036854775807", "--init noise --seed -1"),
         ("write 512 for the longest side", "--size -5"),
-        ("write it with a point and not a comma: 0.5", "--tv-weight 0,5"),
-        ("write it with a point and not a comma: 0.5", "--strength 0,5"),
+        ("write it with a point, not a comma: 0.5", "--tv-weight 0,5"),
+        ("write it with a point, not a comma: 0.5", "--strength 0,5"),
         ("write a whole number, 0 or more", "--iterations 1.5"),
         ("write a whole number, 0 or more", "--iterations -3"),
         ("write a number", "--learning-rate fast"),

@@ -55,7 +55,7 @@ fn after_a_lost_device_the_checkpoint_goes_on() {
     let (studio, _) = painted();
     let arguments = format!("{RUN} {FOREVER} --save-every 2 --checkpoint c --losses l");
     let text = complaint(&run(&studio, "submit:60:lost", &arguments), "submit");
-    assert!(text.ends_with("; then go on from the checkpoint with --resume c"), "{text}");
+    assert!(text.ends_with("; then continue from the checkpoint with --resume c"), "{text}");
     only(&studio, &["c", "l", "out.png"]);
     image::open(studio.path("out.png")).unwrap();
     let log = fs::read_to_string(studio.path("l")).unwrap().lines().count();

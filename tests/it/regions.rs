@@ -245,7 +245,7 @@ fn useless_regions_are_refused() {
         &format!("{RUN} {REGIONS} painting-regions.png"),
     );
     studio.refuses(2, "--style-regions", &format!("{RUN} --content-regions photo-regions.png"));
-    studio.refuses(1, "there may be 16", &format!("{RUN} {}", REGIONS.replace("photo-regions", "photo")));
+    studio.refuses(1, "the most is 16", &format!("{RUN} {}", REGIONS.replace("photo-regions", "photo")));
     let folder = RUN.replace("out.png", "results/");
     studio.refuses(2, "regions belong to one photograph", &format!("{folder} {REGIONS}"));
 }

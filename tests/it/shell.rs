@@ -53,7 +53,7 @@ fn manual_pages_cover_every_command() {
         assert!(page.contains(word), "{word}");
     }
     fs::write(studio.path("file"), "").unwrap();
-    studio.refuses(1, "cannot make the folder file/pages; name another one", "man file/pages");
+    studio.refuses(1, "cannot create the folder file/pages; name another one", "man file/pages");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! the driver down, and no other test with it. They also use all processors by themselves.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use impasto::cases::{Candidate, Case, Size, Truth};
@@ -66,46 +66,71 @@ fn guards_notice_a_write_beyond_the_end() {
 #[test]
 fn every_mistake_is_noticed() {
     let mutants: Vec<_> = mutants().collect();
-    let cases = cases();
-    // The truth does not depend on the form that is tested.
-    let truths: Vec<OnceLock<Truth>> = cases.iter().map(|_| OnceLock::new()).collect();
+    let bench = Bench::new();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(8) {
             scope.spawn(|| {
                 while let Some((op, mutant)) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    notice(op, mutant, &cases, &truths);
+                    bench.notice(op, mutant);
                 }
             });
         }
     });
 }
 
-/// Fails unless some case notices a mistake.
-fn notice(op: &str, mutant: &Mutant, cases: &[Case], truths: &[OnceLock<Truth>]) {
-    let (variant, file, from, to) = mutant;
-    let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
-    let mut touched = 0;
-    let noticed = cases.iter().zip(truths).filter(|(case, _)| case.op == op).any(|(case, truth)| {
-        let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
-        case.candidates.iter().filter(named).any(|candidate| {
-            touched += 1;
-            let truth = truth.get_or_init(|| case.truth(1));
-            // A mutant that does not even compile would prove nothing.
-            let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
-            fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
-        })
-    });
-    if touched == 0 {
-        // Some forms are for some devices only. The forms that every device can run must have run.
-        assert!(
-            ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant)
-                || variant.starts_with("cooperative"),
-            "{variant} did not run"
-        );
-        println!("{op} {variant} does not run on this adapter");
-        return;
+/// What all mutants are tried with.
+struct Bench {
+    cases: Vec<Case>,
+    /// The truth of each case does not depend on the form that is tested.
+    truths: Vec<OnceLock<Truth>>,
+    /// The places of the cases, in the order in which they are tried. A case that notices a mistake moves to
+    /// the front, because it is likely to notice the next one, too. All cases are tried before a mistake
+    /// counts as unnoticed, so the order changes nothing but the time.
+    order: Mutex<Vec<usize>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let cases = cases();
+        let truths = cases.iter().map(|_| OnceLock::new()).collect();
+        let order = Mutex::new((0..cases.len()).collect());
+        Self { cases, truths, order }
     }
-    println!("{op} {variant} {file}: case {touched} notices {to:?}");
-    assert!(noticed, "{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
+
+    /// Fails unless some case notices a mistake.
+    fn notice(&self, op: &str, mutant: &Mutant) {
+        let (variant, file, from, to) = mutant;
+        let gpu = Gpu::new(None).expect("an adapter").with_mutation(file, from, to);
+        let mut touched = 0;
+        let order = self.order.lock().unwrap().clone();
+        let noticed = order.into_iter().filter(|at| self.cases[*at].op == op).find(|at| {
+            let case = &self.cases[*at];
+            let named = |candidate: &&Candidate| candidate.name == *variant && candidate.runs_on(&gpu);
+            case.candidates.iter().filter(named).any(|candidate| {
+                touched += 1;
+                let truth = self.truths[*at].get_or_init(|| case.truth(1));
+                // A mutant that does not even compile would prove nothing.
+                let fault = case.prove(&gpu, candidate, truth).err().map(|fault| fault.to_string());
+                fault.is_some_and(|fault| fault.contains("off by") || fault.contains("wrote beyond"))
+            })
+        });
+        if touched == 0 {
+            // Some forms are for some devices only. The forms that every device can run must have run.
+            assert!(
+                ["first", "shifted", "winograd", "uniform", "subgroup", "f64"].contains(variant)
+                    || variant.starts_with("cooperative"),
+                "{variant} did not run"
+            );
+            println!("{op} {variant} does not run on this adapter");
+            return;
+        }
+        let Some(at) = noticed else {
+            panic!("{op} {variant}: `{to}` for `{from}` goes unnoticed in {touched} cases");
+        };
+        println!("{op} {variant} {file}: {}, case {touched}, notices {to:?}", self.cases[at].name);
+        let mut order = self.order.lock().unwrap();
+        let place = order.iter().position(|other| *other == at).expect("every case has a place");
+        order[..=place].rotate_right(1);
+    }
 }

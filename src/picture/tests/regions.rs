@@ -176,14 +176,16 @@ fn what_shows_no_regions_is_refused() {
     let gradient = drawn((240, 20), |x, _| [x as u8, 255 - x as u8, 0]);
     assert!(regions(&gradient, &[&gradient]).is_ok(), "broad steps of a gradient are regions, if odd ones");
     let many = drawn((64, 64), |x, y| [(x / 12 * 50) as u8, (y / 12 * 50) as u8, 0]);
-    assert_refused(regions(&many, &[&good]), &format!("{start}it has 36 regions, and there may be 16; "));
+    assert_refused(regions(&many, &[&good]), &format!("{start}it has 36 regions, and the most is 16; "));
     let mut clear = good.clone();
     clear.alpha = Some(vec![0.5; 400]);
     assert_refused(regions(&clear, &[&good]), &format!("{start}as a picture of regions it must be opaque; "));
     let other = RegionPicture { beside: (30, 20), ..region_picture("photo.png", &good) };
     assert_refused(
         Regions::new(other, &[region_picture("a.png", &good)]),
-        &format!("{start}it has 20 x 20 pixels, another shape than the 30 x 20 of what its regions are of; "),
+        &format!(
+            "{start}it has 20 x 20 pixels, but the picture that it divides into regions has another shape, 30 x 20; "
+        ),
     );
     // A smaller copy, with its height rounded.
     let small = halves((100, 67), 50);
