@@ -6,6 +6,7 @@ use crate::engine::kernel::kernel;
 use crate::engine::precision::Precision;
 use crate::engine::tape::{Shape, Tape, Tensor, Var, View};
 use crate::ops::gram::Products;
+use crate::ops::masked::SiteWeights;
 use crate::ops::products::Variant;
 use crate::ops::wasserstein::channel_sums;
 
@@ -88,6 +89,30 @@ pub fn sums(tape: &mut Tape, x: Var, own: Own, shift: Tensor, variant: Variant) 
         Sums { sum, products }
     };
     bands.into_iter().map(record).collect()
+}
+
+/// As [`sums`] in one band, of sites each of which counts as often as its weight says, and not at all where
+/// the tile does not own it: the sum of `x`, which is not shifted, and of the products of `x - shift`.
+pub(crate) fn weighed_sums(
+    tape: &mut Tape,
+    x: Var,
+    weights: SiteWeights,
+    shift: Tensor,
+    variant: Variant,
+) -> Sums {
+    let c = x.shape.channels;
+    let sum = channel_sums(tape, x, 1.0, Some(weights));
+    let products = tape.scratch("products", c * c);
+    Products::new(tape, x, variant, Some(weights)).forward(tape, products, 1.0.into(), Some(shift));
+    Sums { sum, products }
+}
+
+/// Records, for the forward pass, the sum of `x` over the sites that the tile owns, of each channel, for each
+/// band.
+pub(crate) fn channels(tape: &mut Tape, x: Var, own: Own) -> Vec<Tensor> {
+    let zeros = tape.state("zeros", x.shape.channels);
+    let bands = owned(tape, x, own, Less::Shift(zeros));
+    bands.into_iter().map(|y| channel_sums(tape, y, 1.0, None)).collect()
 }
 
 /// One value, primes, rows around a workgroup of 64 values.

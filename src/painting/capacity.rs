@@ -47,8 +47,10 @@ pub fn tiles(
     tiling: Tiling,
 ) -> Result<Option<Tiles>> {
     let stages = stages(settings, content);
-    let layout = Objective { gpu, vgg, settings }.layout(&stages[stages.len() - 1], tiling)?;
-    Ok(layout.map(|layout| Tiles::new(&layout, content)))
+    let last = &stages[stages.len() - 1];
+    let objective = Objective { gpu, vgg, settings };
+    let layout = objective.layout(last, tiling)?;
+    Ok(layout.map(|layout| objective.tiles(&layout, (last.width, last.height))))
 }
 
 /// The device memory in bytes of a session on a content of this size (width, height), which
@@ -128,7 +130,7 @@ impl Objective<'_, '_> {
     }
 
     /// Whether a single map is too large for a buffer. Recording everything to find out would take long.
-    fn huge(&self, shape: Shape) -> bool {
+    pub(crate) fn huge(&self, shape: Shape) -> bool {
         let pixel = self.settings.precision.bytes() * self.vgg.widest() as u64;
         shape.pixels() as u64 > self.gpu.limits().max_buffer_size / pixel
     }
@@ -208,6 +210,8 @@ impl Objective<'_, '_> {
         for shape in styles {
             self.check_smallest("style", *shape)?;
         }
+        // With regions, paintings are measured as a whole.
+        let tiling = if self.settings.regions > 0 { Tiling::Off } else { tiling };
         let measure = |style: &Shape| match self.painting_layout((style.width, style.height), tiling)? {
             None => self.style_memory(*style).map(drop).map_err(|error| match error {
                 Error::TooLarge(_) => Error::TooLarge(format!(
@@ -220,7 +224,10 @@ impl Objective<'_, '_> {
             }),
             Some(_) => Ok(()),
         };
-        styles.iter().try_for_each(measure)
+        styles.iter().try_for_each(measure)?;
+        // Which of them the finish looks at follows from their weights.
+        let finish = |style: &Shape| self.neighbours_layout((style.width, style.height), tiling).map(drop);
+        if self.settings.finish > 0.0 { styles.iter().try_for_each(finish) } else { Ok(()) }
     }
 
     /// The device memory that measuring a painting as a whole takes.

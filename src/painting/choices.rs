@@ -97,6 +97,44 @@ impl StyleLoss {
     }
 }
 
+/// Which statistics the gradients of a picture in tiles are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TileStatistics {
+    /// Those of the picture itself, for which each iteration looks at it twice. The result is that of the
+    /// whole picture.
+    #[default]
+    Exact,
+    /// Those of the picture one iteration before, so that an iteration looks at it once.
+    Quick,
+}
+
+impl TileStatistics {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::Quick];
+
+    /// Its name, as options and files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Quick => "quick",
+        }
+    }
+
+    /// Whether these are the default.
+    pub(crate) fn are_exact(&self) -> bool {
+        *self == Self::Exact
+    }
+}
+
+impl FromStr for TileStatistics {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text, "kind of tiling", &Self::ALL, Self::name)
+    }
+}
+
 /// What moves the picture along its gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

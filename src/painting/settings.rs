@@ -2,7 +2,7 @@
 
 use crate::architecture::{Edge, NetworkOptions, Pooling, Tap};
 use crate::engine::precision::Precision;
-use crate::painting::choices::{Colours, Optimizer, Recipe, StyleLoss};
+use crate::painting::choices::{Colours, Optimizer, Recipe, StyleLoss, TileStatistics};
 use crate::painting::objective::nearest_taps;
 use crate::picture::MAX_REGIONS;
 use crate::{Error, Result};
@@ -80,6 +80,9 @@ pub struct Settings {
     /// [`Regions`](crate::picture::Regions) have.
     #[serde(skip_serializing_if = "is_none")]
     pub regions: usize,
+    /// Which statistics the gradients of sizes that are painted in tiles are made of; of other sizes, it changes nothing.
+    #[serde(skip_serializing_if = "TileStatistics::are_exact")]
+    pub tile_statistics: TileStatistics,
 }
 
 /// Whether a count says that there is nothing.
@@ -127,6 +130,7 @@ impl Settings {
             edge: Edge::Zeros,
             margin: 0,
             regions: 0,
+            tile_statistics: TileStatistics::Exact,
         }
     }
 
@@ -158,6 +162,7 @@ impl Settings {
             edge: Edge::Replicate,
             margin: 0,
             regions: 0,
+            tile_statistics: TileStatistics::Exact,
         }
     }
 

@@ -378,7 +378,20 @@ fn a_picture_is_painted_in_tiles_when_asked_to() {
     assert!(output.status.success(), "{talk}");
     assert!(talk.contains("note: tiles begin at multiples of 16 pixels; tiles of 16 are used"), "{talk}");
     assert!(talk.contains("tiles    windows of "), "{talk}");
+    assert!(talk.contains("for the statistics") && talk.contains("of the machine's own memory"), "{talk}");
     assert_eq!(image::open(studio.path("out.png")).unwrap().width(), 370);
+    // Quick statistics are settings, which another run takes over, and change nothing without tiles.
+    let quick = "stylize wide.png painting.png --tile 16";
+    let output = studio.run(&format!("{quick} -o quick.png --iterations 3 --tiling quick -v"));
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && talk.contains(" in one pass"), "{talk}");
+    assert!(studio.run(&format!("{quick} -o again.png --settings-from quick.png")).status.success());
+    let pixels = |name: &str| image::open(studio.path(name)).unwrap().into_rgb8();
+    assert!(pixels("again.png") == pixels("quick.png"), "other statistics");
+    let output = studio.run("stylize photo.png painting.png -o whole.png --iterations 1 --tiling quick");
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && talk.contains("--tiling quick changes nothing"), "{talk}");
+    studio.refuses(2, "exact, quick", "stylize photo.png painting.png -o refused.png --tiling fast");
     let run = "stylize wide.png painting.png -o refused.png";
     studio.refuses(2, "such as 2GiB", &format!("{run} --memory much"));
     studio.refuses(2, "such as 1024, or off", &format!("{run} --tile 0"));

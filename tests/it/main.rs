@@ -70,6 +70,8 @@ mod run;
 mod stages;
 /// Runs in tiles, which give what runs of whole pictures give.
 mod tiling;
+/// What such runs may consist of, and their memory.
+mod tiling_parts;
 /// Weights and rates that change on the way.
 mod weights;
 

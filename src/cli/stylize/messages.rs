@@ -4,6 +4,7 @@ use std::path::Path;
 
 use impasto::measuring::estimate::device_memory;
 use impasto::painting::capacity;
+use impasto::painting::choices::TileStatistics;
 use impasto::painting::session::Session;
 use impasto::painting::settings::Settings;
 use impasto::painting::tiling::{Tiles, Tiling, side_of_tiles};
@@ -67,15 +68,25 @@ impl Job<'_> {
         }
     }
 
-    /// Says so if adapters were named that have nothing to do.
+    /// Says so if what was asked for tiles has nothing to do: other adapters, quick statistics.
     fn tell_idle(&self, size: (usize, usize)) -> anyhow::Result<()> {
         let Studio { gpu, vgg, others, tiling, .. } = self.studio;
-        let idle = !others.is_empty() && capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_none();
-        if idle && !self.options.reporting.quiet {
+        let quick = self.settings.tile_statistics == TileStatistics::Quick;
+        let asked = !others.is_empty() || quick;
+        if self.options.reporting.quiet
+            || !asked
+            || capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_some()
+        {
+            return Ok(());
+        }
+        if !others.is_empty() {
             console::message(
                 "note: the picture fits on the first adapter, so the others have nothing to do; --tile N shares it \
                  among them",
             );
+        }
+        if quick {
+            console::message("note: no size is painted in tiles, so that --tiling quick changes nothing");
         }
         Ok(())
     }
@@ -179,10 +190,15 @@ impl Job<'_> {
 /// Tiles in words.
 pub fn tiles_text(tiles: &Tiles) -> String {
     let (width, height) = tiles.window;
+    let passes = match tiles.statistics {
+        0 => format!("{} in one pass", tiles.gradients),
+        statistics => format!("{statistics} for the statistics and {} for the gradients", tiles.gradients),
+    };
     format!(
-        "windows of {width} x {height} at the last size, {} for the statistics and {} for the gradients; an iteration computes {:.2} \
-         times what the whole would",
-        tiles.statistics, tiles.gradients, tiles.overhead
+        "windows of {width} x {height} at the last size, {passes}; an iteration computes {:.2} times what the whole would, and the \
+         picture takes {} of the machine's own memory",
+        tiles.overhead,
+        memory_text(tiles.host_bytes)
     )
 }
 

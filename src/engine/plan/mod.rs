@@ -128,17 +128,6 @@ impl Plan {
         Ok(placement.bytes(tape) + params.next_multiple_of(align).max(align) as u64)
     }
 
-    /// Frees the memory that the plan has allocated, as soon as the device has done what was submitted. It cannot run any
-    /// more. Dropping it is enough, except in a browser, which frees what was dropped only when its garbage collector runs.
-    pub(crate) fn release(&self) {
-        for number in &self.own {
-            match &self.buffers[*number] {
-                Memory::Buffer(buffer) => buffer.destroy(),
-                Memory::Texels(texels) => texels.texture.destroy(),
-            }
-        }
-    }
-
     /// All steps.
     pub(crate) fn all(&self) -> Range<usize> {
         0..self.steps.len()
@@ -202,7 +191,8 @@ impl Plan {
     }
 
     /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second
-    /// those of every pass, its own, and all later steps. `pieces` and `last` are as in [`Self::submit`].
+    /// those of every pass, its own, and all later steps. [`Turn::Every`] is both passes in one. `pieces` and
+    /// `last` are as in [`Self::submit`].
     pub(crate) fn submit_pass(
         &self,
         gpu: &Gpu,
@@ -211,7 +201,9 @@ impl Plan {
         last: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
         let steps = std::iter::zip(&self.steps, &self.turns);
-        let steps = steps.filter(|(_, own)| **own == Turn::Every || **own == turn).map(|(step, _)| step);
+        let steps = steps
+            .filter(|(_, own)| [**own, turn].contains(&Turn::Every) || **own == turn)
+            .map(|(step, _)| step);
         let steps: Vec<&Ready> = steps.collect();
         let size = steps.len().div_ceil(pieces.max(1)).max(1);
         for piece in steps.chunks(size) {
@@ -249,6 +241,22 @@ impl Plan {
             Memory::Buffer(buffer) => Some((buffer, place)),
             Memory::Texels(_) => None,
         }
+    }
+
+    /// Frees the memory that the plan has allocated, as soon as the device has done what was submitted. From now on
+    /// nothing runs, is written or is read. Dropping it is enough, except in a browser, which frees what was dropped only
+    /// when its garbage collector runs.
+    pub(crate) fn release(&mut self) {
+        for number in std::mem::take(&mut self.own) {
+            match &self.buffers[number] {
+                Memory::Buffer(buffer) => buffer.destroy(),
+                Memory::Texels(texels) => texels.texture.destroy(),
+            }
+        }
+        self.steps.clear();
+        self.buffers.clear();
+        self.places.fill(None);
+        self.params = None;
     }
 
     /// Reads the values of a tensor that was kept or is a state, after all runs; returns no values if no step

@@ -66,10 +66,17 @@ pub fn gram(tape: &mut Tape, x: Var, variant: Variant, weights: Option<SiteWeigh
 }
 
 /// Records the gradient alone, of a window `x` of a map that has `values` values, from the gradient `dg` of
-/// the whole map's matrix.
-pub(crate) fn pull(tape: &mut Tape, x: Var, values: usize, dg: Tensor, variant: Variant) {
-    let scale = Value::Float(1.0 / values as f64);
-    Products::new(tape, x, variant, None).backward(tape, dg, scale, None);
+/// the whole map's matrix. With weights, the map has as many sites as these add up to.
+pub(crate) fn pull(
+    tape: &mut Tape,
+    x: Var,
+    values: f64,
+    dg: Tensor,
+    variant: Variant,
+    weights: Option<SiteWeights>,
+) {
+    let scale = Value::Float(1.0 / values);
+    Products::new(tape, x, variant, weights).backward(tape, dg, scale, None);
 }
 
 /// The means by which a gradient moves whole channels.

@@ -7,10 +7,10 @@ use crate::engine::tape::{Slot, Tape, Var};
 use crate::ops::adam::{EDGES, Rule, STATE_WORDS, Schedule};
 use crate::ops::mse::mse;
 
-const RATE: f64 = 0.7;
+pub(crate) const RATE: f64 = 0.7;
 
 /// On the gradient.
-const FACTOR: f64 = 3.0;
+pub(crate) const FACTOR: f64 = 3.0;
 
 /// Without pairs, with some, with all; a step that is left out.
 pub const TABLE: Table = Table {
@@ -29,16 +29,16 @@ fn bend(i: usize) -> f64 {
 }
 
 /// The result for the inputs, rounded to float32.
-struct Given {
+pub(crate) struct Given {
     /// The newest first.
-    s: Vec<Vec<f64>>,
-    y: Vec<Vec<f64>>,
-    step: Vec<f64>,
-    before: Vec<f64>,
+    pub(crate) s: Vec<Vec<f64>>,
+    pub(crate) y: Vec<Vec<f64>>,
+    pub(crate) step: Vec<f64>,
+    pub(crate) before: Vec<f64>,
 }
 
 impl Given {
-    fn new(inputs: &[Vec<f64>], pairs: usize, fits: bool) -> Self {
+    pub(crate) fn new(inputs: &[Vec<f64>], pairs: usize, fits: bool) -> Self {
         let narrow = |v: f64| f64::from(v as f32);
         let bent = |s: &Vec<f64>| s.iter().enumerate().map(|(i, v)| narrow(bend(i) * v)).collect::<Vec<_>>();
         let step = inputs[2].clone();
@@ -52,12 +52,12 @@ impl Given {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     sum(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
 /// The two-loop recursion in float64.
-fn reference(inputs: &[Vec<f64>], pairs: usize, fits: bool, clamp: bool) -> Vec<f64> {
+pub(crate) fn reference(inputs: &[Vec<f64>], pairs: usize, fits: bool, clamp: bool) -> Vec<f64> {
     let Given { mut s, mut y, step, before } = Given::new(inputs, pairs, fits);
     let gradient: Vec<f64> = inputs[0].iter().zip(&inputs[1]).map(|(x, t)| FACTOR * (x - t)).collect();
     let change: Vec<f64> = gradient.iter().zip(&before).map(|(g, b)| g - b).collect();

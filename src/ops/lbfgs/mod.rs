@@ -9,12 +9,19 @@ use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
 pub use cases::TABLE;
+#[cfg(test)]
+pub(crate) use cases::{FACTOR, Given, RATE, dot, reference};
 
 /// Pairs of steps and changes of the gradient that are remembered.
 pub const PAIRS: usize = 10;
 
 /// 32-bit words of `Memory` in the shader.
 pub(crate) const MEMORY_WORDS: usize = 4 + 3 * PAIRS;
+
+/// How far the first step moves a value on average, and the most that later ones do as the root of the mean
+/// square, both times the learning rate. The shader has the same.
+pub(crate) const FIRST: f32 = 0.01;
+pub(crate) const LONGEST: f32 = 0.1;
 
 /// The approximate number of partial sums among which the rows of a product are shared.
 const SHARES: usize = 256;

@@ -2,6 +2,7 @@
 //! Paris, Sykora, Shechtman and Shakhnarovich, "Neural Neighbor Style Transfer", 2022).
 
 mod cases;
+mod gathered;
 mod lattice;
 mod search;
 
@@ -13,6 +14,7 @@ use crate::ops::owned::Own;
 use crate::ops::products::Variant;
 use crate::ops::reduce::reduce;
 pub use cases::TABLE;
+pub(crate) use gathered::{Gathered, gather};
 use lattice::{BLOCK, Lattice};
 use search::Search;
 
@@ -65,6 +67,11 @@ impl Target {
             mean: tape.state("target.mean", Self::mean_len(shape.channels)),
             sites,
         }
+    }
+
+    /// What the largest painting would give to maps of so many channels: for tapes that are only measured.
+    pub(crate) fn most(tape: &mut Tape, channels: usize) -> Self {
+        Self::blank(tape, Shape::new(channels, 1, PAINTING_SITES))
     }
 
     /// The number of values of [`Self::mean`].

@@ -224,17 +224,17 @@ pub(crate) struct Found {
 }
 
 /// Records the gradient alone, of a window `x` of a map that has `values` values, from what was found for the
-/// whole map.
+/// whole map. Of a target that is [`Target::within`] some sites, it is their gradient.
 pub(crate) fn pull(
     tape: &mut Tape,
     x: Var,
-    values: usize,
+    values: f64,
     target: &Target,
     weight: Knob,
     found: Found,
     variant: Variant,
 ) {
-    let slope = slope(tape, target, weight, values as f64);
+    let slope = slope(tape, target, weight, values);
     let means = Means { own: found.mean, target: target.mean, bias: found.bias };
-    Products::new(tape, x, variant, None).backward(tape, found.gradient, slope, Some(means));
+    Products::new(tape, x, variant, target.weights).backward(tape, found.gradient, slope, Some(means));
 }

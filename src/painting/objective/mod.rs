@@ -227,7 +227,7 @@ impl<'g> Objective<'g, '_> {
         };
         // Recorded first, so it adds its gradient last, when the network's has arrived.
         terms_on_tape.variation(&mut tape, picture, exact, real);
-        let taps = self.taps(stage, targets);
+        let taps = self.taps(stage, targets.map(|targets| &*targets.style));
         let (to_network, options) = (self.to_network(), settings.network_options());
         self.vgg.record(&mut tape, picture, &to_network, options, &taps, |tape, tap, x| {
             terms_on_tape.at(tape, tap, x)
@@ -295,12 +295,12 @@ impl<'g> Objective<'g, '_> {
 
     /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no
     /// term.
-    pub(super) fn taps(&self, stage: &Stage, targets: Option<&Targets>) -> Vec<Tap> {
+    pub(super) fn taps(&self, stage: &Stage, style: Option<&Measured>) -> Vec<Tap> {
         let Settings { content_layers, style_layers, regions, .. } = self.settings;
         let near = if stage.finish { nearest_taps(self.settings) } else { Vec::new() };
         let parts = (*regions).max(1);
         let has_term = |(layer, _): &(usize, &Tap)| {
-            targets.is_none_or(|t| t.style.layers[layer * parts..][..parts].iter().any(Option::is_some))
+            style.is_none_or(|style| style.layers[layer * parts..][..parts].iter().any(Option::is_some))
         };
         let styles = style_layers.iter().enumerate().filter(has_term).map(|(_, tap)| tap);
         content_layers.iter().chain(styles).chain(&near).copied().collect()

@@ -215,6 +215,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             last_bytes,
             copies: VecDeque::new(),
             watch: None,
+            before: None,
             settings: origin.settings.clone(),
             schedule: repeated.into_iter().filter(to_come).collect(),
             origin,

@@ -22,6 +22,7 @@ use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::painting::checkpoint::{Checkpoint, Origin};
+use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, work};
 use crate::painting::steering::Change;
@@ -70,6 +71,9 @@ pub struct Session<'g> {
     last_bytes: u64,
     copies: VecDeque<(usize, Picture)>,
     watch: Option<Watch>,
+    /// What the stage before left, in its size, until the first iteration of a stage in tiles is done: where
+    /// that is given up, a checkpoint is of the end of the stage before.
+    before: Option<Carried>,
 }
 
 /// Called before each tile; returns whether to go on.
@@ -104,11 +108,13 @@ impl<'g> Session<'g> {
                 return Ok(Some(losses));
             }
             self.keep_schedule()?;
-            if !self.running.advance().await? {
-                self.stopped |= self.running.given_up();
-                if !self.next_stage().await? {
-                    return Ok(None);
-                }
+            if self.running.advance().await? {
+                self.before = None;
+                continue;
+            }
+            self.stopped |= self.running.given_up();
+            if !self.next_stage().await? {
+                return Ok(None);
             }
         }
     }
@@ -148,7 +154,8 @@ impl<'g> Session<'g> {
     /// The tiles of that stage, if it is painted in tiles.
     pub fn tiles(&self) -> Option<Tiles> {
         let stage = self.stage();
-        self.running.layout().map(|layout| Tiles::new(layout, (stage.width, stage.height)))
+        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.origin.settings };
+        self.running.layout().map(|layout| objective.tiles(layout, (stage.width, stage.height)))
     }
 
     /// Calls `watch` before each tile of a stage that is painted in tiles, with how many tiles of the
@@ -227,7 +234,10 @@ impl<'g> Session<'g> {
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
     /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
-        let carried = self.running.carried().await?;
+        let carried = match &self.before {
+            Some(before) => before.clone(),
+            None => self.running.carried().await?,
+        };
         self.running.picture().await?;
         Ok(Checkpoint {
             name: "the checkpoint".into(),

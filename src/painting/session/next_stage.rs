@@ -20,20 +20,22 @@ impl<'g> Session<'g> {
         self.keep_copies()?;
         self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
-        let carried = match stage.same_size(&done) {
+        let (carried, before) = match stage.same_size(&done) {
             true => {
                 let parts = parts(&self.origin.settings, self.origin.real);
                 let optimiser = with_other_terms(&parts, carried.optimiser);
-                Carried { optimiser, transports: Vec::new(), ..carried }
+                (Carried { optimiser, transports: Vec::new(), ..carried }, None)
             }
-            false => self.resized(&carried, &done, &stage),
+            false => (self.resized(&carried, &done, &stage), Some(carried)),
         };
         // Buffers that are no longer needed make room first.
         self.at += 1;
         let copy_every = self.running.copy_every();
+        self.running.release();
         self.running = self.start(&carried).await?;
         self.running.set_copy_every(copy_every);
         self.running.watch(self.watch.clone());
+        self.before = before.filter(|_| self.running.layout().is_some());
         if stage.finish {
             self.begin_finish(&carried, stage.first).await?;
         }

@@ -299,6 +299,14 @@ impl<'g> Running<'g> {
         self.plan.read_async(self.gpu, tensor).await
     }
 
+    /// Gives the stage's memory back, when all of it was read.
+    pub(super) fn release(&mut self) {
+        self.plan.release();
+        self.targets.content.clear();
+        self.spare.clear();
+        self.spare_copy = None;
+    }
+
     /// Device memory of the stage in bytes, without the network's weights.
     pub(super) fn bytes(&self) -> u64 {
         let content: u64 = self.targets.content.iter().map(|(features, _)| features.size()).sum();

@@ -67,6 +67,7 @@ impl<'g> Work<'g> {
         }
         Ok(match objective.layout(&stage, tiling)? {
             None => {
+                style.bring_masks(objective.gpu)?;
                 let targets = Targets { content: objective.features(content).await?, style };
                 Self::Whole(Box::new(Running::new(objective, stage, targets, whole)?))
             }
@@ -77,7 +78,7 @@ impl<'g> Work<'g> {
                     shared.push((objective, style.at(gpu, vgg, &stage).await?));
                 }
                 let others: Vec<_> = shared.iter().map(|(objective, style)| (objective, &**style)).collect();
-                let tiled = Tiled::new((objective, &style), &others, stage, layout, content, whole).await?;
+                let tiled = Tiled::new((objective, style), &others, stage, layout, content, whole).await?;
                 Self::Tiled(Box::new(tiled))
             }
         })
@@ -227,6 +228,11 @@ impl Work<'_> {
     /// See [`Running::gradient_length`].
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
         either!(self, work => work.gradient_length().await)
+    }
+
+    /// See [`Running::release`].
+    pub(super) fn release(&mut self) {
+        either!(self, work => work.release());
     }
 
     /// See [`Running::bytes`].

@@ -3,7 +3,6 @@
 
 use super::StyleStatistics;
 use crate::Result;
-use crate::architecture::Tap;
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
 use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
@@ -137,8 +136,9 @@ impl Measuring<'_> {
     pub(super) async fn grams(&self) -> Result<Vec<Option<StyleStatistics>>> {
         let gpu = self.objective.gpu;
         let look = |tape: &mut Tape, x: Var, weights| vec![self.objective.gram(tape, x, weights).value];
-        let summed =
-            |sums: &Sums, sites| vec![sums.gram(sites).into_iter().map(|v| v as f32).collect::<Vec<f32>>()];
+        let summed = |sums: &Sums, sites| {
+            vec![sums.gram(sites as f64).into_iter().map(|v| v as f32).collect::<Vec<f32>>()]
+        };
         let terms = self.gathered(look, summed).await?;
         let mut tape = Tape::forward_only(gpu);
         tape.op("mixture");
@@ -202,22 +202,23 @@ impl Measuring<'_> {
     }
 
     /// The features of the painting that counts most, as the nearest-neighbour term wants them.
-    pub(super) fn nearest(&self) -> Result<Vec<nearest::Resident>> {
+    pub(super) async fn nearest(&self) -> Result<Vec<nearest::Resident>> {
         let Objective { gpu, settings, .. } = self.objective;
-        let taps: Vec<Tap> = nearest_taps(settings);
+        if nearest_taps(settings).is_empty() {
+            return Ok(Vec::new());
+        }
         let first = &self.paintings[0];
         let (painting, _) =
             self.paintings.iter().fold(first, |most, next| if next.1 > most.1 { next } else { most });
-        let mut seen: Vec<Option<nearest::Target>> = taps.iter().map(|_| None).collect();
+        let size = (painting.width, painting.height);
+        if let Some(layout) = self.objective.neighbours_layout(size, self.tiling)? {
+            return self.objective.neighbours_in_tiles(painting, &layout).await;
+        }
         let shape = Shape::new(3, painting.height, painting.width);
-        let (tape, leaf) = self.objective.record_look(shape, &taps, |tape, index, y| {
-            let target = nearest::prepare(tape, y);
-            [target.features, target.mean].into_iter().for_each(|tensor| tape.keep(tensor));
-            seen[index] = Some(target);
-        });
+        let (tape, picture, targets) = self.objective.record_prepared(shape);
         let plan = tape.finish()?;
-        plan.write(gpu, leaf.value, &Real::F32.encode(&self.objective.variable().encode(painting)));
+        plan.write(gpu, picture, &Real::F32.encode(&self.objective.variable().encode(painting)));
         plan.run(gpu);
-        Ok(seen.into_iter().flatten().map(|target| nearest::Resident::new(&plan, &target)).collect())
+        Ok(targets.iter().map(|target| nearest::Resident::new(&plan, target)).collect())
     }
 }

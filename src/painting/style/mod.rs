@@ -2,14 +2,14 @@
 
 mod measuring;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use self::measuring::Measuring;
 use crate::engine::gpu::Gpu;
-use crate::engine::tape::Shape;
+use crate::engine::tape::{Shape, Tape};
 use crate::network::vgg::Vgg;
-use crate::ops::masked::ResidentWeights;
+use crate::ops::masked::{ResidentWeights, SiteWeights};
 use crate::ops::nearest;
 use crate::ops::wasserstein;
 use crate::painting::choices::StyleLoss;
@@ -17,7 +17,7 @@ use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, stages};
 use crate::painting::tiling::Tiling;
-use crate::picture::{LayerMasks, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
+use crate::picture::{LayerMasks, Mask, Masks, Picture, RegionColour, RegionMasks, Regions, Size};
 use crate::{Error, Result};
 
 /// The style of paintings: the weighted mean of their statistics, at the sizes of a run. Clones share the
@@ -64,7 +64,26 @@ pub(crate) struct Measured {
 pub(crate) struct LayerStyle {
     pub(crate) statistics: StyleStatistics,
     /// The sites of the picture that are compared; all of them if there are no regions.
-    pub(crate) region: Option<ResidentWeights>,
+    pub(crate) region: Option<RegionSites>,
+}
+
+/// How much each site of the picture belongs to a region.
+pub(crate) struct RegionSites {
+    pub(crate) mask: Mask,
+    /// The same on the device, where the picture is painted as a whole.
+    resident: OnceCell<ResidentWeights>,
+}
+
+impl RegionSites {
+    /// The number of sites.
+    pub(crate) fn sum(&self) -> f64 {
+        self.mask.sites()
+    }
+
+    /// The mask on a tape; it was brought to the device.
+    pub(crate) fn on(&self, tape: &mut Tape) -> SiteWeights {
+        self.resident.get().expect("masks are brought before a stage is recorded").on(tape)
+    }
 }
 
 /// Statistics of features.
@@ -76,6 +95,21 @@ pub(crate) enum StyleStatistics {
 }
 
 impl Measured {
+    /// Brings the masks of regions to the device, for a picture that is painted as a whole. Tiles are given
+    /// their parts instead.
+    ///
+    /// # Errors
+    /// [`Error::Device`] or [`Error::TooLarge`] if there is no room.
+    pub(crate) fn bring_masks(&self, gpu: &Gpu) -> Result<()> {
+        for region in self.layers.iter().flatten().filter_map(|layer| layer.region.as_ref()) {
+            if region.resident.get().is_none() {
+                let resident = ResidentWeights::upload(gpu, &region.mask.weights)?;
+                region.resident.get_or_init(|| resident);
+            }
+        }
+        Ok(())
+    }
+
     /// Device memory in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let layer = |LayerStyle { statistics, region }: &LayerStyle| {
@@ -83,7 +117,8 @@ impl Measured {
                 StyleStatistics::Gram { matrix, .. } => matrix.size(),
                 StyleStatistics::Moments(resident) => resident.bytes(),
             };
-            own + region.as_ref().map_or(0, ResidentWeights::bytes)
+            let region = region.as_ref().and_then(|region| region.resident.get());
+            own + region.map_or(0, ResidentWeights::bytes)
         };
         let nearest: u64 = self.nearest.iter().map(nearest::Resident::bytes).sum();
         self.layers.iter().flatten().map(layer).sum::<u64>() + nearest
@@ -264,12 +299,12 @@ impl Style {
         };
         let mut layers = Vec::new();
         for (number, statistics) in statistics.into_iter().enumerate() {
-            let region =
-                measuring.region(number).map(|masks| ResidentWeights::upload(gpu, &masks.content.weights));
-            let region = region.transpose()?;
+            let sites =
+                |masks: &RegionMasks| RegionSites { mask: masks.content.clone(), resident: OnceCell::new() };
+            let region = measuring.region(number).map(sites);
             layers.push(statistics.map(|statistics| LayerStyle { statistics, region }));
         }
-        let nearest = if place.finish { measuring.nearest()? } else { Vec::new() };
+        let nearest = if place.finish { measuring.nearest().await? } else { Vec::new() };
         let measured = Rc::new(Measured { layers, nearest });
         self.0.measured.borrow_mut().push((place, measured.clone()));
         Ok(measured)

@@ -3,8 +3,9 @@
 use crate::engine::plan::Plan;
 use crate::engine::tape::Shape;
 use crate::network::vgg::Vgg;
-use crate::painting::choices::Optimizer;
+use crate::painting::choices::{Optimizer, TileStatistics};
 use crate::painting::objective::Objective;
+use crate::painting::optimiser::{Form, parts};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::tiling::layout::{Layout, Reach};
@@ -53,24 +54,17 @@ pub fn side_of_tiles(vgg: &Vgg, settings: &Settings, side: usize) -> usize {
 pub struct Tiles {
     /// Columns and rows of what the network sees of the picture at a time: a tile and what is around it.
     pub window: (usize, usize),
-    /// Tiles of the first pass, which measures the picture.
+    /// Tiles of the first pass, which measures the picture; none where that is done in the second.
     pub statistics: usize,
     /// Tiles of the second pass, which finds the gradients.
     pub gradients: usize,
     /// What an iteration computes, as a multiple of what it would for the whole picture at once.
     pub overhead: f64,
+    /// Bytes of the machine's own memory that the picture and what belongs to it take.
+    pub host_bytes: u64,
 }
 
 impl Tiles {
-    pub(crate) fn new(layout: &Layout, size: (usize, usize)) -> Self {
-        Self {
-            window: layout.window,
-            statistics: layout.features.len(),
-            gradients: layout.gradients.len(),
-            overhead: layout.overhead(size),
-        }
-    }
-
     /// Tiles of an iteration.
     pub fn passes(&self) -> usize {
         self.statistics + self.gradients
@@ -78,6 +72,19 @@ impl Tiles {
 }
 
 impl Objective<'_, '_> {
+    /// What a layout is for a picture of this size, its margin included.
+    pub(crate) fn tiles(&self, layout: &Layout, size: (usize, usize)) -> Tiles {
+        // Of a quick run, all iterations but the first.
+        let looks = self.settings.tile_statistics == TileStatistics::Exact;
+        Tiles {
+            window: layout.window,
+            statistics: if looks { layout.features.len() } else { 0 },
+            gradients: layout.gradients.len(),
+            overhead: layout.overhead(size, looks),
+            host_bytes: self.host_memory(size),
+        }
+    }
+
     /// How far the network looks.
     fn reach(&self) -> Reach {
         let (step, sight) = self.vgg.reach(&self.settings.taps());
@@ -99,18 +106,6 @@ impl Objective<'_, '_> {
         )?;
         if layout.is_some() {
             self.fits_machine(size)?;
-        }
-        let unsuited = [
-            (self.settings.regions > 0, "with regions", "leave the regions out"),
-            (stage.margin > 0, "with a margin", "choose --edge replicate"),
-            (self.settings.optimizer != Optimizer::Adam, "by L-BFGS", "choose --optimizer adam"),
-        ];
-        if let (Some((_, what, remedy)), true) = (unsuited.iter().find(|(is, ..)| *is), layout.is_some()) {
-            return Err(Error::Setting(format!(
-                "a picture {what} is not painted in tiles, and {} x {} pixels would be; {remedy}, choose a smaller --size, or \
-                 allow more --memory",
-                stage.width, stage.height
-            )));
         }
         Ok(layout)
     }
@@ -140,19 +135,29 @@ impl Objective<'_, '_> {
     }
 
     /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the
-    /// photograph and its features.
+    /// photograph and its features, and the masks of regions.
     pub(crate) fn host_memory(&self, size: (usize, usize)) -> u64 {
-        let reals = if self.settings.average > 0.0 { 4 } else { 3 };
-        let pictures = 4 * (reals * self.real().len(3) + 2 * 3) * size.0 * size.1;
+        let real = self.real().len(3);
+        let average = if self.settings.average > 0.0 { real } else { 0 };
+        // L-BFGS has the direction beside its state.
+        let more = if self.settings.optimizer == Optimizer::Lbfgs { 3 } else { 0 };
+        let parts = parts(self.settings, self.real());
+        let kept = parts.iter().filter(|part| matches!(part.form, Form::Picture(_)));
+        let kept: usize = kept.map(|part| part.words(3)).sum();
+        let pictures = 4 * (real + average + kept + more + 2 * 3) * size.0 * size.1;
         let features = self.settings.content_layers.iter().map(|tap| {
             let (width, height) = map_size(size, *tap);
             4 * self.vgg.channels(*tap) * width * height
         });
-        (pictures + features.sum::<usize>()) as u64
+        let masks = self.settings.style_layers.iter().map(|tap| {
+            let (width, height) = map_size(size, *tap);
+            4 * self.settings.regions * width * height
+        });
+        (pictures + features.sum::<usize>() + masks.sum::<usize>()) as u64
     }
 
     /// The tiles of a picture, from the memory that it needs as a whole and in tiles.
-    fn choose(
+    pub(super) fn choose(
         &self,
         size: (usize, usize),
         tiling: Tiling,
@@ -199,9 +204,11 @@ impl Objective<'_, '_> {
         ))
     }
 
-    /// The device memory of a stage that is painted in these tiles, without the network's.
+    /// The device memory of a stage that is painted in these tiles, without the network's: that of its plans,
+    /// and what is brought to them and read from them while a pass goes on.
     pub(crate) fn tiled_memory(&self, stage: &Stage, layout: &Layout) -> Result<u64> {
-        let window = Plan::measure(self.record_window(stage, layout, None, None).tape)?;
-        Ok(window + Plan::measure(self.record_compare(stage, None).tape)?)
+        let window = self.record_window(stage, layout, None, None);
+        let passing = window.passing_bytes();
+        Ok(passing + Plan::measure(window.tape)? + Plan::measure(self.record_compare(stage, None).tape)?)
     }
 }

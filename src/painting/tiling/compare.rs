@@ -12,11 +12,13 @@ use crate::painting::choices::StyleLoss;
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::stages::Stage;
 use crate::painting::style::{LayerStyle, Measured, StyleStatistics};
+use crate::painting::tiling::window::map_size;
 
 /// One style layer.
 struct Layer {
-    /// Slot of the term.
+    /// Slot of the term, and its number among the style terms.
     index: usize,
+    number: usize,
     tap: Tap,
     channels: usize,
     mean: Tensor,
@@ -24,6 +26,8 @@ struct Layer {
     kept: Kept,
     bias: Tensor,
     weight: Knob,
+    /// What the term's own weight is multiplied by: the region's share of the sites.
+    share: f64,
 }
 
 /// The comparison on a tape.
@@ -51,8 +55,11 @@ impl<'g> Objective<'g, '_> {
         });
         for (number, (index, tap, weight)) in styles.enumerate() {
             let channels = self.vgg.channels(tap);
+            let (width, height) = map_size((stage.width, stage.height), tap);
+            // A region that is too small for the layer has no term.
+            let Some((layer, share)) = self.part(style, number, width * height) else { continue };
             tape.op(format!("{tap}.style"));
-            let target = match style.and_then(|style| style.layers[number].as_ref()) {
+            let target = match layer {
                 Some(LayerStyle { statistics: StyleStatistics::Moments(resident), .. }) => {
                     resident.target(&mut tape)
                 }
@@ -60,7 +67,7 @@ impl<'g> Objective<'g, '_> {
             };
             let mean = tape.state("mean", channels);
             let covariance = tape.state("covariance", channels * channels);
-            let weight = tape.knob(weight);
+            let weight = tape.knob(weight * share);
             let variant = self.vgg.tuning().gram(self.gpu, channels);
             let renewal = self.renewal(stage, clock);
             let slot = Slot { losses, index };
@@ -74,7 +81,7 @@ impl<'g> Objective<'g, '_> {
                 (renewal, true),
             );
             tape.keep(bias);
-            layers.push(Layer { index, tap, channels, mean, covariance, kept, bias, weight });
+            layers.push(Layer { index, number, tap, channels, mean, covariance, kept, bias, weight, share });
         }
         Recorded { tape, layers, losses, clock }
     }
@@ -95,23 +102,28 @@ impl<'g> Compare<'g> {
         Ok(Self { gpu, plan: tape.finish()?, layers, losses, clock })
     }
 
-    /// What the gradients at a style layer are made of: the matrix, the mean and the constants of the
-    /// channels, by name.
+    /// What the gradients of the style term with this number are made of: the matrix, the mean and the
+    /// constants of the channels, by name.
     pub(crate) fn found(&self, number: usize) -> [(&'static str, &wgpu::Buffer); 3] {
-        let Layer { kept, mean, bias, .. } = &self.layers[number];
+        let layer = self.layers.iter().find(|layer| layer.number == number);
+        let Layer { kept, mean, bias, .. } = layer.expect("a term of the window");
         [("gradient", kept.gradient), ("mean", *mean), ("bias", *bias)]
             .map(|(name, tensor)| (name, self.plan.buffer(tensor)))
     }
 
     /// Gives the terms other weights.
     pub(crate) fn weigh(&self, weight: impl Fn(usize) -> f64) {
-        self.layers.iter().for_each(|layer| self.plan.turn(self.gpu, layer.weight, weight(layer.index)));
+        for layer in &self.layers {
+            self.plan.turn(self.gpu, layer.weight, weight(layer.index) * layer.share);
+        }
     }
 
-    /// Starts the comparison of the means and covariances of all style layers, after so many iterations of
-    /// the stage.
-    pub(crate) fn submit(&self, moments: &[[Vec<f32>; 2]], iterations: usize) {
-        for (layer, [mean, covariance]) in self.layers.iter().zip(moments) {
+    /// Starts the comparison of the means and covariances of all style terms, each with its number, after so
+    /// many iterations of the stage.
+    pub(crate) fn submit(&self, moments: &[(usize, &[Vec<f32>; 2])], iterations: usize) {
+        for (number, [mean, covariance]) in moments {
+            let layer = self.layers.iter().find(|layer| layer.number == *number);
+            let layer = layer.expect("a term of the comparison");
             self.plan.write(self.gpu, layer.mean, mean);
             self.plan.write(self.gpu, layer.covariance, covariance);
         }
@@ -141,8 +153,8 @@ impl<'g> Compare<'g> {
         Ok(transports)
     }
 
-    /// Sets [`Self::transports`], if there are any.
-    pub(crate) fn set_transports(&self, mut rest: &[f32]) {
+    /// Sets [`Self::transports`], if there are any. Returns what is behind them.
+    pub(crate) fn set_transports<'w>(&self, mut rest: &'w [f32]) -> &'w [f32] {
         for layer in self.met() {
             for (tensor, len) in
                 [(layer.kept.gradient, layer.channels * layer.channels), (layer.kept.traces, layer.channels)]
@@ -153,5 +165,6 @@ impl<'g> Compare<'g> {
                 }
             }
         }
+        rest
     }
 }

@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
-use crate::engine::tape::Turn;
 use crate::painting::choices::StyleLoss;
 use crate::painting::objective::Objective;
 use crate::painting::stages::Stage;
 use crate::painting::style::Measured;
 use crate::painting::tiling::compare::Compare;
 use crate::painting::tiling::layout::Layout;
-use crate::painting::tiling::window::{Flight, Window};
-
-/// Passes that a device has at a time: while it works on one, the next is brought to it.
-const AHEAD: usize = 2;
+use crate::painting::tiling::window::{AHEAD, Flight, Window};
 
 /// The time between two looks while several devices are waited for.
 const NAP: Duration = Duration::from_micros(200);
@@ -58,6 +54,15 @@ impl<'g> Device<'g> {
         }
     }
 
+    /// Gives the device's memory back.
+    pub(crate) fn release(&mut self) {
+        self.flights.clear();
+        self.window.release();
+        if let Some(compare) = &mut self.compare {
+            compare.plan.release();
+        }
+    }
+
     /// Device memory of the plans in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.window.plan.bytes() + self.compare.as_ref().map_or(0, |compare| compare.plan.bytes())
@@ -69,7 +74,6 @@ impl<'g> Device<'g> {
 /// `land` takes the words that came of a tile, in any order. Returns whether the pass is complete.
 pub(crate) async fn pass<'g>(
     devices: &mut [Device<'g>],
-    turn: Turn,
     tiles: usize,
     mut submit: impl FnMut(&mut Window<'g>, usize) -> Option<Flight>,
     mut land: impl FnMut(&Window<'g>, usize, Vec<f32>),
@@ -98,7 +102,7 @@ pub(crate) async fn pass<'g>(
             // Only the first device can be waited for; the others are asked.
             if busy == 1 && index == 0 || flight.is_there(device.gpu)? {
                 let (tile, flight) = device.flights.pop_front().expect("it has a front");
-                let words = device.window.land(turn, flight).await?;
+                let words = device.window.land(flight).await?;
                 land(&device.window, tile, words);
                 landed = true;
             }

@@ -100,6 +100,14 @@ impl Tile {
         let ([top, bottom], [left, right]) = (of(&self.rows), of(&self.columns));
         [top, bottom, left, right]
     }
+
+    /// The same as shaders read it, and behind it the row and the column of the picture at which the window
+    /// begins.
+    pub(crate) fn words(&self) -> [f32; 6] {
+        let [top, bottom, left, right] = self.within();
+        let all = [top, bottom, left, right, self.rows.begin, self.columns.begin];
+        all.map(|n| f32::from_bits(n as u32))
+    }
 }
 
 /// The tiles of a picture, for both passes of an iteration over them. One plan serves all windows.
@@ -132,10 +140,10 @@ impl Layout {
     }
 
     /// How often the pixels of the picture are computed in both passes, compared with once each. The second
-    /// pass goes forwards and back, the first only forwards.
-    pub(crate) fn overhead(&self, size: (usize, usize)) -> f64 {
+    /// pass goes forwards and back, the first, if there is one, only forwards.
+    pub(crate) fn overhead(&self, size: (usize, usize), looks: bool) -> f64 {
         let pixels = (self.window.0 * self.window.1) as f64;
-        let forwards = self.features.len() as f64 * pixels;
+        let forwards = if looks { self.features.len() as f64 * pixels } else { 0.0 };
         let both = 2.0 * self.gradients.len() as f64 * pixels;
         (forwards + both) / (2.0 * (size.0 * size.1) as f64)
     }
@@ -223,8 +231,9 @@ mod tests {
     /// Bounds on the time of large tiles, as far as it follows from the pixels alone.
     #[test]
     fn large_tiles_cost_little() {
-        let overhead =
-            |size: usize, side: usize| Layout::new((size, size), side, VGG).unwrap().overhead((size, size));
+        let overhead = |size: usize, side: usize| {
+            Layout::new((size, size), side, VGG).unwrap().overhead((size, size), true)
+        };
         assert!(overhead(4096, 2048) < 1.75, "{}", overhead(4096, 2048));
         assert!(overhead(8192, 1024) < 2.5, "{}", overhead(8192, 1024));
     }

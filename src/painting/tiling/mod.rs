@@ -6,10 +6,13 @@ pub(crate) mod compare;
 pub(crate) mod content;
 pub(crate) mod device;
 pub(crate) mod layout;
+pub(crate) mod lbfgs;
+mod neighbours;
 pub(crate) mod optimiser;
 mod painting;
 pub(crate) mod rows;
 pub(crate) mod statistics;
+mod terms;
 pub(crate) mod variation;
 pub(crate) mod window;
 

@@ -3,9 +3,10 @@
 
 use crate::engine::real::Real;
 use crate::ops::adam::{Rule, STATE_WORDS};
+use crate::painting::optimiser::State;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::tiling::rows::{Rows, threads};
+use crate::painting::tiling::rows::{Rows, in_bands, threads};
 
 /// The learning rate and its course, as numbers: see [`Schedule`](crate::ops::adam::Schedule).
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,14 @@ impl Counters {
         words
     }
 
+    /// Counts a step in the words that checkpoints have; returns its rate.
+    pub(super) fn step(words: &mut Vec<f32>, rule: &Rule, course: &Course, real: Real) -> f64 {
+        let mut counters = Self::read(words, real);
+        counters.advance(rule, course);
+        *words = counters.words(real);
+        Self::read(words, real).rate
+    }
+
     /// Counts a step, and finds its rate.
     fn advance(&mut self, rule: &Rule, course: &Course) {
         if self.steps == 0 {
@@ -92,61 +101,37 @@ impl Counters {
     }
 }
 
-/// What the optimiser moves and keeps.
-pub(crate) struct Moved<'a> {
-    pub(crate) picture: &'a mut Rows,
-    pub(crate) m: &'a mut Rows,
-    pub(crate) v: &'a mut Rows,
-    /// The sum of the average, if there is one, and the share of itself that it keeps.
-    pub(crate) average: Option<(&'a mut Rows, f64)>,
-}
-
-/// A step along the gradient, which is multiplied by `factor`.
+/// A step of Adam along the gradient, which is multiplied by `factor`. The optimiser's state lies in the order
+/// of its parts.
 pub(crate) fn step(
-    moved: Moved,
+    picture: &mut Rows,
+    optimiser: &mut State,
     gradient: &[f32],
     factor: f64,
-    rule: &Rule,
-    course: &Course,
-    state: &mut Vec<f32>,
+    (rule, course): (&Rule, &Course),
     real: Real,
 ) {
-    let mut counters = Counters::read(state, real);
-    counters.advance(rule, course);
-    *state = counters.words(real);
+    let [m, v, state] = optimiser.as_mut_slice() else { unreachable!("Adam has three parts") };
+    Counters::step(state, rule, course, real);
     // What follows reads the counters as they are kept.
     let counters = Counters::read(state, real);
-    let row = moved.picture.row_words();
-    let len = gradient.len() / (moved.picture.words().len() / row).max(1);
+    let row = picture.row_words();
+    let len = gradient.len() / (picture.words().len() / row).max(1);
     let threads = threads();
     let band = (gradient.len() / len.max(1)).div_ceil(threads).max(1);
-    let (mut average, keep) = match moved.average {
-        Some((rows, keep)) => (Some(rows.words_mut().chunks_mut(band * row)), keep),
-        None => (None, 0.0),
-    };
-    let pictures = moved.picture.words_mut().chunks_mut(band * row);
-    let moments = moved.m.words_mut().chunks_mut(band * row).zip(moved.v.words_mut().chunks_mut(band * row));
+    let pictures = picture.words_mut().chunks_mut(band * row);
+    let moments = m.chunks_mut(band * row).zip(v.chunks_mut(band * row));
     std::thread::scope(|scope| {
         for ((picture, (m, v)), gradient) in pictures.zip(moments).zip(gradient.chunks(band * len)) {
-            let average = average.as_mut().and_then(Iterator::next);
             let counters = &counters;
-            let work = move || {
-                let mut average = average.map(|words| words.chunks_exact_mut(row));
+            let mut work = move || {
                 let rows = picture.chunks_exact_mut(row).zip(m.chunks_exact_mut(row));
                 let rows = rows.zip(v.chunks_exact_mut(row)).zip(gradient.chunks_exact(len));
                 for (((picture, m), v), gradient) in rows {
                     let mut values = [&*picture, &*m, &*v].map(|words| real.decode(words));
                     move_row(&mut values, gradient, factor, rule, counters);
-                    for (words, values) in [&mut *picture, m, v].into_iter().zip(&values) {
+                    for (words, values) in [picture, m, v].into_iter().zip(&values) {
                         words.copy_from_slice(&real.encode(values));
-                    }
-                    if let Some(words) = average.as_mut().and_then(Iterator::next) {
-                        let now = real.decode(picture);
-                        let before = real.decode(words);
-                        let sum: Vec<f64> = std::iter::zip(&before, &now)
-                            .map(|(sum, x)| keep * sum + (1.0 - keep) * x)
-                            .collect();
-                        words.copy_from_slice(&real.encode(&sum));
                     }
                 }
             };
@@ -156,6 +141,16 @@ pub(crate) fn step(
                 scope.spawn(work);
             }
         }
+    });
+}
+
+/// Adds the picture to the sum of the average, which keeps the share `keep` of itself.
+pub(crate) fn average(sum: &mut Rows, picture: &Rows, keep: f64, real: Real) {
+    let words = sum.row_words();
+    in_bands(sum.words_mut(), words, |y, sum| {
+        let before = real.decode(sum).into_iter().zip(picture.row(y));
+        let next: Vec<f64> = before.map(|(sum, x)| keep * sum + (1.0 - keep) * x).collect();
+        sum.copy_from_slice(&real.encode(&next));
     });
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use impasto::Error;
 use impasto::engine::precision::Precision;
-use impasto::painting::choices::{Colours, Optimizer, StyleLoss};
+use impasto::painting::choices::{Colours, Optimizer, StyleLoss, TileStatistics};
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::{Record, Start};
 use impasto::painting::settings::Settings;
@@ -144,6 +144,13 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
 
+    /// Of sizes that are painted in tiles, which statistics the gradients are made of: those of the picture itself,
+    /// for the result of the whole, or quick those of one iteration before, which takes less time [default: exact]
+    #[arg(long, value_name = "exact|quick", help_heading = "Machine",
+          value_parser = PossibleValuesParser::new(TileStatistics::ALL.map(TileStatistics::name))
+              .try_map(|name| name.parse::<TileStatistics>()))]
+    tiling: Option<TileStatistics>,
+
     #[command(flatten)]
     pub regions: RegionFiles,
 
@@ -220,6 +227,7 @@ impl Look {
         if !self.style_layers.is_empty() {
             settings.style_layers = self.style_layers.clone();
         }
+        settings.tile_statistics = self.tiling.unwrap_or(settings.tile_statistics);
         settings.pooling = self.pooling.unwrap_or(settings.pooling);
         if let Some(Surround { edge, margin }) = self.edge {
             (settings.edge, settings.margin) = (edge, margin);

@@ -3,6 +3,7 @@
 mod passes;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::Watch;
 use super::carried::{Carried, averaged, show};
@@ -10,18 +11,22 @@ use crate::Result;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::Shape;
-use crate::ops::adam::{Rule, STATE_WORDS};
-use crate::painting::choices::Recipe;
+use crate::ops::adam::Rule;
+use crate::painting::choices::{Optimizer, Recipe, TileStatistics};
 use crate::painting::objective::{Kind, Objective, Term, terms};
+use crate::painting::optimiser::{State, parts};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::{Measured, StyleStatistics};
 use crate::painting::tiling::content::Features;
 use crate::painting::tiling::device::Device;
 use crate::painting::tiling::layout::Layout;
-use crate::painting::tiling::optimiser::{Course, Moved, step};
+use crate::painting::tiling::lbfgs;
+use crate::painting::tiling::optimiser::{self, Course};
 use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::statistics::Statistic;
 use crate::painting::tiling::variation::Variation;
+use crate::painting::tiling::window::StyleOnTape;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
 
@@ -41,9 +46,10 @@ pub(super) struct Tiled<'g> {
     /// At least one.
     devices: Vec<Device<'g>>,
     features: Vec<Features>,
-    /// By the number of the style layer in the window.
+    /// As it was measured on the first device.
+    style: Rc<Measured>,
+    /// By the number of the style term in the window.
     against: Vec<Against>,
-    style_bytes: u64,
     variation: Variation,
     terms: Vec<Term>,
     /// By slot: the weights, and the factors on the weights of content terms.
@@ -55,12 +61,16 @@ pub(super) struct Tiled<'g> {
     course: Course,
     variable: Variable,
     picture: Rows,
-    m: Rows,
-    v: Rows,
-    state: Vec<f32>,
+    optimizer: Optimizer,
+    /// What the optimiser keeps, in the order of its parts.
+    optimiser: State,
     average: Option<Rows>,
     keep: f64,
     gradient: Vec<f32>,
+    /// Whether statistics are kept for the next iteration.
+    quick: bool,
+    /// Those of the iteration before, if they are.
+    last: Option<Vec<Statistic>>,
     end: usize,
     whole: usize,
     submitted: usize,
@@ -76,7 +86,7 @@ impl<'g> Tiled<'g> {
     /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its
     /// tiles; each has the style that was measured on it. Picture and state are to be set by [`Self::set`].
     pub(super) async fn new(
-        (objective, style): (&Objective<'g, '_>, &Measured),
+        (objective, style): (&Objective<'g, '_>, Rc<Measured>),
         others: &[(&Objective<'g, '_>, &Measured)],
         stage: Stage,
         layout: Layout,
@@ -88,7 +98,7 @@ impl<'g> Tiled<'g> {
         let features = objective.features_in_tiles(photograph, &layout).await?;
         let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
         let mut devices = Vec::new();
-        for (objective, style) in std::iter::once((objective, style)).chain(others.iter().copied()) {
+        for (objective, style) in std::iter::once((objective, &*style)).chain(others.iter().copied()) {
             devices.push(Device::new(objective, &stage, &layout, &energies, style)?);
         }
         let mut against = Vec::new();
@@ -105,16 +115,16 @@ impl<'g> Tiled<'g> {
         }
         let shape = Shape::new(3, stage.height, stage.width);
         let (real, terms) = (objective.real(), terms(settings));
-        let rows = |_| Rows::new(real, 3 * stage.width, vec![0.0; real.len(shape.len())]);
-        let [picture, m, v] = [0, 1, 2].map(rows);
+        let rows = || Rows::new(real, 3 * stage.width, vec![0.0; real.len(shape.len())]);
+        let parts = parts(settings, real);
         let (rule, factor) = objective.rule(shape);
         Ok(Self {
             stage,
             real,
             devices,
             features,
+            style,
             against,
-            style_bytes: style.bytes(),
             variation: Variation::new(shape, settings.recipe),
             weights: terms.iter().map(|term| term.weight).collect(),
             times: energies.iter().map(|energy| objective.content_times(&stage, *energy)).collect(),
@@ -124,13 +134,14 @@ impl<'g> Tiled<'g> {
             factor,
             course: Course::of(settings, &stage),
             variable: objective.variable(),
-            picture,
-            m,
-            v,
-            state: vec![0.0; STATE_WORDS],
-            average: (settings.average > 0.0).then(|| rows(3)),
+            picture: rows(),
+            optimizer: settings.optimizer,
+            optimiser: parts.iter().map(|part| vec![0.0; part.words(shape.len())]).collect(),
+            average: (settings.average > 0.0).then(rows),
             keep: settings.average,
             gradient: vec![0.0; shape.len()],
+            quick: settings.tile_statistics == TileStatistics::Quick,
+            last: None,
             end: stage.end(),
             whole,
             submitted: stage.first,
@@ -152,31 +163,46 @@ impl<'g> Tiled<'g> {
     /// Sets picture and state, as they were after `iterations` of the run.
     pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
         let Carried { picture, optimiser, average, transports } = carried;
-        let [m, v, state] = optimiser.as_slice() else { unreachable!("tiles have Adam's parts") };
         self.picture.words_mut().copy_from_slice(picture);
-        self.m.words_mut().copy_from_slice(m);
-        self.v.words_mut().copy_from_slice(v);
-        self.state.clone_from(state);
+        self.optimiser.clone_from(optimiser);
         if let Some(own) = &mut self.average {
             own.words_mut().copy_from_slice(average);
         }
         // A stage that begins computes its own.
+        let mut rest = transports.as_slice();
         for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
-            compare.set_transports(transports);
+            rest = compare.set_transports(transports);
         }
+        self.last = if self.quick { self.statistics_in(rest) } else { None };
         self.submitted = iterations;
+    }
+
+    /// The statistics of the iteration before, from the words of a checkpoint; `None` where it has none.
+    fn statistics_in(&self, mut words: &[f32]) -> Option<Vec<Statistic>> {
+        let empty = |style: &StyleOnTape, against: &Against| {
+            let (c, zeros) = (style.channels, |len: usize| vec![0.0; len]);
+            match against {
+                Against::Gram(..) => Statistic::Gram(vec![0.0; c * c]),
+                Against::Mean(_) => Statistic::Moments([zeros(c), zeros(c * c)]),
+            }
+        };
+        let styles = self.devices[0].window.styles.iter().zip(&self.against);
+        styles.map(|(style, against)| empty(style, against).read(&mut words)).collect()
     }
 
     /// The state that another stage or run continues from.
     pub(super) async fn carried(&mut self) -> Result<Carried> {
+        let mut transports = match &self.devices[0].compare {
+            Some(compare) => compare.transports().await?,
+            None => Vec::new(),
+        };
+        // Behind them, what the next iteration takes from this one.
+        transports.extend(self.last.iter().flatten().flat_map(Statistic::words));
         Ok(Carried {
             picture: self.picture.words().to_vec(),
-            optimiser: vec![self.m.words().to_vec(), self.v.words().to_vec(), self.state.clone()],
+            optimiser: self.optimiser.clone(),
             average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
-            transports: match &self.devices[0].compare {
-                Some(compare) => compare.transports().await?,
-                None => Vec::new(),
-            },
+            transports,
         })
     }
 
@@ -208,13 +234,15 @@ impl<'g> Tiled<'g> {
             self.stop();
             return Ok(false);
         };
-        let moved = Moved {
-            picture: &mut self.picture,
-            m: &mut self.m,
-            v: &mut self.v,
-            average: self.average.as_mut().map(|average| (average, self.keep)),
+        let step = match self.optimizer {
+            Optimizer::Adam => optimiser::step,
+            Optimizer::Lbfgs => lbfgs::step,
         };
-        step(moved, &self.gradient, self.factor, &self.rule, &self.course, &mut self.state, self.real);
+        let course = (&self.rule, &self.course);
+        step(&mut self.picture, &mut self.optimiser, &self.gradient, self.factor, course, self.real);
+        if let Some(sum) = &mut self.average {
+            optimiser::average(sum, &self.picture, self.keep, self.real);
+        }
         self.submitted += 1;
         self.log.extend(losses);
         let done = self.submitted;
@@ -225,9 +253,16 @@ impl<'g> Tiled<'g> {
     }
 
     /// Differentiates outside the run, with the weights that were set last, and returns the length of the
-    /// picture's gradient.
+    /// picture's gradient: of none, if the watch wanted an end. The run is over then, and one that is resumed
+    /// measures it anew.
     pub(super) async fn gradient_length(&mut self) -> Result<f64> {
-        self.differentiate().await?;
+        // Of this very picture.
+        self.last = None;
+        if self.given_up || self.differentiate().await?.is_none() {
+            self.given_up = true;
+            self.stop();
+            return Ok(0.0);
+        }
         Ok(self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
     }
 
@@ -286,9 +321,15 @@ impl<'g> Tiled<'g> {
         Ok(self.gradient.clone())
     }
 
+    /// See [`Running::release`](super::running::Running::release).
+    pub(super) fn release(&mut self) {
+        self.devices.iter_mut().for_each(Device::release);
+        self.features.clear();
+    }
+
     /// Device memory of the stage on its first device in bytes, without the network's weights.
     pub(super) fn bytes(&self) -> u64 {
-        self.devices[0].bytes() + self.style_bytes
+        self.devices[0].bytes() + self.style.bytes()
     }
 
     /// Bytes of the buffers through which the processor reads.
