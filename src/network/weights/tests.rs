@@ -207,8 +207,8 @@ fn weights_from_elsewhere_are_checked_like_a_files() {
     for (refused, part) in [
         (layer(53, 0.0).unwrap_err(), "53 weights and 2 biases were given, and it takes 54 and 2"),
         (layer(54, f32::NAN).unwrap_err(), "not all of its values are finite"),
-        (Weights::new(vec![whole.clone()], [0.5; 3], [1.0, 0.0, 1.0]).unwrap_err(), "of no use"),
-        (Weights::new(vec![whole], [f32::INFINITY; 3], [1.0; 3]).unwrap_err(), "of no use"),
+        (Weights::new(vec![whole.clone()], [0.5; 3], [1.0, 0.0, 1.0]).unwrap_err(), "not usable"),
+        (Weights::new(vec![whole], [f32::INFINITY; 3], [1.0; 3]).unwrap_err(), "not usable"),
     ] {
         assert!(refused.to_string().contains(part), "{refused}");
     }
