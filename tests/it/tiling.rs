@@ -166,15 +166,15 @@ fn the_finish_looks_at_the_same_sites() {
 fn a_run_in_tiles_is_the_run_of_the_whole() {
     let setup = Setup::new(390, 92);
     let mut settings = Settings::painterly();
-    (settings.first_size, settings.first_iterations, settings.iterations) = (270, vec![2], 6);
+    (settings.first_size, settings.first_iterations, settings.iterations) = (270, vec![2], 10);
     (settings.finish, settings.settle) = (0.0, 0.4);
     let run = |tiling: Tiling| {
         let mut session = setup.session(&settings, tiling);
         let losses: Vec<Losses> = std::iter::from_fn(|| session.step().unwrap()).collect();
         (losses, session.picture().unwrap())
     };
-    let ((whole, expected), (tiled, found)) = (run(Tiling::Off), run(Tiling::Side(16)));
-    assert_eq!((whole.len(), tiled.len()), (8, 8));
+    let ((whole, expected), (tiled, found)) = (run(Tiling::Off), run(Tiling::Side(32)));
+    assert_eq!((whole.len(), tiled.len()), (12, 12));
     for (found, expected) in tiled.iter().zip(&whole) {
         let off = parts(found, expected).into_iter().map(|(f, e)| (f - e).abs() / expected.total);
         let off = off.fold(0.0, f64::max);
