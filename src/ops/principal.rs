@@ -21,7 +21,7 @@ const TURNED: usize = 32;
 /// Records, for the forward pass, a root `B` of `n` rows and columns turned: `B Q` with an orthogonal `Q`, so
 /// that its product with its own transpose stays.
 ///
-/// `Q` is that of the QR factorisation of `(B^T B)^2 E`, where `E` are the first [`TURNED`] columns of the
+/// `Q` is that of the QR factorisation of `(B^T B)^2 E`, where `E` are the first `TURNED` columns of the
 /// identity, by reflections (Householder, "Unitary triangularization of a nonsymmetric matrix", 1958). So the
 /// first columns of `B Q` come near the principal axes of `B B^T`, as by two steps of an orthogonal
 /// iteration, and the others come nearly at right angles to these. All reflections are applied at once, as
