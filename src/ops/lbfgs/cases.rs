@@ -1,6 +1,6 @@
 //! What a step of L-BFGS must get right.
 
-use super::{MEMORY_WORDS, PAIRS, lbfgs};
+use super::{COUNT, GAMMA, MEMORY_WORDS, PAIRS, RHO, lbfgs};
 use crate::cases::{Candidate, Case, Input, Leaf, Recorded, Size, Table, sum, widen};
 use crate::engine::real::Real;
 use crate::engine::tape::{Slot, Tape, Var};
@@ -111,13 +111,13 @@ fn case(size: Size, pairs: usize, fits: bool, clamp: bool) -> Case {
             let given = Given::new(&values, pairs, fits);
             let narrow = |values: &[f64]| Real::F32.encode(values);
             let mut memory = vec![f32::from_bits(0); MEMORY_WORDS];
-            memory[0] = f32::from_bits(pairs as u32);
+            memory[COUNT] = f32::from_bits(pairs as u32);
             // What stands for the inverse Hessian stays that of the newest pair if no other comes.
             if let (Some(s), Some(y)) = (given.s.first(), given.y.first()) {
-                memory[2] = (dot(s, y) / dot(y, y)) as f32;
+                memory[GAMMA] = (dot(s, y) / dot(y, y)) as f32;
             }
             for k in 0..pairs {
-                memory[4 + k] = (1.0 / dot(&given.s[k], &given.y[k])) as f32;
+                memory[RHO + k] = (1.0 / dot(&given.s[k], &given.y[k])) as f32;
             }
             let mut starts = vec![
                 (x.value, leaves[0].values.clone()),

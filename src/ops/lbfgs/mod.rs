@@ -17,6 +17,11 @@ pub const PAIRS: usize = 10;
 
 /// 32-bit words of `Memory` in the shader.
 pub(crate) const MEMORY_WORDS: usize = 4 + 3 * PAIRS;
+/// Words of the memory that outlive an iteration: the number of pairs, what stands for the inverse Hessian at
+/// the bottom, and the first of the pairs' `1 / s.y`. The cases hold them to the shader's `struct Memory`.
+pub(crate) const COUNT: usize = 0;
+pub(crate) const GAMMA: usize = 2;
+pub(crate) const RHO: usize = 4;
 
 /// How far the first step moves a value on average, and the most that later ones do as the root of the mean
 /// square, both times the learning rate. The shader has the same.

@@ -5,14 +5,8 @@ use super::optimiser::{Counters, Course};
 use super::rows::{Rows, in_bands};
 use crate::engine::real::Real;
 use crate::ops::adam::Rule;
-use crate::ops::lbfgs::{FIRST, LONGEST, PAIRS};
+use crate::ops::lbfgs::{COUNT, FIRST, GAMMA, LONGEST, PAIRS, RHO};
 use crate::painting::optimiser::State;
-
-/// The words of the memory that count from one iteration to the next: the number of pairs, what stands for
-/// the inverse Hessian at the bottom, and the first of the pairs' `1 / s.y`.
-const COUNT: usize = 0;
-const GAMMA: usize = 2;
-const RHO: usize = 4;
 
 /// The direction, and how long its rows are.
 struct Direction {
