@@ -7,84 +7,102 @@ struct Params {
     alpha: f32,
     beta: f32,
     gamma: f32,
-    first: u32,  // iterations of which each computes the product
-    every: u32,  // later, one iteration in this many does
 }
 
 const SYMMETRIC: bool = true;
 
-// All n x n, as texels in rows of 256.
+// All n x n in panels: texel (i/32, k/4, i%32) has the values k .. k+3 of row i. What a subgroup loads at a time
+// lies side by side.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var left: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var right: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(3) var other: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;  // n x n
-@group(0) @binding(5) var<storage, read> clock: array<u32>;    // 1, the iterations before this one
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<storage, read> x: array<vec4f>;  // n x n, row by row
 
-// Whether this iteration needs the product.
-fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every == 0u; }
+alias Sums = mat4x4f;  // four rows of y (columns) of four of its columns (rows)
 
-fn left_at(i: u32) -> vec4f { return textureLoad(left, vec2u(i & 255u, i >> 8u)); }
+// include: texel_at
+// include: shuffled_products
 
-fn right_at(i: u32) -> vec4f { return textureLoad(right, vec2u(i & 255u, i >> 8u)); }
+fn left_at(i: u32) -> vec4f { return textureLoad(left, texel_at(i)); }
 
-fn other_at(i: u32) -> vec4f { return textureLoad(other, vec2u(i & 255u, i >> 8u)); }
-
-// Four rows of products: v times the texels of four lanes.
-fn rows(sum: mat4x4f, v: mat4x4f, w: vec4f, lane: u32) -> mat4x4f {
-    return mat4x4f(
-        sum[0] + v * subgroupShuffle(w, lane),
-        sum[1] + v * subgroupShuffle(w, lane + 1u),
-        sum[2] + v * subgroupShuffle(w, lane + 2u),
-        sum[3] + v * subgroupShuffle(w, lane + 3u),
-    );
+// The texels of four neighbours in a panel, from number i on, as rows.
+fn four(matrix: texture_storage_2d<rgba32float, read>, i: u32) -> Sums {
+    let p = texel_at(i);
+    return transpose(Sums(
+        textureLoad(matrix, p),
+        textureLoad(matrix, p + vec2u(1u, 0u)),
+        textureLoad(matrix, p + vec2u(2u, 0u)),
+        textureLoad(matrix, p + vec2u(3u, 0u)),
+    ));
 }
 
 @compute @workgroup_size(8)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-    let n = params.n;
-    // Rows of tiles from both ends in turn, for a driver that gives each thread a range of workgroups: later
-    // rows have more.
-    let down = select(group.y / 2u, n / 32u - 1u - group.y / 2u, SYMMETRIC && group.y % 2u == 1u);
-    let across = select(group.y, down, SYMMETRIC);
-    // The other tiles are mirror images.
-    if (SYMMETRIC && group.x > down) || !is_due() { return; }
-    let a = across * 32u;
-    let b = group.x * 32u;
-    let line = n / 4u;
-    let i = (a + lane) * line;
-    let j = (b + lane) * line;
-    var sum0 = mat4x4f(); var sum1 = mat4x4f(); var sum2 = mat4x4f(); var sum3 = mat4x4f();
-    var sum4 = mat4x4f(); var sum5 = mat4x4f(); var sum6 = mat4x4f(); var sum7 = mat4x4f();
-    for (var k = 0u; k < line; k++) {
-        let b0 = right_at(j + k);
-        let b1 = right_at(j + k + 8u * line);
-        let b2 = right_at(j + k + 16u * line);
-        let b3 = right_at(j + k + 24u * line);
-        let a0 = left_at(i + k);
-        let a1 = left_at(i + k + 8u * line);
-        let a2 = left_at(i + k + 16u * line);
-        let a3 = left_at(i + k + 24u * line);
-        let v = transpose(mat4x4f(b0, b1, b2, b3));
-        sum0 = rows(sum0, v, a0, 0u); sum1 = rows(sum1, v, a0, 4u);
-        sum2 = rows(sum2, v, a1, 0u); sum3 = rows(sum3, v, a1, 4u);
-        sum4 = rows(sum4, v, a2, 0u); sum5 = rows(sum5, v, a2, 4u);
-        sum6 = rows(sum6, v, a3, 0u); sum7 = rows(sum7, v, a3, 4u);
+    // The tile of y. Of a symmetric y, a row of workgroups computes two rows of tiles up to the diagonal, a long
+    // one and a short one; the other tiles are mirror images.
+    let tiles = params.n / 32u;
+    let is_long = group.x < tiles - group.y;
+    let down = select(group.y, tiles - 1u - group.y, SYMMETRIC && is_long);
+    let across = select(group.x, group.x - (tiles - group.y), SYMMETRIC && !is_long);
+    // Of an odd number of rows, the middle one would be computed twice. Nothing returns early: lavapipe would
+    // then load texels under a mask, which takes half as long again.
+    let wanted = !(SYMMETRIC && !is_long && 2u * group.y + 1u == tiles);
+    // The panels of 32 rows of y and of 32 columns, of which this lane has four.
+    let size = params.n * 8u;
+    let a = down * size;
+    let b = across * size;
+    let end = select(0u, size, wanted);
+    var sum0 = Sums(); var sum1 = Sums(); var sum2 = Sums(); var sum3 = Sums();
+    var sum4 = Sums(); var sum5 = Sums(); var sum6 = Sums(); var sum7 = Sums();
+    for (var k = 0u; k < end; k += 64u) {
+        let j = b + k + 4u * lane;
+        let v0 = four(right, j);
+        let v1 = four(right, j + 32u);
+        let i = a + k + lane;
+        let a0 = left_at(i); let a1 = left_at(i + 8u); let a2 = left_at(i + 16u); let a3 = left_at(i + 24u);
+        let b0 = left_at(i + 32u); let b1 = left_at(i + 40u); let b2 = left_at(i + 48u); let b3 = left_at(i + 56u);
+        sum0 = rows(sum0, v0, a0, 0u); sum1 = rows(sum1, v0, a0, 4u);
+        sum2 = rows(sum2, v0, a1, 0u); sum3 = rows(sum3, v0, a1, 4u);
+        sum4 = rows(sum4, v0, a2, 0u); sum5 = rows(sum5, v0, a2, 4u);
+        sum6 = rows(sum6, v0, a3, 0u); sum7 = rows(sum7, v0, a3, 4u);
+        sum0 = rows(sum0, v1, b0, 0u); sum1 = rows(sum1, v1, b0, 4u);
+        sum2 = rows(sum2, v1, b1, 0u); sum3 = rows(sum3, v1, b1, 4u);
+        sum4 = rows(sum4, v1, b2, 0u); sum5 = rows(sum5, v1, b2, 4u);
+        sum6 = rows(sum6, v1, b3, 0u); sum7 = rows(sum7, v1, b3, 4u);
     }
     // Stores are slow to compile, so this is a loop which moves the next sums up; a count known at compile
     // time would have it unrolled.
-    for (var r = a; r < a + 32u; r += 4u) {
-        for (var t = 0u; t < 4u; t++) {
-            let column = b + lane + 8u * t;
-            let more = params.beta * other_at(column * line + r / 4u);
-            for (var k = 0u; k < 4u; k++) {
-                let d = params.alpha * sum0[k][t] + more[k] + select(0.0, params.gamma, r + k == column);
-                if !SYMMETRIC || column <= r + k {
-                    y[(r + k) * n + column] = d;
-                    if SYMMETRIC { y[column * n + r + k] = d; }
-                }
-            }
+    let own = across * 32u + 4u * lane;
+    for (var row = down * 32u; wanted && row < down * 32u + 32u; row += 4u) {
+        // Here, and where it is mirrored.
+        let here = a + own / 4u * 32u + row % 32u;
+        let there = b + row / 4u * 32u + 4u * lane;
+        var d = params.alpha * sum0 + params.beta * four(other, there);
+        let diagonal = select(0.0, params.gamma, row == own);
+        d[0].x += diagonal; d[1].y += diagonal; d[2].z += diagonal; d[3].w += diagonal;
+        let mirrored = transpose(d);
+        if SYMMETRIC && row == own {
+            // On the diagonal, too, what is left of it counts.
+            d = Sums(
+                vec4f(d[0].x, mirrored[0].yzw), vec4f(d[1].xy, mirrored[1].zw), vec4f(d[2].xyz, mirrored[2].w), d[3]);
+        }
+        if !SYMMETRIC || row >= own {
+            y[here] = d[0]; y[here + 1u] = d[1]; y[here + 2u] = d[2]; y[here + 3u] = d[3];
+        }
+        if SYMMETRIC && row > own {
+            y[there] = mirrored[0]; y[there + 1u] = mirrored[1]; y[there + 2u] = mirrored[2]; y[there + 3u] = mirrored[3];
         }
         sum0 = sum1; sum1 = sum2; sum2 = sum3; sum3 = sum4; sum4 = sum5; sum5 = sum6; sum6 = sum7;
     }
+}
+
+// Brings x into panels.
+@compute @workgroup_size(64)
+fn pack(@builtin(global_invocation_id) id: vec3u) {
+    let i = id.x;
+    if i >= params.n * params.n / 4u { return; }
+    let row = i / (params.n * 8u) * 32u + i % 32u;
+    y[i] = x[row * params.n / 4u + i / 32u % (params.n / 4u)];
 }

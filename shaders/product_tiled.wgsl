@@ -7,8 +7,6 @@ struct Params {
     alpha: f32,
     beta: f32,
     gamma: f32,
-    first: u32,  // iterations of which each computes the product
-    every: u32,  // later, one iteration in this many does
 }
 
 const SYMMETRIC: bool = true;
@@ -24,10 +22,6 @@ const LINES: u32 = 8u;   // invocations beside and behind each other
 @group(0) @binding(2) var<storage, read> right: array<f32>;    // n x n
 @group(0) @binding(3) var<storage, read> other: array<f32>;    // n x n
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;  // n x n
-@group(0) @binding(5) var<storage, read> clock: array<u32>;    // 1, the iterations before this one
-
-// Whether this iteration needs the product.
-fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every == 0u; }
 
 var<workgroup> rows: array<vec4f, STEP * QUADS>;
 var<workgroup> columns: array<vec4f, STEP * QUADS>;
@@ -59,7 +53,7 @@ fn forward(
     @builtin(local_invocation_index) index: u32,
 ) {
     // The other tiles are mirror images.
-    if (SYMMETRIC && block.x > block.y) || !is_due() { return; }
+    if (SYMMETRIC && block.x > block.y) { return; }
     let n = params.n;
     let a = block.y * TILE;
     let b = block.x * TILE;

@@ -7,10 +7,9 @@ struct Params {
     energy: f32,     // the painting's
     scale: f32,      // weight / channels
     constant: f32,   // trace of the painting's covariance / channels, in units of energy
-    first: u32,      // iterations of which each computes the transport
-    every: u32,      // later, one iteration in this many does
 }
 
+const PANELS: bool = false;  // whether the transport lies in panels, see product_subgroup.wgsl
 const LANES: u32 = 64u;  // invocations that sum a row together
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,11 +25,6 @@ const LANES: u32 = 64u;  // invocations that sum a row together
 @group(0) @binding(10) var<storage, read_write> bias: array<f32>;       // n
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>;    // n
 @group(0) @binding(12) var<storage, read_write> traces: array<f32>;     // n, of T times the covariance, when T was computed
-@group(0) @binding(13) var<storage, read> clock: array<u32>;            // 1, the iterations before this one
-
-// Whether this iteration recomputes the transport, as the first ones do and then every few. The others
-// keep it.
-fn is_due() -> bool { return clock[0] < params.first || clock[0] % params.every == 0u; }
 
 var<workgroup> sums: array<vec2f, LANES>;
 
@@ -46,7 +40,6 @@ fn together(own: vec2f, lane: u32) -> vec2f {
 
 @compute @workgroup_size(LANES)
 fn square(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    if !is_due() { return; }
     var sum = 0.0;
     for (var k = lane; k < params.n; k += LANES) {
         let d = m[group.y * params.n + k];
@@ -58,27 +51,24 @@ fn square(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
 
 @compute @workgroup_size(64)
 fn normalize(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.n * params.n || !is_due() { return; }
+    if id.x >= params.n * params.n { return; }
     r[id.x] = m[id.x] / sqrt(norm[0]);
 }
 
 // The matrix of the gradient from the transport T.
 @compute @workgroup_size(64)
 fn renew(@builtin(global_invocation_id) id: vec3u) {
-    if id.x >= params.n * params.n || !is_due() { return; }
-    let diagonal = select(0.0, 1.0, id.x / params.n == id.x % params.n);
-    let t = transport[id.x] / sqrt(sqrt(norm[0]));
+    if id.x >= params.n * params.n { return; }
+    let row = id.x / params.n;
+    let column = id.x % params.n;
+    let diagonal = select(0.0, 1.0, row == column);
+    let panel = ((row / 32u * params.n / 4u + column / 4u) * 32u + row % 32u) * 4u + column % 4u;
+    let t = transport[select(id.x, panel, PANELS)] / sqrt(sqrt(norm[0]));
     gradient[id.x] = 0.5 * (diagonal - t);
 }
 
-// With the transport T of covariances, the gradient by a pixel x is x - target - T (x - mean): what T does to
-// the mean is a constant, and so is the target's mean. The trace of the root of the product of both
-// covariances is that of T times the covariance; a T that is kept from an earlier one gives half of its
-// change, which is right to first order.
-@compute @workgroup_size(LANES)
-fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let own = group.y;
-    let due = is_due();
+// A row of T times the mean, and the diagonal of T times the covariance in it; only lane 0 gets them.
+fn transported(own: u32, lane: u32) -> vec2f {
     var moved = vec2f();
     for (var k = lane; k < params.n; k += LANES) {
         let i = own * params.n + k;
@@ -86,9 +76,24 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
         let t = diagonal - 2.0 * gradient[i];
         moved += t * vec2f(mean[k], covariance[i] / params.energy + params.epsilon * diagonal);
     }
-    moved = together(moved, lane);
+    return together(moved, lane);
+}
+
+// When T is new: the trace of the root of the product of both covariances is that of T times the covariance.
+@compute @workgroup_size(LANES)
+fn trace(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let moved = transported(group.y, lane);
+    if lane == 0u { traces[group.y] = moved.y; }
+}
+
+// With the transport T of covariances, the gradient by a pixel x is x - target - T (x - mean): what T does to
+// the mean is a constant, and so is the target's mean. A T that is kept from an earlier covariance gives half
+// of the change of that trace, which is right to first order.
+@compute @workgroup_size(LANES)
+fn finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let own = group.y;
+    let moved = transported(own, lane);
     if lane != 0u { return; }
-    if due { traces[own] = moved.y; }
     bias[own] = moved.x - target_mean[own];
     let d = mean[own] - target_mean[own];
     let variance = covariance[own * params.n + own] / params.energy + params.epsilon;

@@ -113,17 +113,9 @@ fn case(size: Size, [low, high]: [f32; 2]) -> Case {
         ];
         let losses = tape.state("sums", 2);
         let Root { root, .. } = cholesky(tape, starts[0].0, starts[1].0, n, Slot { losses, index: 0 });
-        let (y, clock) = (tape.scratch("y", n * n), tape.state("clock", 1));
+        let y = tape.scratch("y", n * n);
         tape.forward(kernel!("product", "forward").constant("SYMMETRIC", false))
-            .params([
-                ("n", n.into()),
-                ("alpha", 1.0.into()),
-                ("beta", 0.0.into()),
-                ("gamma", 0.0.into()),
-                ("first", 0.into()),
-                ("every", 1.into()),
-            ])
-            .bind("clock", clock)
+            .params([("n", n.into()), ("alpha", 1.0.into()), ("beta", 0.0.into()), ("gamma", 0.0.into())])
             .bind("left", root)
             .bind("right", root)
             .bind("other", root)

@@ -10,6 +10,7 @@ mod timing;
 mod traffic;
 
 use std::fmt::Write as _;
+#[cfg(feature = "native")]
 use std::ops::Range;
 
 use self::ready::Ready;
@@ -21,7 +22,7 @@ use crate::engine::placement::{
     Place, Placement, dispatch, prepared, prepared_bytes, too_large, window, workgroups,
 };
 use crate::engine::precision::Precision;
-use crate::engine::tape::{Home, Memory, Tape, Tensor, Turn};
+use crate::engine::tape::{Home, Memory, Rhythm, Step, Tape, Tensor, Turn};
 #[cfg(feature = "native")]
 pub(crate) use timing::{Timeline, Timers};
 #[cfg(feature = "native")]
@@ -32,6 +33,8 @@ pub struct Plan {
     steps: Vec<Ready>,
     /// When each step runs, where the plan is run in passes.
     turns: Vec<Turn>,
+    /// In which runs each step takes part.
+    rhythms: Vec<Rhythm>,
     buffers: Vec<Memory>,
     /// The numbers of those that the plan allocated. The others were given to it.
     own: Vec<usize>,
@@ -54,6 +57,44 @@ fn turns(tape: &Tape) -> Vec<Turn> {
     forward.chain(std::iter::repeat_n(Turn::Second, backward)).collect()
 }
 
+fn encode<'s>(encoder: &mut wgpu::CommandEncoder, steps: impl Iterator<Item = &'s Ready>) {
+    let mut steps = steps.peekable();
+    while let Some(step) = steps.next() {
+        match step {
+            Ready::Copy { .. } => step.encode_copy(encoder),
+            Ready::Dispatch { .. } => {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                let mut next = Some(step);
+                while let Some(dispatch) = next {
+                    dispatch.encode_dispatch(&mut pass);
+                    next = steps.next_if(|step| matches!(step, Ready::Dispatch { .. }));
+                }
+            }
+        }
+    }
+}
+
+/// Submits steps in `pieces` submissions; `last` adds to the last of them.
+fn submit(
+    gpu: &Gpu,
+    mut steps: &[&Ready],
+    pieces: usize,
+    last: impl FnOnce(&mut wgpu::CommandEncoder),
+) -> wgpu::SubmissionIndex {
+    let size = steps.len().div_ceil(pieces.max(1)).max(1);
+    loop {
+        let (piece, rest) = steps.split_at(size.min(steps.len()));
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        encode(&mut encoder, piece.iter().copied());
+        if rest.is_empty() {
+            last(&mut encoder);
+            return gpu.queue.submit([encoder.finish()]);
+        }
+        gpu.queue.submit([encoder.finish()]);
+        steps = rest;
+    }
+}
+
 /// A NaN whose payload no computation produces; as float16 it is two of them.
 const SENTINEL: u32 = 0x7fc0_7e5a;
 
@@ -64,6 +105,7 @@ impl Plan {
         let mut plan = Self {
             steps: Vec::new(),
             turns: turns(&tape),
+            rhythms: steps[tape.preparation.len()..].iter().map(Step::rhythm).collect(),
             buffers: Vec::new(),
             own: Vec::new(),
             own_bytes: placement.bytes(&tape),
@@ -94,10 +136,11 @@ impl Plan {
         }
         plan.ready(&tape, &steps)?;
         let rest = plan.steps.split_off(tape.preparation.len());
-        if !plan.steps.is_empty() {
-            plan.run(tape.gpu);
+        let preparation = std::mem::replace(&mut plan.steps, rest);
+        if !preparation.is_empty() {
+            let steps: Vec<&Ready> = preparation.iter().collect();
+            submit(tape.gpu, &steps, tape.gpu.unknown_pieces(), |_| ());
         }
-        plan.steps = rest;
         Ok(plan)
     }
 
@@ -129,42 +172,33 @@ impl Plan {
     }
 
     /// All steps.
+    #[cfg(feature = "native")]
     pub(crate) fn all(&self) -> Range<usize> {
         0..self.steps.len()
     }
 
+    /// The steps that take part in a run.
+    fn due(&self, run: usize) -> impl Iterator<Item = &Ready> {
+        std::iter::zip(&self.steps, &self.rhythms)
+            .filter(move |(_, rhythm)| rhythm.is_due(run))
+            .map(|(step, _)| step)
+    }
+
     /// Encodes one run of the plan. It is one compute pass, unless a step copies to a texture, which passes
     /// cannot do.
-    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.encode_steps(encoder, self.all());
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, run: usize) {
+        encode(encoder, self.due(run));
     }
 
-    /// Encodes some of the steps.
-    fn encode_steps(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
-        self.encode_all(encoder, self.steps[range].iter());
-    }
-
-    fn encode_all<'s>(&self, encoder: &mut wgpu::CommandEncoder, steps: impl Iterator<Item = &'s Ready>) {
-        let mut steps = steps.peekable();
-        while let Some(step) = steps.next() {
-            match step {
-                Ready::Copy { .. } => step.encode_copy(encoder),
-                Ready::Dispatch { .. } => {
-                    let mut pass = encoder.begin_compute_pass(&Default::default());
-                    let mut next = Some(step);
-                    while let Some(dispatch) = next {
-                        dispatch.encode_dispatch(&mut pass);
-                        next = steps.next_if(|step| matches!(step, Ready::Dispatch { .. }));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Runs the plan once without waiting for it. The first run is untimed, so on a GPU each step is
+    /// Runs the plan for the first time without waiting for it. That run is untimed, so on a GPU each step is
     /// submitted separately: a desktop's driver resets a device when one submission takes a second or two.
     pub fn run(&self, gpu: &Gpu) {
-        self.submit(gpu, gpu.unknown_pieces(), |_| ());
+        self.run_numbered(gpu, 0);
+    }
+
+    /// As [`Self::run`], for the run with this number: see [`Rhythm`].
+    pub(crate) fn run_numbered(&self, gpu: &Gpu, run: usize) {
+        self.submit(gpu, gpu.unknown_pieces(), run, |_| ());
     }
 
     /// Submits one run of the plan in `pieces` submissions with about the same number of steps; `last` adds
@@ -173,21 +207,10 @@ impl Plan {
         &self,
         gpu: &Gpu,
         pieces: usize,
+        run: usize,
         last: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
-        let size = self.steps.len().div_ceil(pieces.max(1)).max(1);
-        let mut start = 0;
-        loop {
-            let end = (start + size).min(self.steps.len());
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            self.encode_steps(&mut encoder, start..end);
-            if end == self.steps.len() {
-                last(&mut encoder);
-                return gpu.queue.submit([encoder.finish()]);
-            }
-            gpu.queue.submit([encoder.finish()]);
-            start = end;
-        }
+        submit(gpu, &self.due(run).collect::<Vec<_>>(), pieces, last)
     }
 
     /// Submits one pass over the plan: the first has the forward steps of every pass and its own, the second
@@ -204,16 +227,7 @@ impl Plan {
         let steps = steps
             .filter(|(_, own)| [**own, turn].contains(&Turn::Every) || **own == turn)
             .map(|(step, _)| step);
-        let steps: Vec<&Ready> = steps.collect();
-        let size = steps.len().div_ceil(pieces.max(1)).max(1);
-        for piece in steps.chunks(size) {
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            self.encode_all(&mut encoder, piece.iter().copied());
-            gpu.queue.submit([encoder.finish()]);
-        }
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        last(&mut encoder);
-        gpu.queue.submit([encoder.finish()])
+        submit(gpu, &steps.collect::<Vec<_>>(), pieces, last)
     }
 
     /// Gives a knob a value, for all runs that are submitted from now on.

@@ -89,7 +89,7 @@ impl Plan {
                     let (pipeline, offset) = pipeline.zip(offset).expect("one of each per dispatch");
                     self.ready_dispatch(tape, dispatch, pipeline, &uniform, offset)?
                 }
-                Step::Copy { from, to, at, len } => {
+                Step::Copy { from, to, at, len, .. } => {
                     let place = |t: &Tensor| self.places[t.0].expect("a tensor in use has a place");
                     let value = tape.tensors[from.tensor.0].precision.bytes();
                     let start = from.range.as_ref().map_or(0, |range| range.start as u64 * value);

@@ -196,7 +196,7 @@ mod tests {
                 assert_eq!(plan.names(0), ["first", "bench_copy/forward"]);
             } else {
                 let mut ends = 0;
-                plan.submit(&gpu, pieces, |_| ends += 1);
+                plan.submit(&gpu, pieces, 0, |_| ends += 1);
                 assert_eq!(ends, 1);
             }
             results.push(plan.read(&gpu, z).unwrap());

@@ -18,6 +18,7 @@ pub(crate) use bands::BAND_WORK;
 pub(crate) use bands::{BAND_PIXELS, band_pixels};
 use recompute::Recomputed;
 pub use recorder::Recorder;
+pub use steps::Rhythm;
 pub(crate) use steps::{Declared, Dispatch, Group, Home, Memory, Step, Turn};
 pub use var::{Slot, Tensor, Var, View};
 
@@ -29,6 +30,8 @@ pub struct Tape<'g> {
     pub(crate) preparation: Vec<Step>,
     pub(crate) groups: Vec<Group>,
     pub(crate) updates: Vec<Step>,
+    /// Of the steps that are recorded now.
+    rhythm: Rhythm,
     differentiate: bool,
     map_precision: Precision,
     weight_precision: Precision,
@@ -65,6 +68,7 @@ impl<'g> Tape<'g> {
             preparation,
             groups,
             updates,
+            rhythm: Rhythm::ALWAYS,
             differentiate: true,
             map_precision: Precision::Single,
             weight_precision: Precision::Single,
@@ -236,6 +240,14 @@ impl<'g> Tape<'g> {
         self.tensors[tensor.0].home = Home::Own;
     }
 
+    /// What `record` records takes part in some runs only. Between them its results last only if they are kept.
+    pub(crate) fn in_rhythm<T>(&mut self, rhythm: Rhythm, record: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.rhythm, rhythm);
+        let recorded = record(self);
+        self.rhythm = outer;
+        recorded
+    }
+
     /// Records a dispatch of the forward pass.
     pub fn forward(&mut self, kernel: Kernel) -> Recorder<'_, 'g> {
         self.record(Phase::Forward, kernel)
@@ -278,7 +290,7 @@ impl<'g> Tape<'g> {
         len: usize,
     ) {
         if self.differentiate || phase != Phase::Backward {
-            self.push(phase, Step::Copy { from: from.into(), to, at, len });
+            self.push(phase, Step::Copy { from: from.into(), to, at, len, rhythm: self.rhythm });
         }
     }
 

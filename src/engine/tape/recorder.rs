@@ -21,7 +21,8 @@ impl<'t, 'g> Recorder<'t, 'g> {
         let label = tape.groups.last().map(|g| g.label.clone()).unwrap_or_default();
         let (params, bound) = Default::default();
         let skip = phase == Phase::Backward && !tape.differentiate;
-        let dispatch = Dispatch { label, kernel, params, bound, grad: None, grid: [1; 3] };
+        let dispatch =
+            Dispatch { label, kernel, params, bound, grad: None, grid: [1; 3], rhythm: tape.rhythm };
         Self { tape, phase, dispatch, skip }
     }
 

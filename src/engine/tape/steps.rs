@@ -47,6 +47,26 @@ impl Declared {
     }
 }
 
+/// In which runs of a plan a step takes part: in the first ones, and later in every run whose number, from 0, is
+/// a multiple of `every`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// The number of first runs.
+    pub first: usize,
+    /// Not 0.
+    pub every: usize,
+}
+
+impl Rhythm {
+    /// In every run.
+    pub const ALWAYS: Self = Self { first: 0, every: 1 };
+
+    /// Whether the step takes part in a run.
+    pub(crate) fn is_due(self, run: usize) -> bool {
+        run < self.first || run.is_multiple_of(self.every)
+    }
+}
+
 /// One step as recorded.
 #[derive(Clone)]
 pub(crate) enum Step {
@@ -58,7 +78,16 @@ pub(crate) enum Step {
         to: Tensor,
         at: usize,
         len: usize,
+        rhythm: Rhythm,
     },
+}
+
+impl Step {
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        match self {
+            Self::Dispatch(Dispatch { rhythm, .. }) | Self::Copy { rhythm, .. } => *rhythm,
+        }
+    }
 }
 
 /// One dispatch as recorded.
@@ -72,6 +101,7 @@ pub(crate) struct Dispatch {
     pub(crate) grad: Option<Tensor>,
     /// The number of invocations in each dimension.
     pub(crate) grid: [usize; 3],
+    pub(crate) rhythm: Rhythm,
 }
 
 /// In which of a plan's two passes the forward steps of an op run, where a plan is run in passes. Backward

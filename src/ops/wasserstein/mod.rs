@@ -12,7 +12,7 @@ use super::products::Variant;
 use super::reduce::reduce;
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
-use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
+use crate::engine::tape::{Rhythm, Shape, Slot, Tape, Tensor, Var};
 pub use cases::TABLE;
 pub use statistics::{Prepared, Resident, Target, prepare};
 
@@ -95,29 +95,6 @@ pub(super) fn channel_sums(tape: &mut Tape, x: Var, scale: f64, weights: Option<
     mean
 }
 
-/// When the transport is recomputed. Its inputs change little from one iteration to the next, and it costs
-/// as much as some layers of a network.
-#[derive(Clone, Copy, Debug)]
-pub struct Renewal {
-    /// One `u32`, the iterations before this one.
-    pub clock: Tensor,
-    /// Iterations of which each computes it.
-    pub first: usize,
-    /// Later, every iteration computes it whose number is a multiple of this; not 0.
-    pub every: usize,
-}
-
-impl Renewal {
-    /// In every iteration.
-    fn always(tape: &mut Tape) -> Self {
-        Self { clock: tape.state("clock", 1), first: 0, every: 1 }
-    }
-
-    fn params(&self) -> [(&'static str, Value); 2] {
-        [("first", self.first.into()), ("every", self.every.into())]
-    }
-}
-
 /// What a loss keeps between the iterations that renew the transport. A resumed run needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
@@ -140,8 +117,9 @@ pub struct Kept {
 /// as often as its weight says, `n` is the sum of the weights, and the gradient of a site is multiplied by
 /// its weight.
 ///
-/// Without a `renewal` the transport is computed in every iteration, else it is kept between those that renew
-/// it: the gradient and the trace of the root are then right to first order.
+/// Without a `renewal` the transport is computed in every run, else it is kept between those that renew it: the
+/// gradient and the trace of the root are then right to first order. What it is made of changes little from one
+/// iteration to the next, and it costs as much as some layers of a network.
 pub fn wasserstein(
     tape: &mut Tape,
     x: Var,
@@ -149,12 +127,10 @@ pub fn wasserstein(
     weight: Knob,
     slot: Slot,
     variant: Variant,
-    renewal: Option<Renewal>,
+    renewal: Option<Rhythm>,
 ) -> Kept {
-    let keeps = renewal.is_some();
-    let renewal = renewal.unwrap_or_else(|| Renewal::always(tape));
     let (mean, covariance, products) = measured(tape, x, variant, target.weights);
-    let (kept, bias) = compare(tape, [mean, covariance], target, weight, slot, variant, (renewal, keeps));
+    let (kept, bias) = compare(tape, [mean, covariance], target, weight, slot, variant, renewal);
     if x.grad.is_some() {
         let slope = slope(tape, target, weight, x.shape.channels as f64 * sites(x, target.weights));
         let means = Means { own: mean, target: target.mean, bias };
@@ -169,8 +145,7 @@ fn slope(tape: &Tape, target: &Target, weight: Knob, values: f64) -> Value {
 }
 
 /// Records the distance alone, for a mean and a covariance that are there already, and what the gradient is
-/// made of; see [`wasserstein`]. Returns that, and the constant of each channel. What the renewal needs is
-/// kept if `keeps` is set.
+/// made of; see [`wasserstein`]. Returns that, and the constant of each channel.
 pub(crate) fn compare(
     tape: &mut Tape,
     [mean, covariance]: [Tensor; 2],
@@ -178,28 +153,35 @@ pub(crate) fn compare(
     weight: Knob,
     slot: Slot,
     variant: Variant,
-    (renewal, keeps): (Renewal, bool),
+    renewal: Option<Rhythm>,
 ) -> (Kept, Tensor) {
     let c = target.channels;
-    let moved = root::transport(tape, target, covariance, variant, renewal);
-    let mut own =
-        |name: &str, len: usize| if keeps { tape.state(name, len) } else { tape.scratch(name, len) };
+    let mut own = |name: &str, len: usize| match renewal {
+        Some(_) => tape.state(name, len),
+        None => tape.scratch(name, len),
+    };
     let kept = Kept { gradient: own("gradient", c * c), traces: own("traces", c) };
     let (bias, partial) = (tape.scratch("bias", c), tape.scratch("partial", c));
     let lanes = lanes(tape.gpu());
     let scale = weight.scaled(1.0, c as f64);
-    tape.forward(kernel!("wasserstein", "renew"))
-        .params(target.params(scale))
-        .params(renewal.params())
-        .bind("clock", renewal.clock)
-        .bind("norm", moved.norm)
-        .bind("transport", moved.transport)
-        .bind("gradient", kept.gradient)
-        .grid([c * c, 1, 1]);
+    tape.in_rhythm(renewal.unwrap_or(Rhythm::ALWAYS), |tape| {
+        let moved = root::transport(tape, target, covariance, variant);
+        tape.forward(kernel!("wasserstein", "renew").constant("PANELS", moved.panels))
+            .params(target.params(scale))
+            .bind("norm", moved.norm)
+            .bind("transport", moved.transport)
+            .bind("gradient", kept.gradient)
+            .grid([c * c, 1, 1]);
+        tape.forward(kernel!("wasserstein", "trace").constant("LANES", lanes))
+            .params(target.params(scale))
+            .bind("gradient", kept.gradient)
+            .bind("traces", kept.traces)
+            .bind("covariance", covariance)
+            .bind("mean", mean)
+            .grid([1, c, 1]);
+    });
     tape.forward(kernel!("wasserstein", "finish").constant("LANES", lanes))
         .params(target.params(scale))
-        .params(renewal.params())
-        .bind("clock", renewal.clock)
         .bind("gradient", kept.gradient)
         .bind("traces", kept.traces)
         .bind("covariance", covariance)

@@ -1,7 +1,7 @@
 //! The transport between two Gaussians, `T = B (B^T S' B)^(-1/2) B^T` where `B B^T` is the target's
 //! covariance, by matrix products alone.
 
-use super::{Renewal, Target, lanes};
+use super::{Target, lanes};
 use crate::engine::kernel::{Value, kernel};
 use crate::engine::tape::{Phase, Slot, Tape, Tensor};
 use crate::ops::cholesky::EPSILON;
@@ -30,6 +30,8 @@ pub(super) struct Moved {
     pub transport: Tensor,
     /// The square of the Frobenius norm of `B^T S' B / e^2`.
     pub norm: Tensor,
+    /// Whether the transport lies in panels, as `product_subgroup.wgsl` has it, instead of row by row.
+    pub panels: bool,
 }
 
 /// A square matrix, also as texels where the variant reads those.
@@ -43,27 +45,43 @@ struct Matrix {
 struct Products {
     n: usize,
     variant: Variant,
-    renewal: Renewal,
 }
 
 impl Products {
-    /// A matrix that the forward pass has computed.
+    /// A matrix that a product has computed.
     fn computed(&self, tape: &mut Tape, values: Tensor) -> Matrix {
-        let len = self.n * self.n;
-        let texels = (self.variant == Variant::Subgroup).then(|| tape.scratch_texels("texels", len));
-        texels.into_iter().for_each(|texels| tape.forward_copy(values, texels, len));
-        Matrix { values, texels }
+        self.read(tape, Phase::Forward, values)
     }
 
-    /// A matrix that does not change.
-    fn constant(&self, tape: &mut Tape, values: Tensor) -> Matrix {
+    fn read(&self, tape: &mut Tape, phase: Phase, values: Tensor) -> Matrix {
         let len = self.n * self.n;
         let texels = (self.variant == Variant::Subgroup).then(|| tape.scratch_texels("texels", len));
         if let Some(texels) = texels {
-            tape.keep(texels);
-            tape.copy(Phase::Preparation, values, (texels, 0), len);
+            if phase == Phase::Preparation {
+                tape.keep(texels);
+            }
+            tape.copy(phase, values, (texels, 0), len);
         }
         Matrix { values, texels }
+    }
+
+    /// A matrix that lies row by row, and is needed once or in the forward pass.
+    fn ordered(&self, tape: &mut Tape, phase: Phase, rows: Tensor) -> Matrix {
+        if self.variant != Variant::Subgroup {
+            return Matrix { values: rows, texels: None };
+        }
+        let n = self.n;
+        let panels = tape.scratch("panels", n * n);
+        tape.record(phase, kernel!("product_subgroup", "pack"))
+            .params(self.params([0.0; 3]))
+            .bind("x", rows)
+            .bind("y", panels)
+            .grid([n * n / 4, 1, 1]);
+        self.read(tape, phase, panels)
+    }
+
+    fn params(&self, [alpha, beta, gamma]: [f64; 3]) -> [(&'static str, Value); 4] {
+        [("n", self.n.into()), ("alpha", alpha.into()), ("beta", beta.into()), ("gamma", gamma.into())]
     }
 
     /// Records `alpha left right^T + beta other^T + gamma I`; if the result is `symmetric`, half of it is
@@ -73,7 +91,7 @@ impl Products {
         tape: &mut Tape,
         name: &str,
         [left, right, other]: [Matrix; 3],
-        [alpha, beta, gamma]: [f64; 3],
+        factors: [f64; 3],
         symmetric: bool,
     ) -> Tensor {
         let n = self.n;
@@ -85,18 +103,15 @@ impl Products {
                 (kernel!("product_tiled", "forward"), [n.div_ceil(32) * 8, n.div_ceil(32) * 8, 1])
             }
             // The same of 8 lanes.
-            Variant::Subgroup => (kernel!("product_subgroup", "forward"), [n / 32 * 8, n / 32, 1]),
+            Variant::Subgroup => {
+                let tiles = n / 32;
+                let grid = if symmetric { [tiles + 1, tiles.div_ceil(2)] } else { [tiles, tiles] };
+                (kernel!("product_subgroup", "forward"), [grid[0] * 8, grid[1], 1])
+            }
         };
         let bound = |matrix: Matrix| matrix.texels.unwrap_or(matrix.values);
         tape.forward(kernel.constant("SYMMETRIC", symmetric))
-            .params([
-                ("n", n.into()),
-                ("alpha", alpha.into()),
-                ("beta", beta.into()),
-                ("gamma", gamma.into()),
-            ])
-            .params(self.renewal.params())
-            .bind("clock", self.renewal.clock)
+            .params(self.params(factors))
             .bind("left", bound(left))
             .bind("right", bound(right))
             .bind("other", bound(other))
@@ -112,22 +127,16 @@ impl Products {
 }
 
 /// Records the transport from a covariance to the target's.
-pub(super) fn transport(
-    tape: &mut Tape,
-    target: &Target,
-    covariance: Tensor,
-    variant: Variant,
-    renewal: Renewal,
-) -> Moved {
+pub(super) fn transport(tape: &mut Tape, target: &Target, covariance: Tensor, variant: Variant) -> Moved {
     let n = target.channels;
     let variant = match variant {
         Variant::Tiled if tape.gpu().quirks().slow_compiler => Variant::Naive,
         other => other,
     };
-    let products = Products { n, variant, renewal };
-    let root = products.constant(tape, target.root);
-    let transposed = products.constant(tape, target.transposed);
-    let covariance = products.computed(tape, covariance);
+    let products = Products { n, variant };
+    let root = products.ordered(tape, Phase::Preparation, target.root);
+    let transposed = products.ordered(tape, Phase::Preparation, target.transposed);
+    let covariance = products.ordered(tape, Phase::Forward, covariance);
     let factors = [1.0 / target.energy, EPSILON, 0.0];
     let scaled = products.record(tape, "bs", [transposed, covariance, root], factors, false);
     let scaled = products.computed(tape, scaled);
@@ -136,8 +145,6 @@ pub(super) fn transport(
     let lanes = lanes(tape.gpu());
     tape.forward(kernel!("wasserstein", "square").constant("LANES", lanes))
         .params(target.params(Value::Float(0.0)))
-        .params(renewal.params())
-        .bind("clock", renewal.clock)
         .bind("m", m)
         .bind("squares", squares)
         .grid([1, n, 1]);
@@ -145,8 +152,6 @@ pub(super) fn transport(
     let r = tape.scratch("r", n * n);
     tape.forward(kernel!("wasserstein", "normalize"))
         .params(target.params(Value::Float(0.0)))
-        .params(renewal.params())
-        .bind("clock", renewal.clock)
         .bind("m", m)
         .bind("norm", norm)
         .bind("r", r)
@@ -154,7 +159,8 @@ pub(super) fn transport(
     let z = inverse_root(tape, &products, r);
     let bz = products.record(tape, "bz", [root, z, root], [1.0, 0.0, 0.0], false);
     let bz = products.computed(tape, bz);
-    Moved { transport: products.symmetric(tape, "transport", bz, root), norm }
+    let transport = products.symmetric(tape, "transport", bz, root);
+    Moved { transport, norm, panels: variant == Variant::Subgroup }
 }
 
 /// Records `R^(-1/2)` for an `R` whose eigenvalues are between 0 and 1.

@@ -11,7 +11,6 @@ struct Loss {
     plan: Plan,
     x: Var,
     losses: Tensor,
-    clock: Tensor,
     kept: Kept,
 }
 
@@ -23,22 +22,21 @@ impl Loss {
         let mut tape = Tape::new(&gpu);
         let x = tape.leaf("x", SHAPE);
         tape.keep(x.grad.unwrap());
-        let (losses, clock) = (tape.state("losses", 1), tape.state("clock", 1));
+        let losses = tape.state("losses", 1);
         let target = painting.resident(&gpu).unwrap().target(&mut tape);
-        let renewal = Renewal { clock, first: 0, every: 2 };
+        let renewal = Rhythm { first: 0, every: 2 };
         let slot = Slot { losses, index: 0 };
         let weight = tape.knob(WEIGHT);
         let kept = wasserstein(&mut tape, x, &target, weight, slot, Variant::Tiled, Some(renewal));
         let plan = tape.finish().unwrap();
-        Self { gpu, plan, x, losses, clock, kept }
+        Self { gpu, plan, x, losses, kept }
     }
 
     /// Loss, gradient and half of `I - T` in an iteration.
-    fn at(&self, iteration: u32, x: &[f32]) -> (f64, Vec<f64>, Vec<f64>) {
+    fn at(&self, iteration: usize, x: &[f32]) -> (f64, Vec<f64>, Vec<f64>) {
         let Self { gpu, plan, .. } = self;
         plan.write(gpu, self.x.value, x);
-        plan.write(gpu, self.clock, &[f32::from_bits(iteration)]);
-        plan.run(gpu);
+        plan.run_numbered(gpu, iteration);
         let read = |tensor: Tensor| widen(&plan.read(gpu, tensor).unwrap());
         (read(self.losses)[0], read(self.x.grad.unwrap()), read(self.kept.gradient))
     }

@@ -11,7 +11,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Knob;
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
-use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
+use crate::engine::tape::{Rhythm, Shape, Slot, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
 use crate::ops::adam::{Rule, Schedule};
 use crate::ops::affine::Affine;
@@ -20,7 +20,6 @@ use crate::ops::gram::gram;
 use crate::ops::log::{Log, log};
 use crate::ops::masked::SiteWeights;
 use crate::ops::mse::mean_square;
-use crate::ops::wasserstein::Renewal;
 use crate::ops::widened::widened;
 use crate::painting::choices::Recipe;
 use crate::painting::optimiser;
@@ -287,10 +286,10 @@ impl<'g> Objective<'g, '_> {
         }
     }
 
-    /// When a stage recomputes its transports; `clock` has its iterations.
-    pub(crate) fn renewal(&self, stage: &Stage, clock: Tensor) -> Renewal {
+    /// When a stage recomputes its transports.
+    pub(crate) fn renewal(&self, stage: &Stage) -> Rhythm {
         let first = if stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
-        Renewal { clock, first, every: RENEWED_EVERY }
+        Rhythm { first, every: RENEWED_EVERY }
     }
 
     /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no

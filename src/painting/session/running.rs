@@ -344,9 +344,10 @@ impl<'g> Running<'g> {
             let bytes = 4 * self.real.len(self.picture.shape.len()) as u64;
             (self.spare_copy.take().unwrap_or_else(|| Readback::new(self.gpu, bytes)), bytes)
         });
-        let submission = self.plan.submit(self.gpu, self.pace.pieces, |encoder| {
-            for _ in 1..count {
-                self.plan.encode(encoder);
+        let run = self.submitted - self.stage.first;
+        let submission = self.plan.submit(self.gpu, self.pace.pieces, run, |encoder| {
+            for later in 1..count {
+                self.plan.encode(encoder, run + later);
             }
             let log = self.plan.buffer(self.kept.losses);
             encoder.copy_buffer_to_buffer(log, 0, &readback.buffer, 0, bytes);

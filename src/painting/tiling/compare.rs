@@ -35,7 +35,6 @@ pub(crate) struct Recorded<'g> {
     pub(crate) tape: Tape<'g>,
     layers: Vec<Layer>,
     losses: Tensor,
-    clock: Tensor,
 }
 
 impl<'g> Objective<'g, '_> {
@@ -45,7 +44,6 @@ impl<'g> Objective<'g, '_> {
         let mut tape = self.in_precision(Tape::forward_only(self.gpu));
         let terms = terms(self.settings);
         let losses = tape.state("losses", terms.len());
-        let clock = tape.state("count", 1);
         let mut layers = Vec::new();
         let styles = terms.iter().enumerate().filter_map(|(index, term)| match term.kind {
             Kind::Style(tap, _) if self.settings.style_loss == StyleLoss::Wasserstein => {
@@ -69,7 +67,7 @@ impl<'g> Objective<'g, '_> {
             let covariance = tape.state("covariance", channels * channels);
             let weight = tape.knob(weight * share);
             let variant = self.vgg.tuning().gram(self.gpu, channels);
-            let renewal = self.renewal(stage, clock);
+            let renewal = self.renewal(stage);
             let slot = Slot { losses, index };
             let (kept, bias) = wasserstein::compare(
                 &mut tape,
@@ -78,12 +76,12 @@ impl<'g> Objective<'g, '_> {
                 weight,
                 slot,
                 variant,
-                (renewal, true),
+                Some(renewal),
             );
             tape.keep(bias);
             layers.push(Layer { index, number, tap, channels, mean, covariance, kept, bias, weight, share });
         }
-        Recorded { tape, layers, losses, clock }
+        Recorded { tape, layers, losses }
     }
 }
 
@@ -93,13 +91,12 @@ pub(crate) struct Compare<'g> {
     pub(crate) plan: Plan,
     layers: Vec<Layer>,
     losses: Tensor,
-    clock: Tensor,
 }
 
 impl<'g> Compare<'g> {
     pub(crate) fn new(gpu: &'g Gpu, recorded: Recorded<'g>) -> Result<Self> {
-        let Recorded { tape, layers, losses, clock } = recorded;
-        Ok(Self { gpu, plan: tape.finish()?, layers, losses, clock })
+        let Recorded { tape, layers, losses } = recorded;
+        Ok(Self { gpu, plan: tape.finish()?, layers, losses })
     }
 
     /// What the gradients of the style term with this number are made of: the matrix, the mean and the
@@ -127,8 +124,7 @@ impl<'g> Compare<'g> {
             self.plan.write(self.gpu, layer.mean, mean);
             self.plan.write(self.gpu, layer.covariance, covariance);
         }
-        self.plan.write(self.gpu, self.clock, &[f32::from_bits(iterations as u32)]);
-        self.plan.run(self.gpu);
+        self.plan.run_numbered(self.gpu, iterations);
     }
 
     /// Waits for the comparison: the losses by slot, of which those of styles are set.
