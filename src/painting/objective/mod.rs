@@ -38,12 +38,12 @@ pub(crate) const SPARE_FROM: usize = 1 << 18;
 const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
 
 /// The optimal transport of a style term is computed in each of the first iterations at a size, while the
-/// picture changes much, and later in every third: it changes little then, and costs as much as some layers
-/// of the network.
-const RENEWED_FIRST: usize = 50;
+/// picture changes much, and later in every sixth: it changes little then, and costs as much as some layers
+/// of the network. `docs/lab/look.md` has what other numbers do to the picture.
+const RENEWED_FIRST: usize = 15;
 /// The same where a stage goes on at the size of the one before.
 const RENEWED_FIRST_AGAIN: usize = 10;
-const RENEWED_EVERY: usize = 3;
+const RENEWED_EVERY: usize = 6;
 
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
