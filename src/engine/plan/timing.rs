@@ -7,6 +7,7 @@ use super::{Plan, Ready};
 use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
+use crate::engine::tape::Rhythm;
 use crate::{Error, Result};
 
 /// Room for the time stamps of a plan's dispatches.
@@ -77,6 +78,11 @@ impl Plan {
             Ready::Dispatch { names: [op, kernel], .. } => [op, kernel],
             Ready::Copy { .. } => ["copies", "copy"],
         }
+    }
+
+    /// Whether some runs leave a step out.
+    pub(crate) fn is_seldom(&self, step: usize) -> bool {
+        self.rhythms[step] != Rhythm::ALWAYS
     }
 
     /// Runs some steps in `pieces` submissions, alone on the device, and times each of them. The time of a

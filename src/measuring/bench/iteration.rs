@@ -68,6 +68,10 @@ pub struct Breakdown {
     pub layers: Vec<Part>,
     /// Milliseconds between dispatches, and before and after them.
     pub rest: f64,
+    /// Of `ms`, the milliseconds of dispatches and copies that most iterations of a run leave out: those that
+    /// renew the transport of a style loss. Each iteration that was measured has them.
+    #[serde(default)]
+    pub seldom: f64,
 }
 
 /// Some dispatches of an iteration.
@@ -194,6 +198,8 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
     timelines.sort_by(|a, b| a.whole.total_cmp(&b.whole));
     let middle = timelines.len() / 2;
     let timeline = timelines.swap_remove(middle);
+    let seldom =
+        timeline.steps.iter().filter(|(step, _)| plan.is_seldom(*step)).map(|(_, time)| time / 1e6).sum();
     let parts = |which: usize| {
         let mut parts: HashMap<&str, Part> = HashMap::new();
         for (step, time) in &timeline.steps {
@@ -212,7 +218,7 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
         let why = "the device's clock runs faster than the processor's, so that its shaders cannot be timed";
         return Err(Error::Device(why.into()));
     }
-    Ok(Breakdown { ms: timeline.whole / 1e6, kernels: parts(1), layers: parts(0), rest: rest / 1e6 })
+    Ok(Breakdown { ms: timeline.whole / 1e6, kernels: parts(1), layers: parts(0), rest: rest / 1e6, seldom })
 }
 
 #[cfg(test)]
