@@ -1,6 +1,7 @@
 //! The adapters of this machine: listing them, choosing one, opening it.
 
 use super::Gpu;
+use super::ahead::Ahead;
 use crate::{Error, Result};
 
 /// What `impasto devices` prints about one adapter.
@@ -119,7 +120,10 @@ impl Gpu {
                 e.to_string().trim_end_matches('.')
             ))
         })?;
-        Ok(Self { matrix_tile, ..Self::from_device(device, queue) })
+        let features = request.required_features;
+        let mut gpu = Self { matrix_tile, ..Self::from_device(device, queue) };
+        gpu.host.ahead = if gpu.quirks().compiles_late { Ahead::new(adapter, features) } else { None };
+        Ok(gpu)
     }
 
     /// Every adapter of this machine, the default one first.

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "native")]
 mod adapters;
+#[cfg(feature = "native")]
+mod ahead;
 #[cfg(not(feature = "native"))]
 mod browser;
 mod identity;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::Gpu;
+use super::ahead::Ahead;
 use super::pipeline_cache::PipelineCache;
 use crate::engine::kernel::{Interface, Kernel, Pipeline};
 use crate::{Error, Result};
@@ -14,6 +15,7 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub(super) struct Host {
     pub(super) cache: Option<PipelineCache>,
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// A shader as naga read it for its interface, so that it need not be parsed again.
@@ -31,7 +33,7 @@ impl Source {
 }
 
 impl Host {
-    /// Compiles kernels side by side, and calls `done` with each.
+    /// Compiles kernels side by side, and calls `done` with each. See [`Ahead`] for drivers that would not.
     pub(super) fn compile(
         &self,
         device: &wgpu::Device,
@@ -45,9 +47,11 @@ impl Host {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
+                    let mut bench = self.ahead.as_ref().and_then(Ahead::open);
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         let Some(kernel) = kernels.get(i) else { break };
+                        bench = bench.and_then(|bench| bench.compile(kernel, interfaces[i].clone()));
                         done(kernel, Pipeline::compile(device, kernel, interfaces[i].clone(), cache));
                     }
                 });

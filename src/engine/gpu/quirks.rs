@@ -11,15 +11,22 @@ pub(crate) struct Quirks {
     pub(crate) patient: bool,
     /// A kernel of some thousand instructions, or with dozens of loads between two barriers, takes minutes to compile.
     pub(crate) slow_compiler: bool,
+    /// Shaders are compiled when they first run, one after the other, and what comes out is kept in files.
+    pub(crate) compiles_late: bool,
 }
 
 /// A GPU's driver.
-const GPU: Quirks = Quirks { dear_workgroups: false, patient: false, slow_compiler: false };
+const GPU: Quirks =
+    Quirks { dear_workgroups: false, patient: false, slow_compiler: false, compiles_late: false };
 /// A driver that computes on the processor, such as lavapipe.
-const SOFTWARE: Quirks = Quirks { dear_workgroups: true, patient: true, slow_compiler: false };
+const SOFTWARE: Quirks =
+    Quirks { dear_workgroups: true, patient: true, slow_compiler: false, compiles_late: false };
 
 /// Drivers that differ from others of their kind, by the name that they report.
-const DRIVERS: &[(&str, Quirks)] = &[("SwiftShader driver", Quirks { slow_compiler: true, ..SOFTWARE })];
+const DRIVERS: &[(&str, Quirks)] = &[
+    ("SwiftShader driver", Quirks { slow_compiler: true, ..SOFTWARE }),
+    ("llvmpipe", Quirks { compiles_late: true, ..SOFTWARE }),
+];
 
 impl Gpu {
     /// The quirks of this device's driver.
@@ -31,6 +38,7 @@ impl Gpu {
         let unnamed = in_browser && self.info.device_type == wgpu::DeviceType::Cpu;
         // Software that poses as a GPU is given what a GPU gets, but its compiler stays what it is.
         let slow_compiler = unnamed || known.is_some_and(|(_, known)| known.slow_compiler);
-        Quirks { slow_compiler, ..kind }
+        let compiles_late = known.is_some_and(|(_, known)| known.compiles_late);
+        Quirks { slow_compiler, compiles_late, ..kind }
     }
 }
