@@ -20,7 +20,7 @@ const SYMMETRIC: bool = true;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(5) var<storage, read> x: array<vec4f>;  // n x n, row by row
 
-alias Sums = mat4x4f;  // four rows of y (columns) of four of its columns (rows)
+alias Sums = mat4x4f;  // 4 x 4 values of y; each column is a part of a row of y
 
 // include: texel_at
 // include: shuffled_products

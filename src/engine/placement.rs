@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Access;
-use crate::engine::tape::{Declared, Dispatch, Home, Step, Tape, Tensor, View};
+use crate::engine::tape::{Declared, Dispatch, Home, Rhythm, Step, Tape, Tensor, View};
 use crate::{Error, Result};
 
 /// Where a tensor lives: a buffer, and a range of its bytes.
@@ -111,9 +111,19 @@ impl Life {
 /// How each tensor is used. It is an error of the recording to read a tensor that nothing has written.
 fn uses(tape: &Tape, steps: &[Step]) -> Result<Vec<Use>> {
     let mut uses = vec![Use::default(); tape.tensors.len()];
+    // In which runs the values of shared memory are there.
+    let mut written = vec![Rhythm::ALWAYS; tape.tensors.len()];
     for (index, step) in steps.iter().enumerate() {
         let mut touch = |tensor: Tensor, reads: bool, by: &dyn Fn() -> String| {
             let declared = &tape.tensors[tensor.0];
+            if !reads {
+                written[tensor.0] = step.rhythm();
+            } else if matches!(declared.home, Home::Shared)
+                && ![step.rhythm(), Rhythm::ALWAYS].contains(&written[tensor.0])
+            {
+                let why = format!("`{}` is read in runs that do not write it", declared.label);
+                return Err(Error::shader(by(), why));
+            }
             if uses[tensor.0].life.is_none() && reads && matches!(declared.home, Home::Shared) {
                 let why = format!("`{}` is read before anything has written it", declared.label);
                 return Err(Error::shader(by(), why));

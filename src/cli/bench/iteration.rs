@@ -65,7 +65,7 @@ fn compare(text: &mut String, Ratios { ms, kernels, layers, memory, startup }: &
     }
 }
 
-fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, seldom, .. }: &Breakdown) {
+fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, renewal, .. }: &Breakdown) {
     let line = |name: &str, dispatches: &str, part: f64| {
         format!("{name:32} {dispatches:>10} {part:10.3} {:7.1} %", 100.0 * part / ms)
     };
@@ -81,11 +81,11 @@ fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, seldom, .. 
         }
         let _ = writeln!(text, "{}", line("rest: between them and around", "", *rest));
         let _ = writeln!(text, "{}", line("one iteration with time stamps", "", *ms));
-        if *seldom > 0.0 {
-            let _ = writeln!(text, "{}", line("of it, what most leave out", "", *seldom));
-        }
     };
     section("kernel", kernels, 0.0);
     section("layer or loss", layers, SMALL);
+    if *renewal > 0.0 {
+        let _ = writeln!(text, "\n{}", line("of it, what most leave out", "", *renewal));
+    }
     text.truncate(text.trim_end().len());
 }

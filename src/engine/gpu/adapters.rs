@@ -120,9 +120,8 @@ impl Gpu {
                 e.to_string().trim_end_matches('.')
             ))
         })?;
-        let features = request.required_features;
         let mut gpu = Self { matrix_tile, ..Self::from_device(device, queue) };
-        gpu.host.ahead = if gpu.quirks().compiles_late { Ahead::new(adapter, features) } else { None };
+        gpu.host.ahead = if gpu.quirks().compiles_late { Ahead::new(adapter, request) } else { None };
         Ok(gpu)
     }
 

@@ -41,17 +41,20 @@ impl Host {
         interfaces: &[Arc<Interface>],
         done: &(dyn Fn(&Kernel, Pipeline) + Sync),
     ) {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(kernels.len().max(1));
+        if kernels.is_empty() {
+            return;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(kernels.len());
         let next = AtomicUsize::new(0);
         let cache = self.cache.as_ref().map(PipelineCache::cache);
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    let mut bench = self.ahead.as_ref().and_then(Ahead::open);
+                    let mut helper = self.ahead.as_ref().and_then(Ahead::open);
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         let Some(kernel) = kernels.get(i) else { break };
-                        bench = bench.and_then(|bench| bench.compile(kernel, interfaces[i].clone()));
+                        helper = helper.and_then(|helper| helper.compile(kernel, interfaces[i].clone()));
                         done(kernel, Pipeline::compile(device, kernel, interfaces[i].clone(), cache));
                     }
                 });

@@ -11,7 +11,7 @@ pub(crate) struct Quirks {
     pub(crate) patient: bool,
     /// A kernel of some thousand instructions, or with dozens of loads between two barriers, takes minutes to compile.
     pub(crate) slow_compiler: bool,
-    /// Shaders are compiled when they first run, one after the other, and what comes out is kept in files.
+    /// Shaders are compiled when they first run, one after the other, and the driver keeps the machine code in files.
     pub(crate) compiles_late: bool,
 }
 

@@ -190,7 +190,7 @@ impl Plan {
         encode(encoder, self.due(run));
     }
 
-    /// Runs the plan for the first time without waiting for it. That run is untimed, so on a GPU each step is
+    /// Runs all steps once, without waiting for them. How long they take is not known yet, so on a GPU each is
     /// submitted separately: a desktop's driver resets a device when one submission takes a second or two.
     pub fn run(&self, gpu: &Gpu) {
         self.run_numbered(gpu, 0);
@@ -223,6 +223,7 @@ impl Plan {
         pieces: usize,
         last: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
+        debug_assert!(self.rhythms.iter().all(|rhythm| *rhythm == Rhythm::ALWAYS), "passes have no numbers");
         let steps = std::iter::zip(&self.steps, &self.turns);
         let steps = steps
             .filter(|(_, own)| [**own, turn].contains(&Turn::Every) || **own == turn)

@@ -81,7 +81,7 @@ impl Plan {
     }
 
     /// Whether some runs leave a step out.
-    pub(crate) fn is_seldom(&self, step: usize) -> bool {
+    pub(crate) fn is_left_out(&self, step: usize) -> bool {
         self.rhythms[step] != Rhythm::ALWAYS
     }
 
@@ -208,5 +208,57 @@ mod tests {
             results.push(plan.read(&gpu, z).unwrap());
         }
         assert!(results.iter().all(|result| *result == values));
+    }
+
+    /// A step with a rhythm runs in the runs that have it, whether they are submitted alone or together.
+    #[test]
+    fn a_step_runs_in_its_rhythm() {
+        let gpu = Gpu::new(None).unwrap();
+        let count = 4 * 64;
+        let mut tape = Tape::forward_only(&gpu);
+        let [x, y] = ["x", "y"].map(|name| tape.state(name, count));
+        tape.op("copy");
+        tape.in_rhythm(Rhythm { first: 2, every: 3 }, |tape| {
+            tape.forward(kernel!("bench_copy", "forward")).bind("x", x).bind("y", y).grid([count / 4, 1, 1]);
+        });
+        let plan = tape.finish().unwrap();
+        for run in 0..8 {
+            plan.write(&gpu, y, &vec![0.0; count]);
+            plan.write(&gpu, x, &vec![1.0; count]);
+            if run % 2 == 0 {
+                plan.run_numbered(&gpu, run);
+            } else {
+                // A run that does nothing, and this one with it.
+                plan.submit(&gpu, 1, 5, |encoder| plan.encode(encoder, run));
+            }
+            let copied = plan.read(&gpu, y).unwrap()[0] > 0.0;
+            assert_eq!(copied, [0, 1, 3, 6].contains(&run), "run {run}");
+        }
+    }
+
+    /// What is not there in every run is refused to those that read it in every run.
+    #[test]
+    fn what_some_runs_leave_out_is_kept_for_the_others() {
+        let gpu = Gpu::new(None).unwrap();
+        let count = 4 * 64;
+        let read_between = |kept: bool| {
+            let mut tape = Tape::forward_only(&gpu);
+            let (x, z) = (tape.state("x", count), tape.state("z", count));
+            let y = if kept { tape.state("y", count) } else { tape.scratch("y", count) };
+            tape.op("copies");
+            let copy = |tape: &mut Tape, from, to| {
+                tape.forward(kernel!("bench_copy", "forward")).bind("x", from).bind("y", to).grid([
+                    count / 4,
+                    1,
+                    1,
+                ]);
+            };
+            tape.in_rhythm(Rhythm { first: 0, every: 2 }, |tape| copy(tape, x, y));
+            copy(&mut tape, y, z);
+            tape.finish().map(drop)
+        };
+        read_between(true).unwrap();
+        let error = read_between(false).unwrap_err().to_string();
+        assert!(error.contains("`y` is read in runs that do not write it"), "{error}");
     }
 }

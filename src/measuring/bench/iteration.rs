@@ -37,7 +37,8 @@ pub struct Iteration {
     /// How feature maps were stored.
     #[serde(default)]
     pub precision: Precision,
-    /// Milliseconds of one iteration as in a run, median of blocks.
+    /// Milliseconds of one iteration as in a run, median of blocks. The first 15 iterations of a run renew the
+    /// transport of a style loss, so where iterations are long all that were measured do.
     pub ms: f64,
     /// Iterations of a block, and blocks.
     pub block: [usize; 2],
@@ -71,7 +72,7 @@ pub struct Breakdown {
     /// Of `ms`, the milliseconds of dispatches and copies that most iterations of a run leave out: those that
     /// renew the transport of a style loss. Each iteration that was measured has them.
     #[serde(default)]
-    pub seldom: f64,
+    pub renewal: f64,
 }
 
 /// Some dispatches of an iteration.
@@ -198,8 +199,8 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
     timelines.sort_by(|a, b| a.whole.total_cmp(&b.whole));
     let middle = timelines.len() / 2;
     let timeline = timelines.swap_remove(middle);
-    let seldom =
-        timeline.steps.iter().filter(|(step, _)| plan.is_seldom(*step)).map(|(_, time)| time / 1e6).sum();
+    let renewal =
+        timeline.steps.iter().filter(|(step, _)| plan.is_left_out(*step)).map(|(_, time)| time / 1e6).sum();
     let parts = |which: usize| {
         let mut parts: HashMap<&str, Part> = HashMap::new();
         for (step, time) in &timeline.steps {
@@ -218,7 +219,7 @@ fn breakdown(gpu: &Gpu, session: &Session) -> Result<Breakdown> {
         let why = "the device's clock runs faster than the processor's, so that its shaders cannot be timed";
         return Err(Error::Device(why.into()));
     }
-    Ok(Breakdown { ms: timeline.whole / 1e6, kernels: parts(1), layers: parts(0), rest: rest / 1e6, seldom })
+    Ok(Breakdown { ms: timeline.whole / 1e6, kernels: parts(1), layers: parts(0), rest: rest / 1e6, renewal })
 }
 
 #[cfg(test)]

@@ -118,8 +118,8 @@ pub struct Kept {
 /// its weight.
 ///
 /// Without a `renewal` the transport is computed in every run, else it is kept between those that renew it: the
-/// gradient and the trace of the root are then right to first order. What it is made of changes little from one
-/// iteration to the next, and it costs as much as some layers of a network.
+/// gradient and the trace of the root are then right to first order. The covariance changes little from one
+/// iteration to the next, and the transport costs as much as some layers of a network.
 pub fn wasserstein(
     tape: &mut Tape,
     x: Var,

@@ -48,12 +48,8 @@ struct Products {
 }
 
 impl Products {
-    /// A matrix that a product has computed.
-    fn computed(&self, tape: &mut Tape, values: Tensor) -> Matrix {
-        self.read(tape, Phase::Forward, values)
-    }
-
-    fn read(&self, tape: &mut Tape, phase: Phase, values: Tensor) -> Matrix {
+    /// A matrix that a product has computed, or that was [packed](Self::packed).
+    fn as_texels(&self, tape: &mut Tape, phase: Phase, values: Tensor) -> Matrix {
         let len = self.n * self.n;
         let texels = (self.variant == Variant::Subgroup).then(|| tape.scratch_texels("texels", len));
         if let Some(texels) = texels {
@@ -65,8 +61,12 @@ impl Products {
         Matrix { values, texels }
     }
 
-    /// A matrix that lies row by row, and is needed once or in the forward pass.
-    fn ordered(&self, tape: &mut Tape, phase: Phase, rows: Tensor) -> Matrix {
+    fn computed(&self, tape: &mut Tape, values: Tensor) -> Matrix {
+        self.as_texels(tape, Phase::Forward, values)
+    }
+
+    /// A matrix that lies row by row, in the order in which products read and write theirs.
+    fn packed(&self, tape: &mut Tape, phase: Phase, rows: Tensor) -> Matrix {
         if self.variant != Variant::Subgroup {
             return Matrix { values: rows, texels: None };
         }
@@ -77,7 +77,7 @@ impl Products {
             .bind("x", rows)
             .bind("y", panels)
             .grid([n * n / 4, 1, 1]);
-        self.read(tape, phase, panels)
+        self.as_texels(tape, phase, panels)
     }
 
     fn params(&self, [alpha, beta, gamma]: [f64; 3]) -> [(&'static str, Value); 4] {
@@ -134,9 +134,9 @@ pub(super) fn transport(tape: &mut Tape, target: &Target, covariance: Tensor, va
         other => other,
     };
     let products = Products { n, variant };
-    let root = products.ordered(tape, Phase::Preparation, target.root);
-    let transposed = products.ordered(tape, Phase::Preparation, target.transposed);
-    let covariance = products.ordered(tape, Phase::Forward, covariance);
+    let root = products.packed(tape, Phase::Preparation, target.root);
+    let transposed = products.packed(tape, Phase::Preparation, target.transposed);
+    let covariance = products.packed(tape, Phase::Forward, covariance);
     let factors = [1.0 / target.energy, EPSILON, 0.0];
     let scaled = products.record(tape, "bs", [transposed, covariance, root], factors, false);
     let scaled = products.computed(tape, scaled);

@@ -214,7 +214,10 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_i
 static INSTANCE_LOOKUP: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static DEVICE_LOOKUP: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static INSTANCE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// The first device, which paints. The others compile shaders ahead, and nothing happens to them.
 static DEVICE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// What it and its queues begin with: the loader's table of commands.
+static TABLE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 /// `VkNegotiateLayerInterface`.
 #[repr(C)]
@@ -300,22 +303,27 @@ unsafe extern "C" fn create_device(
             std::mem::transmute(look(&INSTANCE_LOOKUP, INSTANCE.load(SeqCst), c"vkCreateDevice"));
         DEVICE_LOOKUP.store((*link(description, 48)).device_lookup, SeqCst);
         let outcome = create(adapter, description, allocator, out);
-        DEVICE.store(*out, SeqCst);
+        if outcome == 0 && DEVICE.load(SeqCst).is_null() {
+            DEVICE.store(*out, SeqCst);
+            TABLE.store(*(*out).cast::<Ptr>(), SeqCst);
+        }
         outcome
     }
 }
 
 /// Commands of the device that may fail. Registers hold more arguments than these have.
 macro_rules! commands {
-    ($($function:ident $kind:literal $name:literal ($($argument:ident: $type:ty),*);)*) => {
-        $(unsafe extern "C" fn $function($($argument: $type),*) -> c_int {
+    ($($function:ident $kind:literal $name:literal ($of:ident: Ptr $(, $argument:ident: $type:ty)*);)*) => {
+        $(unsafe extern "C" fn $function($of: Ptr $(, $argument: $type)*) -> c_int {
             unsafe {
-                if let Some(error) = injected($kind) {
+                if *$of.cast::<Ptr>() == TABLE.load(SeqCst)
+                    && let Some(error) = injected($kind)
+                {
                     return error;
                 }
-                let next: unsafe extern "C" fn($($type),*) -> c_int =
+                let next: unsafe extern "C" fn(Ptr $(, $type)*) -> c_int =
                     std::mem::transmute(look(&DEVICE_LOOKUP, DEVICE.load(SeqCst), $name));
-                next($($argument),*)
+                next($of $(, $argument)*)
             }
         })*
 
