@@ -26,16 +26,15 @@ alias Sums = mat4x4f;  // 4 x 4 values of y; each column is a part of a row of y
 // include: shuffled_products
 
 fn left_at(i: u32) -> vec4f { return textureLoad(left, texel_at(i)); }
+fn right_at(i: u32) -> vec4f { return textureLoad(right, texel_at(i)); }
+fn other_at(i: u32) -> vec4f { return textureLoad(other, texel_at(i)); }
 
-// The texels of four neighbours in a panel, from number i on, as rows.
-fn four(matrix: texture_storage_2d<rgba32float, read>, i: u32) -> Sums {
-    let p = texel_at(i);
-    return transpose(Sums(
-        textureLoad(matrix, p),
-        textureLoad(matrix, p + vec2u(1u, 0u)),
-        textureLoad(matrix, p + vec2u(2u, 0u)),
-        textureLoad(matrix, p + vec2u(3u, 0u)),
-    ));
+// Four neighbours in a panel, from texel number i on, as rows. (Metal takes no texture as an argument.)
+fn four_right(i: u32) -> Sums {
+    return transpose(Sums(right_at(i), right_at(i + 1u), right_at(i + 2u), right_at(i + 3u)));
+}
+fn four_other(i: u32) -> Sums {
+    return transpose(Sums(other_at(i), other_at(i + 1u), other_at(i + 2u), other_at(i + 3u)));
 }
 
 @compute @workgroup_size(8)
@@ -58,8 +57,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
     var sum4 = Sums(); var sum5 = Sums(); var sum6 = Sums(); var sum7 = Sums();
     for (var k = 0u; k < end; k += 64u) {
         let j = b + k + 4u * lane;
-        let v0 = four(right, j);
-        let v1 = four(right, j + 32u);
+        let v0 = four_right(j);
+        let v1 = four_right(j + 32u);
         let i = a + k + lane;
         let a0 = left_at(i); let a1 = left_at(i + 8u); let a2 = left_at(i + 16u); let a3 = left_at(i + 24u);
         let b0 = left_at(i + 32u); let b1 = left_at(i + 40u); let b2 = left_at(i + 48u); let b3 = left_at(i + 56u);
@@ -79,7 +78,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id)
         // Here, and where it is mirrored.
         let here = a + own / 4u * 32u + row % 32u;
         let there = b + row / 4u * 32u + 4u * lane;
-        var d = params.alpha * sum0 + params.beta * four(other, there);
+        var d = params.alpha * sum0 + params.beta * four_other(there);
         let diagonal = select(0.0, params.gamma, row == own);
         d[0].x += diagonal; d[1].y += diagonal; d[2].z += diagonal; d[3].w += diagonal;
         let mirrored = transpose(d);

@@ -26,7 +26,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("tiled", "product_tiled", "SYMMETRIC { y[mirror] = d; }", "SYMMETRIC { y[mirror] = -d; }"),
     ("tiled", "product_tiled", "columns[at + half / 4u] = right1", "columns[at + half / 4u] = right0"),
     ("subgroup", "product_subgroup", "subgroupShuffle(w, lane + 2u)", "subgroupShuffle(w, lane + 1u)"),
-    ("subgroup", "product_subgroup", "four(right, j + 32u)", "four(right, j)"),
+    ("subgroup", "product_subgroup", "four_right(j + 32u)", "four_right(j)"),
     ("subgroup", "product_subgroup", "mirrored[1].zw", "d[1].zw"),
     ("subgroup", "product_subgroup", "y[there + 1u] = mirrored[1]", "y[there + 1u] = d[1]"),
     (
