@@ -85,7 +85,7 @@ fn explain(text: &mut String, Breakdown { ms, kernels, layers, rest, renewal, ..
     section("kernel", kernels, 0.0);
     section("layer or loss", layers, SMALL);
     if *renewal > 0.0 {
-        let _ = writeln!(text, "\n{}", line("of it, what most leave out", "", *renewal));
+        let _ = writeln!(text, "\n{}", line("of it, renewing the transports", "", *renewal));
     }
     text.truncate(text.trim_end().len());
 }

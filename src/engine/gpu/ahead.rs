@@ -23,7 +23,7 @@ const BYTES: u64 = 1 << 16;
 /// Opens devices that compile.
 pub(super) struct Ahead {
     adapter: wgpu::Adapter,
-    /// As the device was requested that paints.
+    /// How the painting device was requested.
     request: wgpu::DeviceDescriptor<'static>,
 }
 
@@ -67,7 +67,7 @@ impl Ahead {
     /// A device of its own; `None` if the driver gives none.
     pub(super) fn open(&self) -> Option<Helper> {
         let (device, queue) = pollster::block_on(self.adapter.request_device(&self.request)).ok()?;
-        // Whatever is refused here, the device that paints is asked again.
+        // Errors do not matter here: the painting device compiles the same shaders and reports its own.
         device.on_uncaptured_error(Arc::new(|_| ()));
         let buffer = |usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -132,7 +132,7 @@ impl Helper {
         pass.dispatch_workgroups(0, 0, 0);
         drop(pass);
         self.queue.submit([encoder.finish()]);
-        // A device that is lost has compiled nothing, and is not needed.
+        // If this device is lost, nothing was compiled ahead, and nothing else depends on it.
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.found = if start.elapsed() < FOUND_WITHIN { self.found + 1 } else { 0 };
         (self.found < FOUND_IN_A_ROW).then_some(self)
@@ -145,7 +145,7 @@ mod tests {
     use crate::engine::gpu::Gpu;
     use crate::engine::kernel::kernel;
 
-    /// And a device that finds three shaders in a row has done its work.
+    /// A helper that finds three shaders in a row stops, which shows that it found them.
     #[test]
     fn what_one_device_compiles_another_finds() {
         let gpu = Gpu::new(None).unwrap();

@@ -37,8 +37,8 @@ pub struct Iteration {
     /// How feature maps were stored.
     #[serde(default)]
     pub precision: Precision,
-    /// Milliseconds of one iteration as in a run, median of blocks. The first 15 iterations of a run renew the
-    /// transport of a style loss, so where iterations are long all that were measured do.
+    /// Milliseconds of one iteration as in a run, median of blocks. The first iterations of a run
+    /// all renew the transport of a style loss. Where iterations are long, only those are measured.
     pub ms: f64,
     /// Iterations of a block, and blocks.
     pub block: [usize; 2],
