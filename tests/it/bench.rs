@@ -126,6 +126,9 @@ fn every_variant_of_an_op_is_measured_and_compared() {
     assert!(first["workgroup_bytes"] == 0 && number(&first["workgroups"]) >= 64.0, "{first}");
     let tiled = ops.iter().filter(|op| op["variant"] == "tiled" && op["pass"] == "forward");
     assert!(tiled.clone().count() > 0 && tiled.clone().all(|op| number(&op["workgroup_bytes"]) > 0.0));
+    // A sum and what counts; 4 x 4 sums of four bytes, and the values that they are made of.
+    let own = |op: &Value| number(&op["private_bytes"]);
+    assert!((4.0..64.0).contains(&own(first)) && tiled.clone().all(|op| own(op) >= 64.0), "{first}");
 
     std::fs::write(studio.path("earlier.json"), report.to_string()).unwrap();
     let compared = run("--op gram --compare earlier.json");

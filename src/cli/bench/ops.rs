@@ -3,8 +3,9 @@
 use impasto::engine::precision::Precision;
 use impasto::measuring::bench::{Ceilings, Measured};
 
-/// The headings of the columns of [`line`]. The last four are counted, not measured: bytes of inputs and
-/// outputs, millions of multiply-adds, workgroups, and bytes of workgroup memory.
+/// The headings of the columns of [`line`]. The last five are counted, not measured: bytes of inputs and
+/// outputs, millions of multiply-adds, workgroups, bytes of workgroup memory, and bytes of an invocation's own
+/// variables, which a compiler puts into registers.
 pub fn head(
     ceilings: &Ceilings,
     (width, height): (usize, usize),
@@ -13,7 +14,7 @@ pub fn head(
 ) -> String {
     format!(
         "at best {:.1} GFLOP/s (multiply-add loop) and {:.2} GB/s (copy); maps as for a picture of {width} x {height} in {precision} precision\n\n\
-         {:9} {:9} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7} {:>10} {:>6} {:>8} {:>7}{}",
+         {:9} {:9} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7} {:>10} {:>6} {:>8} {:>7} {:>6}{}",
         ceilings.gflops,
         ceilings.gbps,
         "op",
@@ -29,6 +30,7 @@ pub fn head(
         "MMAC",
         "groups",
         "shared",
+        "own",
         if compared { "   ratio" } else { "" },
     )
 }
@@ -36,12 +38,12 @@ pub fn head(
 /// One measurement; `ratio` is its time divided by the earlier one.
 pub fn line(measured: &Measured, ratio: Option<f64>) -> String {
     let Measured { op, case, variant, pass, us, runs, gflops, gbps, share, .. } = measured;
-    let Measured { bytes, multiply_adds, workgroups, workgroup_bytes, .. } = measured;
+    let Measured { bytes, multiply_adds, workgroups, workgroup_bytes, private_bytes, .. } = measured;
     let millions = multiply_adds.map_or("-".into(), |n| format!("{:.0}", n as f64 / 1e6));
     let gflops = gflops.map_or("-".into(), |gflops| format!("{gflops:.1}"));
     let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:8.2}"));
     let share = 100.0 * share;
     format!(
-        "{op:9} {variant:9} {case:24} {pass:8} {us:11.1} {runs:5} {gflops:>9} {gbps:8.3} {share:5.1} % {bytes:10} {millions:>6} {workgroups:8} {workgroup_bytes:7}{ratio}"
+        "{op:9} {variant:9} {case:24} {pass:8} {us:11.1} {runs:5} {gflops:>9} {gbps:8.3} {share:5.1} % {bytes:10} {millions:>6} {workgroups:8} {workgroup_bytes:7} {private_bytes:6}{ratio}"
     )
 }

@@ -4,6 +4,7 @@ use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
 use super::Kernel;
 use super::params::{Follower, Value, float_bytes};
+use super::private;
 use crate::engine::gpu::Source;
 use crate::engine::precision::Precision;
 use crate::{Error, Result};
@@ -73,6 +74,8 @@ pub struct Interface {
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory that the entry point uses.
     pub workgroup_bytes: u32,
+    /// Bytes of an invocation's own variables, sums above all, which want registers.
+    pub private_bytes: u32,
 }
 
 impl Interface {
@@ -103,6 +106,7 @@ impl Interface {
             uniform_bytes: 0,
             workgroup: module.entry_points[index].workgroup_size,
             workgroup_bytes: 0,
+            private_bytes: private::bytes(&module, &module.entry_points[index].function),
             source: Source::default(),
         };
         for (handle, global) in module.global_variables.iter() {

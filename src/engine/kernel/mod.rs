@@ -17,6 +17,7 @@ use crate::{Error, Result};
 mod interface;
 mod params;
 mod pipeline;
+mod private;
 
 pub use interface::{Access, Binding, Interface};
 pub(crate) use params::Follower;

@@ -22,6 +22,8 @@ pub(crate) struct Pass {
     pub(crate) workgroups: u64,
     /// The most bytes of workgroup memory that one of these has.
     pub(crate) workgroup_bytes: u32,
+    /// The most bytes of its own variables that an invocation has.
+    pub(crate) private_bytes: u32,
 }
 
 /// What a pass does with a tensor.
@@ -46,15 +48,23 @@ impl Tape<'_> {
         let mut passes = Vec::new();
         for (name, range) in ranges.into_iter().filter(|(_, range)| !range.is_empty()) {
             let those = &steps[range.clone()];
-            let (mut groups, mut workgroup_bytes) = (0, 0);
+            let (mut groups, mut workgroup_bytes, mut private_bytes) = (0, 0, 0);
             for dispatch in those.iter().filter_map(dispatch) {
                 let interface = self.gpu.interface(&dispatch.kernel)?;
                 let counts = workgroups(self.gpu, dispatch, interface.workgroup)?;
                 groups += counts.into_iter().map(u64::from).product::<u64>();
                 workgroup_bytes = workgroup_bytes.max(interface.workgroup_bytes);
+                private_bytes = private_bytes.max(interface.private_bytes);
             }
             let bytes = self.bytes_of(those)?;
-            passes.push(Pass { name, bytes, workgroups: groups, workgroup_bytes, steps: range });
+            passes.push(Pass {
+                name,
+                bytes,
+                workgroups: groups,
+                workgroup_bytes,
+                private_bytes,
+                steps: range,
+            });
         }
         Ok(passes)
     }

@@ -69,6 +69,9 @@ pub struct Measured {
     /// The most bytes of workgroup memory that one of these has.
     #[serde(default)]
     pub workgroup_bytes: u32,
+    /// The most bytes of its own variables that an invocation has: what it wants of registers.
+    #[serde(default)]
+    pub private_bytes: u32,
 }
 
 /// Measures the device's ceilings.
@@ -232,6 +235,7 @@ fn measure<E: From<crate::Error>>(
             multiply_adds: flop.map(|flop| (flop / 2.0) as u64),
             workgroups: pass.workgroups,
             workgroup_bytes: pass.workgroup_bytes,
+            private_bytes: pass.private_bytes,
         })?;
     }
     Ok(())
