@@ -52,7 +52,7 @@ fn in_precision(class: String, precision: Precision) -> String {
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
         Some("conv3x3") => conv3x3::Variant::named(name).is_some(),
-        Some("gram") => products::Variant::ALL.into_iter().any(|variant| variant.name() == name),
+        Some("gram") => products::Variant::OF_MAPS.into_iter().any(|variant| variant.name() == name),
         _ => false,
     }
 }
@@ -61,7 +61,10 @@ fn exists(class: &str, name: &str) -> bool {
 fn competes(gpu: &Gpu, class: &str, name: &str) -> bool {
     match conv3x3::Variant::named(name).filter(|_| class.starts_with("conv3x3 ")) {
         Some(variant) => variant.competes(gpu),
-        None => exists(class, name) && name != products::Variant::Naive.name(),
+        None => products::Variant::OF_MAPS
+            .into_iter()
+            .find(|variant| class.starts_with("gram ") && variant.name() == name)
+            .is_some_and(|variant| variant.competes(gpu)),
     }
 }
 
@@ -99,8 +102,9 @@ impl Tuning {
     /// The variant for the Gram matrix of `c` channels.
     pub fn gram(&self, gpu: &Gpu, c: usize) -> products::Variant {
         let measured =
-            self.chosen(&matrix(c, self.precision), &products::Variant::ALL, products::Variant::name);
-        if let Some(variant) = measured.filter(|variant| variant.supports(gpu, c)) {
+            self.chosen(&matrix(c, self.precision), &products::Variant::OF_MAPS, products::Variant::name);
+        let precise = |variant: &products::Variant| self.precision == Precision::Half || !variant.is_half();
+        if let Some(variant) = measured.filter(|variant| precise(variant) && variant.supports(gpu, c)) {
             return variant;
         }
         let subgroup = products::Variant::Subgroup;

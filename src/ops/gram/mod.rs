@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::engine::kernel::{Kernel, Value, kernel};
 use crate::engine::tape::{Phase, Shape, Tape, Tensor, Var, View, band_pixels};
 use crate::ops::masked::{Masked, SiteWeights};
-use crate::ops::products::Variant;
+use crate::ops::products::{UNIT_TILES, Variant};
 pub use cases::TABLE;
 pub(crate) use cases::reference;
 
@@ -26,6 +26,9 @@ fn pieces(tape: &Tape, x: Var, variant: Variant) -> Vec<Range<usize>> {
 /// The channels of a workgroup of [`Variant::Tiled`].
 const TILE: usize = 64;
 
+/// The invocations of a workgroup of [`Variant::Cooperative`].
+const LANES: usize = 128;
+
 /// The most values of a piece, unless one row has more or the map is large: 2 MiB.
 const PIECE: usize = 1 << 19;
 
@@ -42,7 +45,7 @@ fn shares(shape: Shape, pieces: &[Range<usize>], variant: Variant) -> usize {
     let wanted = match variant {
         Variant::Naive => (2048 / c).min(32),
         // A few workgroups for each processor of the largest GPU.
-        Variant::Tiled => (512 / tiles(TILE)).div_ceil(pieces.len()),
+        Variant::Tiled | Variant::Cooperative => (512 / tiles(TILE)).div_ceil(pieces.len()),
         // The values that each one writes cost as much as many pixels.
         Variant::Subgroup => (128 / tiles(32)).div_ceil(pieces.len()).min(32),
     };
@@ -98,6 +101,8 @@ pub(super) struct Products {
     variant: Variant,
     pieces: Vec<Range<usize>>,
     shares: usize,
+    /// The side of the matrices that the device multiplies at once, if it has matrix units.
+    tile: usize,
 }
 
 impl Products {
@@ -105,7 +110,7 @@ impl Products {
         let pieces = pieces(tape, x, variant);
         let shares = shares(x.shape, &pieces, variant);
         let masked = weights.map(|weights| Masked::new(x, weights));
-        Self { x, masked, variant, pieces, shares }
+        Self { x, masked, variant, pieces, shares, tile: tape.gpu().matrix_tile().unwrap_or(8) }
     }
 
     /// The map as the kernels read it: itself, or its weighed copy.
@@ -147,7 +152,19 @@ impl Products {
     fn set_up(&self, kernel: Kernel) -> Kernel {
         match self.variant {
             Variant::Naive => kernel,
-            Variant::Tiled => kernel.constant("TILE", format!("{TILE}u")),
+            Variant::Cooperative if kernel.file == "gram_cooperative" => {
+                let tile = self.tile;
+                let matrix = |scalar: &str, role: &str| format!("coop_mat{tile}x{tile}<{scalar}, {role}>");
+                match tile {
+                    8 => kernel,
+                    _ => kernel
+                        .constant("TILE", format!("{tile}u"))
+                        .constant("Left", matrix("f16", "A"))
+                        .constant("Right", matrix("f16", "B"))
+                        .constant("Sums", matrix("f32", "C")),
+                }
+            }
+            Variant::Tiled | Variant::Cooperative => kernel.constant("TILE", format!("{TILE}u")),
             Variant::Subgroup => {
                 let aligned = self.x.shape.width.is_multiple_of(4);
                 kernel.texels("MapTexels", self.read().precision).constant("ALIGNED", aligned)
@@ -165,6 +182,10 @@ impl Products {
             (Variant::Tiled, true) => kernel!("gram_tiled", "forward_centred").storing("Map", read),
             (Variant::Subgroup, false) => kernel!("gram_subgroup", "forward"),
             (Variant::Subgroup, true) => kernel!("gram_subgroup", "forward_centred"),
+            (Variant::Cooperative, false) => kernel!("gram_cooperative", "forward").storing("Map", read),
+            (Variant::Cooperative, true) => {
+                kernel!("gram_cooperative", "forward_centred").storing("Map", read)
+            }
         };
         self.set_up(kernel)
     }
@@ -187,6 +208,10 @@ impl Products {
                 Variant::Tiled => [tiles * TILE / 4, tiles * TILE / 4, shares],
                 // A workgroup of 8 lanes has a tile of 32 x 32.
                 Variant::Subgroup => [c / 32 * 8, c / 32, shares],
+                Variant::Cooperative => {
+                    let blocks = c.div_ceil(2 * UNIT_TILES * self.tile);
+                    [blocks * LANES, blocks, shares]
+                }
             };
             let mut rows = x.rows(piece.clone());
             if let Some((masked, y)) = self.masked.as_ref().zip(weighed) {
@@ -224,8 +249,9 @@ impl Products {
         let kernel = match (self.variant, biased) {
             (Variant::Naive, false) => kernel!("gram", "backward"),
             (Variant::Naive, true) => kernel!("gram", "backward_biased"),
-            (Variant::Tiled, false) => kernel!("gram_tiled", "backward"),
-            (Variant::Tiled, true) => kernel!("gram_tiled", "backward_biased"),
+            // The gradient multiplies by what an inverse root has enlarged, which float16 may not hold.
+            (Variant::Tiled | Variant::Cooperative, false) => kernel!("gram_tiled", "backward"),
+            (Variant::Tiled | Variant::Cooperative, true) => kernel!("gram_tiled", "backward_biased"),
             (Variant::Subgroup, false) => kernel!("gram_subgroup", "backward"),
             (Variant::Subgroup, true) => kernel!("gram_subgroup", "backward_biased"),
         };
@@ -250,7 +276,7 @@ impl Products {
             let grid = match self.variant {
                 Variant::Naive => [c * w, piece.len(), 1],
                 // An invocation has four pixels of eight channels.
-                Variant::Tiled => {
+                Variant::Tiled | Variant::Cooperative => {
                     let pixels = piece.len() * w;
                     [pixels.div_ceil(4), c.div_ceil(TILE) * TILE / 8, 1]
                 }

@@ -33,7 +33,7 @@ impl Search {
     fn apart(&self) -> usize {
         match self.variant {
             Variant::Subgroup => (CHUNK / (BLOCK * self.quads * 16)).max(1),
-            Variant::Tiled => {
+            Variant::Tiled | Variant::Cooperative => {
                 let chunks = WORKGROUPS.div_ceil(self.slots.div_ceil(TILE));
                 self.blocks.div_ceil(chunks).next_multiple_of(TILE_BLOCKS)
             }
@@ -57,7 +57,7 @@ impl Search {
                 (kernel!("nearest_search", "search"), ["u", "features"], [u, features], [slots, chunks, 1])
             }
             // An invocation has four sites of 16 x 16 invocations.
-            Variant::Tiled => {
+            Variant::Tiled | Variant::Cooperative => {
                 let grid = [slots.div_ceil(TILE) * 16, chunks * 16, 1];
                 (kernel!("nearest_search_tiled", "search"), ["u", "features"], [u, features], grid)
             }

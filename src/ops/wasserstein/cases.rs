@@ -240,7 +240,7 @@ fn case(size: Size, values: Values, weights: Option<Vec<f32>>) -> Case {
         USUAL * own.terms(shape, means, &y)
     };
     let case = Case::new("wasserstein", size, inputs, truth).floor(floor);
-    Variant::ALL.into_iter().fold(case, |case, variant| {
+    Variant::OF_MAPS.into_iter().fold(case, |case, variant| {
         let (known, weights) = (known.clone(), weights.clone());
         let record = move |tape: &mut Tape, inputs: &[Leaf], slot: Slot| {
             let upload = |weights: &Vec<f32>| ResidentWeights::upload(tape.gpu(), weights);
@@ -250,12 +250,15 @@ fn case(size: Size, values: Values, weights: Option<Vec<f32>>) -> Case {
             wasserstein(tape, inputs[0].var, &target, weight, slot, variant, None);
             Ok(())
         };
-        let candidate = Candidate::loss(variant.name(), record).bound(bound);
+        let candidate = Candidate::loss(variant.name(), record).bound(bound).only_half(variant.is_half());
         // A software driver takes seconds for the others.
         let fits = move |gpu: &Gpu| match variant {
             Variant::Naive => shape.channels <= 128,
             Variant::Tiled => shape.channels <= 128 || !gpu.is_software(),
             Variant::Subgroup => variant.supports(gpu, shape.channels),
+            Variant::Cooperative => {
+                variant.supports(gpu, shape.channels) && (shape.channels <= 128 || !gpu.is_software())
+            }
         };
         case.candidate(candidate.needs(fits))
     })

@@ -99,7 +99,7 @@ impl Products {
         let (kernel, grid) = match self.variant {
             Variant::Naive => (kernel!("product", "forward"), [n * n, 1, 1]),
             // A workgroup has a tile of 32 x 32, an invocation of it 4 x 4.
-            Variant::Tiled => {
+            Variant::Tiled | Variant::Cooperative => {
                 (kernel!("product_tiled", "forward"), [n.div_ceil(32) * 8, n.div_ceil(32) * 8, 1])
             }
             // The same of 8 lanes.
@@ -129,7 +129,7 @@ impl Products {
 /// Records the transport from a covariance to the target's.
 pub(super) fn transport(tape: &mut Tape, target: &Target, covariance: Tensor, variant: Variant) -> Moved {
     let n = target.channels;
-    let variant = match variant {
+    let variant = match variant.in_float32() {
         Variant::Tiled if tape.gpu().quirks().slow_compiler => Variant::Naive,
         other => other,
     };

@@ -3,6 +3,8 @@ use super::Mutant;
 pub const MUTANTS: &[Mutant] = &[
     // A sign in the matrix that is handed on transposed.
     ("naive", "principal", "transposed[k * n + i] = value", "transposed[k * n + i] = -value"),
+    // Half of the mean.
+    ("cooperative", "gram_cooperative", "params.w]) - means[n]", "params.w]) - 0.5 * means[n]"),
     // Weights that do not count or are of another row, the mean of another channel.
     ("tiled", "masked", "f32(x[i]) - mean[id.x / params.w]", "f32(x[i]) - mean[id.x % params.w]"),
     ("subgroup", "masked", "params.scale * m * (mean", "params.scale * (mean"),
