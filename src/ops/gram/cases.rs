@@ -65,6 +65,9 @@ pub const TABLE: Table = Table {
         // On matrix units, of 8 x 8 and of 16 x 16, some units of a workgroup have nothing to do.
         Size::new(48, 5, 7),
         Size::new(96, 3, 7),
+        // A share of the pixels that is several steps there, and part of one.
+        Size::new(16, 2, 61),
+        Size::new(32, 1, 63),
         Size::new(96, 3, 11),
         Size::new(128, 9, 4),
         Size::new(512, 1, 1),

@@ -208,6 +208,7 @@ pub const TABLE: Table = Table {
         Size::new(65, 2, 3),
         Size::new(3, 1, 127),
         Size::new(96, 3, 11),
+        Size::new(16, 2, 61),
     ],
     network: vgg19_maps,
     at: |size| {
