@@ -35,6 +35,11 @@ impl Variant {
         }
     }
 
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::OF_MAPS.into_iter().find(|variant| variant.name() == name)
+    }
+
     /// Whether this device has what the variant needs.
     pub fn runs_on(self, gpu: &Gpu) -> bool {
         match self {

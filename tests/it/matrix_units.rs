@@ -36,9 +36,9 @@ fn gpu() -> Option<Gpu> {
     Some(gpu)
 }
 
-/// An adapter with matrix units, and the choice to use them for every convolution that can.
-fn tuned() -> Option<(Gpu, Tuning)> {
-    let tuning: Tuning = "conv3x3=cooperative".parse().unwrap();
+/// An adapter with matrix units, and the choice to use them for all that can.
+pub fn tuned() -> Option<(Gpu, Tuning)> {
+    let tuning: Tuning = "conv3x3=cooperative,gram=cooperative".parse().unwrap();
     Some((gpu()?, tuning.in_precision(Precision::Half)))
 }
 
@@ -66,9 +66,10 @@ fn they_run_where_the_driver_has_them_and_only_in_half_precision() {
     for precision in Precision::ALL {
         let tuning = Tuning::default().in_precision(precision);
         assert!(!tuning.conv3x3(&gpu, 64, 64).is_half() && !tuning.gram(&gpu, 64).is_half());
-        let asked: Tuning = "conv3x3=cooperative".parse().unwrap();
-        let taken = asked.in_precision(precision).conv3x3(&gpu, 64, 64);
-        assert_eq!(taken.is_half(), precision == Precision::Half && gpu.matrix_tile().is_some());
+        let asked: Tuning = "conv3x3=cooperative,gram=cooperative".parse().unwrap();
+        let asked = asked.in_precision(precision);
+        let taken = [asked.conv3x3(&gpu, 64, 64).is_half(), asked.gram(&gpu, 64).is_half()];
+        assert_eq!(taken, [precision == Precision::Half && gpu.matrix_tile().is_some(); 2]);
     }
 }
 

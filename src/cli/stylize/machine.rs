@@ -38,8 +38,9 @@ pub struct Machine {
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
     /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled, and with --precision half also
-    /// cooperative, cooperative_small or cooperative_large
-    #[arg(long, value_name = "conv3x3=NAME")]
+    /// cooperative, cooperative_small or cooperative_large. For Gram matrices and covariances, `gram=` names
+    /// naive, tiled, subgroup or cooperative. A comma separates the two
+    #[arg(long, value_name = "conv3x3=NAME|gram=NAME")]
     pub variant: Option<Tuning>,
 
     /// Measure again which variants are fastest here; otherwise a GPU is measured once, and a software driver

@@ -24,6 +24,7 @@ type Choices = BTreeMap<String, String>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     conv3x3: Option<conv3x3::Variant>,
+    gram: Option<products::Variant>,
     /// How the maps are stored that the variants are for.
     precision: Precision,
     /// The fastest measured variant of each class.
@@ -52,7 +53,7 @@ fn in_precision(class: String, precision: Precision) -> String {
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
         Some("conv3x3") => conv3x3::Variant::named(name).is_some(),
-        Some("gram") => products::Variant::OF_MAPS.into_iter().any(|variant| variant.name() == name),
+        Some("gram") => products::Variant::named(name).is_some(),
         _ => false,
     }
 }
@@ -61,10 +62,7 @@ fn exists(class: &str, name: &str) -> bool {
 fn competes(gpu: &Gpu, class: &str, name: &str) -> bool {
     match conv3x3::Variant::named(name).filter(|_| class.starts_with("conv3x3 ")) {
         Some(variant) => variant.competes(gpu),
-        None => products::Variant::OF_MAPS
-            .into_iter()
-            .find(|variant| class.starts_with("gram ") && variant.name() == name)
-            .is_some_and(|variant| variant.competes(gpu)),
+        None => exists(class, name) && products::Variant::named(name).is_some_and(|v| v.competes(gpu)),
     }
 }
 
@@ -99,12 +97,13 @@ impl Tuning {
         wanted.find(serves).unwrap_or(conv3x3::Variant::Naive)
     }
 
-    /// The variant for the Gram matrix of `c` channels.
+    /// The variant for the Gram matrix of `c` channels, chosen in the same way.
     pub fn gram(&self, gpu: &Gpu, c: usize) -> products::Variant {
         let measured =
             self.chosen(&matrix(c, self.precision), &products::Variant::OF_MAPS, products::Variant::name);
         let precise = |variant: &products::Variant| self.precision == Precision::Half || !variant.is_half();
-        if let Some(variant) = measured.filter(|variant| precise(variant) && variant.supports(gpu, c)) {
+        let mut wanted = self.gram.into_iter().chain(measured);
+        if let Some(variant) = wanted.find(|variant| precise(variant) && variant.supports(gpu, c)) {
             return variant;
         }
         let subgroup = products::Variant::Subgroup;
@@ -115,20 +114,38 @@ impl Tuning {
 impl fmt::Display for Tuning {
     /// In the form that [`Tuning::from_str`] reads; empty if nothing is asked for.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.conv3x3.map_or(Ok(()), |variant| write!(f, "conv3x3={}", variant.name()))
+        let conv3x3 = self.conv3x3.map(|variant| format!("conv3x3={}", variant.name()));
+        let gram = self.gram.map(|variant| format!("gram={}", variant.name()));
+        f.write_str(&conv3x3.into_iter().chain(gram).collect::<Vec<String>>().join(","))
     }
 }
 
 impl FromStr for Tuning {
     type Err = Error;
 
-    /// `conv3x3=NAME`.
+    /// `conv3x3=NAME`, `gram=NAME`, or both with a comma between them.
     fn from_str(text: &str) -> Result<Self> {
-        let names = conv3x3::Variant::ALL.map(conv3x3::Variant::name).join(", ");
-        let wrong =
-            || Error::Setting(format!("{text:?} is no variant; write conv3x3=NAME with one of {names}"));
-        let name = text.strip_prefix("conv3x3=").ok_or_else(wrong)?;
-        let variant = conv3x3::Variant::named(name).ok_or_else(wrong)?;
-        Ok(Self { conv3x3: Some(variant), ..Self::default() })
+        let mut tuning = Self::default();
+        for part in text.split(',') {
+            let known = match part.split_once('=') {
+                Some(("conv3x3", name)) => {
+                    tuning.conv3x3 = conv3x3::Variant::named(name);
+                    tuning.conv3x3.is_some()
+                }
+                Some(("gram", name)) => {
+                    tuning.gram = products::Variant::named(name);
+                    tuning.gram.is_some()
+                }
+                _ => false,
+            };
+            if !known {
+                let convolutions = conv3x3::Variant::ALL.map(conv3x3::Variant::name).join(", ");
+                let matrices = products::Variant::OF_MAPS.map(products::Variant::name).join(", ");
+                return Err(Error::Setting(format!(
+                    "{part:?} is no variant; write conv3x3=NAME with one of {convolutions}, or gram=NAME with one of {matrices}"
+                )));
+            }
+        }
+        Ok(tuning)
     }
 }
