@@ -82,6 +82,19 @@ impl Kernel {
         }
     }
 
+    /// Declares the matrices that the device multiplies at once, `tile x tile` values: the types of the factors
+    /// `left` and `right`, and of `Sums`. The text has them for 8 x 8.
+    pub fn matrices(self, tile: usize, [left, right]: [&'static str; 2]) -> Self {
+        if tile == 8 {
+            return self;
+        }
+        let matrix = |scalar: &str, role: &str| format!("coop_mat{tile}x{tile}<{scalar}, {role}>");
+        self.constant("TILE", format!("{tile}u"))
+            .constant(left, matrix("f16", "A"))
+            .constant(right, matrix("f16", "B"))
+            .constant("Sums", matrix("f32", "C"))
+    }
+
     /// Declares how the texels behind `alias name` are stored.
     pub(crate) fn texels(self, name: &'static str, precision: Precision) -> Self {
         match precision {

@@ -35,15 +35,7 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let tile = tape.gpu().matrix_tile().unwrap_or(8);
     let [channel_tiles, rows] = unit(conv.filter.variant);
     let kernel = |kernel: Kernel| {
-        let matrix = |scalar: &str, role: &str| format!("coop_mat{tile}x{tile}<{scalar}, {role}>");
-        let kernel = match tile {
-            8 => kernel,
-            _ => kernel
-                .constant("TILE", format!("{tile}u"))
-                .constant("Filters", matrix("f16", "A"))
-                .constant("Pixels", matrix("f16", "B"))
-                .constant("Sums", matrix("f32", "C")),
-        };
+        let kernel = kernel.matrices(tile, ["Filters", "Pixels"]);
         kernel.constant("CHANNEL_TILES", format!("{channel_tiles}u")).constant("ROWS", format!("{rows}u"))
     };
     let kernels =

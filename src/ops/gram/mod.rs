@@ -153,17 +153,9 @@ impl Products {
         match self.variant {
             Variant::Naive => kernel,
             Variant::Cooperative if kernel.file == "gram_cooperative" => {
-                let tile = self.tile;
-                let matrix = |scalar: &str, role: &str| format!("coop_mat{tile}x{tile}<{scalar}, {role}>");
-                match tile {
-                    8 => kernel,
-                    _ => kernel
-                        .constant("TILE", format!("{tile}u"))
-                        .constant("Left", matrix("f16", "A"))
-                        .constant("Right", matrix("f16", "B"))
-                        .constant("Sums", matrix("f32", "C")),
-                }
+                kernel.matrices(self.tile, ["Left", "Right"])
             }
+            // Its gradient is that of `Tiled`.
             Variant::Tiled | Variant::Cooperative => kernel.constant("TILE", format!("{TILE}u")),
             Variant::Subgroup => {
                 let aligned = self.x.shape.width.is_multiple_of(4);
