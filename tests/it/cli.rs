@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use impasto::ops::conv3x3::Variant;
+use impasto::ops::products;
 
 use crate::support::figures::network;
 use crate::support::studio::Studio;
@@ -357,13 +358,15 @@ fn help_names_every_command_and_every_form() {
         assert!(studio.run(&format!("{command} --help")).status.success());
     }
     let help = String::from_utf8(studio.run("stylize --help").stdout).unwrap();
-    for variant in Variant::ALL {
-        assert!(
-            help.split([' ', ',', '\n']).any(|word| word == variant.name()),
-            "{}: {help}",
-            variant.name()
-        );
+    let names = Variant::ALL.map(Variant::name).into_iter();
+    for name in names.chain(products::Variant::OF_MAPS.map(products::Variant::name)) {
+        assert!(help.split([' ', ',', ';', '\n']).any(|word| word == name), "{name}: {help}");
     }
+    studio.refuses(
+        2,
+        "\"gram=fast\" is no variant; write conv3x3=NAME with one of naive",
+        "stylize photo.png painting.png -o refused.png --variant conv3x3=few,gram=fast",
+    );
     assert_eq!(studio.run("paint").status.code(), Some(2));
     assert_eq!(studio.run("").status.code(), Some(2));
 }

@@ -38,8 +38,8 @@ pub struct Machine {
 
     /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
     /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled, and with --precision half also
-    /// cooperative, cooperative_small or cooperative_large. For Gram matrices and covariances, `gram=` names
-    /// naive, tiled, subgroup or cooperative. A comma separates the two
+    /// cooperative, cooperative_small or cooperative_large, or Gram matrices and covariances with naive, tiled,
+    /// subgroup or, in half precision, cooperative; a comma separates the two
     #[arg(long, value_name = "conv3x3=NAME|gram=NAME")]
     pub variant: Option<Tuning>,
 
