@@ -67,6 +67,7 @@ fn they_run_where_the_driver_has_them_and_only_in_half_precision() {
         let tuning = Tuning::default().in_precision(precision);
         assert!(!tuning.conv3x3(&gpu, 64, 64).is_half() && !tuning.gram(&gpu, 64).is_half());
         let asked: Tuning = "conv3x3=cooperative,gram=cooperative".parse().unwrap();
+        assert_eq!(asked.to_string(), "conv3x3=cooperative,gram=cooperative");
         let asked = asked.in_precision(precision);
         let taken = [asked.conv3x3(&gpu, 64, 64).is_half(), asked.gram(&gpu, 64).is_half()];
         assert_eq!(taken, [precision == Precision::Half && gpu.matrix_tile().is_some(); 2]);
