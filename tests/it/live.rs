@@ -245,6 +245,9 @@ fn the_page_brings_all_that_it_needs() {
         ("", "text/html"),
         ("impasto.css", "text/css"),
         ("components.js", "text/javascript"),
+        ("controls.js", "text/javascript"),
+        ("curves.js", "text/javascript"),
+        ("elements.js", "text/javascript"),
         ("live.js", "text/javascript"),
     ] {
         let answer = run.get(name);

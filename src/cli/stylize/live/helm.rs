@@ -296,7 +296,7 @@ fn weights(settings: &Settings) -> Weights {
 fn names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["total".to_owned(), "content".to_owned()];
     names.extend(settings.style_layers.iter().map(|layer| format!("style {layer}")));
-    names.extend((settings.finish > 0.0).then(|| "neighbours".to_owned()));
+    names.extend((settings.finish > 0.0).then(|| "finish".to_owned()));
     names.push("smoothness".to_owned());
     names
 }

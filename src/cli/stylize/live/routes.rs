@@ -20,10 +20,13 @@ use super::gate::Gate;
 use super::guests::Guest;
 
 /// The files of the page: name, kind, contents.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/impasto.css", "text/css; charset=utf-8", include_str!("page/impasto.css")),
     ("/components.js", "text/javascript; charset=utf-8", include_str!("page/components.js")),
+    ("/controls.js", "text/javascript; charset=utf-8", include_str!("page/controls.js")),
+    ("/curves.js", "text/javascript; charset=utf-8", include_str!("page/curves.js")),
+    ("/elements.js", "text/javascript; charset=utf-8", include_str!("page/elements.js")),
     ("/live.js", "text/javascript; charset=utf-8", include_str!("page/live.js")),
 ];
 /// What every answer says: it is for this page alone, loads nothing from elsewhere, and is kept nowhere.
