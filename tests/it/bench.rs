@@ -3,6 +3,7 @@
 
 use crate::support::studio::Studio;
 use impasto::engine::gpu::Gpu;
+use impasto::measuring::bench::least;
 use serde_json::Value;
 
 /// Whether the adapter in use can store half precision.
@@ -214,4 +215,29 @@ fn useless_requests_are_refused() {
     std::fs::write(studio.path("never.json"), report.to_string()).unwrap();
     studio.refuses(1, "that cannot be measurements", "bench --op adam --size 16 --compare never.json");
     studio.refuses(1, "no adapter is called", "bench --iteration --size 32 --adapter voodoo");
+}
+
+/// docs/lab/performance.md has the least times that `bench` prints, each rounded as it stands there.
+#[test]
+fn the_page_has_the_least_times() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lab/performance.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for least in least() {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {} |", least.adapter)));
+        let row = row.unwrap_or_else(|| panic!("{path} has no row of {}", least.adapter));
+        let cells: Vec<&str> = row.split('|').skip(3).collect();
+        for (cell, figures) in cells.iter().zip([least.float32, least.float16, least.traffic]) {
+            let stated: Vec<&str> = cell.split(',').map(str::trim).collect();
+            assert_eq!(stated.len(), figures.len(), "{row}");
+            for (stated, figure) in stated.iter().zip(figures) {
+                let decimals = stated.split_once('.').map_or(0, |(_, behind)| behind.len());
+                let off = (stated.parse::<f64>().unwrap() - figure).abs();
+                assert!(
+                    off <= 0.5001 * 0.1f64.powi(decimals as i32),
+                    "{}: {stated}, not {figure}",
+                    least.adapter
+                );
+            }
+        }
+    }
 }

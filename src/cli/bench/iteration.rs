@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use impasto::measuring::bench::{Breakdown, Iteration, Part};
+use impasto::measuring::bench::{Breakdown, Iteration, Least, Part, SIDES, least};
 
 use super::compare::Ratios;
 use super::startup::Startup;
@@ -52,7 +52,22 @@ pub fn table(
     if let Some(ratios) = ratios {
         compare(&mut text, ratios);
     }
+    bound(&mut text);
     text
+}
+
+/// What well-known adapters would take at least.
+fn bound(text: &mut String) {
+    let sides = SIDES.map(|side| format!("{side:>8}²")).concat();
+    let _ = write!(
+        text,
+        "\n\nbounds from vendors' peak figures: the least time of an iteration of the book's recipe, ms\n{:20}{:>27}{:>27}{:>27}\n{:20}{sides}{sides}{sides}",
+        "", "float32", "float16", "traffic, half precision", "adapter"
+    );
+    for Least { adapter, float32, float16, traffic, .. } in least() {
+        let figures = [float32, float16, traffic].concat().into_iter().map(|ms| format!("{ms:9.2}"));
+        let _ = write!(text, "\n{adapter:20}{}", figures.collect::<String>());
+    }
 }
 
 fn compare(text: &mut String, Ratios { ms, kernels, layers, memory, startup }: &Ratios) {

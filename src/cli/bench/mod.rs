@@ -112,7 +112,12 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let startup = startup::measure(size, options.precision)?;
     let ratios = earlier.map(|(iteration, before)| Ratios::new((&measured, &startup), (&iteration, &before)));
     if options.json {
-        let mut report = json!({ "device": device, "iteration": measured, "startup": startup });
+        let mut report = json!({
+            "device": device,
+            "iteration": measured,
+            "startup": startup,
+            "least_ms": impasto::measuring::bench::least(),
+        });
         if let Some(ratios) = ratios {
             report["ratios"] = serde_json::to_value(ratios)?;
         }

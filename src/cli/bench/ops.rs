@@ -14,7 +14,7 @@ pub fn head(
 ) -> String {
     format!(
         "at best {:.1} GFLOP/s (multiply-add loop) and {:.2} GB/s (copy); maps as for a picture of {width} x {height} in {precision} precision\n\n\
-         {:9} {:9} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7} {:>10} {:>6} {:>8} {:>7} {:>6}{}",
+         {:11} {:17} {:24} {:8} {:>11} {:>5} {:>9} {:>8} {:>7} {:>10} {:>6} {:>8} {:>7} {:>6}{}",
         ceilings.gflops,
         ceilings.gbps,
         "op",
@@ -44,6 +44,6 @@ pub fn line(measured: &Measured, ratio: Option<f64>) -> String {
     let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:8.2}"));
     let share = 100.0 * share;
     format!(
-        "{op:9} {variant:9} {case:24} {pass:8} {us:11.1} {runs:5} {gflops:>9} {gbps:8.3} {share:5.1} % {bytes:10} {millions:>6} {workgroups:8} {workgroup_bytes:7} {private_bytes:6}{ratio}"
+        "{op:11} {variant:17} {case:24} {pass:8} {us:11.1} {runs:5} {gflops:>9} {gbps:8.3} {share:5.1} % {bytes:10} {millions:>6} {workgroups:8} {workgroup_bytes:7} {private_bytes:6}{ratio}"
     )
 }

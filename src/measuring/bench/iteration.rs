@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
+use super::least::Work;
 use super::median;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::{Timeline, Timers};
@@ -16,10 +17,6 @@ use crate::painting::settings::Settings;
 use crate::picture::Picture;
 use crate::{Error, Result};
 
-/// Multiplications and additions of one iteration per pixel, with VGG-19 to conv5_1 and convolutions counted
-/// in their direct form: 361,152 multiply-adds in convolutions and 17,408 in Gram matrices or covariances, in
-/// each direction. What a style term computes of these, and the nearest-neighbour term, are not counted.
-const FLOP_PER_PIXEL: f64 = 4.0 * (361_152.0 + 17_408.0);
 /// How long a block of iterations should take, and how many blocks there are.
 const BLOCK: Duration = Duration::from_millis(250);
 const BLOCKS: usize = 9;
@@ -181,7 +178,7 @@ pub fn iteration(gpu: &Gpu, vgg: &Vgg, settings: &Settings, size: (usize, usize)
         ms,
         block,
         cores,
-        gflops: FLOP_PER_PIXEL * pixels / (ms * 1e6),
+        gflops: Work::per_pixel().operations * pixels / (ms * 1e6),
         breakdown: gpu.has_timestamps().then(|| breakdown(gpu, &session)).transpose()?,
         memory,
     })

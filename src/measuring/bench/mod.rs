@@ -5,9 +5,11 @@
 //! turn.
 
 mod iteration;
+mod least;
 mod ops;
 
 pub use iteration::{Breakdown, Iteration, Memory, Part, first, iteration};
+pub use least::{Least, SIDES, least};
 pub use ops::{Ceilings, Measured, ceilings, check, ops};
 
 /// The median.
