@@ -152,6 +152,7 @@ impl Vgg {
                 x = pool(tape, x, options.pooling);
             }
             tape.op(format!("conv{block}_{i}"));
+            let filter = self.tuning.for_map(tape.gpu(), filter, x.shape.height, x.shape.width);
             let (before, after) = (wanted(block, i, false), wanted(block, i, true));
             let last = deepest == Some((block, i));
             // ReLU and pooling belong to the convolution unless somebody looks between them.
@@ -162,7 +163,7 @@ impl Vgg {
             x = conv3x3(
                 tape,
                 x,
-                filter,
+                &filter,
                 if (block, i) == (1, 1) { options.edge } else { Edge::Zeros },
                 match (before, pooled) {
                     (Some(_), _) => After::Nothing,

@@ -6,7 +6,7 @@ use crate::engine::gpu::Gpu;
 /// The tiles along each side of a unit of [`Variant::Cooperative`], of which a workgroup has two by two.
 pub(super) const UNIT_TILES: usize = 2;
 
-/// How products are computed; what is computed is always the same. `tune` or the kind of device chooses.
+/// How products are computed; what is computed is always the same. [`Tuning`](crate::network::tuning::Tuning) chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// One output per invocation: the specification.

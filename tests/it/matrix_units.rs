@@ -84,6 +84,7 @@ fn matrices_of_the_other_size_agree_with_float64() {
     // With 96 channels, matrices of 16 x 16 leave units without work.
     let wanted = [
         ("conv3x3", "32 20x17 relu pool half", "cooperative_small"),
+        ("conv3x3", "32 20x17 relu pool half", "cooperative_tiny"),
         ("gram", "96 3x7 half", "cooperative"),
         ("gram", "32 1x63 half", "cooperative"),
         ("wasserstein", "64 3x5 half", "cooperative"),

@@ -36,10 +36,10 @@ pub struct Machine {
     #[arg(long, value_name = "N|NAME", env = "IMPASTO_ADAPTER")]
     adapter: Vec<String>,
 
-    /// Compute convolutions with this variant where it can, for measurements: naive, tiled, tiled_small,
-    /// tiled_large, few, shifted, uniform, first, winograd or winograd_tiled, and with --precision half also
-    /// cooperative, cooperative_small or cooperative_large, or Gram matrices and covariances with naive, tiled,
-    /// subgroup or, in half precision, cooperative; a comma separates the two
+    /// For measurements, the variant to use wherever it can be used; a comma separates the two kinds. Convolutions:
+    /// naive, tiled, tiled_small, tiled_large, few, shifted, uniform, first, winograd or winograd_tiled, and with
+    /// --precision half also cooperative, cooperative_large, cooperative_small or cooperative_tiny. Gram matrices and
+    /// covariances: naive, tiled or subgroup, and with --precision half also cooperative
     #[arg(long, value_name = "conv3x3=NAME|gram=NAME")]
     pub variant: Option<Tuning>,
 

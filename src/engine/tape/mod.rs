@@ -91,7 +91,7 @@ impl<'g> Tape<'g> {
         self.map_precision = precision;
     }
 
-    /// The precision of weights that Winograd has transformed; all others are float32.
+    /// The precision of weights that Winograd has transformed.
     pub(crate) fn weight_precision(&self) -> Precision {
         self.weight_precision
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::cache::Cache;
-use super::{Choices, Tuning, convolution, matrix};
+use super::{Choices, Tuning, convolution, matrix, measured_side};
 use crate::architecture::LayerSpec;
 use crate::cases::{Case, Size};
 use crate::engine::gpu::Gpu;
@@ -23,10 +23,6 @@ const RUNS: usize = 3;
 const HOPELESS: f64 = 3.0;
 /// A variant must take less than this share of the default's time, so that chance does not choose.
 const BETTER: f64 = 0.95;
-/// Multiply-adds of a convolution that is measured on a GPU.
-const GPU_WORK: f64 = 3e9;
-/// The same on the processor.
-const PROCESSOR_WORK: f64 = 1e8;
 
 /// When variants are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +124,7 @@ fn classes(gpu: &Gpu, specs: &[LayerSpec], precision: Precision) -> Vec<Class> {
     };
     for LayerSpec { c_in, c_out, .. } in specs {
         let (c_in, c_out) = (*c_in, *c_out);
-        let work = if gpu.is_software() { PROCESSOR_WORK } else { GPU_WORK };
-        let side = (work / (9 * c_in * c_out) as f64).sqrt() as usize;
-        let side = side.clamp(16, 512).next_multiple_of(4);
+        let side = measured_side(gpu, c_in, c_out);
         // Where the channels double, a pooling has left a quarter of the pixels.
         let pixels = 1.0 / (c_out * c_out) as f64;
         add(Class {

@@ -49,6 +49,18 @@ fn in_precision(class: String, precision: Precision) -> String {
     }
 }
 
+/// Multiply-adds of a convolution that is measured on a GPU.
+const GPU_WORK: f64 = 3e9;
+/// The same on the processor.
+const PROCESSOR_WORK: f64 = 1e8;
+
+/// The side of the square map on which a class of convolutions is measured.
+fn measured_side(gpu: &Gpu, c_in: usize, c_out: usize) -> usize {
+    let work = if gpu.is_software() { PROCESSOR_WORK } else { GPU_WORK };
+    let side = (work / (9 * c_in * c_out) as f64).sqrt() as usize;
+    side.clamp(16, 512).next_multiple_of(4)
+}
+
 /// Whether a class has a variant of this name.
 fn exists(class: &str, name: &str) -> bool {
     match class.split(' ').next() {
@@ -95,6 +107,25 @@ impl Tuning {
         let precise = |variant: &conv3x3::Variant| self.precision == Precision::Half || !variant.is_half();
         let serves = |variant: &conv3x3::Variant| precise(variant) && variant.supports(gpu, c_in, c_out);
         wanted.find(serves).unwrap_or(conv3x3::Variant::Naive)
+    }
+
+    /// A filter in the form for a map of `height` rows and `width` columns: a related form with smaller workgroups, if the
+    /// map would keep few of a large GPU's processors busy. A form that was asked for stays, and so does one that was
+    /// measured, for maps at least as large as the one that it was measured on.
+    pub(crate) fn for_map(
+        &self,
+        gpu: &Gpu,
+        filter: &conv3x3::Filter,
+        height: usize,
+        width: usize,
+    ) -> conv3x3::Filter {
+        let [c_in, c_out] = filter.channels();
+        let asked = self.conv3x3 == Some(filter.variant());
+        let measured = self.chosen.contains_key(&convolution(c_in, c_out, self.precision));
+        if asked || (measured && height * width >= measured_side(gpu, c_in, c_out).pow(2)) {
+            return filter.clone();
+        }
+        filter.for_map(gpu, height, width)
     }
 
     /// The variant for the Gram matrix of `c` channels, chosen in the same way.
@@ -147,5 +178,33 @@ impl FromStr for Tuning {
             }
         }
         Ok(tuning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A measured form serves the map that it was measured on, and larger ones; a form that was asked for serves all.
+    #[test]
+    fn only_smaller_maps_than_the_measured_one_get_another_form() {
+        let gpu = Gpu::new(None).unwrap();
+        let (c_in, c_out) = (64, 128);
+        let (weights, bias) = (vec![0.0; 9 * c_in * c_out], vec![0.0; c_out]);
+        let variant = conv3x3::Variant::Tiled;
+        let filter = conv3x3::Filter::upload(&gpu, "filter", variant, &weights, &bias).unwrap();
+        let form = |tuning: &Tuning, side: usize| tuning.for_map(&gpu, &filter, side, side).variant();
+        let side = measured_side(&gpu, c_in, c_out);
+        let measured = Tuning {
+            chosen: [(convolution(c_in, c_out, Precision::Single), "tiled".to_owned())].into(),
+            ..Tuning::default()
+        };
+        assert_eq!(form(&measured, side), variant);
+        assert_eq!(form(&measured, side - 2), conv3x3::Variant::TiledSmall);
+        // Nothing was measured: 256 workgroups are 256 x 128 pixels of 64 channels.
+        assert_eq!(form(&Tuning::default(), 182), variant);
+        assert_eq!(form(&Tuning::default(), 180), conv3x3::Variant::TiledSmall);
+        assert_eq!(form(&"conv3x3=tiled".parse().unwrap(), 16), variant);
+        assert_eq!(form(&"conv3x3=few".parse().unwrap(), 16), conv3x3::Variant::TiledSmall);
     }
 }

@@ -14,6 +14,7 @@ const STEP: usize = 16;
 /// The tiles of channels and the rows of pixels of a unit, of which a workgroup has two by two.
 fn unit(variant: Variant) -> [usize; 2] {
     match variant {
+        Variant::CooperativeTiny => [1, 2],
         Variant::CooperativeSmall => [2, 2],
         Variant::CooperativeLarge => [4, 4],
         _ => [2, 4],
@@ -29,6 +30,17 @@ pub(super) fn supports(variant: Variant, gpu: &Gpu, c_in: usize, c_out: usize) -
     fill(c_in) && fill(c_out)
 }
 
+/// The workgroups in each dimension.
+fn groups(variant: Variant, tile: usize, [height, width, channels]: [usize; 3]) -> [usize; 3] {
+    let [channel_tiles, rows] = unit(variant);
+    [width.div_ceil(tile), height.div_ceil(2 * rows), channels.div_ceil(2 * channel_tiles * tile)]
+}
+
+/// The workgroups of a map's rows, columns and channels.
+pub(super) fn workgroups(variant: Variant, gpu: &Gpu, size: [usize; 3]) -> usize {
+    groups(variant, gpu.matrix_tile().unwrap_or(8), size).iter().product()
+}
+
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     // `supports` has seen to it that there is one.
@@ -40,8 +52,9 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     };
     let kernels =
         [kernel!("conv3x3_cooperative", "forward"), kernel!("conv3x3_cooperative", "backward")].map(kernel);
-    let across = conv.x.shape.width.div_ceil(tile) * LANES;
     in_one_dispatch(tape, conv, kernels, |band, c| {
-        [across, band.rows.len().div_ceil(2 * rows), c.div_ceil(2 * channel_tiles * tile)]
+        let size = [band.rows.len(), conv.x.shape.width, c];
+        let [across, down, deep] = groups(conv.filter.variant, tile, size);
+        [across * LANES, down, deep]
     });
 }

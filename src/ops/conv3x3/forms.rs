@@ -17,10 +17,13 @@ pub(super) enum MadeFor {
     Gpus,
     /// Drivers that compute on the processor.
     Processors,
-    /// Devices that multiply matrices of float16, in half precision. Nobody takes it unless it was measured
-    /// to be the fastest.
+    /// Devices that multiply matrices of float16, in half precision. Nobody takes it unless it, or a related form
+    /// with larger workgroups, was measured to be the fastest.
     MatrixUnits,
 }
+
+/// Counts the workgroups for a map's rows, columns and channels.
+type Workgroups = fn(&Gpu, [usize; 3]) -> usize;
 
 /// A row of the table.
 pub(super) struct Form {
@@ -41,6 +44,9 @@ pub(super) struct Form {
     pub(super) transforms: bool,
     /// Whether it can compute `c_in -> c_out` channels on a device.
     pub(super) supports: fn(&Gpu, usize, usize) -> bool,
+    /// A related form, with the same weights in the same order, whose workgroups are smaller, and how many the form
+    /// itself has.
+    pub(super) smaller: Option<(Variant, Workgroups)>,
     /// Its weights on the device, from those of `c_out x c_in x 3 x 3` and `c_out` biases.
     pub(super) pack: fn(&[f32], &[f32]) -> Packed,
     /// Records both directions.
@@ -57,6 +63,7 @@ const TILED: Form = Form {
     replicates: true,
     transforms: false,
     supports: |_, _, _| true,
+    smaller: None,
     pack: taps_first,
     record: tiled::record,
 };
@@ -68,6 +75,9 @@ const COOPERATIVE: Form = Form {
     made_for: MadeFor::MatrixUnits,
     replicates: false,
     supports: |gpu, c_in, c_out| cooperative::supports(Variant::Cooperative, gpu, c_in, c_out),
+    smaller: Some((Variant::CooperativeSmall, |gpu, size| {
+        cooperative::workgroups(Variant::Cooperative, gpu, size)
+    })),
     pack: taps_first_halves,
     record: cooperative::record,
     ..TILED
@@ -87,7 +97,7 @@ const LANES: Form = Form {
 };
 
 /// All forms, in the order of [`Variant`].
-pub(super) static FORMS: [Form; 13] = [
+pub(super) static FORMS: [Form; 14] = [
     Form {
         variant: Variant::Naive,
         name: "naive",
@@ -106,9 +116,14 @@ pub(super) static FORMS: [Form; 13] = [
         record: first::record,
         ..TILED
     },
-    TILED,
+    Form { smaller: Some((Variant::TiledSmall, |_, size| tiled::workgroups(Variant::Tiled, size))), ..TILED },
     Form { variant: Variant::TiledSmall, name: "tiled_small", ..TILED },
-    Form { variant: Variant::TiledLarge, name: "tiled_large", ..TILED },
+    Form {
+        variant: Variant::TiledLarge,
+        name: "tiled_large",
+        smaller: Some((Variant::Tiled, |_, size| tiled::workgroups(Variant::TiledLarge, size))),
+        ..TILED
+    },
     Form {
         variant: Variant::WinogradTiled,
         name: "winograd_tiled",
@@ -154,12 +169,25 @@ pub(super) static FORMS: [Form; 13] = [
         variant: Variant::CooperativeSmall,
         name: "cooperative_small",
         supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeSmall, gpu, c_in, c_out),
+        smaller: Some((Variant::CooperativeTiny, |gpu, size| {
+            cooperative::workgroups(Variant::CooperativeSmall, gpu, size)
+        })),
         ..COOPERATIVE
     },
     Form {
         variant: Variant::CooperativeLarge,
         name: "cooperative_large",
         supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeLarge, gpu, c_in, c_out),
+        smaller: Some((Variant::Cooperative, |gpu, size| {
+            cooperative::workgroups(Variant::CooperativeLarge, gpu, size)
+        })),
+        ..COOPERATIVE
+    },
+    Form {
+        variant: Variant::CooperativeTiny,
+        name: "cooperative_tiny",
+        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeTiny, gpu, c_in, c_out),
+        smaller: None,
         ..COOPERATIVE
     },
 ];
@@ -208,5 +236,36 @@ impl Variant {
     /// Whether the tuner measures it on this device.
     pub(crate) fn competes(self, gpu: &Gpu) -> bool {
         (self.form().competes)(gpu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::conv3x3::{ENOUGH, Filter};
+
+    /// A large GPU has work for all its processors wherever a smaller form can give it: conv5_1 at 512 x 512 pixels has
+    /// maps of 32 x 32.
+    #[test]
+    fn small_maps_get_small_workgroups() {
+        let gpu = Gpu::new(None).unwrap().with_matrix_tile(16);
+        let form = |variant: Variant, channels: usize, side: usize| {
+            let (weights, bias) = (vec![0.0; 9 * channels * channels], vec![0.0; channels]);
+            Filter::upload(&gpu, "filter", variant, &weights, &bias)
+                .unwrap()
+                .for_map(&gpu, side, side)
+                .variant
+        };
+        assert_eq!(form(Variant::TiledLarge, 64, 512), Variant::TiledLarge);
+        assert_eq!(form(Variant::TiledLarge, 128, 256), Variant::TiledLarge);
+        assert_eq!(form(Variant::TiledLarge, 128, 128), Variant::Tiled);
+        assert_eq!(form(Variant::TiledLarge, 512, 32), Variant::TiledSmall);
+        assert_eq!(form(Variant::Cooperative, 64, 512), Variant::Cooperative);
+        assert_eq!(form(Variant::CooperativeLarge, 512, 32), Variant::CooperativeTiny);
+        // 16 by 8 by 2 workgroups.
+        assert_eq!(cooperative::workgroups(Variant::CooperativeTiny, &gpu, [32, 32, 512]), ENOUGH);
+        // Nothing smaller computes the same from the same weights.
+        assert_eq!(form(Variant::WinogradTiled, 64, 16), Variant::WinogradTiled);
+        assert_eq!(form(Variant::Naive, 64, 16), Variant::Naive);
     }
 }

@@ -28,7 +28,7 @@ use packing::Packed;
 /// subgroup.
 const BLOCK: usize = 32;
 
-/// How the convolution is computed; what is computed is always the same. `tune` chooses. The table in `forms.rs` has all
+/// How the convolution is computed; what is computed is always the same. [`Tuning`](crate::network::tuning::Tuning) chooses. The table in `forms.rs` has all
 /// that sets one form apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
@@ -58,6 +58,8 @@ pub enum Variant {
     CooperativeSmall,
     /// The same, 4 tiles of 4 rows: fewer loads, for many channels.
     CooperativeLarge,
+    /// The same, 1 tile of 2 rows: for the smallest maps.
+    CooperativeTiny,
 }
 
 /// What follows a convolution before anybody looks at the map, and is done along with it.
@@ -108,7 +110,11 @@ impl Variant {
     }
 }
 
+/// Fewer workgroups than these leave processors of a large GPU idle: two for each of 128.
+const ENOUGH: usize = 256;
+
 /// Frozen weights of one convolution, on the device, packed for one variant.
+#[derive(Clone)]
 pub struct Filter {
     c_in: usize,
     c_out: usize,
@@ -141,6 +147,29 @@ impl Filter {
         };
         let bias = gpu.upload(&format!("{label}.bias"), bias)?;
         Ok(Self { c_in, c_out, variant, palette, weights: packed, bias })
+    }
+
+    /// The same weights for a map of `height` rows and `width` columns: where it is so small that the variant has too
+    /// few workgroups to keep a large GPU busy in either direction, a related variant with smaller ones.
+    pub(crate) fn for_map(&self, gpu: &Gpu, height: usize, width: usize) -> Self {
+        let mut filter = self.clone();
+        let channels = self.c_in.min(self.c_out);
+        while let Some((smaller, workgroups)) = filter.variant.form().smaller
+            && workgroups(gpu, [height, width, channels]) < ENOUGH
+        {
+            filter.variant = smaller;
+        }
+        filter
+    }
+
+    /// Its channels in and out.
+    pub(crate) fn channels(&self) -> [usize; 2] {
+        [self.c_in, self.c_out]
+    }
+
+    /// The form that its weights are packed for.
+    pub(crate) fn variant(&self) -> Variant {
+        self.variant
     }
 
     /// Whether [`After::ReluPool`] can follow.

@@ -16,6 +16,17 @@ fn tile(variant: Variant) -> [usize; 2] {
     }
 }
 
+/// The workgroups in each of two dimensions, for so many windows of 2 x 2 pixels.
+fn groups(variant: Variant, windows: usize, channels: usize) -> [usize; 2] {
+    let [of_channels, of_pixels] = tile(variant);
+    [(4 * windows).div_ceil(of_pixels), channels.div_ceil(of_channels)]
+}
+
+/// The workgroups of a map's rows, columns and channels.
+pub(super) fn workgroups(variant: Variant, [height, width, channels]: [usize; 3]) -> usize {
+    groups(variant, height.div_ceil(2) * width.div_ceil(2), channels).iter().product()
+}
+
 /// Records both directions, band by band.
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     let width = conv.x.shape.width;
@@ -27,8 +38,8 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     };
     let kernels = [kernel!("conv3x3_tiled", "forward"), kernel!("conv3x3_tiled", "backward")].map(kernel);
     in_one_dispatch(tape, conv, kernels, |band, c| {
-        let windows = band.blocks.len() * width.div_ceil(2);
-        [(4 * windows).div_ceil(pixels) * LANES, c.div_ceil(channels) * LANES, 1]
+        let [across, deep] = groups(conv.filter.variant, band.blocks.len() * width.div_ceil(2), c);
+        [across * LANES, deep * LANES, 1]
     });
 }
 

@@ -156,6 +156,12 @@ pub const MUTANTS: &[Mutant] = &[
     ("cooperative", "conv3x3_cooperative", "p.x + params.top", "p.x"),
     ("cooperative", "conv3x3_cooperative", "p.y >= params.w { return 0.0h", "p.y > params.w { return 0.0h"),
     ("cooperative_small", "conv3x3_cooperative", "+ LANES - 1u) / LANES", ") / LANES"),
+    (
+        "cooperative_tiny",
+        "conv3x3_cooperative",
+        "(2u * block.z + unit % 2u) * CHANNEL_TILES",
+        "2u * block.z * CHANNEL_TILES",
+    ),
     ("cooperative", "conv3x3_cooperative", "(block, i + STEP, index)", "(block, i, index)"),
     ("cooperative", "conv3x3_cooperative", "(block, o + STEP, index)", "(block, o, index)"),
     // Units: one's rows or channels in another's place, a tile in another's, a unit too few.
