@@ -107,10 +107,13 @@ fn shape((width, height): (usize, usize)) -> Shape {
 }
 
 impl Objective<'_, '_> {
-    /// The device memory of a session: its last stage needs the most.
+    /// The device memory of a session: that of its last stage, or of the last that is below the size from which
+    /// memory is saved.
     pub(crate) fn memory(&self, content: Shape) -> Result<u64> {
         let stages = stages(self.settings, (content.width, content.height));
-        Plan::measure(self.record(&stages[stages.len() - 1], None, HISTORY).tape)
+        let small = stages.iter().rfind(|stage| stage.width * stage.height < SPARE_FROM);
+        let bytes = |stage: &Stage| Plan::measure(self.record(stage, None, HISTORY).tape);
+        stages.last().into_iter().chain(small).map(bytes).try_fold(0, |most, bytes| Ok(bytes?.max(most)))
     }
 
     /// The device memory of a stage that is painted as a whole.

@@ -154,10 +154,10 @@ impl Checkpoint {
             (stages.len(), stages[stages.len() - 1].end())
         };
         let ((_, before), (stages, now)) = (asked(was), asked(origin));
-        if stages > 1 && before != now {
+        if (stages > 1 || origin.settings.settle > 0.0) && before != now {
             return Some(format!(
-                "it is of a run of {before} iterations in several sizes, and this run has {now}; ask for the same, since all \
-                 sizes depend on it"
+                "it is of a run of {before} iterations, and this run has {now}; ask for the same, since sizes, finish and steps \
+                 are planned for that number"
             ));
         }
         (now < self.iteration).then(|| {

@@ -89,7 +89,9 @@ impl Preset {
         };
         let optimizer = table.get("optimizer").and_then(Value::as_str).and_then(|name| name.parse().ok());
         optimizer.into_iter().for_each(|optimizer| base.set_optimizer(optimizer));
-        let known = Table::try_from(&base).expect("settings are a table");
+        let mut known = Table::try_from(&base).expect("settings are a table");
+        // Records leave it out where it is the default.
+        known.entry("tile_statistics").or_insert_with(|| Value::String("exact".into()));
         if let Some(key) = table.keys().find(|key| !known.contains_key(key.as_str())) {
             let names = BESIDE_SETTINGS.into_iter().chain(known.keys().map(String::as_str));
             let names = names.collect::<Vec<_>>().join(", ");
@@ -204,6 +206,7 @@ pub fn check_scale(scale: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::painting::choices::TileStatistics;
 
     #[test]
     fn bundled_presets_are_read_and_described() {
@@ -221,7 +224,8 @@ mod tests {
             let preset = Preset::bundled(name).unwrap();
             assert_eq!(Preset::parse(name, &preset.to_toml()).unwrap(), preset);
         }
-        let mut settings = Settings { tv_weight: 0.1 + 0.2, ..Settings::default() };
+        let quick = TileStatistics::Quick;
+        let mut settings = Settings { tv_weight: 0.1 + 0.2, tile_statistics: quick, ..Settings::default() };
         settings.style_layer_weights = vec![1.0, 0.5, 1e-7, 0.0, 3.0];
         let preset = Preset::new(settings, Some(1.5), Start::Noise { seed: 9 }).unwrap();
         assert_eq!(Preset::parse("it", &preset.to_toml()).unwrap(), preset);

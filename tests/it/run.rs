@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake};
 
+use impasto::painting::provenance::Record;
 use impasto::painting::steering::{Change, End, MOST_CHANGES};
+use impasto::picture::Input;
 use impasto::{
     Checkpoint, ConvWeights, Ending, Error, Gpu, Losses, Network, Observer, Picture, Result, Run, Session,
     Settings, Tuning, Vgg, Weights, wgpu,
@@ -40,6 +42,19 @@ impl Setup {
         let weights = Weights::new(layers.collect(), [0.5; 3], [0.25; 3]).unwrap();
         let vgg = Vgg::new(&gpu, network, &weights, &Tuning::default()).unwrap();
         Self { gpu, vgg, settings }
+    }
+
+    /// With the painterly recipe, without its finish, in two sizes for pictures of 92 x 92.
+    fn painterly() -> Self {
+        let mut setup = Self::new();
+        let mut settings = Settings::painterly();
+        settings.content_layers.clone_from(&setup.settings.content_layers);
+        settings.style_layers.clone_from(&setup.settings.style_layers);
+        settings.style_layer_weights = vec![1.0];
+        (settings.first_iterations, settings.first_size) = (Vec::new(), 65);
+        settings.finish = 0.0;
+        setup.settings = settings;
+        setup
     }
 
     fn session(&self, checkpoint: Option<&Checkpoint>) -> Session<'_> {
@@ -243,14 +258,8 @@ impl Observer for Steerer {
 #[test]
 fn a_run_that_was_steered_is_repeated_and_resumed_with_the_same_bits() {
     // Two sizes, each of more iterations than it gets.
-    let mut setup = Setup::new();
-    let mut settings = Settings::painterly();
-    settings.content_layers.clone_from(&setup.settings.content_layers);
-    settings.style_layers.clone_from(&setup.settings.style_layers);
-    settings.style_layer_weights = vec![1.0];
-    (settings.iterations, settings.first_iterations, settings.first_size) = (500, Vec::new(), 65);
-    settings.finish = 0.0;
-    setup.settings = settings;
+    let mut setup = Setup::painterly();
+    setup.settings.iterations = 500;
     let (content, style) = (Picture::noise(92, 92, 1), Picture::noise(70, 80, 2));
     let begin = |changes: &[Change], checkpoint: Option<&Checkpoint>| {
         let builder =
@@ -286,6 +295,41 @@ fn a_run_that_was_steered_is_repeated_and_resumed_with_the_same_bits() {
     assert_eq!(resumed.settings().tv_weight, 3.0 * setup.settings.tv_weight);
     assert_eq!(resumed.run(&mut ()).unwrap(), Ending::Complete);
     assert!(bits(&mut resumed) == expected && resumed.changes() == changes);
+}
+
+/// What the record of an interrupted run says leads to the same picture, whether the run has sizes to come, is in its last
+/// size, or has one size, with steps that would fall sooner in a shorter run.
+#[test]
+fn an_interrupted_run_is_repeated_as_far_as_it_came() {
+    let mut setup = Setup::painterly();
+    setup.settings.iterations = 500;
+    let (content, style) = (Picture::noise(92, 92, 1), Picture::noise(70, 80, 2));
+    let input = |name: &str| Input::new(name, name.as_bytes());
+    for (first_size, first_iterations, steps) in [(65, vec![20], 9), (65, vec![20], 33), (0, Vec::new(), 14)]
+    {
+        (setup.settings.first_size, setup.settings.first_iterations) = (first_size, first_iterations);
+        let begin = |changes: &[Change]| {
+            let builder = Session::builder(&setup.gpu, &setup.vgg).content(&content).style(&style, 1.0);
+            builder.repeat(changes).settings(setup.settings.clone()).build().unwrap()
+        };
+        let mut session = begin(&[]);
+        for _ in 0..steps {
+            session.step().unwrap();
+        }
+        session.stop();
+        while session.step().unwrap().is_some() {}
+        let done = session.submitted();
+        assert!((steps..session.iterations()).contains(&done), "{done}");
+        let record =
+            Record::new(setup.settings.clone(), "a".into(), input("n"), input("c"), vec![input("s")]);
+        let record = record.after(done, (92, 92), session.changes());
+        assert_eq!((record.done, record.settings.iterations), (Some(done), 500));
+        let mut again = begin(&record.repeated());
+        assert_eq!(again.run(&mut ()).unwrap(), Ending::Complete);
+        assert_eq!(again.submitted(), done);
+        assert!(bits(&mut again) == bits(&mut session), "after {done} iterations");
+        assert!(again.picture().unwrap().rgb == session.picture().unwrap().rgb, "after {done} iterations");
+    }
 }
 
 #[test]

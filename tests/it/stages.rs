@@ -65,7 +65,9 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
         let path = folder.path().join("run.checkpoint");
         checkpoint.save(&path).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
-        let (resumed, resumed_bits, _) = finish(builder().resume(&checkpoint).build().unwrap(), false);
+        let session = builder().resume(&checkpoint).build().unwrap();
+        assert!(session.same_bits(), "after {iteration}");
+        let (resumed, resumed_bits, _) = finish(session, false);
         assert!(resumed == losses, "losses differ after {iteration}");
         assert!(resumed_bits == bits, "the picture differs after {iteration}");
     }
@@ -74,7 +76,32 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     let mut other = settings.clone();
     other.iterations = 8;
     let refused = builder().settings(other).resume(checkpoint).build().err().unwrap().to_string();
-    assert!(refused.contains("several sizes"), "{refused}");
+    assert!(refused.contains("are planned for that number"), "{refused}");
+}
+
+/// After the first iterations of a size, a style term keeps its transport for several, and a checkpoint has to have it:
+/// whichever iteration it is from, the resumed run goes on with the one that was kept.
+#[test]
+fn a_run_is_resumed_between_two_transports() {
+    let gpu = Gpu::new(None).unwrap();
+    let mut settings = Settings::painterly();
+    settings.first_iterations.clear();
+    (settings.first_size, settings.iterations) = (0, 24);
+    (settings.finish, settings.settle) = (0.0, 0.0);
+    let vgg = vgg(&gpu, &settings);
+    let (content, style) = (Picture::noise(33, 25, 1), Picture::noise(31, 35, 2));
+    let builder =
+        || Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0).settings(settings.clone());
+    let (losses, bits, checkpoints) = finish(builder().build().unwrap(), true);
+    // A transport is new in the first 15 iterations, in the 18th, and at the end there is nothing left to go wrong.
+    let between = |iteration: usize| (16..24).contains(&iteration) && iteration != 18;
+    let late: Vec<_> = checkpoints.iter().filter(|(iteration, _)| between(**iteration)).collect();
+    assert!(!late.is_empty(), "{:?}", checkpoints.keys());
+    for (iteration, checkpoint) in late {
+        let (resumed, resumed_bits, _) = finish(builder().resume(checkpoint).build().unwrap(), false);
+        assert!(resumed == losses, "losses differ after {iteration}");
+        assert!(resumed_bits == bits, "the picture differs after {iteration}");
+    }
 }
 
 #[test]

@@ -191,7 +191,8 @@ pub struct Keep {
     #[arg(long, value_name = "FILE|DIR")]
     pub checkpoint: Option<PathBuf>,
 
-    /// Continue from a checkpoint, with the same pictures and settings; --iterations may be larger
+    /// Continue from a checkpoint, with the same pictures and settings; only with --preset book may there be more
+    /// --iterations
     #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
 }

@@ -63,7 +63,8 @@ pub struct Record {
     pub version: String,
     /// The settings, with the iterations that were really done.
     pub settings: Settings,
-    /// The iterations that were done, if a run of several sizes was interrupted or is still going on.
+    /// The iterations that were done, if the run was interrupted or is still going on, and is not the same as a shorter
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<usize>,
     /// What was changed while the run went on, in the order of iterations. The settings are those before any
@@ -144,13 +145,24 @@ impl Record {
         };
         record.changes = changes.iter().filter(seen).cloned().collect();
         let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
+        // What is planned from the number of iterations would be planned otherwise for a smaller one.
+        let planned = stages::stages(&record.settings, size).len() > 1
+            || record.settings.settle > 0.0
+            || !record.settings.first_iterations.is_empty();
         let whole = stages::steered(&record.settings, size, &record.changes);
-        if record.settings.first_size == 0 && !ended {
+        if !planned && !ended {
             record.settings.iterations = iterations;
         } else if whole.last().is_some_and(|last| iterations < last.end()) {
             record.done = Some(iterations);
         }
         record
+    }
+
+    /// The changes with which a run of these settings gives this picture: those that were made, and its end where it
+    /// was interrupted.
+    pub fn repeated(&self) -> Vec<Change> {
+        let end = self.done.map(|done| Change::ending(done, End::Run));
+        self.changes.iter().cloned().chain(end).collect()
     }
 
     /// Reads the record in the bytes of a picture file; `name` is for error texts.

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use super::Session;
 use super::work::{Other, Work, at_stage};
-use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
@@ -93,7 +92,8 @@ impl<'g, 'a> Builder<'g, 'a> {
     }
 
     /// Continues from a checkpoint of a run with the same pictures, network and settings. Only the number of
-    /// iterations may be larger.
+    /// iterations may be larger, and only of a run of one stage whose steps do not fall towards its end
+    /// ([`Settings::settle`]), since all else is planned from that number.
     pub fn resume(mut self, checkpoint: &'a Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
         self
@@ -192,7 +192,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             regions: style.regions().map(Regions::digest),
             real: running.real(),
             adapter: gpu.description(),
-            shaders: sha256::words(&running.described()),
+            shaders: running.digest(),
             changes: Vec::new(),
             settings,
         };

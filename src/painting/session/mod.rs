@@ -71,9 +71,9 @@ pub struct Session<'g> {
     last_bytes: u64,
     copies: VecDeque<(usize, Picture)>,
     watch: Option<Watch>,
-    /// What the stage before left, in its size, until the first iteration of a stage in tiles is done: where
-    /// that is given up, a checkpoint is of the end of the stage before.
-    before: Option<Carried>,
+    /// What the stage before left, in its size, and the digest of its shaders, until the first iteration of a
+    /// stage in tiles is done: where that is given up, a checkpoint is of the end of the stage before.
+    before: Option<(Carried, String)>,
 }
 
 /// Called before each tile; returns whether to go on.
@@ -234,14 +234,15 @@ impl<'g> Session<'g> {
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
     /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
-        let carried = match &self.before {
+        // The shaders are those of the stage that a resumed run begins with.
+        let (carried, shaders) = match &self.before {
             Some(before) => before.clone(),
-            None => self.running.carried().await?,
+            None => (self.running.carried().await?, self.running.digest()),
         };
         self.running.picture().await?;
         Ok(Checkpoint {
             name: "the checkpoint".into(),
-            origin: self.origin.clone(),
+            origin: Origin { shaders, ..self.origin.clone() },
             iteration: self.running.submitted(),
             finish_weight: self.finish_weight,
             carried,

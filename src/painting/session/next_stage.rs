@@ -26,7 +26,7 @@ impl<'g> Session<'g> {
                 let optimiser = with_other_terms(&parts, carried.optimiser);
                 (Carried { optimiser, transports: Vec::new(), ..carried }, None)
             }
-            false => (self.resized(&carried, &done, &stage), Some(carried)),
+            false => (self.resized(&carried, &done, &stage), Some((carried, self.running.digest()))),
         };
         // Buffers that are no longer needed make room first.
         self.at += 1;

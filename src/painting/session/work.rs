@@ -6,6 +6,7 @@ use super::Watch;
 use super::carried::Carried;
 use super::running::Running;
 use super::tiled::Tiled;
+use crate::disk::sha256;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
@@ -253,10 +254,10 @@ impl Work<'_> {
         }
     }
 
-    /// All that decides the order in which an iteration adds up, as text.
-    pub(super) fn described(&self) -> String {
+    /// The digest of all that decides the order in which an iteration adds up.
+    pub(super) fn digest(&self) -> String {
         let tiles = self.layout().map_or(String::new(), |layout| format!("{layout:?}\n"));
-        tiles + &self.plan().describe_steps()
+        sha256::words(&(tiles + &self.plan().describe_steps()))
     }
 
     /// Submissions of one iteration of the whole picture.

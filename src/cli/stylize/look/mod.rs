@@ -144,8 +144,9 @@ pub struct Look {
           value_parser = PossibleValuesParser::new(["zeros", "replicate", "margin"]).map(|name| Surround::named(&name)))]
     edge: Option<Surround>,
 
-    /// Of sizes that are painted in tiles, which statistics the gradients are made of: those of the picture itself,
-    /// for the result of the whole, or quick those of one iteration before, which takes less time [default: exact]
+    /// How gradients are computed at sizes that are painted in tiles: exact, from the statistics of the current
+    /// picture, with the same result as painting it as a whole; or quick, from those of the iteration before, which
+    /// takes less time [default: exact]
     #[arg(long, value_name = "exact|quick", help_heading = "Machine",
           value_parser = PossibleValuesParser::new(TileStatistics::ALL.map(TileStatistics::name))
               .try_map(|name| name.parse::<TileStatistics>()))]
@@ -165,6 +166,10 @@ pub struct Look {
     /// The changes made while that picture was painted.
     #[arg(skip)]
     recorded_changes: Vec<Change>,
+
+    /// After how many iterations that picture was interrupted, if it was. The changes end with it.
+    #[arg(skip)]
+    recorded_end: Option<usize>,
 }
 
 /// Pixels of the margin of `--edge margin`: more than the rim that an edge leaves in results.
@@ -296,7 +301,10 @@ impl Look {
             .into());
         }
         self.recorded_weights = record.style_weights.clone();
-        self.recorded_changes.clone_from(&record.changes);
+        // Other iterations are those of another run, which was not interrupted.
+        let whole = !self.iterations.is_empty();
+        self.recorded_changes = if whole { record.changes.clone() } else { record.repeated() };
+        self.recorded_end = record.done.filter(|_| !whole);
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {
             return Err(Error::Setting(format!(
                 "those settings start from the picture {:?}, which is not stored with them; name it with --init FILE",
@@ -315,14 +323,16 @@ impl Look {
 
     /// What is said of these changes, if there are any.
     pub fn note_on_changes(&self) -> Option<String> {
-        let times = match self.recorded_changes.len() {
-            0 => return None,
-            1 => "once".into(),
-            changes => format!("{changes} times"),
-        };
-        Some(format!(
-            "its run was changed {times} while it was painted; the changes are repeated at the same iterations"
-        ))
+        let changes = self.recorded_changes.len() - usize::from(self.recorded_end.is_some());
+        let times = if changes == 1 { "once".into() } else { format!("{changes} times") };
+        let changed = (changes > 0).then(|| {
+            format!("its run was changed {times} while it was painted; the changes are repeated at the same iterations")
+        });
+        let ended = self.recorded_end.map(|done| {
+            format!("its run was interrupted after {done} iterations, and this one ends there, too; --iterations paints on")
+        });
+        let notes: Vec<String> = changed.into_iter().chain(ended).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     /// The files that are read for the settings and the start.
