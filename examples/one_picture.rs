@@ -1,6 +1,6 @@
 //! Repaints one picture: the core of what the program does, with nothing around it.
 //!
-//!     cargo run --release --example one_picture -- photo.jpg painting.jpg result.png [ITERATIONS] [LONGEST SIDE]
+//!     cargo run --release --example one_picture -- photo.jpg painting.jpg result.png [ITERATIONS AT EACH SIZE] [LONGEST SIDE]
 
 use std::path::Path;
 
@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut settings = Settings::default();
     if let Some(iterations) = numbers.first() {
+        settings.first_iterations.clear();
         settings.iterations = iterations.parse()?;
     }
     let side: usize = numbers.get(1).map_or(Ok(512), |side| side.parse())?;

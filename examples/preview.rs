@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let mut settings = Settings::default();
     if let Some(iterations) = numbers.first() {
+        settings.first_iterations.clear();
         settings.iterations = iterations.parse()?;
     }
     let side: usize = numbers.get(1).map_or(Ok(256), |side| side.parse())?;

@@ -11,7 +11,8 @@
 //!
 //! fn main() -> impasto::Result<()> {
 //!     let mut settings = Settings::default();
-//!     settings.iterations = 300;
+//!     settings.first_iterations.clear();
+//!     settings.iterations = 300; // at each size
 //!
 //!     let gpu = Gpu::new(None)?;
 //!     let vgg = Vgg::builtin(&gpu, &settings)?;

@@ -42,7 +42,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("size", |arg| arg.help(format!("Size of a cell: N for the longest side, or WxH exactly [default: {SIDE}]"))))]
-#[command(mut_arg("iterations", |arg| arg.help(format!("Steps of the optimiser [default: {ITERATIONS}]"))))]
+#[command(mut_arg("iterations", |arg| arg.help(format!("Steps of the optimiser at each size, smallest first; the last number is for all further sizes [default: those of the settings, at most {ITERATIONS} at each size]"))))]
 pub struct Options {
     /// The photograph; `-` for standard input
     content: PathBuf,

@@ -14,8 +14,8 @@ const DECADES: f64 = 6.0;
 const POINTS: usize = 480;
 /// The colour of the text, and colours that people with any kind of colour vision can tell apart, after Okabe
 /// and Ito.
-const COLOURS: [&str; 8] =
-    ["currentColor", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7d5ba6"];
+const COLOURS: [&str; 9] =
+    ["currentColor", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7d5ba6", "#8c8c8c"];
 /// Height of a name beside its curve.
 const NAME: f64 = 17.0;
 

@@ -68,7 +68,7 @@ impl Outputs {
             let resume = resume.iter().filter(|_| self.checkpoint.as_deref() != Some(output));
             if inputs.iter().chain(resume).any(|input| impasto::same_file(input, output)) {
                 return Err(Error::Setting(format!(
-                    "{} is an input, and writing the result there would destroy it; name another output",
+                    "{} is an input, and writing there would destroy it; name another file for the output",
                     output.display()
                 ))
                 .into());

@@ -15,7 +15,8 @@ pub struct RegionFiles {
     #[arg(long, value_name = "FILE", requires = "style")]
     content_regions: Option<PathBuf>,
 
-    /// A picture of the regions of each painting, in the order of the paintings
+    /// A picture of the regions of each painting, in the order of the paintings. It takes every name up to the next
+    /// option, so give it after the photograph and the paintings
     #[arg(long = "style-regions", id = "style", value_name = "FILE", num_args = 1.., requires = "content_regions")]
     style_regions: Vec<PathBuf>,
 }

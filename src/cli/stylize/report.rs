@@ -62,7 +62,7 @@ fn page(report: &Report) -> impasto::Result<String> {
     Ok(filled(TEMPLATE, &values))
 }
 
-/// One curve per loss: content, total variation, and each style layer.
+/// One curve per loss: content, each style layer, the finish, and total variation.
 fn curves(settings: &Settings, log: &[Losses]) -> Vec<Series> {
     let curve =
         |name: String, of: &dyn Fn(&Losses) -> f64| Series { name, values: log.iter().map(of).collect() };
@@ -71,6 +71,9 @@ fn curves(settings: &Settings, log: &[Losses]) -> Vec<Series> {
     curves.push(curve(format!("content {}", contents.join(" + ")), &|l| l.content));
     for (index, layer) in settings.style_layers.iter().enumerate() {
         curves.push(curve(format!("style {layer}"), &|l| l.style_layers.get(index).copied().unwrap_or(0.0)));
+    }
+    if settings.finish > 0.0 {
+        curves.push(curve("finish".into(), &|l| l.nearest.unwrap_or(0.0)));
     }
     curves.push(curve("total variation".into(), &|l| l.tv));
     curves

@@ -45,16 +45,16 @@ const worker = painter({
     board.begin(looks);
   },
   device({ name, software }) {
-    board.ready(software ? "This browser paints on the processor, which is slow. A small size is chosen." : `Paints on ${name || "the graphics card"}.`);
+    board.ready(software ? "This browser paints on the processor, which is slow, so a small size is chosen." : `Painting on ${name || "the graphics card"}.`);
     if (software) board.slow();
   },
   nodevice({ text }) {
     notes.say(capital(text), "error");
-    board.ready("It cannot paint here.");
+    board.ready("This browser cannot paint.");
     board.able(false);
   },
   loading({ loaded, total }) {
-    board.ready(`The network is fetched, once: ${megabytes(loaded)} of ${megabytes(total)} MB.`, loaded / total);
+    board.ready(`Downloading the network (only once): ${megabytes(loaded)} of ${megabytes(total)} MB.`, loaded / total);
   },
   able({ text }) {
     board.ready(text);

@@ -32,7 +32,7 @@ export function running({ send, leave }) {
   let address;
 
   function act(action) {
-    if (action === "finish") panel.say("The picture is finished as soon as the graphics card has done what it was given.");
+    if (action === "finish") panel.say("The run ends as soon as the graphics card has finished the work it was given.");
     send({ kind: action });
   }
   /** Seconds until the end, by the work of the last seconds. Work is counted in pixels. */
@@ -133,7 +133,7 @@ export function running({ send, leave }) {
         save(bytes, file);
         link.hidden = false;
         finished(true);
-        panel.say("How it was made is written in the file: the program takes it with --settings-from.");
+        panel.say("The file records how it was made; impasto stylize --settings-from repeats it.");
         update(`${progress.iteration} iterations, ${told.width} × ${told.height} pixels`);
       },
     },
