@@ -16,7 +16,7 @@ import tempfile
 from chromium import Browser, Failure
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("IMPASTO_PROGRAM", ROOT / "target/release/impasto"))
+PROGRAM = ROOT / "target/release/impasto"
 PHOTO, PAINTING = ROOT / "assets/photo.jpg", ROOT / "assets/painting.jpg"
 # Seconds for what takes some on two busy cores.
 PATIENCE = 240

@@ -20,7 +20,7 @@ import zlib
 from chromium import WEBGPU, Browser, Failure, serving
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = pathlib.Path(os.environ.get("IMPASTO_PROGRAM", ROOT / "target/release/impasto"))
+PROGRAM = ROOT / "target/release/impasto"
 PHOTO, PAINTING = ROOT / "assets/photo.jpg", ROOT / "assets/painting.jpg"
 # Below the root of its server, as on many hosts.
 PLACE = "some/where/"
