@@ -152,7 +152,7 @@ impl Settings {
             decay_every: 50,
             settle: 0.4,
             finish: 2.0 / 3.0,
-            average: 0.98,
+            average: 0.9,
             content_layers: taps(&["relu4_2"]),
             style_layers: taps(&["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]),
             precision: Precision::Single,

@@ -62,7 +62,7 @@ pub struct Look {
     style_loss: Option<StyleLoss>,
 
     /// Share that the running average of all steps keeps at each step; the average is the result; 0 for none
-    /// [default: 0.98; with the book 0]
+    /// [default: 0.9; with the book 0]
     #[arg(long, value_name = "0..1", allow_hyphen_values = true, value_parser = numbers::share)]
     average: Option<f64>,
 
