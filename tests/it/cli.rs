@@ -360,7 +360,7 @@ fn help_names_every_command_and_every_form() {
     let help = String::from_utf8(studio.run("stylize --help").stdout).unwrap();
     let names = Variant::ALL.map(Variant::name).into_iter();
     for name in names.chain(products::Variant::OF_MAPS.map(products::Variant::name)) {
-        assert!(help.split([' ', ',', ';', '\n']).any(|word| word == name), "{name}: {help}");
+        assert!(help.split([' ', ',', ';', '.', '\n']).any(|word| word == name), "{name}: {help}");
     }
     studio.refuses(
         2,
