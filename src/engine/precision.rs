@@ -6,9 +6,9 @@ use std::str::FromStr;
 use crate::engine::gpu::Gpu;
 use crate::{Error, Result};
 
-/// How feature maps and their gradients are stored, and the weights that Winograd transforms. Everything else
-/// is float32 in both cases: sums, Gram matrices, losses, all other weights but those for matrix units, and the picture as the network
-/// reads it. (The picture that the optimiser moves is float64 with single precision, if the device has it.)
+/// How feature maps and their gradients are stored, and the weights that Winograd transforms or matrix units
+/// multiply. Everything else is float32 in both cases: sums, Gram matrices, losses, all other weights, and the
+/// picture as the network reads it. (The picture that the optimiser moves is float64 with single precision, if the device has it.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]

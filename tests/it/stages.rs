@@ -79,8 +79,8 @@ fn a_resumed_run_has_the_bits_of_one_that_never_stopped() {
     assert!(refused.contains("are planned for that number"), "{refused}");
 }
 
-/// After the first iterations of a size, a style term keeps its transport for several, and a checkpoint has to have it:
-/// whichever iteration it is from, the resumed run goes on with the one that was kept.
+/// After the first iterations at a size, a style term keeps its transport for several more. A checkpoint has to have
+/// it, whichever iteration it is from.
 #[test]
 fn a_run_is_resumed_between_two_transports() {
     let gpu = Gpu::new(None).unwrap();
@@ -93,7 +93,7 @@ fn a_run_is_resumed_between_two_transports() {
     let builder =
         || Session::builder(&gpu, &vgg).content(&content).style(&style, 1.0).settings(settings.clone());
     let (losses, bits, checkpoints) = finish(builder().build().unwrap(), true);
-    // A transport is new in the first 15 iterations, in the 18th, and at the end there is nothing left to go wrong.
+    // The first 15 iterations and the 18th renew the transport, and after the last one nothing can go wrong.
     let between = |iteration: usize| (16..24).contains(&iteration) && iteration != 18;
     let late: Vec<_> = checkpoints.iter().filter(|(iteration, _)| between(**iteration)).collect();
     assert!(!late.is_empty(), "{:?}", checkpoints.keys());

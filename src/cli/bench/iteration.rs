@@ -61,7 +61,8 @@ fn bound(text: &mut String) {
     let sides = SIDES.map(|side| format!("{side:>8}²")).concat();
     let _ = write!(
         text,
-        "\n\nbounds from vendors' peak figures: the least time of an iteration of the book's recipe, ms\n{:20}{:>27}{:>27}{:>27}\n{:20}{sides}{sides}{sides}",
+        "\n\nbounds from vendors' peak figures: the least time of an iteration of the book's recipe, ms\n\
+         {:20}{:>27}{:>27}{:>27}\n{:20}{sides}{sides}{sides}",
         "", "float32", "float16", "traffic, half precision", "adapter"
     );
     for Least { adapter, float32, float16, traffic, .. } in least() {

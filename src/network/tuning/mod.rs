@@ -109,9 +109,9 @@ impl Tuning {
         wanted.find(serves).unwrap_or(conv3x3::Variant::Naive)
     }
 
-    /// A filter in the form for a map of `height` rows and `width` columns: a related form with smaller workgroups, if the
-    /// map would keep few of a large GPU's processors busy. A form that was asked for stays, and so does one that was
-    /// measured, for maps at least as large as the one that it was measured on.
+    /// A filter in the form for a map of `height` rows and `width` columns: see [`conv3x3::Filter::for_map`]. A form
+    /// that was asked for stays. So does one that was measured, on maps at least as large as the one that it was
+    /// measured on.
     pub(crate) fn for_map(
         &self,
         gpu: &Gpu,

@@ -22,8 +22,8 @@ pub(super) enum MadeFor {
     MatrixUnits,
 }
 
-/// Counts the workgroups for a map's rows, columns and channels.
-type Workgroups = fn(&Gpu, [usize; 3]) -> usize;
+/// Counts a form's workgroups for a map's rows, columns and channels.
+type Workgroups = fn(Variant, &Gpu, [usize; 3]) -> usize;
 
 /// A row of the table.
 pub(super) struct Form {
@@ -43,7 +43,7 @@ pub(super) struct Form {
     /// Whether it transforms its weights, which half precision then rounds.
     pub(super) transforms: bool,
     /// Whether it can compute `c_in -> c_out` channels on a device.
-    pub(super) supports: fn(&Gpu, usize, usize) -> bool,
+    pub(super) supports: fn(Variant, &Gpu, usize, usize) -> bool,
     /// A related form, with the same weights in the same order, whose workgroups are smaller, and how many the form
     /// itself has.
     pub(super) smaller: Option<(Variant, Workgroups)>,
@@ -62,7 +62,7 @@ const TILED: Form = Form {
     pools: true,
     replicates: true,
     transforms: false,
-    supports: |_, _, _| true,
+    supports: |_, _, _, _| true,
     smaller: None,
     pack: taps_first,
     record: tiled::record,
@@ -74,10 +74,8 @@ const COOPERATIVE: Form = Form {
     name: "cooperative",
     made_for: MadeFor::MatrixUnits,
     replicates: false,
-    supports: |gpu, c_in, c_out| cooperative::supports(Variant::Cooperative, gpu, c_in, c_out),
-    smaller: Some((Variant::CooperativeSmall, |gpu, size| {
-        cooperative::workgroups(Variant::Cooperative, gpu, size)
-    })),
+    supports: cooperative::supports,
+    smaller: Some((Variant::CooperativeSmall, cooperative::workgroups)),
     pack: taps_first_halves,
     record: cooperative::record,
     ..TILED
@@ -90,7 +88,7 @@ const LANES: Form = Form {
     made_for: MadeFor::Processors,
     pools: false,
     replicates: false,
-    supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, (9 * c_in * c_out) as u64),
+    supports: |_, gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, (9 * c_in * c_out) as u64),
     pack: |weights, bias| Packed::Texels(in_blocks(weights, bias)),
     record: shifted::record,
     ..TILED
@@ -111,17 +109,17 @@ pub(super) static FORMS: [Form; 14] = [
         variant: Variant::Few,
         name: "few",
         pools: false,
-        supports: |_, c_in, _| c_in == 3,
+        supports: |_, _, c_in, _| c_in == 3,
         pack: |weights, bias| Packed::Values(one_row_each(weights, bias)),
         record: first::record,
         ..TILED
     },
-    Form { smaller: Some((Variant::TiledSmall, |_, size| tiled::workgroups(Variant::Tiled, size))), ..TILED },
+    Form { smaller: Some((Variant::TiledSmall, tiled::workgroups)), ..TILED },
     Form { variant: Variant::TiledSmall, name: "tiled_small", ..TILED },
     Form {
         variant: Variant::TiledLarge,
         name: "tiled_large",
-        smaller: Some((Variant::Tiled, |_, size| tiled::workgroups(Variant::TiledLarge, size))),
+        smaller: Some((Variant::Tiled, tiled::workgroups)),
         ..TILED
     },
     Form {
@@ -129,7 +127,7 @@ pub(super) static FORMS: [Form; 14] = [
         name: "winograd_tiled",
         replicates: false,
         transforms: true,
-        supports: |_, c_in, c_out| whole_blocks(c_in, c_out),
+        supports: |_, _, c_in, c_out| whole_blocks(c_in, c_out),
         pack: raw,
         record: winograd::record,
         ..TILED
@@ -139,7 +137,7 @@ pub(super) static FORMS: [Form; 14] = [
         name: "winograd",
         pools: true,
         transforms: true,
-        supports: |gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, winograd::packed_len(c_in, c_out)),
+        supports: |_, gpu, c_in, c_out| blocks_of_lanes(gpu, c_in, c_out, winograd::packed_len(c_in, c_out)),
         pack: raw,
         record: winograd::record,
         ..LANES
@@ -148,7 +146,7 @@ pub(super) static FORMS: [Form; 14] = [
         variant: Variant::First,
         name: "first",
         replicates: true,
-        supports: |gpu, c_in, c_out| gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
+        supports: |_, gpu, c_in, c_out| gpu.has_subgroups_of(8) && c_in == 3 && c_out.is_multiple_of(8),
         pack: |weights, bias| Packed::Texels(one_row_each(weights, bias)),
         record: first::record,
         ..LANES
@@ -159,7 +157,7 @@ pub(super) static FORMS: [Form; 14] = [
         name: "uniform",
         // A GPU's driver might take long to compile it. The other forms for processors need subgroups that few GPUs have.
         competes: Gpu::is_software,
-        supports: |gpu, c_in, c_out| whole_blocks(c_in, c_out) && !gpu.quirks().slow_compiler,
+        supports: |_, gpu, c_in, c_out| whole_blocks(c_in, c_out) && !gpu.quirks().slow_compiler,
         pack: |weights, bias| Packed::Values(in_blocks(weights, bias)),
         record: uniform::record,
         ..LANES
@@ -168,28 +166,16 @@ pub(super) static FORMS: [Form; 14] = [
     Form {
         variant: Variant::CooperativeSmall,
         name: "cooperative_small",
-        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeSmall, gpu, c_in, c_out),
-        smaller: Some((Variant::CooperativeTiny, |gpu, size| {
-            cooperative::workgroups(Variant::CooperativeSmall, gpu, size)
-        })),
+        smaller: Some((Variant::CooperativeTiny, cooperative::workgroups)),
         ..COOPERATIVE
     },
     Form {
         variant: Variant::CooperativeLarge,
         name: "cooperative_large",
-        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeLarge, gpu, c_in, c_out),
-        smaller: Some((Variant::Cooperative, |gpu, size| {
-            cooperative::workgroups(Variant::CooperativeLarge, gpu, size)
-        })),
+        smaller: Some((Variant::Cooperative, cooperative::workgroups)),
         ..COOPERATIVE
     },
-    Form {
-        variant: Variant::CooperativeTiny,
-        name: "cooperative_tiny",
-        supports: |gpu, c_in, c_out| cooperative::supports(Variant::CooperativeTiny, gpu, c_in, c_out),
-        smaller: None,
-        ..COOPERATIVE
-    },
+    Form { variant: Variant::CooperativeTiny, name: "cooperative_tiny", smaller: None, ..COOPERATIVE },
 ];
 
 /// Whether channels fill the blocks of weights that lanes share.

@@ -28,8 +28,8 @@ use packing::Packed;
 /// subgroup.
 const BLOCK: usize = 32;
 
-/// How the convolution is computed; what is computed is always the same. [`Tuning`](crate::network::tuning::Tuning) chooses. The table in `forms.rs` has all
-/// that sets one form apart.
+/// How the convolution is computed; what is computed is always the same.
+/// [`Tuning`](crate::network::tuning::Tuning) chooses. The table in `forms.rs` has all that sets one form apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// One output per invocation: the specification.
@@ -106,7 +106,7 @@ impl Variant {
 
     /// Whether it can compute `c_in -> c_out` channels on this device.
     pub fn supports(self, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
-        (self.form().supports)(gpu, c_in, c_out)
+        (self.form().supports)(self, gpu, c_in, c_out)
     }
 }
 
@@ -149,13 +149,13 @@ impl Filter {
         Ok(Self { c_in, c_out, variant, palette, weights: packed, bias })
     }
 
-    /// The same weights for a map of `height` rows and `width` columns: where it is so small that the variant has too
-    /// few workgroups to keep a large GPU busy in either direction, a related variant with smaller ones.
+    /// The same weights for a map of `height` rows and `width` columns. On a small map the variant may have too few
+    /// workgroups to keep a large GPU busy in either direction; a related variant with smaller ones takes its place.
     pub(crate) fn for_map(&self, gpu: &Gpu, height: usize, width: usize) -> Self {
         let mut filter = self.clone();
         let channels = self.c_in.min(self.c_out);
         while let Some((smaller, workgroups)) = filter.variant.form().smaller
-            && workgroups(gpu, [height, width, channels]) < ENOUGH
+            && workgroups(filter.variant, gpu, [height, width, channels]) < ENOUGH
         {
             filter.variant = smaller;
         }

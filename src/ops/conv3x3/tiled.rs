@@ -1,6 +1,7 @@
 //! The convolution in tiles over workgroup memory, for GPUs: one dispatch in each direction.
 
 use super::{Conv, Variant, edged, in_one_dispatch};
+use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::tape::Tape;
 
@@ -23,7 +24,7 @@ fn groups(variant: Variant, windows: usize, channels: usize) -> [usize; 2] {
 }
 
 /// The workgroups of a map's rows, columns and channels.
-pub(super) fn workgroups(variant: Variant, [height, width, channels]: [usize; 3]) -> usize {
+pub(super) fn workgroups(variant: Variant, _: &Gpu, [height, width, channels]: [usize; 3]) -> usize {
     groups(variant, height.div_ceil(2) * width.div_ceil(2), channels).iter().product()
 }
 
@@ -47,7 +48,6 @@ pub(super) fn record(tape: &mut Tape, conv: &Conv) {
 mod tests {
     use super::*;
     use crate::architecture::Edge;
-    use crate::engine::gpu::Gpu;
     use crate::engine::kernel::Value;
     use crate::engine::tape::{BAND_WORK, Shape, Step};
     use crate::ops::conv3x3::{After, Filter, conv3x3};

@@ -63,8 +63,8 @@ pub struct Record {
     pub version: String,
     /// The settings, with the iterations that were really done.
     pub settings: Settings,
-    /// The iterations that were done, if the run was interrupted or is still going on, and is not the same as a shorter
-    /// one.
+    /// The iterations that were done, if the run was interrupted or is still going on and a shorter run would be
+    /// another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<usize>,
     /// What was changed while the run went on, in the order of iterations. The settings are those before any
@@ -145,7 +145,7 @@ impl Record {
         };
         record.changes = changes.iter().filter(seen).cloned().collect();
         let ended = record.changes.iter().any(|change| change.end == Some(End::Run));
-        // What is planned from the number of iterations would be planned otherwise for a smaller one.
+        // Sizes, finish and falling steps are planned for the number of iterations.
         let planned = stages::stages(&record.settings, size).len() > 1
             || record.settings.settle > 0.0
             || !record.settings.first_iterations.is_empty();
@@ -158,10 +158,15 @@ impl Record {
         record
     }
 
+    /// After how many iterations the run was interrupted. Where it was before the first, there is nothing to repeat.
+    pub fn interrupted(&self) -> Option<usize> {
+        self.done.filter(|done| *done > 0)
+    }
+
     /// The changes with which a run of these settings gives this picture: those that were made, and its end where it
     /// was interrupted.
     pub fn repeated(&self) -> Vec<Change> {
-        let end = self.done.map(|done| Change::ending(done, End::Run));
+        let end = self.interrupted().map(|done| Change::ending(done, End::Run));
         self.changes.iter().cloned().chain(end).collect()
     }
 

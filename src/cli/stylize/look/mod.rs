@@ -301,10 +301,10 @@ impl Look {
             .into());
         }
         self.recorded_weights = record.style_weights.clone();
-        // Other iterations are those of another run, which was not interrupted.
+        // With iterations of its own, a run is painted to its end.
         let whole = !self.iterations.is_empty();
         self.recorded_changes = if whole { record.changes.clone() } else { record.repeated() };
-        self.recorded_end = record.done.filter(|_| !whole);
+        self.recorded_end = record.interrupted().filter(|_| !whole);
         if let (None, Start::Picture(file)) = (&self.init, &record.start) {
             return Err(Error::Setting(format!(
                 "those settings start from the picture {:?}, which is not stored with them; name it with --init FILE",
@@ -329,7 +329,7 @@ impl Look {
             format!("its run was changed {times} while it was painted; the changes are repeated at the same iterations")
         });
         let ended = self.recorded_end.map(|done| {
-            format!("its run was interrupted after {done} iterations, and this one ends there, too; --iterations paints on")
+            format!("its run was interrupted at iteration {done}, where this one ends, too; --iterations paints on")
         });
         let notes: Vec<String> = changed.into_iter().chain(ended).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
