@@ -40,6 +40,11 @@ pub fn listen(quiet: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// From now on interrupts are ignored: another process tells this one when to stop.
+pub fn ignore() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {}).context("cannot listen for Ctrl-C")
+}
+
 /// Ends the program at once, whatever its other threads are doing.
 fn end() -> ! {
     impasto::abandon_files();

@@ -222,6 +222,7 @@ impl Bench<'_> {
         settings.iterations = u32::MAX as usize;
         // The last size alone, as most of its iterations are.
         settings.first_size = 0;
+        settings.first_iterations.clear();
         settings.finish = settings.finish.round();
         let style = match settings.regions {
             0 => Style::measure(self.gpu, self.vgg, &settings, &weighted, Tiling::Off)?,

@@ -12,6 +12,7 @@ pub(crate) mod objective;
 pub(crate) mod optimiser;
 pub mod preset;
 pub mod provenance;
+pub mod ranks;
 pub mod result;
 pub mod run;
 pub mod session;

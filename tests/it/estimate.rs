@@ -45,6 +45,9 @@ fn times_add_up_and_grow_with_the_iterations() {
         assert_eq!(estimate["measured"], serde_json::json!([32, 26]));
         assert_eq!((&estimate["fits"], &estimate["iterations"]), (&true.into(), &iterations.into()));
     }
+    // A number for each size, of which the measurement has only one.
+    let estimate = json(&studio, 0, &format!("{run} 1,3")).remove(0);
+    assert!(estimate["iteration_seconds"].as_f64().unwrap() > 0.0, "{estimate}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ mod determinism;
 mod faults;
 /// A margin that is painted and taken off.
 mod margin;
+/// Processes that share the tiles of a picture.
+mod ranks;
 /// What belongs together in photograph and painting.
 mod regions;
 /// Checkpoints, and runs that go on from them.

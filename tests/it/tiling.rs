@@ -52,7 +52,7 @@ impl Setup {
         setup
     }
 
-    fn builder(&self, settings: &Settings, tiling: Tiling) -> Builder<'_, '_> {
+    pub(crate) fn builder(&self, settings: &Settings, tiling: Tiling) -> Builder<'_, '_> {
         let builder = Session::builder(&self.gpu, &self.vgg).content(&self.content).style(&self.style, 1.0);
         let builder = match &self.regions {
             Some(regions) => builder.regions(regions),

@@ -115,6 +115,10 @@ impl Job<'_> {
         let compiled = self.studio.gpu.pipelines();
         let mut session = self.session(&pictures)?;
         drop(preparing);
+        if self.options.follows() {
+            session.run(&mut ())?;
+            return Ok(Ending::Finished);
+        }
         // Only between pictures. Before the first picture, an interrupt ends the program.
         if interrupt::requested() {
             return Ok(Ending::NotBegun);
@@ -163,6 +167,9 @@ impl Job<'_> {
             .tiling(self.studio.tiling);
         for (gpu, vgg) in &self.studio.others {
             builder = builder.share(gpu, vgg);
+        }
+        if let Some(ranks) = &self.options.ranks {
+            builder = builder.ranks(ranks.clone());
         }
         if let Some(start) = &pictures.start {
             builder = builder.start(start);

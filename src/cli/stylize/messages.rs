@@ -72,7 +72,8 @@ impl Job<'_> {
     fn tell_idle(&self, size: (usize, usize)) -> anyhow::Result<()> {
         let Studio { gpu, vgg, others, tiling, .. } = self.studio;
         let quick = self.settings.tile_statistics == TileStatistics::Quick;
-        let asked = !others.is_empty() || quick;
+        let ranks = self.options.ranks.as_ref();
+        let asked = !others.is_empty() || ranks.is_some() || quick;
         if self.options.reporting.quiet
             || !asked
             || capacity::tiles(gpu, vgg, self.settings, size, *tiling)?.is_some()
@@ -84,6 +85,12 @@ impl Job<'_> {
                 "note: the picture fits on the first adapter, so the others have nothing to do; --tile N shares it \
                  among them",
             );
+        }
+        if let Some(ranks) = ranks {
+            console::message(&format!(
+                "note: the picture fits on one adapter, so each of the {} processes paints all of it; --tile N shares it among them",
+                ranks.count()
+            ));
         }
         if quick {
             console::message("note: no size is painted in tiles, so that --tiling quick changes nothing");

@@ -16,6 +16,9 @@ mod names;
 mod numbers;
 mod options;
 mod outputs;
+// Only a launcher of several processes makes use of it.
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+mod ranks;
 mod regions;
 mod report;
 mod sizes;
@@ -45,7 +48,22 @@ use self::studio::Studio;
 use super::{INTERRUPTED, console, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    interrupt::listen(options.reporting.quiet)?;
+    let Some(mut party) = ranks::join()? else {
+        interrupt::listen(options.reporting.quiet)?;
+        return run_here(options);
+    };
+    // The first rank alone is stopped, and tells the others.
+    let listening = if party.ranks.rank() == 0 {
+        interrupt::listen(options.reporting.quiet)
+    } else {
+        interrupt::ignore()
+    };
+    let outcome = listening.and_then(|()| party.prepare(&mut options)).and_then(|()| run_here(options));
+    party.end(outcome)
+}
+
+/// Paints, in this process or as one of several.
+fn run_here(mut options: Options) -> anyhow::Result<u8> {
     // Everything that can be refused is refused before the work begins.
     let repeated = resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
     let settings = options.look.settings()?;
@@ -121,6 +139,9 @@ struct Work<'a> {
 }
 
 fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
+    if options.follows() {
+        return Ok(());
+    }
     let mut inputs = options.inputs();
     inputs.extend(Some(item.content.as_path()).filter(|content| !stdio::is_stream(content)));
     item.outputs.check(&inputs, item.resume.as_deref())

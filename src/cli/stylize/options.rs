@@ -1,12 +1,14 @@
 //! The options, grouped by purpose. Each group turns itself into what the run needs.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use clap::ArgAction;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use impasto::Error;
 use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
+use impasto::painting::ranks::Ranks;
 use impasto::picture::SaveOptions;
 
 use super::inputs::Inputs;
@@ -52,9 +54,17 @@ pub struct Options {
     pub reporting: Reporting,
     #[command(flatten)]
     pub keep: Keep,
+    /// The processes that share the tiles, if there are several.
+    #[arg(skip)]
+    pub ranks: Option<Rc<dyn Ranks>>,
 }
 
 impl Options {
+    /// Whether this process only computes, for another one that reads and writes.
+    pub fn follows(&self) -> bool {
+        self.ranks.as_ref().is_some_and(|ranks| ranks.rank() > 0)
+    }
+
     /// Every file that the run reads, except the photographs.
     pub fn inputs(&self) -> Vec<&Path> {
         let styles = self.styles.iter().map(PathBuf::as_path);
@@ -162,6 +172,25 @@ pub struct Reporting {
 }
 
 impl Reporting {
+    /// Nothing is written or said.
+    pub fn silent() -> Self {
+        Self {
+            losses: None,
+            contact_sheet: None,
+            report: None,
+            frames: None,
+            frames_every: 1,
+            preview: None,
+            write_preset: None,
+            depth16: false,
+            quality: None,
+            no_metadata: false,
+            json: false,
+            quiet: true,
+            verbose: false,
+        }
+    }
+
     /// How the result is written, as far as that is known before the run.
     pub fn save_options(&self) -> SaveOptions {
         let mut options = SaveOptions::default();
@@ -195,4 +224,13 @@ pub struct Keep {
     /// --iterations
     #[arg(long, value_name = "FILE|DIR")]
     pub resume: Option<PathBuf>,
+}
+
+impl Keep {
+    /// Writes nothing, and continues only if the file to continue from is there.
+    pub fn only_go_on(&mut self) {
+        let begins = |file: &PathBuf| self.checkpoint.as_ref() == Some(file);
+        self.resume = self.resume.take().filter(|file| !begins(file));
+        (self.save_every, self.checkpoint) = (None, None);
+    }
 }

@@ -44,6 +44,11 @@ impl RegionFiles {
         self.content_regions.iter().chain(&self.style_regions).map(PathBuf::as_path)
     }
 
+    /// Their names, to be replaced.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.content_regions.iter_mut().chain(&mut self.style_regions)
+    }
+
     /// Reads them, for a photograph and paintings of these sizes.
     ///
     /// # Errors

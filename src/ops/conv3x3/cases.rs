@@ -101,6 +101,8 @@ pub const TABLE: Table = Table {
         Size::between(64, 3, 4, 5),
         Size::between(8, 8, 7, 17),
         Size::between(16, 24, 5, 9),
+        // Small enough for half precision, and more rows than a band has.
+        Size::between(16, 16, 16, 96),
         Size::between(8, 63, 1, 127),
         Size::between(65, 8, 8, 16),
         Size::between(65, 63, 3, 43),

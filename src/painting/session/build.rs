@@ -1,14 +1,16 @@
 //! Building a session: its inputs, and the recording of its iteration.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::Session;
-use super::work::{Other, Work, at_stage};
+use super::work::{Other, Sharing, Work, at_stage};
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
 use crate::painting::checkpoint::{Checkpoint, Origin};
 use crate::painting::objective::{Objective, terms};
+use crate::painting::ranks::Ranks;
 use crate::painting::settings::Settings;
 use crate::painting::stages::steered;
 use crate::painting::steering::{self, Change};
@@ -30,13 +32,14 @@ pub struct Builder<'g, 'a> {
     checkpoint: Option<&'a Checkpoint>,
     tiling: Tiling,
     others: Vec<(&'g Gpu, &'g Vgg)>,
+    ranks: Option<Rc<dyn Ranks>>,
     changes: Vec<Change>,
 }
 
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, regions, start, settings) = Default::default();
-        let (checkpoint, tiling, others, changes) = Default::default();
+        let (checkpoint, tiling, others, ranks, changes) = Default::default();
         Self {
             gpu,
             vgg,
@@ -49,6 +52,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             checkpoint,
             tiling,
             others,
+            ranks,
             changes,
         }
     }
@@ -125,6 +129,13 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Other processes that share the tiles of sizes that are painted in tiles. Each of them builds the same session
+    /// and runs it; see [`Ranks`].
+    pub fn ranks(mut self, ranks: Rc<dyn Ranks>) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
     /// Measures the paintings and the photograph on the device, and records the iteration.
     ///
     /// # Errors
@@ -133,7 +144,7 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
-        let Self { checkpoint, tiling, others, changes: repeated, .. } = self;
+        let Self { checkpoint, tiling, others, ranks, changes: repeated, .. } = self;
         settings.validate()?;
         steering::check(&settings, &repeated)?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
@@ -169,7 +180,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             ));
         }
         let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
-        let others: Vec<Other> = others.collect();
+        let sharing = Sharing { others: others.collect(), ranks };
         let changes = checkpoint.map_or_else(Vec::new, |checkpoint| checkpoint.origin.changes.clone());
         let stages = steered(&settings, size, &changes);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
@@ -181,7 +192,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         let beginning = steering::settings_at(&settings, &changes, stages[at].first);
         let objective = Objective { gpu, vgg, settings: &beginning };
         let whole = stages[stages.len() - 1].end();
-        let running = Work::new(&objective, stages[at], content, &style, tiling, &others, whole).await?;
+        let running = Work::new(&objective, stages[at], content, &style, tiling, &sharing, whole).await?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -203,7 +214,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             content: content.bare(),
             style,
             tiling,
-            others,
+            sharing,
             at,
             running,
             log: Vec::new(),
@@ -233,7 +244,7 @@ impl Session<'_> {
     /// Sets the picture that the first stage starts from.
     async fn begin(&mut self, start: &Picture) -> Result<()> {
         let stage = *self.running.stage();
-        self.running.place(&at_stage(start, &stage, self.origin.settings.recipe));
+        self.running.place(&at_stage(start, &stage, self.origin.settings.recipe))?;
         if stage.finish {
             let carried = self.running.carried().await?;
             self.begin_finish(&carried, stage.first).await?;
@@ -251,7 +262,7 @@ impl Session<'_> {
         self.log = checkpoint.losses.clone();
         self.reported = checkpoint.iteration;
         self.finish_weight = checkpoint.finish_weight;
-        self.running.set(&checkpoint.carried, checkpoint.iteration);
+        self.running.set(&checkpoint.carried, checkpoint.iteration)?;
         self.running.turn(&self.settings, self.finish_weight);
         Ok(())
     }

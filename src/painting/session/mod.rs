@@ -33,7 +33,7 @@ use crate::picture::Picture;
 pub use build::Builder;
 pub(crate) use carried::Carried;
 pub use losses::Losses;
-use work::{Other, Work};
+use work::{Sharing, Work};
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -53,8 +53,7 @@ pub struct Session<'g> {
     style: Style,
     stages: Vec<Stage>,
     tiling: Tiling,
-    /// Devices that share the tiles of a stage that is painted in tiles.
-    others: Vec<Other<'g>>,
+    sharing: Sharing<'g>,
     running: Work<'g>,
     /// The number of the running stage.
     at: usize,

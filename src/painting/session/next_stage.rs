@@ -49,8 +49,8 @@ impl<'g> Session<'g> {
         let whole = self.iterations();
         let (content, style) = (&self.content, &self.style);
         let mut running =
-            Work::new(&objective, stage, content, style, self.tiling, &self.others, whole).await?;
-        running.set(carried, stage.first);
+            Work::new(&objective, stage, content, style, self.tiling, &self.sharing, whole).await?;
+        running.set(carried, stage.first)?;
         Ok(running)
     }
 
@@ -60,8 +60,7 @@ impl<'g> Session<'g> {
         let settings = &self.settings;
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
         self.running.turn(settings, self.finish_weight);
-        self.running.set(carried, iterations);
-        Ok(())
+        self.running.set(carried, iterations)
     }
 
     /// What a stage left, brought to the size of the next one: the average takes the picture's place.
@@ -102,7 +101,7 @@ async fn finish_weight(
     let mut lengths = [0.0; 2];
     for (style, length) in [true, false].into_iter().zip(&mut lengths) {
         // Each run also moves the picture.
-        running.set(carried, iterations);
+        running.set(carried, iterations)?;
         running.weigh(|slot| match terms[slot].kind {
             Kind::Style(..) if style => terms[slot].weight,
             Kind::Nearest(_) if !style => terms[slot].weight,

@@ -1,6 +1,7 @@
 //! The running stage, as a whole or in tiles.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use super::Watch;
 use super::carried::Carried;
@@ -13,6 +14,7 @@ use crate::engine::real::Real;
 use crate::network::vgg::Vgg;
 use crate::painting::choices::Recipe;
 use crate::painting::objective::{Objective, Targets};
+use crate::painting::ranks::Ranks;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::Style;
@@ -27,6 +29,15 @@ pub(super) struct Other<'g> {
     pub(super) vgg: &'g Vgg,
     /// As it was measured on this device.
     pub(super) style: Style,
+}
+
+/// Who shares the tiles of a stage that is painted in tiles.
+#[derive(Default)]
+pub(super) struct Sharing<'g> {
+    /// Further devices of this process.
+    pub(super) others: Vec<Other<'g>>,
+    /// Several processes, of which this is one.
+    pub(super) ranks: Option<Rc<dyn Ranks>>,
 }
 
 /// A stage that is being painted.
@@ -54,7 +65,7 @@ impl<'g> Work<'g> {
         content: &Picture,
         style: &Style,
         tiling: Tiling,
-        others: &[Other<'g>],
+        sharing: &Sharing<'g>,
         whole: usize,
     ) -> Result<Self> {
         let content = &at_stage(content, &stage, objective.settings.recipe);
@@ -74,13 +85,14 @@ impl<'g> Work<'g> {
             }
             Some(layout) => {
                 let mut shared = Vec::new();
-                for Other { gpu, vgg, style } in others {
+                for Other { gpu, vgg, style } in &sharing.others {
                     let objective = Objective { gpu, vgg, settings: objective.settings };
                     shared.push((objective, style.at(gpu, vgg, &stage).await?));
                 }
                 let others: Vec<_> = shared.iter().map(|(objective, style)| (objective, &**style)).collect();
-                let tiled = Tiled::new((objective, style), &others, stage, layout, content, whole).await?;
-                Self::Tiled(Box::new(tiled))
+                let ranks = sharing.ranks.clone();
+                let tiled = Tiled::new((objective, style), &others, ranks, stage, layout, content, whole);
+                Self::Tiled(Box::new(tiled.await?))
             }
         })
     }
@@ -137,13 +149,21 @@ impl Work<'_> {
     }
 
     /// See [`Running::place`].
-    pub(super) fn place(&mut self, start: &Picture) {
-        either!(self, work => work.place(start));
+    pub(super) fn place(&mut self, start: &Picture) -> Result<()> {
+        match self {
+            Self::Whole(running) => running.place(start),
+            Self::Tiled(tiled) => tiled.place(start)?,
+        }
+        Ok(())
     }
 
     /// See [`Running::set`].
-    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
-        either!(self, work => work.set(carried, iterations));
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
+        match self {
+            Self::Whole(running) => running.set(carried, iterations),
+            Self::Tiled(tiled) => tiled.set(carried, iterations)?,
+        }
+        Ok(())
     }
 
     /// See [`Running::turn`].

@@ -69,26 +69,27 @@ impl<'g> Device<'g> {
     }
 }
 
-/// Runs a pass over `tiles` tiles on all devices, each of which gets its next tile when it is done with one,
-/// so that a faster device has more. `submit` starts a tile, or says by `None` that the pass is given up;
-/// `land` takes the words that came of a tile, in any order. Returns whether the pass is complete.
+/// Runs a pass over `tiles` on all devices, each of which gets its next tile when it is done with one, so that
+/// a faster device has more. `submit` starts a tile, or says by `None` that the pass is given up; `land` takes
+/// the words that came of a tile, in any order, and says whether the pass goes on. Returns whether the pass is
+/// complete.
 pub(crate) async fn pass<'g>(
     devices: &mut [Device<'g>],
-    tiles: usize,
+    mut tiles: impl Iterator<Item = usize>,
     mut submit: impl FnMut(&mut Window<'g>, usize) -> Option<Flight>,
-    mut land: impl FnMut(&Window<'g>, usize, Vec<f32>),
+    mut land: impl FnMut(&Window<'g>, usize, Vec<f32>) -> Result<bool>,
 ) -> Result<bool> {
     // What a pass before this one may have left when it failed or was given up.
     devices.iter_mut().for_each(|device| device.flights.clear());
-    let mut next = 0;
     loop {
         // In turn, so that all have one before any has two.
         for _ in 0..AHEAD {
             for device in devices.iter_mut() {
-                if next < tiles && device.flights.len() < AHEAD {
-                    let Some(flight) = submit(&mut device.window, next) else { return Ok(false) };
-                    device.flights.push_back((next, flight));
-                    next += 1;
+                if device.flights.len() < AHEAD
+                    && let Some(tile) = tiles.next()
+                {
+                    let Some(flight) = submit(&mut device.window, tile) else { return Ok(false) };
+                    device.flights.push_back((tile, flight));
                 }
             }
         }
@@ -103,7 +104,9 @@ pub(crate) async fn pass<'g>(
             if busy == 1 && index == 0 || flight.is_there(device.gpu)? {
                 let (tile, flight) = device.flights.pop_front().expect("it has a front");
                 let words = device.window.land(flight).await?;
-                land(&device.window, tile, words);
+                if !land(&device.window, tile, words)? {
+                    return Ok(false);
+                }
                 landed = true;
             }
         }

@@ -11,6 +11,7 @@ mod neighbours;
 pub(crate) mod optimiser;
 mod painting;
 pub(crate) mod rows;
+pub(crate) mod shared;
 pub(crate) mod statistics;
 mod terms;
 pub(crate) mod variation;

@@ -54,6 +54,13 @@ pub struct Watching {
     open: bool,
 }
 
+impl Watching {
+    /// Whether there is to be a page.
+    pub fn is_asked_for(&self) -> bool {
+        self.live.is_some()
+    }
+}
+
 /// The page of a run, which is served until this is dropped.
 pub struct Live {
     board: Arc<Board>,

@@ -335,6 +335,16 @@ impl Look {
         (!notes.is_empty()).then(|| notes.join("; "))
     }
 
+    /// The same names, to be replaced.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let init = match &mut self.init {
+            Some(Init::File(file)) => Some(file),
+            _ => None,
+        };
+        let settings = self.settings_from.iter_mut().chain(&mut self.preset);
+        init.into_iter().chain(settings).chain(self.regions.files_mut())
+    }
+
     /// The files that are read for the settings and the start.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let init = match &self.init {

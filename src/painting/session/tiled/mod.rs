@@ -15,6 +15,7 @@ use crate::ops::adam::Rule;
 use crate::painting::choices::{Optimizer, Recipe, TileStatistics};
 use crate::painting::objective::{Kind, Objective, Term, terms};
 use crate::painting::optimiser::{State, parts};
+use crate::painting::ranks::{Ranks, Word, exchange};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
 use crate::painting::style::{Measured, StyleStatistics};
@@ -45,6 +46,8 @@ pub(super) struct Tiled<'g> {
     pub(super) layout: Layout,
     /// At least one.
     devices: Vec<Device<'g>>,
+    /// The processes that share the tiles, if there are several.
+    ranks: Option<Rc<dyn Ranks>>,
     features: Vec<Features>,
     /// As it was measured on the first device.
     style: Rc<Measured>,
@@ -84,10 +87,12 @@ pub(super) struct Tiled<'g> {
 
 impl<'g> Tiled<'g> {
     /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its
-    /// tiles; each has the style that was measured on it. Picture and state are to be set by [`Self::set`].
+    /// tiles, in this process and in others; each device has the style that was measured on it. Picture and
+    /// state are to be set by [`Self::set`].
     pub(super) async fn new(
         (objective, style): (&Objective<'g, '_>, Rc<Measured>),
         others: &[(&Objective<'g, '_>, &Measured)],
+        ranks: Option<Rc<dyn Ranks>>,
         stage: Stage,
         layout: Layout,
         photograph: &Picture,
@@ -122,6 +127,7 @@ impl<'g> Tiled<'g> {
             stage,
             real,
             devices,
+            ranks,
             features,
             style,
             against,
@@ -155,13 +161,31 @@ impl<'g> Tiled<'g> {
     }
 
     /// Sets the picture to start from. Everything else is as at the beginning of a run.
-    pub(super) fn place(&mut self, start: &Picture) {
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
+    pub(super) fn place(&mut self, start: &Picture) -> Result<()> {
         let words = self.real.encode(&self.variable.encode(start));
         self.picture.words_mut().copy_from_slice(&words);
+        self.share()
+    }
+
+    /// Gives all ranks the picture and the state of the first, so that they are the same even if their devices are
+    /// not.
+    fn share(&mut self) -> Result<()> {
+        let Some(ranks) = &self.ranks else { return Ok(()) };
+        ranks.share(self.picture.words_mut())?;
+        for part in &mut self.optimiser {
+            ranks.share(part)?;
+        }
+        self.average.as_mut().map_or(Ok(()), |average| ranks.share(average.words_mut()))
     }
 
     /// Sets picture and state, as they were after `iterations` of the run.
-    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) {
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
+    pub(super) fn set(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let Carried { picture, optimiser, average, transports } = carried;
         self.picture.words_mut().copy_from_slice(picture);
         self.optimiser.clone_from(optimiser);
@@ -175,6 +199,7 @@ impl<'g> Tiled<'g> {
         }
         self.last = if self.quick { self.statistics_in(rest) } else { None };
         self.submitted = iterations;
+        self.share()
     }
 
     /// The statistics of the iteration before, from the words of a checkpoint; `None` where it has none.
@@ -225,7 +250,15 @@ impl<'g> Tiled<'g> {
 
     /// One more iteration, or `false` if the stage is done.
     pub(super) async fn advance(&mut self) -> Result<bool> {
-        if self.submitted >= self.end {
+        let over = self.submitted >= self.end;
+        let all_go_on = match &self.ranks {
+            Some(ranks) => exchange(&**ranks, if over { Word::Stop } else { Word::Done }, &[])?.is_some(),
+            None => !over,
+        };
+        if !all_go_on {
+            // Perhaps only another rank was asked to stop.
+            self.given_up |= !over;
+            self.stop();
             return Ok(false);
         }
         let Some(losses) = self.differentiate().await? else {

@@ -10,9 +10,10 @@ use crate::painting::objective::Kind;
 use crate::painting::stages::Stage;
 use crate::painting::style::Measured;
 use crate::painting::tiling::content::pixels;
-use crate::painting::tiling::device::{self, Device};
+use crate::painting::tiling::device::Device;
 use crate::painting::tiling::layout::{Layout, Tile};
 use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::shared;
 use crate::painting::tiling::statistics::{Statistic, Sums};
 use crate::painting::tiling::window::{Brought, StyleOnTape, Window};
 
@@ -64,12 +65,13 @@ impl Tiled<'_> {
 
     /// The first pass: sums over the picture at all style layers, or nothing if the watch wanted an end.
     async fn sums(&mut self) -> Result<Option<Vec<Sums>>> {
-        let Self { devices, style, layout, picture, stage, watch, .. } = self;
+        let Self { devices, ranks, style, layout, picture, stage, watch, .. } = self;
         let mut sums = InOrder::new(&devices[0].window);
         let tiles = if sums.sums.is_empty() { 0 } else { layout.features.len() };
         let all = layout.features.len() + layout.gradients.len();
-        let whole = device::pass(
+        let whole = shared::pass(
             devices,
+            ranks.as_deref(),
             tiles,
             |window, tile| {
                 watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(tile, all)).then(|| {
@@ -132,14 +134,17 @@ impl Tiled<'_> {
     /// the picture, if the first pass is in it; and the sum of squared differences of each content layer, then
     /// the loss of each layer of the nearest-neighbour term. Returns nothing if the watch wanted an end.
     async fn gradients(&mut self, turn: Turn) -> Result<Option<(Vec<Sums>, Vec<f64>)>> {
-        let Self { devices, style, layout, picture, stage, watch, features, gradient, submitted, .. } = self;
+        let Self {
+            devices, ranks, style, layout, picture, stage, watch, features, gradient, submitted, ..
+        } = self;
         devices.iter().for_each(|device| device.window.set_count(*submitted - stage.first));
         let first = if turn == Turn::Every { 0 } else { layout.features.len() };
         let all = first + layout.gradients.len();
         let mut sums = InOrder::new(&devices[0].window);
         let mut parts = vec![Vec::new(); layout.gradients.len()];
-        let whole = device::pass(
+        let whole = shared::pass(
             devices,
+            ranks.as_deref(),
             layout.gradients.len(),
             |window, tile| {
                 watch.as_ref().is_none_or(|watch| (watch.borrow_mut())(first + tile, all)).then(|| {
