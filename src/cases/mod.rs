@@ -298,12 +298,12 @@ impl Case {
     }
 
     /// Stores the inputs that vary and are no picture, and the feature maps that come of them, in half
-    /// precision. To be called last.
+    /// precision. Bounds are at least [`HALF`] then. To be called last.
     pub fn half(self) -> Self {
         let half = |candidate: Candidate| {
             let needs = candidate.needs;
             let needs = Box::new(move |gpu: &Gpu| gpu.has_half() && needs(gpu));
-            Candidate { bound: HALF, half: true, needs, ..candidate }
+            Candidate { bound: candidate.bound.max(HALF), half: true, needs, ..candidate }
         };
         let candidates = self.candidates.into_iter().map(half).collect();
         Self { precision: Precision::Half, candidates, ..self }.called("half")

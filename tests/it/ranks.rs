@@ -64,7 +64,7 @@ fn on_ranks(
     let meeting = Meeting { barrier: Barrier::new(count), said: Mutex::new(vec![Vec::new(); count]) };
     let meeting = Arc::new(meeting);
     let run = |rank: usize| {
-        let setup = Setup::new(390, 92);
+        let setup = Setup::new(390, 51);
         let builder = setup.builder(settings, Tiling::Side(16));
         let rank_here = Rc::new(Rank { rank, meeting: meeting.clone() });
         let mut session = builder.ranks(rank_here).build()?;
@@ -80,35 +80,32 @@ fn on_ranks(
     })
 }
 
-/// Two sizes, the last iteration with the finish. Of the larger one there are four tiles for gradients.
+/// Two iterations of a strip, the last one with the finish: four tiles for gradients, two for statistics.
 fn settings() -> Settings {
     let mut settings = plain(2);
-    (settings.first_size, settings.first_iterations) = (276, vec![1]);
     (settings.average, settings.finish) = (0.9, 0.5);
     settings
 }
 
 fn alone(settings: &Settings) -> End {
-    let setup = Setup::new(390, 92);
+    let setup = Setup::new(390, 51);
     let mut session = setup.session(settings, Tiling::Side(16));
     session.run(&mut ()).unwrap();
     let losses = session.losses().collect();
     End { variable: session.variable().unwrap(), losses, iterations: session.submitted() }
 }
 
-/// Also where the last round has a tile for some ranks only, and where some ranks never have any.
+/// Also where a round has a tile for some ranks only.
 #[test]
 fn ranks_have_the_bits_of_one() {
-    let mut settings = settings();
-    let expected = alone(&settings);
-    for count in [3, 8] {
+    for (count, statistics) in [(3, TileStatistics::Exact), (2, TileStatistics::Quick)] {
+        let mut settings = settings();
+        settings.tile_statistics = statistics;
+        let expected = alone(&settings);
         for (rank, end) in on_ranks(count, &settings, |_, _| ()).into_iter().enumerate() {
             assert!(end.unwrap() == expected, "rank {rank} of {count} has other bits");
         }
     }
-    settings.tile_statistics = TileStatistics::Quick;
-    let expected = alone(&settings);
-    assert!(on_ranks(2, &settings, |_, _| ()).into_iter().all(|end| end.unwrap() == expected), "other bits");
 }
 
 /// Whoever is asked, and wherever: between iterations, or within one, which is then as if it had not begun.
@@ -163,7 +160,7 @@ fn one_rank_that_fails_ends_all_with_its_number() {
     let meeting = Arc::new(Meeting { barrier: Barrier::new(2), said: Mutex::new(vec![Vec::new(); 2]) });
     let settings = plain(1);
     let run = |rank: usize| {
-        let setup = Setup::new(390, 92);
+        let setup = Setup::new(390, 51);
         let own = Rank { rank, meeting: meeting.clone() };
         let own: Rc<dyn Ranks> = if rank == 1 { Rc::new(Failing(own)) } else { Rc::new(own) };
         setup.builder(&settings, Tiling::Side(16)).ranks(own).build()?.run(&mut ())
