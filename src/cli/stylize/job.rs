@@ -116,6 +116,8 @@ impl Job<'_> {
         let mut session = self.session(&pictures)?;
         drop(preparing);
         if self.options.follows() {
+            // All has been read. A process that is killed later can remove nothing.
+            drop(self.options.given.take());
             session.run(&mut ())?;
             return Ok(Ending::Finished);
         }

@@ -48,7 +48,7 @@ use self::studio::Studio;
 use super::{INTERRUPTED, console, interrupt};
 
 pub fn run(mut options: Options) -> anyhow::Result<u8> {
-    let Some(mut party) = ranks::join()? else {
+    let Some(party) = ranks::join()? else {
         interrupt::listen(options.reporting.quiet)?;
         return run_here(options);
     };

@@ -1,5 +1,6 @@
 //! The options, grouped by purpose. Each group turns itself into what the run needs.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -10,6 +11,7 @@ use impasto::painting::preset::Preset;
 use impasto::painting::provenance::Record;
 use impasto::painting::ranks::Ranks;
 use impasto::picture::SaveOptions;
+use tempfile::TempDir;
 
 use super::inputs::Inputs;
 use super::live::Watching;
@@ -57,6 +59,9 @@ pub struct Options {
     /// The processes that share the tiles, if there are several.
     #[arg(skip)]
     pub ranks: Option<Rc<dyn Ranks>>,
+    /// The first one's files, as they were given to this one.
+    #[arg(skip)]
+    pub given: RefCell<Option<TempDir>>,
 }
 
 impl Options {

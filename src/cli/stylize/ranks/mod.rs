@@ -4,6 +4,7 @@
 #[cfg(feature = "mpi")]
 mod world;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context;
 use impasto::Error;
 use impasto::painting::ranks::Ranks;
-use tempfile::TempDir;
 
 use super::inputs::Target;
 use super::options::{Options, Reporting};
@@ -22,12 +22,11 @@ use crate::cli::{INTERRUPTED, console};
 /// What the first rank has to say comes before what the others have.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The processes of a run, and the files that this one was given.
+/// The processes of a run.
 pub struct Party {
     pub ranks: Rc<dyn Ranks>,
     /// Ends all of them at once.
     abort: Box<dyn Fn(u8)>,
-    files: Option<TempDir>,
 }
 
 /// The processes that were started together, if there are several.
@@ -45,7 +44,7 @@ impl Party {
     }
 
     /// Refuses what processes cannot share, and gives all of them the first one's files.
-    pub fn prepare(&mut self, options: &mut Options) -> anyhow::Result<()> {
+    pub fn prepare(&self, options: &mut Options) -> anyhow::Result<()> {
         let refuse = |why: &str| Err(Error::Setting(why.into()).into());
         if matches!(options.target()?, Target::Folder(_)) {
             return refuse(
@@ -61,16 +60,17 @@ impl Party {
         options.ranks = Some(self.ranks.clone());
         let folder =
             self.follows().then(|| tempfile::Builder::new().prefix("impasto-").tempdir()).transpose();
-        self.files = folder.context("cannot keep the files of the first rank")?;
+        let folder = folder.context("cannot keep the files of the first rank")?;
         for (number, file) in options.files_mut().into_iter().enumerate() {
             if let Some(bytes) = self.contents(file)?
-                && let Some(folder) = &self.files
+                && let Some(folder) = &folder
             {
                 let copy = folder.path().join(number.to_string());
                 std::fs::write(&copy, bytes).context("cannot keep the files of the first rank")?;
                 *file = copy;
             }
         }
+        options.given = RefCell::new(folder);
         if self.follows() {
             options.reporting = Reporting::silent();
             options.keep.only_go_on();
@@ -113,7 +113,6 @@ impl Party {
                 if matches!(error.downcast_ref(), Some(Error::Setting(_))) { 2 } else { 1 }
             }
         };
-        drop(self.files);
         (self.abort)(code);
         outcome
     }

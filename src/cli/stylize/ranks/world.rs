@@ -34,7 +34,7 @@ pub fn join() -> anyhow::Result<Option<Party>> {
     }
     let leaving = universe.world();
     let abort = Box::new(move |code| leaving.abort(i32::from(code)));
-    Ok(Some(Party { ranks: Rc::new(World { world, _universe: universe }), abort, files: None }))
+    Ok(Some(Party { ranks: Rc::new(World { world, _universe: universe }), abort }))
 }
 
 impl Ranks for World {
