@@ -104,7 +104,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     if exif.damaged {
         notes.push(EXIF_NOTE.to_owned());
     }
-    Ok(Picture { width, height, rgb: planes, alpha, exif: exif.exif, source: None, notes })
+    Ok(Picture { width, height, rgb: planes.into(), alpha, exif: exif.exif, source: None, notes })
 }
 
 /// Width and height as the file declares them, before its orientation is applied. No pixel is decoded.

@@ -20,6 +20,7 @@ mod lossless_webp;
 mod lossy_webp;
 mod margin;
 mod oklab;
+mod planes;
 mod png_chunks;
 mod raw;
 mod recolour;
@@ -42,10 +43,12 @@ pub use exif::Exif;
 pub use files::check_writable;
 #[cfg(feature = "native")]
 pub(crate) use files::read;
+pub(crate) use interpolate::Enlargement;
 pub use interpolate::{Interpolation, interpolate};
 #[cfg(not(feature = "native"))]
 use lossless_webp as lossy_webp;
-pub(crate) use margin::{cropped, padded};
+pub(crate) use margin::{cropped_row, padded, padded_row};
+pub use planes::Planes;
 pub use regions::{LayerMasks, MAX_REGIONS, Mask, Masks, RegionColour, RegionMasks, RegionPicture, Regions};
 pub use resize::{Filter, Size, contact_sheet, contact_sheet_size};
 pub use save::{Format, SaveOptions};
@@ -70,7 +73,7 @@ pub struct Picture {
     /// Rows.
     pub height: usize,
     /// Red, green and blue plane, each `height x width`; sRGB-encoded, 0 to 1.
-    pub rgb: Vec<f32>,
+    pub rgb: Planes,
     /// `height x width`, 0 transparent to 1 opaque, not multiplied into the colour. `None` if all is opaque.
     pub alpha: Option<Vec<f32>>,
     /// Camera, time, place and author, as far as the file tells; [`Picture::save`] writes it.
@@ -88,6 +91,10 @@ impl Picture {
     /// If `rgb` does not hold `3 * width * height` values, or none.
     pub fn new(width: usize, height: usize, rgb: Vec<f32>) -> Self {
         assert!(width > 0 && height > 0 && rgb.len() == 3 * width * height, "planes of {width} x {height}");
+        Self::of(width, height, rgb.into())
+    }
+
+    fn of(width: usize, height: usize, rgb: Planes) -> Self {
         Self { width, height, rgb, alpha: None, exif: Exif::default(), source: None, notes: Vec::new() }
     }
 
@@ -98,7 +105,7 @@ impl Picture {
 
     /// The same pixels, with nothing of what the file told about them.
     pub fn bare(&self) -> Self {
-        Self { alpha: self.alpha.clone(), ..Self::new(self.width, self.height, self.rgb.clone()) }
+        Self { alpha: self.alpha.clone(), ..Self::of(self.width, self.height, self.rgb.clone()) }
     }
 
     /// Uniform noise, the same for the same `seed`.
@@ -142,7 +149,7 @@ impl Picture {
     }
 
     /// The colours as seen on a white ground, three planes.
-    fn on_white(&self) -> Vec<f32> {
+    fn on_white(&self) -> Planes {
         let mut rgb = self.rgb.clone();
         if let Some(alpha) = &self.alpha {
             for plane in rgb.chunks_exact_mut(alpha.len()) {

@@ -135,10 +135,10 @@ impl Picture {
             resample(&mut resizer, values, (self.width, self.height), (width, height), filter)
         };
         let planes = self.rgb.chunks_exact(self.width * self.height);
-        let resized = |rgb, alpha| Self {
+        let resized = |rgb: Vec<f32>, alpha| Self {
             width,
             height,
-            rgb,
+            rgb: rgb.into(),
             alpha,
             exif: self.exif.clone(),
             source: self.source.clone(),
