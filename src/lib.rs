@@ -73,6 +73,7 @@ mod ops;
 pub mod ops;
 
 pub use architecture::{Block, Edge, LayerSpec, Network, NetworkOptions, Pooling, Tap};
+pub use disk::Store;
 #[cfg(feature = "native")]
 pub use disk::{abandon_files, check_replaceable, replace_file, same_file};
 #[cfg(feature = "native")]

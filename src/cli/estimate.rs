@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use impasto::Store;
 use impasto::measuring::estimate::{Estimate, estimate};
 use impasto::painting::stages::{self, Stage};
 
@@ -57,9 +58,11 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     // The run will have to read the same files.
     let reading = began.elapsed();
+    let store = options.room.store();
+    store.check()?;
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
-        estimate(&gpu, &vgg, &settings, size, &styles, options.room.tiling(&gpu), PATIENCE)?
+        estimate(&gpu, &vgg, &settings, size, &styles, (options.room.tiling(&gpu), &store), PATIENCE)?
     };
     // The run will meet a driver that has compiled these shaders before.
     let began = Instant::now();
@@ -81,7 +84,9 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
         line["fits"] = found.fits().into();
         console::data_line(&line.to_string())?;
     } else {
-        describe(&found, adapter, size, iterations).iter().try_for_each(|line| console::data_line(line))?;
+        describe(&found, adapter, size, iterations, &store)
+            .iter()
+            .try_for_each(|line| console::data_line(line))?;
     }
     Ok(u8::from(!found.fits()))
 }
@@ -91,6 +96,7 @@ fn describe(
     adapter: &str,
     (width, height): (usize, usize),
     iterations: usize,
+    store: &Store,
 ) -> Vec<String> {
     let Estimate { memory_bytes, network_bytes, adapter_bytes, .. } = found;
     let there = match adapter_bytes {
@@ -104,7 +110,7 @@ fn describe(
         Some((width, height)) => format!("{width} x {height} (--size {width}x{height})"),
     };
     let (measured_width, measured_height) = found.measured;
-    let tiles = found.tiles.as_ref().map(|tiles| format!("tiles     {}", tiles_text(tiles)));
+    let tiles = found.tiles.as_ref().map(|tiles| format!("tiles     {}", tiles_text(tiles, store)));
     let lines = [
         format!("size      {width} x {height}"),
         format!(

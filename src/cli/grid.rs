@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 use clap::{CommandFactory, Parser};
-use impasto::Error;
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
@@ -18,6 +17,7 @@ use impasto::painting::stages::{self, Stage};
 use impasto::painting::steering::Change;
 use impasto::painting::tiling::Tiling;
 use impasto::picture::{self, Picture, Regions, SaveOptions, Size};
+use impasto::{Error, Store};
 
 use super::progress::Progress;
 use super::sheet::{fitted, sheet};
@@ -293,7 +293,7 @@ impl Options {
         let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
         let regions = regions.map(|read| read.regions);
         settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
-        check_sizes(gpu, vgg, &settings, (width, height), &sizes, Tiling::Off)?;
+        check_sizes(gpu, vgg, &settings, (width, height), &sizes, (Tiling::Off, &Store::Memory))?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
         let weights = self.look.weights(styles.len())?;

@@ -3,10 +3,15 @@
 #[cfg(feature = "native")]
 mod replace;
 pub(crate) mod sha256;
+pub(crate) mod store;
 #[cfg(feature = "native")]
 pub(crate) mod unfinished;
 
 #[cfg(feature = "native")]
+pub(crate) use replace::replace_file_with;
+#[cfg(feature = "native")]
 pub use replace::{check_replaceable, replace_file, same_file};
+pub use store::Store;
+pub(crate) use store::Words;
 #[cfg(feature = "native")]
 pub use unfinished::abandon_files;

@@ -19,11 +19,19 @@ const MAX_LINKS: usize = 40;
 /// # Errors
 /// [`Error::Write`]; whatever was at `path` is untouched then, and nothing is left beside it.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_file_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`replace_file`], with what `write` writes.
+pub(crate) fn replace_file_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let fail = |why| Error::write(path, why);
     let target = target(path).map_err(fail)?;
     let part = beside(&target).map_err(fail)?;
     let mut file = part.file();
-    let written = file.write_all(bytes).and_then(|()| match fs::metadata(&target) {
+    let written = write(&mut file).and_then(|()| match fs::metadata(&target) {
         Ok(old) => file.set_permissions(old.permissions()),
         Err(_) => Ok(()),
     });

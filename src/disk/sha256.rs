@@ -3,11 +3,25 @@
 
 use sha2::{Digest, Sha256};
 
+/// The digest of numbers that are added one after the other.
+#[derive(Default)]
+pub(crate) struct Sum(Sha256);
+
+impl Sum {
+    pub(crate) fn add(&mut self, numbers: &[f32]) {
+        self.0.update(bytemuck::cast_slice(numbers));
+    }
+
+    pub(crate) fn text(self) -> String {
+        text(self.0)
+    }
+}
+
 /// The digest of several arrays, one after the other.
 pub(crate) fn arrays<'a>(arrays: impl IntoIterator<Item = &'a [f32]>) -> String {
-    let sum =
-        arrays.into_iter().fold(Sha256::new(), |sum, array| sum.chain_update(bytemuck::cast_slice(array)));
-    text(sum)
+    let mut sum = Sum::default();
+    arrays.into_iter().for_each(|array| sum.add(array));
+    sum.text()
 }
 
 /// The digest of a text.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::disk::Store;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
@@ -108,11 +109,11 @@ pub fn estimate(
     settings: &Settings,
     content: (usize, usize),
     styles: &[(usize, usize)],
-    tiling: Tiling,
+    (tiling, store): (Tiling, &Store),
     patience: Duration,
 ) -> Result<Estimate> {
     settings.validate()?;
-    capacity::check_sizes(gpu, vgg, settings, content, styles, tiling)?;
+    capacity::check_sizes(gpu, vgg, settings, content, styles, (tiling, store))?;
     let memory_bytes = capacity::memory(gpu, vgg, settings, content, tiling)?;
     let tiles = capacity::tiles(gpu, vgg, settings, content, tiling)?;
     let adapter_bytes = device_memory(gpu);

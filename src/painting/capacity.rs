@@ -1,5 +1,6 @@
 //! Whether a run fits on a device, found out before anything is allocated.
 
+use crate::disk::Store;
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::tape::{Shape, Tape, Var};
@@ -19,7 +20,8 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Setting`] if a picture is too small for the network, [`Error::TooLarge`] if one is too large for
-/// the device, or if not even the smallest tiles keep within the budget of `tiling`.
+/// the device, if not even the smallest tiles keep within the budget of `tiling`, or if what is kept of a picture in
+/// tiles has no room in `store`.
 ///
 /// [`Builder::build`]: crate::painting::session::Builder::build
 pub fn check_sizes(
@@ -28,10 +30,10 @@ pub fn check_sizes(
     settings: &Settings,
     content: (usize, usize),
     styles: &[(usize, usize)],
-    tiling: Tiling,
+    (tiling, store): (Tiling, &Store),
 ) -> Result<()> {
     let styles: Vec<Shape> = styles.iter().map(|size| shape(*size)).collect();
-    memory(gpu, vgg, settings, content, tiling)?;
+    checked_memory(gpu, vgg, settings, content, (tiling, store))?;
     Objective { gpu, vgg, settings }.fits_styles(&styles, tiling)
 }
 
@@ -68,12 +70,38 @@ pub fn memory(
     content: (usize, usize),
     tiling: Tiling,
 ) -> Result<u64> {
+    memory_of_run(gpu, vgg, settings, content, tiling, None)
+}
+
+/// As [`memory`], of a run that keeps what it has in `store`, which must have room for it.
+pub(crate) fn checked_memory(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    (tiling, store): (Tiling, &Store),
+) -> Result<u64> {
+    memory_of_run(gpu, vgg, settings, content, tiling, Some(store))
+}
+
+fn memory_of_run(
+    gpu: &Gpu,
+    vgg: &Vgg,
+    settings: &Settings,
+    content: (usize, usize),
+    tiling: Tiling,
+    store: Option<&Store>,
+) -> Result<u64> {
     let objective = Objective { gpu, vgg, settings };
     objective.check()?;
     objective.check_smallest("content", shape(content))?;
     let stages = stages(settings, content);
-    if objective.layout(&stages[stages.len() - 1], tiling)?.is_none() {
+    let last = &stages[stages.len() - 1];
+    if objective.layout(last, tiling)?.is_none() {
         return objective.fits_content(shape(content));
+    }
+    if let Some(store) = store {
+        objective.fits_machine((last.width, last.height), store)?;
     }
     let bytes = |stage: &Stage| match objective.layout(stage, tiling)? {
         Some(layout) => objective.tiled_memory(stage, &layout),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checkpoint::{Checkpoint, read, unreadable};
 use super::preset::Preset;
 use super::provenance::Record;
-use crate::disk::replace_file;
+use crate::disk::{Store, replace_file_with};
 use crate::picture;
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Write`]; a file that was at `path` is untouched then.
     pub fn save(&self, path: &Path) -> Result<()> {
-        replace_file(path, &self.to_bytes()?)
+        replace_file_with(path, |file| self.write(file))
     }
 
     /// Reads a checkpoint.
@@ -24,15 +24,24 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::from_bytes`], and if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_in(path, &Store::Memory)
+    }
+
+    /// Reads a checkpoint, whose picture and state go to `store`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], and if they have no room there.
+    pub fn open_in(path: &Path, store: &Store) -> Result<Self> {
         let name = path.display().to_string();
-        let read = || {
+        let file = || -> Result<_, String> {
             let about = std::fs::metadata(path).map_err(unreadable)?;
             if !about.is_file() {
                 return Err("it is not a file; name a checkpoint".into());
             }
-            read(File::open(path).map_err(unreadable)?, about.len(), &name)
+            Ok((File::open(path).map_err(unreadable)?, about.len()))
         };
-        read().map_err(|why| Error::checkpoint(&name, why))
+        let (file, length) = file().map_err(|why| Error::checkpoint(&name, why))?;
+        read(file, length, &name, store)
     }
 }
 

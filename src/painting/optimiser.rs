@@ -1,6 +1,8 @@
 //! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is
 //! carried to another size.
 
+use crate::Result;
+use crate::disk::{Store, Words};
 use crate::engine::real::Real;
 use crate::engine::tape::{Tape, Tensor, Var};
 use crate::ops::adam::{Adam, Rule, STATE_WORDS, Schedule, adam, at_another_size, steps_counted};
@@ -55,6 +57,14 @@ impl Part {
         }
     }
 
+    /// Its words at the beginning, for a picture of `values` values. What is long is left to the store.
+    pub(crate) fn zeros(&self, values: usize, store: &Store) -> Result<Words> {
+        match self.form {
+            Form::Picture(_) => store.zeros(self.words(values)),
+            Form::Words(..) => Store::Memory.zeros(self.words(values)),
+        }
+    }
+
     /// The numbers in its words.
     pub(crate) fn decode(&self, words: &[f32]) -> Vec<f64> {
         match self.form {
@@ -84,7 +94,7 @@ pub(crate) fn parts(settings: &Settings, real: Real) -> Vec<Part> {
 }
 
 /// The values of all parts, in their order, as they lie on the device.
-pub(crate) type State = Vec<Vec<f32>>;
+pub(crate) type State = Vec<Words>;
 
 /// The steps that were counted.
 pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
@@ -93,25 +103,20 @@ pub(crate) fn steps(parts: &[Part], state: &State) -> usize {
 }
 
 /// The state with which a run goes on at another size. The picture has `values` values there, and `resize`
-/// brings old ones to that size. Adam's moments keep their meaning, because losses and step are the same at
+/// brings old ones to that size and then changes them. Adam's moments keep their meaning, because losses and step are the same at
 /// every size. What L-BFGS knows of the curvature does not, and is dropped.
 pub(crate) fn resized(
     parts: &[Part],
     state: &State,
     values: usize,
-    resize: impl Fn(&[f64], Interpolation) -> Vec<f64>,
-) -> State {
-    let carry = |(part, words): (&Part, &Vec<f32>)| match (part.carry, part.form) {
-        (Carry::Counters, _) => at_another_size(words.clone()),
-        (Carry::Dropped, _) => vec![0.0; part.words(values)],
-        (how, Form::Picture(real) | Form::Words(_, real)) => {
-            let filter = if how == Carry::Bicubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
-            let mut values = resize(&real.decode(words), filter);
-            if how == Carry::NotNegative {
-                values.iter_mut().for_each(|v| *v = v.max(0.0));
-            }
-            real.encode(&values)
-        }
+    store: &Store,
+    resize: impl Fn(&Words, Interpolation, fn(f64) -> f64) -> Result<Words>,
+) -> Result<State> {
+    let carry = |(part, words): (&Part, &Words)| match part.carry {
+        Carry::Counters => Ok(at_another_size(words.to_vec()).into()),
+        Carry::Dropped => part.zeros(values, store),
+        Carry::Bicubic => resize(words, Interpolation::Bicubic, |v| v),
+        Carry::NotNegative => resize(words, Interpolation::Bilinear, |v| v.max(0.0)),
     };
     parts.iter().zip(state).map(carry).collect()
 }
@@ -160,22 +165,28 @@ mod tests {
     fn state(settings: &Settings, size: (usize, usize)) -> (Vec<Part>, State) {
         let parts = parts(settings, Real::F64);
         let values = 3 * size.0 * size.1;
-        let fill = |part: &Part| match part.form {
-            Form::Picture(real) => real.encode(&vec![0.25; values]),
-            Form::Words(words, _) => (0..words).map(|i| f32::from_bits(7 + i as u32)).collect(),
+        let fill = |part: &Part| -> Vec<f32> {
+            match part.form {
+                Form::Picture(real) => real.encode(&vec![0.25; values]),
+                Form::Words(words, _) => (0..words).map(|i| f32::from_bits(7 + i as u32)).collect(),
+            }
         };
-        let state = parts.iter().map(fill).collect();
+        let state = parts.iter().map(|part| fill(part).into()).collect();
         (parts, state)
     }
 
-    fn larger(values: &[f64], how: Interpolation) -> Vec<f64> {
-        interpolate(values, 3, (4, 3), (6, 5), how)
+    fn larger(parts: &[Part], state: &State) -> State {
+        let larger = |words: &Words, how, after: fn(f64) -> f64| {
+            let values = interpolate(&Real::F64.decode(words), 3, (4, 3), (6, 5), how);
+            Ok(Real::F64.encode(&values.into_iter().map(after).collect::<Vec<_>>()).into())
+        };
+        resized(parts, state, 90, &Store::Memory, larger).unwrap()
     }
 
     #[test]
     fn adams_moments_are_resized() {
         let (parts, state) = state(&Settings::painterly(), (4, 3));
-        let next = resized(&parts, &state, 90, larger);
+        let next = larger(&parts, &state);
         for (part, words) in parts.iter().zip(&next) {
             assert_eq!(words.len(), part.words(90), "{}", part.name);
         }
@@ -192,13 +203,14 @@ mod tests {
         let mut settings = Settings::painterly();
         settings.optimizer = Optimizer::Lbfgs;
         let (parts, state) = state(&settings, (4, 3));
-        let next = resized(&parts, &state, 90, larger);
+        let next = larger(&parts, &state);
         for (part, words) in parts.iter().zip(&next) {
             assert_eq!(words.len(), part.words(90), "{}", part.name);
             assert!(part.name == COUNTERS || words.iter().all(|v| v.to_bits() == 0), "{}", part.name);
         }
         assert_eq!(steps(&parts, &next), 7);
-        let kept = with_other_terms(&parts, state.clone());
+        let copy = state.iter().map(|words| words.to_vec().into()).collect();
+        let kept = with_other_terms(&parts, copy);
         let changed: Vec<_> =
             (0..parts.len()).filter(|i| kept[*i] != state[*i]).map(|i| parts[i].name.as_str()).collect();
         assert_eq!(changed, ["step"]);

@@ -45,15 +45,17 @@ impl Variable {
         (0..picture.height).flat_map(|y| self.encode_row(picture, y)).collect()
     }
 
-    /// The inverse of [`Self::encode`], clamped to what a picture can show.
-    pub(crate) fn decode(self, shape: Shape, values: &[f64]) -> Picture {
+    /// The inverse of [`Self::encode`], from rows as [`Self::encode_row`] gives them, clamped to what a picture can
+    /// show.
+    pub(crate) fn decode(self, shape: Shape, mut row: impl FnMut(usize) -> Vec<f64>) -> Picture {
         let to_rgb = self.to_rgb();
         let (width, plane) = (shape.width, shape.pixels());
         let mut rgb = vec![0.0; 3 * plane];
-        for (i, row) in values.chunks_exact(width).enumerate() {
-            let (y, c) = (i / 3, i % 3);
-            let out = &mut rgb[c * plane + y * width..][..width];
-            out.iter_mut().zip(row).for_each(|(o, v)| *o = to_rgb.apply(c, *v).clamp(0.0, 1.0) as f32);
+        for y in 0..shape.height {
+            for (c, line) in row(y).chunks_exact(width).enumerate() {
+                let out = &mut rgb[c * plane + y * width..][..width];
+                out.iter_mut().zip(line).for_each(|(o, v)| *o = to_rgb.apply(c, *v).clamp(0.0, 1.0) as f32);
+            }
         }
         Picture::new(width, shape.height, rgb)
     }

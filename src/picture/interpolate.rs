@@ -54,10 +54,47 @@ fn outer(x: f64) -> f64 {
     ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A
 }
 
-/// Brings planes of the size `from` to the size `to`, both width and height.
+/// Brings planes of one size to another, row by row.
 ///
-/// The values stand as the engine has them: row by row, and within a row channel by channel. Beside the
-/// result it takes the memory of one row. The same size gives the same bits.
+/// The values stand as the engine has them: row by row, and within a row channel by channel. The same size gives
+/// the same bits.
+pub(crate) struct Enlargement {
+    from: (usize, usize),
+    to: (usize, usize),
+    how: Interpolation,
+    columns: Vec<Taps>,
+}
+
+impl Enlargement {
+    /// From one size to another, both width and height.
+    ///
+    /// # Panics
+    /// If either has no pixels.
+    pub(crate) fn new(from: (usize, usize), to: (usize, usize), how: Interpolation) -> Self {
+        assert!(from.0 * from.1 > 0 && to.0 * to.1 > 0, "sizes have pixels");
+        let columns = (0..to.0).map(|x| how.taps(x, from.0, to.0)).collect();
+        Self { from, to, how, columns }
+    }
+
+    /// Row `y` of all channels, made of those that `source` gives.
+    pub(crate) fn row(&self, y: usize, source: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
+        let Self { from, to, how, columns } = self;
+        let rows = &how.taps(y, from.1, to.1)[..how.count()];
+        let rows: Vec<_> = rows.iter().map(|(y, weight)| (source(*y), weight)).collect();
+        let between: Vec<f64> =
+            (0..rows[0].0.len()).map(|x| rows.iter().map(|(row, weight)| *weight * row[x]).sum()).collect();
+        let value = |plane: &[f64], taps: &Taps| -> f64 {
+            taps[..how.count()].iter().map(|(x, weight)| weight * plane[*x]).sum()
+        };
+        let mut result = Vec::with_capacity(between.len() / from.0 * to.0);
+        for plane in between.chunks_exact(from.0) {
+            result.extend(columns.iter().map(|taps| value(plane, taps)));
+        }
+        result
+    }
+}
+
+/// Brings planes of the size `from` to the size `to`, both width and height, as [`Enlargement`] does.
 ///
 /// # Panics
 /// If `values` are not those of `channels` planes of the size `from`, or if either size has no pixels.
@@ -68,22 +105,8 @@ pub fn interpolate(
     to: (usize, usize),
     how: Interpolation,
 ) -> Vec<f64> {
-    assert!(from.0 * from.1 > 0 && to.0 * to.1 > 0, "sizes have pixels");
     assert_eq!(values.len(), channels * from.0 * from.1, "{channels} planes of {} x {}", from.0, from.1);
     let row = channels * from.0;
-    let columns: Vec<_> = (0..to.0).map(|x| how.taps(x, from.0, to.0)).collect();
-    let mut result = Vec::with_capacity(channels * to.0 * to.1);
-    let mut between = vec![0.0; row];
-    for y in 0..to.1 {
-        let rows = &how.taps(y, from.1, to.1)[..how.count()];
-        for (x, value) in between.iter_mut().enumerate() {
-            *value = rows.iter().map(|(source, weight)| weight * values[source * row + x]).sum();
-        }
-        for plane in between.chunks_exact(from.0) {
-            let value =
-                |taps: &Taps| taps[..how.count()].iter().map(|(x, weight)| weight * plane[*x]).sum::<f64>();
-            result.extend(columns.iter().map(value));
-        }
-    }
-    result
+    let enlargement = Enlargement::new(from, to, how);
+    (0..to.1).flat_map(|y| enlargement.row(y, |y| values[y * row..][..row].to_vec())).collect()
 }

@@ -10,28 +10,31 @@ pub(crate) fn padded<T: Copy>(
     (width, height): (usize, usize),
     margin: usize,
 ) -> Vec<T> {
-    let inside = |i: usize, n: usize| i.saturating_sub(margin).min(n - 1);
-    let row = |y: usize, c: usize| {
-        let start = (inside(y, height) * channels + c) * width;
-        (0..width + 2 * margin).map(move |x| values[start + inside(x, width)])
-    };
-    let rows = (0..height + 2 * margin).flat_map(|y| (0..channels).map(move |c| (y, c)));
-    rows.flat_map(|(y, c)| row(y, c)).collect()
+    let row = |y| &values[inside(y, height, margin) * channels * width..][..channels * width];
+    (0..height + 2 * margin).flat_map(|y| padded_row(row(y), width, margin)).collect()
+}
+
+/// What lies at `i`, counted with the margin, of `n` within it.
+fn inside(i: usize, n: usize, margin: usize) -> usize {
+    i.saturating_sub(margin).min(n - 1)
+}
+
+/// A row of `width` values in each channel, with the margin at both ends.
+pub(crate) fn padded_row<T: Copy>(row: &[T], width: usize, margin: usize) -> impl Iterator<Item = T> {
+    let lines = row.chunks_exact(width);
+    lines.flat_map(move |line| (0..width + 2 * margin).map(move |x| line[inside(x, width, margin)]))
+}
+
+/// The inverse of [`padded_row`]: `width` is that of a row with its margin.
+pub(crate) fn cropped_row<T: Copy>(row: &[T], width: usize, margin: usize) -> impl Iterator<Item = T> {
+    row.chunks_exact(width).flat_map(move |line| line[margin..width - margin].iter().copied())
 }
 
 /// The inverse of [`padded`]: without the margin, of values that are `width x height` with it.
-pub(crate) fn cropped<T: Copy>(
-    values: &[T],
-    channels: usize,
-    (width, height): (usize, usize),
-    margin: usize,
-) -> Vec<T> {
-    let rows = (margin..height - margin).flat_map(|y| (0..channels).map(move |c| (y, c)));
-    let row = |(y, c): (usize, usize)| {
-        let start = (y * channels + c) * width;
-        values[start + margin..start + width - margin].iter().copied()
-    };
-    rows.flat_map(row).collect()
+fn cropped<T: Copy>(values: &[T], channels: usize, (width, height): (usize, usize), margin: usize) -> Vec<T> {
+    let row = channels * width;
+    let rows = values[margin * row..(height - margin) * row].chunks_exact(row);
+    rows.flat_map(|row| cropped_row(row, width, margin)).collect()
 }
 
 impl Picture {

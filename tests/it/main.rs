@@ -68,6 +68,8 @@ mod resume;
 mod rooms;
 /// The run loop and what its observer can do.
 mod run;
+/// Their state in files.
+mod scratch;
 /// Runs of several sizes, and the painterly default.
 mod stages;
 /// Runs in tiles, which give what runs of whole pictures give.

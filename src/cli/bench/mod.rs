@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use impasto::Store;
 use impasto::engine::gpu::Gpu;
 use impasto::engine::precision::Precision;
 use impasto::measuring::bench::Measured;
@@ -105,7 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     device["variant"] = vgg.tuning().to_string().into();
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
     // Before so large a picture is made up.
-    check_sizes(&gpu, &vgg, &settings, size, &[size], Tiling::Off)?;
+    check_sizes(&gpu, &vgg, &settings, size, &[size], (Tiling::Off, &Store::Memory))?;
     let measured = impasto::measuring::bench::iteration(&gpu, &vgg, &settings, size)?;
     // The children should have the device for themselves.
     drop((vgg, gpu));

@@ -120,7 +120,8 @@ impl Batch<'_> {
         let repeated = self.repeated.take();
         let painted = (|| {
             let content = Picture::open(&item.content)?;
-            let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
+            let checkpoint =
+                item.resume.as_deref().map(|file| Checkpoint::open_in(file, &studio.store)).transpose()?;
             // With many pictures it is no news that the photograph is another one.
             let repeated = repeated.map(|mut record| {
                 record.content = content.source.clone().unwrap_or(record.content);

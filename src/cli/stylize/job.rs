@@ -138,10 +138,10 @@ impl Job<'_> {
         let sizes = &self.options.sizes;
         let (width, height) = sizes.of_content(&self.content);
         let style_size = sizes.of_styles((width, height));
-        let Studio { gpu, vgg, styles, tiling, .. } = self.studio;
+        let Studio { gpu, vgg, styles, tiling, store, .. } = self.studio;
         sizes.check(&self.content, styles, vgg.smallest(&self.settings.taps()))?;
         let style_sizes: Vec<_> = styles.iter().map(|s| style_size.of(s.width, s.height, true)).collect();
-        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes, *tiling)?;
+        check_sizes(gpu, vgg, self.settings, (width, height), &style_sizes, (*tiling, store))?;
         self.warn((width, height))?;
         self.note_enlarged(&style_sizes);
         self.outputs.check_sides((width, height), &style_sizes)?;
@@ -166,7 +166,8 @@ impl Job<'_> {
             .measured(&pictures.styles.style)
             .settings(self.settings.clone())
             .repeat(self.options.look.changes())
-            .tiling(self.studio.tiling);
+            .tiling(self.studio.tiling)
+            .store(self.studio.store.clone());
         for (gpu, vgg) in &self.studio.others {
             builder = builder.share(gpu, vgg);
         }

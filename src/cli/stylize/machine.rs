@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
+use impasto::Store;
 use impasto::engine::gpu::Gpu;
 use impasto::engine::precision::Precision;
 use impasto::measuring::estimate::device_memory;
@@ -54,8 +55,8 @@ pub struct Machine {
     cache: Option<PathBuf>,
 }
 
-/// How much device memory a run may take.
-#[derive(Clone, Copy, clap::Args)]
+/// How much memory a run may take.
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Room {
     /// Paint in tiles where the whole would need more device memory than this, such as 2GiB; the result is
@@ -66,9 +67,18 @@ pub struct Room {
     /// Paint in tiles of N x N pixels, a multiple of 16, or never
     #[arg(long, value_name = "N|off", value_parser = numbers::tile, conflicts_with = "memory")]
     tile: Option<Tiling>,
+
+    /// Keep what a picture in tiles needs in nameless files of this folder instead of the machine's memory
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
 }
 
 impl Room {
+    /// Where what a picture in tiles needs is kept.
+    pub fn store(&self) -> Store {
+        self.scratch.clone().map_or(Store::Memory, Store::Folder)
+    }
+
     /// When a picture is painted in tiles.
     pub fn tiling(&self, gpu: &Gpu) -> Tiling {
         // Other programs, and the driver itself, need some memory, too.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use impasto::Store;
 use impasto::measuring::estimate::device_memory;
 use impasto::painting::capacity;
 use impasto::painting::choices::TileStatistics;
@@ -185,27 +186,35 @@ impl Job<'_> {
             session.bytes() / pixels,
             mib(self.studio.vgg.bytes())
         ));
-        let Studio { gpu, vgg, tiling, .. } = self.studio;
+        let Studio { gpu, vgg, tiling, store, .. } = self.studio;
         let tiles = capacity::tiles(gpu, vgg, self.settings, (content.width, content.height), *tiling);
         if let Ok(Some(tiles)) = tiles {
-            console::message(&format!("tiles    {}", tiles_text(&tiles)));
+            console::message(&format!("tiles    {}", tiles_text(&tiles, store)));
         }
         console::message(&format!("shaders  {compiled} compiled, {} in all", self.studio.gpu.pipelines()));
     }
 }
 
 /// Tiles in words.
-pub fn tiles_text(tiles: &Tiles) -> String {
+pub fn tiles_text(tiles: &Tiles, store: &Store) -> String {
     let (width, height) = tiles.window;
     let passes = match tiles.statistics {
         0 => format!("{} in one pass", tiles.gradients),
         statistics => format!("{statistics} for the statistics and {} for the gradients", tiles.gradients),
     };
+    let taken = match store {
+        Store::Folder(folder) => format!(
+            "{} of the machine's own memory and up to {} of the disk of {}",
+            memory_text(tiles.host_bytes - tiles.stored_bytes),
+            memory_text(tiles.stored_bytes + 2 * tiles.copied_bytes),
+            folder.display()
+        ),
+        _ => format!("{} of the machine's own memory", memory_text(tiles.host_bytes)),
+    };
     format!(
         "windows of {width} x {height} at the last size, {passes}; an iteration computes {:.2} times what the whole would, and the \
-         picture takes {} of the machine's own memory",
-        tiles.overhead,
-        memory_text(tiles.host_bytes)
+         picture takes {taken}",
+        tiles.overhead
     )
 }
 

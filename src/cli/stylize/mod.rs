@@ -121,7 +121,8 @@ fn one_begun(
     live: Option<&Live>,
 ) -> anyhow::Result<Ending> {
     let content = read(&item.content)?;
-    let checkpoint = item.resume.as_deref().map(Checkpoint::open).transpose()?;
+    let store = options.room.store();
+    let checkpoint = item.resume.as_deref().map(|file| Checkpoint::open_in(file, &store)).transpose()?;
     let mut studio = Studio::open(options, settings)?;
     let settings = &studio.read_regions(options, &content, settings)?;
     let work = Work { content, checkpoint, repeated, place: (1, 1), left: None, live };

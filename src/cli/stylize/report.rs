@@ -155,7 +155,7 @@ impl Job<'_> {
             ("result", self.outputs.picture(!painted.interrupted).display().to_string()),
         ];
         if let Some(tiles) = session.tiles() {
-            run.push(("tiles", tiles_text(&tiles)));
+            run.push(("tiles", tiles_text(&tiles, &self.studio.store)));
         }
         if painted.first > 0 {
             run.push(("resumed", format!("after {} iterations", painted.first)));

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use impasto::Store;
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::settings::Settings;
@@ -27,6 +28,8 @@ pub struct Studio {
     pub others: Vec<(Gpu, Vgg)>,
     /// When pictures are painted in tiles.
     pub tiling: Tiling,
+    /// Where their state is kept.
+    pub store: Store,
     /// The pictures as they were read.
     pub styles: Vec<Picture>,
     /// The weight of each style.
@@ -69,7 +72,8 @@ impl Studio {
         let (gpu, vgg) = open(machines.next().expect("there is one"))?;
         let others = machines.map(open).collect::<anyhow::Result<Vec<_>>>()?;
         let weights = options.look.weights(styles.len())?;
-        let tiling = options.room.tiling(&gpu);
+        let (tiling, store) = (options.room.tiling(&gpu), options.room.store());
+        store.check()?;
         let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
         let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
         let regions = None;
@@ -78,6 +82,7 @@ impl Studio {
             vgg,
             others,
             tiling,
+            store,
             styles,
             weights,
             start,

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Session;
-use super::work::{Other, Sharing, Work, at_stage};
+use super::work::{Means, Other, Work, at_stage};
+use crate::disk::Store;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
@@ -31,6 +32,7 @@ pub struct Builder<'g, 'a> {
     settings: Settings,
     checkpoint: Option<&'a Checkpoint>,
     tiling: Tiling,
+    store: Store,
     others: Vec<(&'g Gpu, &'g Vgg)>,
     ranks: Option<Rc<dyn Ranks>>,
     changes: Vec<Change>,
@@ -39,7 +41,7 @@ pub struct Builder<'g, 'a> {
 impl<'g, 'a> Builder<'g, 'a> {
     pub(super) fn new(gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
         let (content, styles, measured, regions, start, settings) = Default::default();
-        let (checkpoint, tiling, others, ranks, changes) = Default::default();
+        let (checkpoint, tiling, store, others, ranks, changes) = Default::default();
         Self {
             gpu,
             vgg,
@@ -51,6 +53,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             settings,
             checkpoint,
             tiling,
+            store,
             others,
             ranks,
             changes,
@@ -122,6 +125,13 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
+    /// Where a picture that is painted in tiles, its state and its features are kept, and what goes from one stage to
+    /// the next; in the machine's memory, by default.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
     /// Another device that shares the tiles of sizes that are painted in tiles, with the same network. The
     /// bits are those of one device if all are of the same kind.
     pub fn share(mut self, gpu: &'g Gpu, vgg: &'g Vgg) -> Self {
@@ -144,7 +154,7 @@ impl<'g, 'a> Builder<'g, 'a> {
     /// the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;
-        let Self { checkpoint, tiling, others, ranks, changes: repeated, .. } = self;
+        let Self { checkpoint, tiling, store, others, ranks, changes: repeated, .. } = self;
         settings.validate()?;
         steering::check(&settings, &repeated)?;
         let content = content.ok_or_else(|| Error::Setting("no content picture".into()))?;
@@ -155,7 +165,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         }
         let laid = regions.or(measured.and_then(Style::regions));
         settings.regions = laid.map_or(0, |regions| regions.colours().len());
-        let last_bytes = capacity::memory(gpu, vgg, &settings, size, tiling)?;
+        let last_bytes = capacity::checked_memory(gpu, vgg, &settings, size, (tiling, &store))?;
         let style = match measured {
             Some(_) if regions.is_some() => {
                 return Err(Error::Setting(
@@ -180,7 +190,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             ));
         }
         let others = others.into_iter().map(|(gpu, vgg)| Other { gpu, vgg, style: style.elsewhere() });
-        let sharing = Sharing { others: others.collect(), ranks };
+        let means = Means { tiling, store, others: others.collect(), ranks };
         let changes = checkpoint.map_or_else(Vec::new, |checkpoint| checkpoint.origin.changes.clone());
         let stages = steered(&settings, size, &changes);
         let done = checkpoint.map_or(0, |checkpoint| checkpoint.iteration);
@@ -192,7 +202,7 @@ impl<'g, 'a> Builder<'g, 'a> {
         let beginning = steering::settings_at(&settings, &changes, stages[at].first);
         let objective = Objective { gpu, vgg, settings: &beginning };
         let whole = stages[stages.len() - 1].end();
-        let running = Work::new(&objective, stages[at], content, &style, tiling, &sharing, whole).await?;
+        let running = Work::new(&objective, stages[at], content, &style, &means, whole).await?;
         let origin = Origin {
             width: content.width,
             height: content.height,
@@ -213,8 +223,7 @@ impl<'g, 'a> Builder<'g, 'a> {
             vgg,
             content: content.bare(),
             style,
-            tiling,
-            sharing,
+            means,
             at,
             running,
             log: Vec::new(),
@@ -246,7 +255,7 @@ impl Session<'_> {
         let stage = *self.running.stage();
         self.running.place(&at_stage(start, &stage, self.origin.settings.recipe))?;
         if stage.finish {
-            let carried = self.running.carried().await?;
+            let carried = self.running.carried(&self.means.store).await?;
             self.begin_finish(&carried, stage.first).await?;
         }
         Ok(())
@@ -259,7 +268,7 @@ impl Session<'_> {
         }
         self.origin.changes.clone_from(&checkpoint.origin.changes);
         self.origin.changes.iter().for_each(|change| change.apply(&mut self.settings));
-        self.log = checkpoint.losses.clone();
+        self.log = checkpoint.losses.to_vec();
         self.reported = checkpoint.iteration;
         self.finish_weight = checkpoint.finish_weight;
         self.running.set(&checkpoint.carried, checkpoint.iteration)?;

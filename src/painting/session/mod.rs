@@ -15,6 +15,7 @@ mod work;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -27,13 +28,13 @@ use crate::painting::settings::Settings;
 use crate::painting::stages::{Stage, work};
 use crate::painting::steering::Change;
 use crate::painting::style::Style;
-use crate::painting::tiling::{Tiles, Tiling};
+use crate::painting::tiling::Tiles;
 use crate::picture::Picture;
 
 pub use build::Builder;
 pub(crate) use carried::Carried;
 pub use losses::Losses;
-use work::{Sharing, Work};
+use work::{Means, Work};
 
 /// The iterations whose losses the device remembers: at least those of two submissions.
 pub(crate) const HISTORY: usize = 128;
@@ -52,8 +53,7 @@ pub struct Session<'g> {
     content: Picture,
     style: Style,
     stages: Vec<Stage>,
-    tiling: Tiling,
-    sharing: Sharing<'g>,
+    means: Means<'g>,
     running: Work<'g>,
     /// The number of the running stage.
     at: usize,
@@ -72,7 +72,7 @@ pub struct Session<'g> {
     watch: Option<Watch>,
     /// What the stage before left, in its size, and the digest of its shaders, until the first iteration of a
     /// stage in tiles is done: where that is given up, a checkpoint is of the end of the stage before.
-    before: Option<(Carried, String)>,
+    before: Option<(Arc<Carried>, String)>,
 }
 
 /// Called before each tile; returns whether to go on.
@@ -220,9 +220,8 @@ impl<'g> Session<'g> {
 
     /// Takes the copies of the running stage, which knows how to show them.
     fn keep_copies(&mut self) -> Result<()> {
-        while let Some((iterations, values)) = self.running.copies().pop_front() {
-            let picture = self.running.show(iterations, values)?;
-            self.copies.push_back((iterations, picture));
+        while let Some((iterations, picture)) = self.running.take_copy() {
+            self.copies.push_back((iterations, picture?));
         }
         Ok(())
     }
@@ -236,7 +235,7 @@ impl<'g> Session<'g> {
         // The shaders are those of the stage that a resumed run begins with.
         let (carried, shaders) = match &self.before {
             Some(before) => before.clone(),
-            None => (self.running.carried().await?, self.running.digest()),
+            None => (Arc::new(self.running.carried(&self.means.store).await?), self.running.digest()),
         };
         self.running.picture().await?;
         Ok(Checkpoint {
@@ -245,7 +244,7 @@ impl<'g> Session<'g> {
             iteration: self.running.submitted(),
             finish_weight: self.finish_weight,
             carried,
-            losses: [self.log.as_slice(), self.running.log()].concat(),
+            losses: [self.log.as_slice(), self.running.log()].concat().into(),
         })
     }
 

@@ -1,13 +1,13 @@
 //! From one stage of a session to the next: what is carried over, and how the finish begins.
 
+use std::sync::Arc;
+
 use super::work::Work;
 use super::{Carried, Session};
 use crate::Result;
 use crate::painting::objective::{Kind, Objective, terms};
-use crate::painting::optimiser::{parts, resized, with_other_terms};
+use crate::painting::optimiser::{parts, with_other_terms};
 use crate::painting::settings::Settings;
-use crate::painting::stages::Stage;
-use crate::picture::{Interpolation, cropped, interpolate, padded};
 
 impl<'g> Session<'g> {
     /// Goes on to the next stage; `false` if there is none or the run was stopped.
@@ -16,7 +16,7 @@ impl<'g> Session<'g> {
             return Ok(false);
         }
         let done = *self.running.stage();
-        let carried = self.running.carried().await?;
+        let carried = self.running.carried(&self.means.store).await?;
         self.keep_copies()?;
         self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
@@ -24,9 +24,13 @@ impl<'g> Session<'g> {
             true => {
                 let parts = parts(&self.origin.settings, self.origin.real);
                 let optimiser = with_other_terms(&parts, carried.optimiser);
-                (Carried { optimiser, transports: Vec::new(), ..carried }, None)
+                (Carried { optimiser, transports: Vec::new().into(), ..carried }, None)
             }
-            false => (self.resized(&carried, &done, &stage), Some((carried, self.running.digest()))),
+            false => {
+                let (settings, real) = (&self.origin.settings, self.origin.real);
+                let next = carried.resized(settings, real, (&done, &stage), &self.means.store)?;
+                (next, Some((Arc::new(carried), self.running.digest())))
+            }
         };
         // Buffers that are no longer needed make room first.
         self.at += 1;
@@ -47,9 +51,8 @@ impl<'g> Session<'g> {
         let stage = self.stages[self.at];
         let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.settings };
         let whole = self.iterations();
-        let (content, style) = (&self.content, &self.style);
         let mut running =
-            Work::new(&objective, stage, content, style, self.tiling, &self.sharing, whole).await?;
+            Work::new(&objective, stage, &self.content, &self.style, &self.means, whole).await?;
         running.set(carried, stage.first)?;
         Ok(running)
     }
@@ -61,31 +64,6 @@ impl<'g> Session<'g> {
         self.finish_weight = finish_weight(&mut self.running, settings, carried, iterations).await?;
         self.running.turn(settings, self.finish_weight);
         self.running.set(carried, iterations)
-    }
-
-    /// What a stage left, brought to the size of the next one: the average takes the picture's place.
-    fn resized(&self, carried: &Carried, from: &Stage, to: &Stage) -> Carried {
-        let real = self.running.real();
-        // A margin starts again as a repetition of the edge.
-        let resize = |values: &[f64], how| {
-            let inside = cropped(values, 3, (from.width, from.height), from.margin);
-            padded(&interpolate(&inside, 3, from.inner(), to.inner(), how), 3, to.inner(), to.margin)
-        };
-        let shown = self.running.averaged(carried);
-        let mut picture = resize(&shown, Interpolation::Bicubic);
-        picture.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
-        let average = vec![0.0; if carried.average.is_empty() { 0 } else { picture.len() }];
-        Carried {
-            picture: real.encode(&picture),
-            optimiser: resized(
-                &parts(&self.origin.settings, real),
-                &carried.optimiser,
-                3 * to.width * to.height,
-                resize,
-            ),
-            average: real.encode(&average),
-            transports: Vec::new(),
-        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use super::HISTORY;
-use super::carried::{Carried, averaged, show};
+use super::carried::{Carried, show};
 use super::submission::Pace;
 use crate::Result;
+use crate::disk::Store;
 use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
@@ -73,7 +74,7 @@ pub(super) struct Running<'g> {
     /// The losses of the iterations of this stage that have landed, `slots` each.
     pub(super) log: Vec<f32>,
     pub(super) copy_every: Option<usize>,
-    pub(super) copies: VecDeque<(usize, Vec<f64>)>,
+    pub(super) copies: VecDeque<(usize, Vec<f32>)>,
     spare_copy: Option<Readback>,
     pace: Pace,
 }
@@ -145,7 +146,7 @@ impl<'g> Running<'g> {
         if let Some(average) = self.average {
             self.write(average, &carried.average);
         }
-        let mut rest = carried.transports.as_slice();
+        let mut rest = &carried.transports[..];
         for (tensor, len) in &self.transports {
             // A stage that begins computes its own.
             if let Some((own, others)) = rest.split_at_checked(*len) {
@@ -232,9 +233,10 @@ impl<'g> Running<'g> {
     }
 
     /// The picture of optimised values, which were read after `iterations` of the run.
-    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
-        let keep = self.average.map(|_| self.keep);
-        show(&self.stage, keep, self.variable, self.picture.shape, iterations, values)
+    pub(super) fn show(&self, iterations: usize, words: &[f32]) -> Result<Picture> {
+        let (keep, row) = (self.average.map(|_| self.keep), self.real.len(3 * self.stage.width));
+        let row = |y| self.real.decode(&words[y * row..][..row]);
+        show(&self.stage, keep, self.variable, iterations, row)
     }
 
     /// The tensor whose values are shown after `iterations` of the run: the average, once there is one.
@@ -243,15 +245,10 @@ impl<'g> Running<'g> {
         self.average.filter(|_| steps > 0).unwrap_or(self.exact)
     }
 
-    /// The picture that a finished stage shows: the average of its iterates, or its last iterate.
-    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
-        averaged(&self.stage, self.keep, self.real, carried)
-    }
-
     /// The picture after all submitted iterations.
     pub(super) async fn picture(&mut self) -> Result<Picture> {
         let words = self.read(self.shown(self.submitted)).await?;
-        self.show(self.submitted, self.real.decode(&words))
+        self.show(self.submitted, &words)
     }
 
     /// The optimised variable after all submitted iterations.
@@ -268,20 +265,21 @@ impl<'g> Running<'g> {
     }
 
     /// The state after all submitted iterations, for another stage or run to continue from.
-    pub(super) async fn carried(&mut self) -> Result<Carried> {
+    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
         let average = match self.average {
-            Some(average) => self.read(average).await?,
-            None => Vec::new(),
+            Some(average) => store.keep(self.read(average).await?)?,
+            None => Vec::new().into(),
         };
         let mut optimiser = State::new();
         for index in 0..self.optimiser.len() {
-            optimiser.push(self.read(self.optimiser[index]).await?);
+            optimiser.push(store.keep(self.read(self.optimiser[index]).await?)?);
         }
         let mut transports = Vec::new();
         for index in 0..self.transports.len() {
             transports.append(&mut self.read(self.transports[index].0).await?);
         }
-        Ok(Carried { picture: self.read(self.exact).await?, optimiser, average, transports })
+        let picture = store.keep(self.read(self.exact).await?)?;
+        Ok(Carried { picture, optimiser, average, transports: transports.into() })
     }
 
     /// Runs the plan once outside the run, with the weights that were set last, and returns the length of the
@@ -378,7 +376,7 @@ impl<'g> Running<'g> {
         }
         if let Some(copy) = flight.copy {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&copy.take(self.gpu)?);
-            self.copies.push_back((flight.first + flight.count, self.real.decode(&values)));
+            self.copies.push_back((flight.first + flight.count, values));
             self.spare_copy = Some(copy);
         }
         self.pace.landed(flight.count, flight.at, overdue, Instant::now());

@@ -1,13 +1,13 @@
 //! The running stage, as a whole or in tiles.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Watch;
 use super::carried::Carried;
 use super::running::Running;
 use super::tiled::Tiled;
-use crate::disk::sha256;
+use crate::disk::{Store, sha256};
 use crate::engine::gpu::Gpu;
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
@@ -31,12 +31,15 @@ pub(super) struct Other<'g> {
     pub(super) style: Style,
 }
 
-/// Who shares the tiles of a stage that is painted in tiles.
+/// How a session gets by with the memory there is, and who shares its work.
 #[derive(Default)]
-pub(super) struct Sharing<'g> {
-    /// Further devices of this process.
+pub(super) struct Means<'g> {
+    pub(super) tiling: Tiling,
+    /// Where the state of a stage in tiles is kept, and what goes from any stage to the next.
+    pub(super) store: Store,
+    /// Further devices of this process, which share the tiles of a stage.
     pub(super) others: Vec<Other<'g>>,
-    /// Several processes, of which this is one.
+    /// Several processes, of which this is one, which share them.
     pub(super) ranks: Option<Rc<dyn Ranks>>,
 }
 
@@ -64,8 +67,7 @@ impl<'g> Work<'g> {
         stage: Stage,
         content: &Picture,
         style: &Style,
-        tiling: Tiling,
-        sharing: &Sharing<'g>,
+        means: &Means<'g>,
         whole: usize,
     ) -> Result<Self> {
         let content = &at_stage(content, &stage, objective.settings.recipe);
@@ -77,7 +79,7 @@ impl<'g> Work<'g> {
                  larger regions, or begin with a larger --first-size"
             )));
         }
-        Ok(match objective.layout(&stage, tiling)? {
+        Ok(match objective.layout(&stage, means.tiling)? {
             None => {
                 style.bring_masks(objective.gpu)?;
                 let targets = Targets { content: objective.features(content).await?, style };
@@ -85,13 +87,12 @@ impl<'g> Work<'g> {
             }
             Some(layout) => {
                 let mut shared = Vec::new();
-                for Other { gpu, vgg, style } in &sharing.others {
+                for Other { gpu, vgg, style } in &means.others {
                     let objective = Objective { gpu, vgg, settings: objective.settings };
                     shared.push((objective, style.at(gpu, vgg, &stage).await?));
                 }
                 let others: Vec<_> = shared.iter().map(|(objective, style)| (objective, &**style)).collect();
-                let ranks = sharing.ranks.clone();
-                let tiled = Tiled::new((objective, style), &others, ranks, stage, layout, content, whole);
+                let tiled = Tiled::new((objective, style), &others, means, stage, layout, content, whole);
                 Self::Tiled(Box::new(tiled.await?))
             }
         })
@@ -144,8 +145,15 @@ impl Work<'_> {
         either!(self, work => work.copy_every = every);
     }
 
-    pub(super) fn copies(&mut self) -> &mut VecDeque<(usize, Vec<f64>)> {
-        either!(self, work => &mut work.copies)
+    /// The next picture that was kept, and after how many iterations.
+    pub(super) fn take_copy(&mut self) -> Option<(usize, Result<Picture>)> {
+        match self {
+            Self::Whole(running) => {
+                let (iterations, values) = running.copies.pop_front()?;
+                Some((iterations, running.show(iterations, &values)))
+            }
+            Self::Tiled(tiled) => tiled.copies.pop_front(),
+        }
     }
 
     /// See [`Running::place`].
@@ -216,16 +224,6 @@ impl Work<'_> {
         }
     }
 
-    /// See [`Running::show`].
-    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
-        either!(self, work => work.show(iterations, values))
-    }
-
-    /// See [`Running::averaged`].
-    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
-        either!(self, work => work.averaged(carried))
-    }
-
     /// See [`Running::picture`].
     pub(super) async fn picture(&mut self) -> Result<Picture> {
         either!(self, work => work.picture().await)
@@ -242,8 +240,8 @@ impl Work<'_> {
     }
 
     /// See [`Running::carried`].
-    pub(super) async fn carried(&mut self) -> Result<Carried> {
-        either!(self, work => work.carried().await)
+    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
+        either!(self, work => work.carried(store).await)
     }
 
     /// See [`Running::gradient_length`].
@@ -299,11 +297,11 @@ impl Work<'_> {
 }
 
 /// A picture in the size of a stage, with its margin.
-pub(super) fn at_stage(picture: &Picture, stage: &Stage, recipe: Recipe) -> Picture {
+pub(super) fn at_stage<'p>(picture: &'p Picture, stage: &Stage, recipe: Recipe) -> Cow<'p, Picture> {
     let (width, height) = stage.inner();
     let resized = match (width, height) == (picture.width, picture.height) {
-        true => picture.bare(),
-        false => picture.resampled(Size::Exact { width, height }, true, recipe.filter()),
+        true => Cow::Borrowed(picture),
+        false => Cow::Owned(picture.resampled(Size::Exact { width, height }, true, recipe.filter())),
     };
-    if stage.margin == 0 { resized } else { resized.with_margin(stage.margin) }
+    if stage.margin == 0 { resized } else { Cow::Owned(resized.with_margin(stage.margin)) }
 }

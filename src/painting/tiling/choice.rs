@@ -1,5 +1,6 @@
 //! Whether a picture is painted in tiles, and how large they are.
 
+use crate::disk::Store;
 use crate::engine::plan::Plan;
 use crate::engine::tape::Shape;
 use crate::network::vgg::Vgg;
@@ -14,16 +15,6 @@ use crate::{Error, Result};
 
 /// More pixels than any picture that is read.
 const MAX_PIXELS: usize = 1 << 28;
-
-/// The machine's memory that is free, where the system tells.
-fn available() -> Option<u64> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    let about = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = about.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
-}
 
 /// When a picture is painted in tiles. The result is the same within rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +53,20 @@ pub struct Tiles {
     pub overhead: f64,
     /// Bytes of the machine's own memory that the picture and what belongs to it take.
     pub host_bytes: u64,
+    /// Those of them that lie on a disk instead, where a [`Store`] has a folder.
+    pub stored_bytes: u64,
+    /// What a copy of them takes that a checkpoint is made of. Between two stages, there are at most two.
+    pub copied_bytes: u64,
+}
+
+/// Bytes of the machine's own memory for a stage in tiles.
+struct HostMemory {
+    /// The photograph, the direction of L-BFGS, and the masks of regions.
+    pictures: u64,
+    /// Picture, average and optimiser's state, the gradient, and the photograph's features.
+    kept: u64,
+    /// Those of them that a checkpoint has, of which there are up to two copies between two stages.
+    copied: u64,
 }
 
 impl Tiles {
@@ -76,12 +81,15 @@ impl Objective<'_, '_> {
     pub(crate) fn tiles(&self, layout: &Layout, size: (usize, usize)) -> Tiles {
         // Of a quick run, all iterations but the first.
         let looks = self.settings.tile_statistics == TileStatistics::Exact;
+        let host = self.host_memory(size);
         Tiles {
             window: layout.window,
             statistics: if looks { layout.features.len() } else { 0 },
             gradients: layout.gradients.len(),
             overhead: layout.overhead(size, looks),
-            host_bytes: self.host_memory(size),
+            host_bytes: host.pictures + host.kept,
+            stored_bytes: host.kept,
+            copied_bytes: host.copied,
         }
     }
 
@@ -98,16 +106,7 @@ impl Objective<'_, '_> {
     /// of no pixels.
     pub(crate) fn layout(&self, stage: &Stage, tiling: Tiling) -> Result<Option<Layout>> {
         let size = (stage.width, stage.height);
-        let layout = self.choose(
-            size,
-            tiling,
-            || self.whole_memory(stage),
-            |layout| self.tiled_memory(stage, layout),
-        )?;
-        if layout.is_some() {
-            self.fits_machine(size)?;
-        }
-        Ok(layout)
+        self.choose(size, tiling, || self.whole_memory(stage), |layout| self.tiled_memory(stage, layout))
     }
 
     /// The tiles of a painting, if it is measured in tiles.
@@ -119,24 +118,31 @@ impl Objective<'_, '_> {
         self.choose(size, tiling, whole, |layout| self.painting_memory(layout))
     }
 
-    /// Refuses a size whose picture, moments and features the machine has no memory for, as far as it tells.
-    fn fits_machine(&self, size: (usize, usize)) -> Result<()> {
-        let (needed, free) = (self.host_memory(size), available());
-        match free.filter(|free| needed > *free) {
-            None => Ok(()),
-            Some(free) => Err(Error::TooLarge(format!(
-                "{} x {} pixels in tiles need {} MiB of the machine's memory, of which {} MiB are free; choose a smaller --size",
+    /// Refuses a size whose picture, moments and features have no room where they are kept, as far as the system
+    /// tells.
+    pub(crate) fn fits_machine(&self, size: (usize, usize), store: &Store) -> Result<()> {
+        let needed = self.host_memory(size);
+        let refused = |bytes: u64, store: &Store, place: &str, way: &str| match store.free() {
+            Some(free) if bytes > free => Err(Error::TooLarge(format!(
+                "{} x {} pixels in tiles need {} MiB of {place}, of which {} MiB are free; {way}",
                 size.0,
                 size.1,
-                needed.div_ceil(1 << 20),
+                bytes.div_ceil(1 << 20),
                 free >> 20
             ))),
+            _ => Ok(()),
+        };
+        if *store == Store::Memory {
+            let way = "choose a smaller --size, or keep most of it in files with --scratch FOLDER";
+            return refused(needed.pictures + needed.kept, store, "the machine's memory", way);
         }
+        refused(needed.pictures, &Store::Memory, "the machine's memory", "choose a smaller --size")?;
+        let way = "free some space, choose another folder or a smaller --size";
+        refused(needed.kept + 2 * needed.copied, store, "the disk of --scratch", way)
     }
 
-    /// The machine's memory in bytes that a stage in tiles takes: picture, moments, average and gradient, the
-    /// photograph and its features, and the masks of regions.
-    pub(crate) fn host_memory(&self, size: (usize, usize)) -> u64 {
+    /// The machine's memory that a stage in tiles takes.
+    fn host_memory(&self, size: (usize, usize)) -> HostMemory {
         let real = self.real().len(3);
         let average = if self.settings.average > 0.0 { real } else { 0 };
         // L-BFGS has the direction beside its state.
@@ -144,7 +150,8 @@ impl Objective<'_, '_> {
         let parts = parts(self.settings, self.real());
         let kept = parts.iter().filter(|part| matches!(part.form, Form::Picture(_)));
         let kept: usize = kept.map(|part| part.words(3)).sum();
-        let pictures = 4 * (real + average + kept + more + 2 * 3) * size.0 * size.1;
+        let bytes = |words: usize| 4 * words as u64 * size.0 as u64 * size.1 as u64;
+        let copied = bytes(real + average + kept);
         let features = self.settings.content_layers.iter().map(|tap| {
             let (width, height) = map_size(size, *tap);
             4 * self.vgg.channels(*tap) * width * height
@@ -153,7 +160,11 @@ impl Objective<'_, '_> {
             let (width, height) = map_size(size, *tap);
             4 * self.settings.regions * width * height
         });
-        (pictures + features.sum::<usize>() + masks.sum::<usize>()) as u64
+        HostMemory {
+            pictures: bytes(3 + more) + masks.sum::<usize>() as u64,
+            kept: copied + bytes(3) + features.sum::<usize>() as u64,
+            copied,
+        }
     }
 
     /// The tiles of a picture, from the memory that it needs as a whole and in tiles.

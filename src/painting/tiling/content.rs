@@ -2,10 +2,12 @@
 
 use crate::Result;
 use crate::architecture::Tap;
+use crate::disk::{Store, Words};
 use crate::engine::tape::{Shape, Tensor};
 use crate::ops::widened::widened;
 use crate::painting::objective::Objective;
 use crate::painting::tiling::layout::{Layout, Tile};
+use crate::painting::tiling::rows::blocks;
 use crate::painting::tiling::window::map_size;
 use crate::picture::Picture;
 
@@ -14,7 +16,7 @@ pub(crate) struct Features {
     shape: Shape,
     /// How often the picture was halved on its way to the map.
     halvings: usize,
-    values: Vec<f32>,
+    values: Words,
     /// The mean of their squares.
     pub(crate) energy: f64,
 }
@@ -48,6 +50,7 @@ impl Features {
                 values.extend_from_slice(&self.values[line + left..][..window.width]);
             }
         }
+        self.values.rest();
         values
     }
 
@@ -72,6 +75,7 @@ impl Objective<'_, '_> {
         &self,
         photograph: &Picture,
         layout: &Layout,
+        store: &Store,
     ) -> Result<Vec<Features>> {
         let taps: &[Tap] = &self.settings.content_layers;
         if taps.is_empty() {
@@ -88,19 +92,27 @@ impl Objective<'_, '_> {
         let features = taps.iter().zip(&seen).map(|(tap, (_, window))| {
             let (width, height) = map_size(size, *tap);
             let shape = Shape::new(window.channels, height, width);
-            Features { shape, halvings: tap.block - 1, values: vec![0.0; shape.len()], energy: 0.0 }
+            let values = store.zeros(shape.len())?;
+            Ok(Features { shape, halvings: tap.block - 1, values, energy: 0.0 })
         });
-        let mut features: Vec<Features> = features.collect();
+        let mut features: Vec<Features> = features.collect::<Result<_>>()?;
         for tile in &layout.features {
             let row = |y| self.variable().encode_row(photograph, y).into_iter().map(|v| v as f32).collect();
             plan.write(self.gpu, leaf.value, &pixels(layout, tile, photograph.width, row));
             plan.run(self.gpu);
             for (features, (tensor, window)) in features.iter_mut().zip(&seen) {
                 features.take(tile, *window, &plan.read_async(self.gpu, *tensor).await?);
+                features.values.rest();
             }
         }
         for features in &mut features {
-            let squares = features.values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+            let row = features.shape.channels * features.shape.width;
+            let mut squares = 0.0;
+            for rows in blocks(features.shape.height, row) {
+                let values = &features.values[rows.start * row..rows.end * row];
+                values.iter().for_each(|v| squares += f64::from(*v).powi(2));
+                features.values.rest();
+            }
             // A black photograph has no energy.
             features.energy = (squares / features.values.len() as f64).max(1e-6);
         }

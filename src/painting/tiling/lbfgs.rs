@@ -3,6 +3,7 @@
 
 use super::optimiser::{Counters, Course};
 use super::rows::{Rows, in_bands};
+use crate::disk::Words;
 use crate::engine::real::Real;
 use crate::ops::adam::Rule;
 use crate::ops::lbfgs::{COUNT, FIRST, GAMMA, LONGEST, PAIRS, RHO};
@@ -10,15 +11,15 @@ use crate::painting::optimiser::State;
 
 /// The direction, and how long its rows are.
 struct Direction {
-    q: Vec<f32>,
+    q: Words,
     row: usize,
 }
 
 impl Direction {
     /// Adds `weight` times `added`, then multiplies by `scale`; returns the product with `other`.
-    fn turn(&mut self, weight: f64, added: &[f32], scale: f64, other: &[f32]) -> f64 {
+    fn turn(&mut self, weight: f64, added: &Words, scale: f64, other: &Words) -> f64 {
         let row = self.row;
-        let sums = in_bands(&mut self.q, row, |y, q| {
+        let sums = in_bands(&mut self.q, row, &[added, other], |y, q| {
             let line = y * row..(y + 1) * row;
             let mut sum = 0.0;
             for ((q, added), other) in q.iter_mut().zip(&added[line.clone()]).zip(&other[line]) {
@@ -32,9 +33,8 @@ impl Direction {
 
     /// The sum of its squares.
     fn square(&mut self) -> f64 {
-        let sums =
-            in_bands(&mut self.q, self.row, |_, q| q.iter().map(|q| f64::from(*q).powi(2)).sum::<f64>());
-        sums.iter().sum()
+        let square = |_, q: &mut [f32]| q.iter().map(|q| f64::from(*q).powi(2)).sum::<f64>();
+        in_bands(&mut self.q, self.row, &[], square).iter().sum()
     }
 }
 
@@ -43,7 +43,7 @@ impl Direction {
 pub(crate) fn step(
     picture: &mut Rows,
     optimiser: &mut State,
-    gradient: &[f32],
+    gradient: &Words,
     factor: f64,
     (rule, course): (&Rule, &Course),
     real: Real,
@@ -53,12 +53,12 @@ pub(crate) fn step(
     let [last, before, memory, state] = rest else { unreachable!("L-BFGS has four parts beside its pairs") };
     let rate = Counters::step(state, rule, course, real);
     let row = gradient.len() / (picture.words().len() / picture.row_words()).max(1);
-    let mut direction =
-        Direction { q: gradient.iter().map(|g| (factor * f64::from(*g)) as f32).collect(), row };
+    let q: Vec<f32> = gradient.iter().map(|g| (factor * f64::from(*g)) as f32).collect();
+    let mut direction = Direction { q: q.into(), row };
 
     // What the last step changed the gradient by takes the place of the gradient before it.
-    let mut change = std::mem::replace(before, direction.q.clone());
-    let sums = in_bands(&mut change, row, |at, change| {
+    let change = before;
+    let sums = in_bands(change, row, &[last], |at, change| {
         let line = at * row..(at + 1) * row;
         let mut sums = [0.0; 3];
         for ((change, g), s) in change.iter_mut().zip(&direction.q[line.clone()]).zip(&last[line]) {
@@ -76,13 +76,16 @@ pub(crate) fn step(
         y.rotate_right(1);
         // Its place is that of the oldest pair, and is filled below.
         std::mem::swap(&mut s[0], last);
-        std::mem::swap(&mut y[0], &mut change);
+        std::mem::swap(&mut y[0], change);
         memory.copy_within(RHO..RHO + PAIRS - 1, RHO + 1);
         memory[RHO] = (1.0 / curvature) as f32;
         memory[GAMMA] = (curvature / square) as f32;
         count = (count + 1).min(PAIRS);
         memory[COUNT] = f32::from_bits(count as u32);
     }
+    let before = change;
+    before.copy_from_slice(&direction.q);
+    before.rest();
     if count == 0 {
         let first = f64::from(FIRST) * gradient.len() as f64 / length;
         memory[GAMMA] = if length > 0.0 { first as f32 } else { 0.0 };
@@ -112,14 +115,14 @@ pub(crate) fn step(
         if rule.clamp { next.clamp(0.0, 1.0) } else { next }
     };
     let q = &direction.q;
-    in_bands(last, row, |at, step| {
+    in_bands(last, row, &[picture.words()], |at, step| {
         let here = picture.row(at);
         for ((step, x), q) in step.iter_mut().zip(here).zip(&q[at * row..]) {
             *step = (next(x, *q) - x) as f32;
         }
     });
     let words = picture.row_words();
-    in_bands(picture.words_mut(), words, |at, values| {
+    in_bands(picture.words_mut(), words, &[], |at, values| {
         let here = real.decode(values).into_iter().zip(&q[at * row..]);
         let moved: Vec<f64> = here.map(|(x, q)| next(x, *q)).collect();
         values.copy_from_slice(&real.encode(&moved));
@@ -146,7 +149,7 @@ mod tests {
                 let given = Given::new(&inputs, pairs, fits);
                 let narrow = |values: &[f64]| Real::F32.encode(values);
                 let kept = |own: &[Vec<f64>]| -> State {
-                    (0..PAIRS).map(|k| own.get(k).map_or(vec![0.0; len], |v| narrow(v))).collect()
+                    (0..PAIRS).map(|k| own.get(k).map_or(vec![0.0; len], |v| narrow(v)).into()).collect()
                 };
                 let mut memory = vec![0.0; MEMORY_WORDS];
                 memory[COUNT] = f32::from_bits(pairs as u32);
@@ -156,11 +159,14 @@ mod tests {
                 if let (Some(s), Some(y)) = (given.s.first(), given.y.first()) {
                     memory[GAMMA] = (dot(s, y) / dot(y, y)) as f32;
                 }
-                let mut state = [kept(&given.s), kept(&given.y)].concat();
-                state.extend([narrow(&given.step), narrow(&given.before), memory, vec![0.0; STATE_WORDS]]);
+                let mut state = kept(&given.s);
+                state.extend(kept(&given.y));
+                let rest = [narrow(&given.step), narrow(&given.before), memory, vec![0.0; STATE_WORDS]];
+                state.extend(rest.map(Words::from));
                 let gradient: Vec<f32> =
                     inputs[0].iter().zip(&inputs[1]).map(|(x, target)| (x - target) as f32).collect();
-                let mut picture = Rows::new(Real::F64, 3 * 7, Real::F64.encode(&inputs[0]));
+                let gradient = gradient.into();
+                let mut picture = Rows::new(Real::F64, 3 * 7, Real::F64.encode(&inputs[0]).into());
                 let rule = Rule { clamp, ..Rule::PAPER };
                 let course = Course { learning_rate: RATE, decay: 1.0, decay_every: 50, settle: None };
                 step(&mut picture, &mut state, &gradient, FACTOR, (&rule, &course), Real::F64);

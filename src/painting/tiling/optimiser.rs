@@ -1,12 +1,13 @@
 //! Adam on the processor, where the whole picture and its moments are: the formulas of `shaders/adam.wgsl`
 //! and `average.wgsl` in float64, rounded to the run's precision where the shaders keep a value.
 
+use crate::disk::Words;
 use crate::engine::real::Real;
 use crate::ops::adam::{Rule, STATE_WORDS};
 use crate::painting::optimiser::State;
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
-use crate::painting::tiling::rows::{Rows, in_bands, threads};
+use crate::painting::tiling::rows::{Rows, blocks, in_bands, threads};
 
 /// The learning rate and its course, as numbers: see [`Schedule`](crate::ops::adam::Schedule).
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +65,10 @@ impl Counters {
     }
 
     /// Counts a step in the words that checkpoints have; returns its rate.
-    pub(super) fn step(words: &mut Vec<f32>, rule: &Rule, course: &Course, real: Real) -> f64 {
+    pub(super) fn step(words: &mut [f32], rule: &Rule, course: &Course, real: Real) -> f64 {
         let mut counters = Self::read(words, real);
         counters.advance(rule, course);
-        *words = counters.words(real);
+        words.copy_from_slice(&counters.words(real));
         Self::read(words, real).rate
     }
 
@@ -106,7 +107,7 @@ impl Counters {
 pub(crate) fn step(
     picture: &mut Rows,
     optimiser: &mut State,
-    gradient: &[f32],
+    gradient: &Words,
     factor: f64,
     (rule, course): (&Rule, &Course),
     real: Real,
@@ -116,38 +117,44 @@ pub(crate) fn step(
     // What follows reads the counters as they are kept.
     let counters = Counters::read(state, real);
     let row = picture.row_words();
-    let len = gradient.len() / (picture.words().len() / row).max(1);
+    let rows = picture.words().len() / row;
+    let len = gradient.len() / rows.max(1);
     let threads = threads();
-    let band = (gradient.len() / len.max(1)).div_ceil(threads).max(1);
-    let pictures = picture.words_mut().chunks_mut(band * row);
-    let moments = m.chunks_mut(band * row).zip(v.chunks_mut(band * row));
-    std::thread::scope(|scope| {
-        for ((picture, (m, v)), gradient) in pictures.zip(moments).zip(gradient.chunks(band * len)) {
-            let counters = &counters;
-            let mut work = move || {
-                let rows = picture.chunks_exact_mut(row).zip(m.chunks_exact_mut(row));
-                let rows = rows.zip(v.chunks_exact_mut(row)).zip(gradient.chunks_exact(len));
-                for (((picture, m), v), gradient) in rows {
-                    let mut values = [&*picture, &*m, &*v].map(|words| real.decode(words));
-                    move_row(&mut values, gradient, factor, rule, counters);
-                    for (words, values) in [picture, m, v].into_iter().zip(&values) {
-                        words.copy_from_slice(&real.encode(values));
+    for block in blocks(rows, row) {
+        let band = block.len().div_ceil(threads).max(1);
+        let words = block.start * row..block.end * row;
+        let pictures = picture.words_mut()[words.clone()].chunks_mut(band * row);
+        let moments = m[words.clone()].chunks_mut(band * row).zip(v[words].chunks_mut(band * row));
+        let gradients = gradient[block.start * len..block.end * len].chunks(band * len);
+        std::thread::scope(|scope| {
+            for ((picture, (m, v)), gradient) in pictures.zip(moments).zip(gradients) {
+                let counters = &counters;
+                let mut work = move || {
+                    let rows = picture.chunks_exact_mut(row).zip(m.chunks_exact_mut(row));
+                    let rows = rows.zip(v.chunks_exact_mut(row)).zip(gradient.chunks_exact(len));
+                    for (((picture, m), v), gradient) in rows {
+                        let mut values = [&*picture, &*m, &*v].map(|words| real.decode(words));
+                        move_row(&mut values, gradient, factor, rule, counters);
+                        for (words, values) in [picture, m, v].into_iter().zip(&values) {
+                            words.copy_from_slice(&real.encode(values));
+                        }
                     }
+                };
+                if threads == 1 {
+                    work();
+                } else {
+                    scope.spawn(work);
                 }
-            };
-            if threads == 1 {
-                work();
-            } else {
-                scope.spawn(work);
             }
-        }
-    });
+        });
+        [picture.words(), m, v, gradient].into_iter().for_each(|words| words.rest());
+    }
 }
 
 /// Adds the picture to the sum of the average, which keeps the share `keep` of itself.
 pub(crate) fn average(sum: &mut Rows, picture: &Rows, keep: f64, real: Real) {
     let words = sum.row_words();
-    in_bands(sum.words_mut(), words, |y, sum| {
+    in_bands(sum.words_mut(), words, &[picture.words()], |y, sum| {
         let before = real.decode(sum).into_iter().zip(picture.row(y));
         let next: Vec<f64> = before.map(|(sum, x)| keep * sum + (1.0 - keep) * x).collect();
         sum.copy_from_slice(&real.encode(&next));

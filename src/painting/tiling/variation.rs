@@ -1,9 +1,10 @@
 //! Total variation on the processor, where the whole picture is: the formulas of `ops/tv.rs` and `ops/tv9.rs`
 //! in float64, row by row.
 
+use crate::disk::Words;
 use crate::engine::tape::Shape;
 use crate::painting::choices::Recipe;
-use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::rows::{Rows, in_bands};
 
 /// Total variation of a picture, `height x 3 x width`.
 pub(crate) struct Variation {
@@ -40,10 +41,10 @@ impl Variation {
 
     /// Adds the gradient of `weight` times the variation of `picture` to `gradient`; returns the variation,
     /// so weighted.
-    pub(crate) fn add(&self, picture: &Rows, weight: f64, gradient: &mut [f32]) -> f64 {
+    pub(crate) fn add(&self, picture: &Rows, weight: f64, gradient: &mut Words) -> f64 {
         let Shape { channels, height, width } = self.shape;
         let factors = self.factors(weight);
-        let losses = super::rows::in_bands(gradient, channels * width, |y, gradient| {
+        let losses = in_bands(gradient, channels * width, &[picture.words()], |y, gradient| {
             let near = [y.saturating_sub(1), y, (y + 1).min(height - 1)].map(|y| picture.row(y));
             let there = [y > 0, true, y + 1 < height];
             let mut loss = 0.0;
@@ -157,8 +158,8 @@ mod tests {
                     Recipe::Painterly => Differences::NinePoint,
                 };
                 let reference = |picture: &[f64]| differences.reference(shape, 3.0, picture);
-                let mut gradient = vec![0.0; shape.len()];
-                let rows = Rows::new(Real::F64, 3 * width, Real::F64.encode(&picture));
+                let mut gradient = vec![0.0; shape.len()].into();
+                let rows = Rows::new(Real::F64, 3 * width, Real::F64.encode(&picture).into());
                 let loss = Variation::new(shape, recipe).add(&rows, 3.0, &mut gradient);
                 assert!((loss - reference(&picture)).abs() < 1e-12, "{recipe} {height}x{width}");
                 for i in 0..shape.len() {

@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Watch;
-use super::carried::{Carried, averaged, show};
+use super::carried::{Carried, show};
+use super::work::Means;
 use crate::Result;
+use crate::disk::{Store, Words};
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
 use crate::engine::tape::Shape;
@@ -24,7 +26,7 @@ use crate::painting::tiling::device::Device;
 use crate::painting::tiling::layout::Layout;
 use crate::painting::tiling::lbfgs;
 use crate::painting::tiling::optimiser::{self, Course};
-use crate::painting::tiling::rows::Rows;
+use crate::painting::tiling::rows::{Rows, in_bands};
 use crate::painting::tiling::statistics::Statistic;
 use crate::painting::tiling::variation::Variation;
 use crate::painting::tiling::window::StyleOnTape;
@@ -69,7 +71,7 @@ pub(super) struct Tiled<'g> {
     optimiser: State,
     average: Option<Rows>,
     keep: f64,
-    gradient: Vec<f32>,
+    gradient: Words,
     /// Whether statistics are kept for the next iteration.
     quick: bool,
     /// Those of the iteration before, if they are.
@@ -79,7 +81,7 @@ pub(super) struct Tiled<'g> {
     submitted: usize,
     pub(super) log: Vec<f32>,
     pub(super) copy_every: Option<usize>,
-    pub(super) copies: VecDeque<(usize, Vec<f64>)>,
+    pub(super) copies: VecDeque<(usize, Result<Picture>)>,
     pub(super) watch: Option<Watch>,
     /// Whether the watch wanted an end.
     pub(super) given_up: bool,
@@ -87,20 +89,19 @@ pub(super) struct Tiled<'g> {
 
 impl<'g> Tiled<'g> {
     /// Records and lays out a stage of a run of `whole` iterations, on a device and on others that share its
-    /// tiles, in this process and in others; each device has the style that was measured on it. Picture and
-    /// state are to be set by [`Self::set`].
+    /// tiles; each has the style that was measured on it. Picture and state are to be set by [`Self::set`].
     pub(super) async fn new(
         (objective, style): (&Objective<'g, '_>, Rc<Measured>),
         others: &[(&Objective<'g, '_>, &Measured)],
-        ranks: Option<Rc<dyn Ranks>>,
+        means: &Means<'g>,
         stage: Stage,
         layout: Layout,
         photograph: &Picture,
         whole: usize,
     ) -> Result<Self> {
-        let (gpu, settings) = (objective.gpu, objective.settings);
+        let (gpu, settings, store) = (objective.gpu, objective.settings, &means.store);
         // What measures the photograph is gone before what iterates takes its place.
-        let features = objective.features_in_tiles(photograph, &layout).await?;
+        let features = objective.features_in_tiles(photograph, &layout, store).await?;
         let energies: Vec<f64> = features.iter().map(|features| features.energy).collect();
         let mut devices = Vec::new();
         for (objective, style) in std::iter::once((objective, &*style)).chain(others.iter().copied()) {
@@ -120,14 +121,15 @@ impl<'g> Tiled<'g> {
         }
         let shape = Shape::new(3, stage.height, stage.width);
         let (real, terms) = (objective.real(), terms(settings));
-        let rows = || Rows::new(real, 3 * stage.width, vec![0.0; real.len(shape.len())]);
+        let rows = || Ok(Rows::new(real, 3 * stage.width, store.zeros(real.len(shape.len()))?));
         let parts = parts(settings, real);
+        let optimiser = parts.iter().map(|part| part.zeros(shape.len(), store));
         let (rule, factor) = objective.rule(shape);
         Ok(Self {
             stage,
             real,
             devices,
-            ranks,
+            ranks: means.ranks.clone(),
             features,
             style,
             against,
@@ -140,12 +142,12 @@ impl<'g> Tiled<'g> {
             factor,
             course: Course::of(settings, &stage),
             variable: objective.variable(),
-            picture: rows(),
+            picture: rows()?,
             optimizer: settings.optimizer,
-            optimiser: parts.iter().map(|part| vec![0.0; part.words(shape.len())]).collect(),
-            average: (settings.average > 0.0).then(rows),
+            optimiser: optimiser.collect::<Result<_>>()?,
+            average: if settings.average > 0.0 { Some(rows()?) } else { None },
             keep: settings.average,
-            gradient: vec![0.0; shape.len()],
+            gradient: store.zeros(shape.len())?,
             quick: settings.tile_statistics == TileStatistics::Quick,
             last: None,
             end: stage.end(),
@@ -165,8 +167,10 @@ impl<'g> Tiled<'g> {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
     pub(super) fn place(&mut self, start: &Picture) -> Result<()> {
-        let words = self.real.encode(&self.variable.encode(start));
-        self.picture.words_mut().copy_from_slice(&words);
+        let (real, variable, row) = (self.real, self.variable, self.picture.row_words());
+        in_bands(self.picture.words_mut(), row, &[], |y, words| {
+            words.copy_from_slice(&real.encode(&variable.encode_row(start, y)));
+        });
         self.share()
     }
 
@@ -187,13 +191,13 @@ impl<'g> Tiled<'g> {
     /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
     pub(super) fn set(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let Carried { picture, optimiser, average, transports } = carried;
-        self.picture.words_mut().copy_from_slice(picture);
-        self.optimiser.clone_from(optimiser);
+        self.picture.words_mut().take(picture);
+        self.optimiser.iter_mut().zip(optimiser).for_each(|(own, words)| own.take(words));
         if let Some(own) = &mut self.average {
-            own.words_mut().copy_from_slice(average);
+            own.words_mut().take(average);
         }
         // A stage that begins computes its own.
-        let mut rest = transports.as_slice();
+        let mut rest = &transports[..];
         for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
             rest = compare.set_transports(transports);
         }
@@ -216,7 +220,7 @@ impl<'g> Tiled<'g> {
     }
 
     /// The state that another stage or run continues from.
-    pub(super) async fn carried(&mut self) -> Result<Carried> {
+    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
         let mut transports = match &self.devices[0].compare {
             Some(compare) => compare.transports().await?,
             None => Vec::new(),
@@ -224,10 +228,13 @@ impl<'g> Tiled<'g> {
         // Behind them, what the next iteration takes from this one.
         transports.extend(self.last.iter().flatten().flat_map(Statistic::words));
         Ok(Carried {
-            picture: self.picture.words().to_vec(),
-            optimiser: self.optimiser.clone(),
-            average: self.average.as_ref().map_or_else(Vec::new, |average| average.words().to_vec()),
-            transports,
+            picture: store.copy(self.picture.words())?,
+            optimiser: self.optimiser.iter().map(|part| store.copy(part)).collect::<Result<_>>()?,
+            average: match &self.average {
+                Some(average) => store.copy(average.words())?,
+                None => Vec::new().into(),
+            },
+            transports: transports.into(),
         })
     }
 
@@ -280,7 +287,7 @@ impl<'g> Tiled<'g> {
         self.log.extend(losses);
         let done = self.submitted;
         if done < self.whole && self.copy_every.is_some_and(|every| done.is_multiple_of(every)) {
-            self.copies.push_back((done, self.real.decode(self.shown().words())));
+            self.copies.push_back((done, self.show()));
         }
         Ok(true)
     }
@@ -296,7 +303,9 @@ impl<'g> Tiled<'g> {
             self.stop();
             return Ok(0.0);
         }
-        Ok(self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt())
+        let squares = self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+        self.gradient.rest();
+        Ok(squares.sqrt())
     }
 
     /// Iterations of the run that are done.
@@ -327,21 +336,17 @@ impl<'g> Tiled<'g> {
         self.average.as_ref().filter(|_| steps > 0).unwrap_or(&self.picture)
     }
 
-    /// The picture of optimised values, which were kept after `iterations` of the run.
-    pub(super) fn show(&self, iterations: usize, values: Vec<f64>) -> Result<Picture> {
-        let shape = Shape::new(3, self.stage.height, self.stage.width);
-        let keep = self.average.as_ref().map(|_| self.keep);
-        show(&self.stage, keep, self.variable, shape, iterations, values)
+    /// The picture after all iterations so far.
+    fn show(&self) -> Result<Picture> {
+        let (keep, shown) = (self.average.as_ref().map(|_| self.keep), self.shown());
+        let picture = show(&self.stage, keep, self.variable, self.submitted, |y| shown.row(y));
+        shown.words().rest();
+        picture
     }
 
     /// The current picture.
     pub(super) async fn picture(&mut self) -> Result<Picture> {
-        self.show(self.submitted, self.real.decode(self.shown().words()))
-    }
-
-    /// The picture that a finished stage shows: the average of its iterates, or its last iterate.
-    pub(super) fn averaged(&self, carried: &Carried) -> Vec<f64> {
-        averaged(&self.stage, self.keep, self.real, carried)
+        self.show()
     }
 
     /// The optimised variable.
@@ -351,13 +356,17 @@ impl<'g> Tiled<'g> {
 
     /// The gradient of the last iteration.
     pub(super) async fn gradient(&mut self) -> Result<Vec<f32>> {
-        Ok(self.gradient.clone())
+        Ok(self.gradient.to_vec())
     }
 
     /// See [`Running::release`](super::running::Running::release).
     pub(super) fn release(&mut self) {
         self.devices.iter_mut().for_each(Device::release);
         self.features.clear();
+        self.picture = Rows::new(self.real, 0, Vec::new().into());
+        self.optimiser.clear();
+        self.average = None;
+        self.gradient = Vec::new().into();
     }
 
     /// Device memory of the stage on its first device in bytes, without the network's weights.

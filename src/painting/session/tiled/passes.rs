@@ -161,6 +161,7 @@ impl Tiled<'_> {
                 let words = if turn == Turn::Every { sums.add(window, tile, words) } else { words };
                 let (losses, found) = window.found(words);
                 take(layout, &layout.gradients[tile], stage.width, &found, gradient);
+                gradient.rest();
                 parts[tile] = losses;
             },
         )
@@ -211,7 +212,9 @@ fn masks(styles: &[StyleOnTape], turn: Turn, style: &Measured, tile: &Tile) -> V
 /// The pixels of a tile's window, as the network reads them.
 fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32> {
     let row = |y| picture.row(y).into_iter().map(|v| v as f32).collect();
-    pixels(layout, tile, stage.width, row)
+    let pixels = pixels(layout, tile, stage.width, row);
+    picture.words().rest();
+    pixels
 }
 
 /// Copies the pixels that a tile owns from the gradient of its window into the gradient of the picture, which
