@@ -44,6 +44,8 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     resolve(&mut options.sizes, &mut options.look, &mut options.machine)?;
     let mut settings = options.look.settings()?;
     options.look.weights(options.styles.len())?;
+    let store = options.room.store();
+    store.check()?;
     let content = read(&options.content)?;
     let size = options.sizes.of_content(&content);
     let style_size = options.sizes.of_styles(size);
@@ -58,8 +60,6 @@ pub fn run(mut options: Options) -> anyhow::Result<u8> {
     }
     // The run will have to read the same files.
     let reading = began.elapsed();
-    let store = options.room.store();
-    store.check()?;
     let mut found = {
         let (gpu, vgg) = options.machine.open(&settings)?;
         estimate(&gpu, &vgg, &settings, size, &styles, (options.room.tiling(&gpu), &store), PATIENCE)?

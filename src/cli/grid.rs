@@ -293,7 +293,7 @@ impl Options {
         let regions = self.look.regions.read((content.width, content.height), &drawn_beside)?;
         let regions = regions.map(|read| read.regions);
         settings.regions = regions.as_ref().map_or(0, |regions| regions.colours().len());
-        check_sizes(gpu, vgg, &settings, (width, height), &sizes, (Tiling::Off, &Store::Memory))?;
+        check_sizes(gpu, vgg, &settings, (width, height), &sizes, (Tiling::Off, &Store::memory()))?;
         let filter = settings.recipe.filter();
         let content = content.resampled(Size::Exact { width, height }, true, filter);
         let weights = self.look.weights(styles.len())?;

@@ -24,7 +24,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::from_bytes`], and if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_in(path, &Store::Memory)
+        Self::open_in(path, &Store::memory())
     }
 
     /// Reads a checkpoint, whose picture and state go to `store`.

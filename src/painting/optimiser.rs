@@ -1,6 +1,8 @@
 //! The optimiser: which one moves the picture, what it keeps between iterations, by name, and how that is
 //! carried to another size.
 
+use std::convert::Infallible;
+
 use crate::Result;
 use crate::disk::{Store, Words};
 use crate::engine::real::Real;
@@ -57,12 +59,18 @@ impl Part {
         }
     }
 
-    /// Its words at the beginning, for a picture of `values` values. What is long is left to the store.
-    pub(crate) fn zeros(&self, values: usize, store: &Store) -> Result<Words> {
+    /// Where it is kept: in `store`, if it is as long as the picture.
+    pub(crate) fn store<'s>(&self, store: &'s Store) -> &'s Store {
+        const MEMORY: &Store = &Store::memory();
         match self.form {
-            Form::Picture(_) => store.zeros(self.words(values)),
-            Form::Words(..) => Store::Memory.zeros(self.words(values)),
+            Form::Picture(_) => store,
+            Form::Words(..) => MEMORY,
         }
+    }
+
+    /// Its words at the beginning, for a picture of `values` values.
+    pub(crate) fn zeros(&self, values: usize, store: &Store) -> Result<Words> {
+        self.store(store).zeros(self.words(values))
     }
 
     /// The numbers in its words.
@@ -126,7 +134,10 @@ pub(crate) fn resized(
 pub(crate) fn with_other_terms(parts: &[Part], mut state: State) -> State {
     for (part, words) in parts.iter().zip(&mut state) {
         if part.name == "step" {
-            words.fill(0.0);
+            let Ok(()) = words.each_part_mut(|part| {
+                part.fill(0.0);
+                Ok::<(), Infallible>(())
+            });
         }
     }
     state
@@ -180,7 +191,7 @@ mod tests {
             let values = interpolate(&Real::F64.decode(words), 3, (4, 3), (6, 5), how);
             Ok(Real::F64.encode(&values.into_iter().map(after).collect::<Vec<_>>()).into())
         };
-        resized(parts, state, 90, &Store::Memory, larger).unwrap()
+        resized(parts, state, 90, &Store::memory(), larger).unwrap()
     }
 
     #[test]

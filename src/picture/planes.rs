@@ -13,6 +13,12 @@ impl From<Vec<f32>> for Planes {
     }
 }
 
+impl From<Planes> for Vec<f32> {
+    fn from(planes: Planes) -> Self {
+        Arc::unwrap_or_clone(planes.0)
+    }
+}
+
 impl PartialEq<Vec<f32>> for Planes {
     fn eq(&self, values: &Vec<f32>) -> bool {
         **self == *values

@@ -46,8 +46,8 @@ fn files_have_the_bits_of_memory() {
         (settings.average, settings.finish, settings.optimizer) = (0.5, 0.5, optimizer);
         settings.margin = 5;
         let folder = TempDir::new().unwrap();
-        let store = Store::Folder(folder.path().to_owned());
-        let (losses, picture, checkpoints) = run(&setup, &settings, Store::Memory, None);
+        let store = Store::folder(folder.path());
+        let (losses, picture, checkpoints) = run(&setup, &settings, Store::memory(), None);
         assert_eq!((losses.len(), checkpoints.len()), (3, 3));
         let kept = run(&setup, &settings, store.clone(), None);
         assert!(kept.0 == losses && kept.1 == picture, "{optimizer:?}: other bits");
@@ -87,7 +87,7 @@ fn the_program_keeps_nothing_of_its_scratch_folder() {
     };
     succeeds(&format!("{run} -o memory.png"));
     let talk = succeeds(&format!("{run} -o files.png --scratch scratch -v"));
-    assert!(talk.contains("of the machine's own memory and up to "), "{talk}");
+    assert!(talk.contains("of the machine's own memory and "), "{talk}");
     assert!(talk.contains("of the disk of scratch"), "{talk}");
     let pixels = |name: &str| image::open(studio.path(name)).unwrap().into_rgb8();
     assert!(pixels("files.png") == pixels("memory.png"), "other pixels");

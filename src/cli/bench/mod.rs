@@ -106,7 +106,7 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     device["variant"] = vgg.tuning().to_string().into();
     let earlier = earlier.map(|earlier| earlier.iteration(&device, size, options.precision)).transpose()?;
     // Before so large a picture is made up.
-    check_sizes(&gpu, &vgg, &settings, size, &[size], (Tiling::Off, &Store::Memory))?;
+    check_sizes(&gpu, &vgg, &settings, size, &[size], (Tiling::Off, &Store::memory()))?;
     let measured = impasto::measuring::bench::iteration(&gpu, &vgg, &settings, size)?;
     // The children should have the device for themselves.
     drop((vgg, gpu));

@@ -1,5 +1,6 @@
 //! One picture from its files to its result: sizes, session, iterations, outputs.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -33,8 +34,8 @@ pub struct Job<'a> {
     pub name: &'a Path,
     /// The picture as it was read.
     pub content: Picture,
-    /// Where the run continues, if it was interrupted.
-    pub checkpoint: Option<Checkpoint>,
+    /// Where the run continues, if it was interrupted. The session takes it, and what it takes of memory.
+    pub checkpoint: Cell<Option<Checkpoint>>,
     /// The record of the picture whose settings are used.
     pub repeated: Option<Record>,
     pub outputs: &'a Outputs,
@@ -177,8 +178,8 @@ impl Job<'_> {
         if let Some(start) = &pictures.start {
             builder = builder.start(start);
         }
-        let Some(checkpoint) = &self.checkpoint else { return Ok(builder.build()?) };
-        let session = builder.resume(checkpoint).build()?;
+        let Some(checkpoint) = self.checkpoint.take() else { return Ok(builder.build()?) };
+        let session = builder.resume(&checkpoint).build()?;
         if !session.same_bits() {
             let why = format!(
                 "it was made on {}, perhaps by other variants of the shaders; the result will differ by rounding from \

@@ -76,7 +76,7 @@ pub struct Room {
 impl Room {
     /// Where what a picture in tiles needs is kept.
     pub fn store(&self) -> Store {
-        self.scratch.clone().map_or(Store::Memory, Store::Folder)
+        self.scratch.as_ref().map_or(Store::memory(), Store::folder)
     }
 
     /// When a picture is painted in tiles.

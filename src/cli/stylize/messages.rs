@@ -202,14 +202,14 @@ pub fn tiles_text(tiles: &Tiles, store: &Store) -> String {
         0 => format!("{} in one pass", tiles.gradients),
         statistics => format!("{statistics} for the statistics and {} for the gradients", tiles.gradients),
     };
-    let taken = match store {
-        Store::Folder(folder) => format!(
-            "{} of the machine's own memory and up to {} of the disk of {}",
-            memory_text(tiles.host_bytes - tiles.stored_bytes),
-            memory_text(tiles.stored_bytes + 2 * tiles.copied_bytes),
+    let taken = match store.path() {
+        Some(folder) => format!(
+            "{} of the machine's own memory and {} of the disk of {}",
+            memory_text(tiles.host_bytes_beside_folder),
+            memory_text(tiles.folder_bytes),
             folder.display()
         ),
-        _ => format!("{} of the machine's own memory", memory_text(tiles.host_bytes)),
+        None => format!("{} of the machine's own memory", memory_text(tiles.host_bytes)),
     };
     format!(
         "windows of {width} x {height} at the last size, {passes}; an iteration computes {:.2} times what the whole would, and the \

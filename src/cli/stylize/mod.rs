@@ -26,6 +26,7 @@ mod stdio;
 mod studio;
 mod watch;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,6 +146,7 @@ fn check(options: &Options, item: &Item) -> anyhow::Result<()> {
     }
     let mut inputs = options.inputs();
     inputs.extend(Some(item.content.as_path()).filter(|content| !stdio::is_stream(content)));
+    options.room.store().check()?;
     item.outputs.check(&inputs, item.resume.as_deref())
 }
 
@@ -164,7 +166,7 @@ fn paint(
         studio,
         name,
         content,
-        checkpoint,
+        checkpoint: Cell::new(checkpoint),
         repeated,
         outputs,
         resume,

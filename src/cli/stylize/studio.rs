@@ -73,7 +73,6 @@ impl Studio {
         let others = machines.map(open).collect::<anyhow::Result<Vec<_>>>()?;
         let weights = options.look.weights(styles.len())?;
         let (tiling, store) = (options.room.tiling(&gpu), options.room.store());
-        store.check()?;
         let (measured, verbose) = (RefCell::default(), options.reporting.verbose);
         let (estimated, enlarged) = (Cell::new(false), Cell::new(false));
         let regions = None;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
-use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -46,7 +45,7 @@ impl Checkpoint {
         let mut to = BufWriter::new(to);
         let parts = self.origin.parts();
         let mut tensors = self.tensors(&parts);
-        // Behind one another, all are aligned.
+        // Float64 first, so that every tensor is aligned.
         tensors.sort_by_key(|(_, dtype, _, _)| *dtype != Dtype::F64);
         let mut end = 0;
         let infos = tensors.iter().map(|(name, dtype, shape, words)| {
@@ -83,7 +82,7 @@ impl Checkpoint {
             Real::F64 => Dtype::F64,
         };
         let (real, shape) = (stored(self.origin.real), vec![height, 3, width]);
-        let Carried { picture, optimiser, average, transports } = &*self.carried;
+        let Carried { picture, optimiser, average, transports } = &self.carried;
         let mut tensors = vec![
             ("picture", real, shape.clone(), picture),
             ("losses", Dtype::F32, vec![self.iteration, slots(&self.origin)], &self.losses),
@@ -102,7 +101,7 @@ impl Checkpoint {
 
     /// The digest of all values, because a disk may change them unnoticed.
     fn digest(&self) -> String {
-        let Carried { picture, optimiser, average, transports } = &*self.carried;
+        let Carried { picture, optimiser, average, transports } = &self.carried;
         let mut sum = sha256::Sum::default();
         for words in [picture].into_iter().chain(optimiser).chain([average, transports, &self.losses]) {
             let Ok(()) = words.each_part(|words| {
@@ -119,7 +118,7 @@ impl Checkpoint {
             let all = |words: &[f32]| decode(words).iter().all(|v| v.is_finite()).then_some(()).ok_or(());
             words.each_part(all).is_ok()
         };
-        let Carried { picture, optimiser, average, transports } = &*self.carried;
+        let Carried { picture, optimiser, average, transports } = &self.carried;
         let real = |words: &[f32]| self.origin.real.decode(words);
         let parts = self.origin.parts();
         let parts = parts.iter().zip(optimiser);
@@ -134,7 +133,7 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] if they were written in another format, contradict themselves, were changed, or
     /// hold values that are not finite.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self> {
-        read(Cursor::new(bytes), bytes.len() as u64, name, &Store::Memory)
+        read(Cursor::new(bytes), bytes.len() as u64, name, &Store::memory())
     }
 }
 
@@ -170,36 +169,36 @@ pub(in crate::painting) fn read(
     let transports = header.info("transports").map_or(0, |info| info.shape.iter().product());
     let log = iteration.checked_mul(slots(&origin)).ok_or_else(|| fail(TOO_MANY.into()))?;
     let kept: usize = parts.iter().map(|part| part.words(values)).sum();
-    let expected = (words + averaged + kept).checked_add(log).and_then(|n| n.checked_add(transports));
+    let expected = [averaged, kept, log, transports].iter().try_fold(words, |sum, n| sum.checked_add(*n));
     let expected = expected.and_then(|n| n.checked_mul(4)).ok_or_else(|| fail(TOO_MANY.into()))?;
     if header.data_len() != expected {
         return Err(fail(format!("its tensors do not fit the run it describes; {DAMAGED}")));
     }
     let data = length - header.data_len() as u64;
-    let mut fill = |tensor: &str, mut words: Words| -> Result<Words> {
+    let mut fill = |tensor: &str, len: usize, store: &Store| -> Result<Words> {
         let info =
             header.info(tensor).ok_or_else(|| fail(format!("it has no tensor `{tensor}`; {DAMAGED}")))?;
         let (begin, end) = info.data_offsets;
-        if end - begin != 4 * words.len() {
+        if end - begin != 4 * len {
             return Err(fail(format!("its tensor `{tensor}` has another size than its run; {DAMAGED}")));
         }
+        let mut words = store.zeros(len)?;
         file.seek(SeekFrom::Start(data + begin as u64))
             .and_then(|_| words.each_part_mut(|words| file.read_exact(bytemuck::cast_slice_mut(words))))
             .map_err(|e| fail(unreadable(e)))?;
         Ok(words)
     };
-    let short = |len: usize| vec![0.0; len].into();
+    let (memory, none) = (&Store::memory(), || Vec::new().into());
     let carried = Carried {
-        picture: fill("picture", store.zeros(words)?)?,
+        picture: fill("picture", words, store)?,
         optimiser: parts
             .iter()
-            .map(|part| fill(&part.name, part.zeros(values, store)?))
+            .map(|part| fill(&part.name, part.words(values), part.store(store)))
             .collect::<Result<_>>()?,
-        average: if averaged > 0 { fill("average", store.zeros(words)?)? } else { short(0) },
-        transports: if transports > 0 { fill("transports", short(transports))? } else { short(0) },
+        average: if averaged > 0 { fill("average", words, store)? } else { none() },
+        transports: if transports > 0 { fill("transports", transports, memory)? } else { none() },
     };
-    let losses = fill("losses", short(log))?;
-    let carried = Arc::new(carried);
+    let losses = fill("losses", log, memory)?;
     let checkpoint = Checkpoint { name: name.to_owned(), iteration, finish_weight, carried, losses, origin };
     if !checkpoint.is_finite() || steps(&parts, &checkpoint.carried.optimiser) != iteration {
         return Err(fail(format!("it holds values that no run has; {DAMAGED}")));

@@ -2,8 +2,6 @@
 
 mod file;
 
-use std::sync::Arc;
-
 use crate::disk::Words;
 use crate::engine::real::Real;
 use crate::painting::objective::terms;
@@ -69,7 +67,7 @@ fn slots(origin: &Origin) -> usize {
 
 /// A run in the middle: the picture in its exact precision, the optimiser's moments and counters, the losses
 /// so far, and the data that decide whether another run can continue from here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The file it was read from, for error texts.
     pub(crate) name: String,
@@ -78,7 +76,7 @@ pub struct Checkpoint {
     /// The factor on the nearest-neighbour term.
     pub(crate) finish_weight: f64,
     /// Picture, moments and average are `height x 3 x width` reals each of the stage's size, as 32-bit words.
-    pub(crate) carried: Arc<Carried>,
+    pub(crate) carried: Carried,
     /// `iteration x slots`.
     pub(crate) losses: Words,
 }

@@ -125,8 +125,8 @@ impl<'g, 'a> Builder<'g, 'a> {
         self
     }
 
-    /// Where a picture that is painted in tiles, its state and its features are kept, and what goes from one stage to
-    /// the next; in the machine's memory, by default.
+    /// Where a picture that is painted in tiles, its state and its features are kept; in the machine's memory, by
+    /// default.
     pub fn store(mut self, store: Store) -> Self {
         self.store = store;
         self
@@ -255,7 +255,7 @@ impl Session<'_> {
         let stage = *self.running.stage();
         self.running.place(&at_stage(start, &stage, self.origin.settings.recipe))?;
         if stage.finish {
-            let carried = self.running.carried(&self.means.store).await?;
+            let carried = self.running.carried().await?;
             self.begin_finish(&carried, stage.first).await?;
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// The state that goes from one stage to the next, and into a checkpoint: the optimised variable, the
 /// optimiser's state, the sum of the average. The words are those on the device.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) picture: Words,
     /// In the order of the optimiser's parts.

@@ -15,7 +15,6 @@ mod work;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::gpu::Gpu;
@@ -72,7 +71,7 @@ pub struct Session<'g> {
     watch: Option<Watch>,
     /// What the stage before left, in its size, and the digest of its shaders, until the first iteration of a
     /// stage in tiles is done: where that is given up, a checkpoint is of the end of the stage before.
-    before: Option<(Arc<Carried>, String)>,
+    before: Option<(Carried, String)>,
 }
 
 /// Called before each tile; returns whether to go on.
@@ -232,12 +231,12 @@ impl<'g> Session<'g> {
     /// [`Error::NotFinite`] if the picture is no longer made of finite numbers, [`Error::Device`] if the
     /// device failed.
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
+        self.running.check_finite().await?;
         // The shaders are those of the stage that a resumed run begins with.
         let (carried, shaders) = match &self.before {
             Some(before) => before.clone(),
-            None => (Arc::new(self.running.carried(&self.means.store).await?), self.running.digest()),
+            None => (self.running.carried().await?, self.running.digest()),
         };
-        self.running.picture().await?;
         Ok(Checkpoint {
             name: "the checkpoint".into(),
             origin: Origin { shaders, ..self.origin.clone() },

@@ -1,13 +1,13 @@
 //! From one stage of a session to the next: what is carried over, and how the finish begins.
 
-use std::sync::Arc;
-
 use super::work::Work;
 use super::{Carried, Session};
 use crate::Result;
+use crate::disk::Store;
 use crate::painting::objective::{Kind, Objective, terms};
 use crate::painting::optimiser::{parts, with_other_terms};
 use crate::painting::settings::Settings;
+use crate::painting::stages::Stage;
 
 impl<'g> Session<'g> {
     /// Goes on to the next stage; `false` if there is none or the run was stopped.
@@ -16,7 +16,7 @@ impl<'g> Session<'g> {
             return Ok(false);
         }
         let done = *self.running.stage();
-        let carried = self.running.carried(&self.means.store).await?;
+        let carried = self.running.carried().await?;
         self.keep_copies()?;
         self.log.append(&mut self.running.take_log());
         let stage = self.stages[self.at + 1];
@@ -28,8 +28,8 @@ impl<'g> Session<'g> {
             }
             false => {
                 let (settings, real) = (&self.origin.settings, self.origin.real);
-                let next = carried.resized(settings, real, (&done, &stage), &self.means.store)?;
-                (next, Some((Arc::new(carried), self.running.digest())))
+                let next = carried.resized(settings, real, (&done, &stage), &self.store_of(&stage)?)?;
+                (next, Some((carried, self.running.digest())))
             }
         };
         // Buffers that are no longer needed make room first.
@@ -44,6 +44,13 @@ impl<'g> Session<'g> {
             self.begin_finish(&carried, stage.first).await?;
         }
         Ok(true)
+    }
+
+    /// Where the state of a stage is kept: what the device holds as a whole, memory does as well.
+    fn store_of(&self, stage: &Stage) -> Result<Store> {
+        let objective = Objective { gpu: self.gpu, vgg: self.vgg, settings: &self.settings };
+        let tiled = objective.layout(stage, self.means.tiling)?.is_some();
+        Ok(if tiled { self.means.store.clone() } else { Store::memory() })
     }
 
     /// The running stage, laid out and ready, with the picture and state `carried` at its beginning.

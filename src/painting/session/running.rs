@@ -6,7 +6,6 @@ use super::HISTORY;
 use super::carried::{Carried, show};
 use super::submission::Pace;
 use crate::Result;
-use crate::disk::Store;
 use crate::engine::clock::Instant;
 use crate::engine::gpu::Gpu;
 use crate::engine::memory::Readback;
@@ -265,21 +264,21 @@ impl<'g> Running<'g> {
     }
 
     /// The state after all submitted iterations, for another stage or run to continue from.
-    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
         let average = match self.average {
-            Some(average) => store.keep(self.read(average).await?)?,
-            None => Vec::new().into(),
+            Some(average) => self.read(average).await?,
+            None => Vec::new(),
         };
         let mut optimiser = State::new();
         for index in 0..self.optimiser.len() {
-            optimiser.push(store.keep(self.read(self.optimiser[index]).await?)?);
+            optimiser.push(self.read(self.optimiser[index]).await?.into());
         }
         let mut transports = Vec::new();
         for index in 0..self.transports.len() {
             transports.append(&mut self.read(self.transports[index].0).await?);
         }
-        let picture = store.keep(self.read(self.exact).await?)?;
-        Ok(Carried { picture, optimiser, average, transports: transports.into() })
+        let picture = self.read(self.exact).await?.into();
+        Ok(Carried { picture, optimiser, average: average.into(), transports: transports.into() })
     }
 
     /// Runs the plan once outside the run, with the weights that were set last, and returns the length of the

@@ -35,7 +35,7 @@ pub(super) struct Other<'g> {
 #[derive(Default)]
 pub(super) struct Means<'g> {
     pub(super) tiling: Tiling,
-    /// Where the state of a stage in tiles is kept, and what goes from any stage to the next.
+    /// Where the state of a stage in tiles is kept.
     pub(super) store: Store,
     /// Further devices of this process, which share the tiles of a stage.
     pub(super) others: Vec<Other<'g>>,
@@ -240,8 +240,16 @@ impl Work<'_> {
     }
 
     /// See [`Running::carried`].
-    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
-        either!(self, work => work.carried(store).await)
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
+        either!(self, work => work.carried().await)
+    }
+
+    /// Refuses a picture that is no longer made of finite numbers.
+    pub(super) async fn check_finite(&mut self) -> Result<()> {
+        match self {
+            Self::Whole(running) => running.picture().await.map(drop),
+            Self::Tiled(tiled) => tiled.check_finite(),
+        }
     }
 
     /// See [`Running::gradient_length`].

@@ -53,20 +53,19 @@ pub struct Tiles {
     pub overhead: f64,
     /// Bytes of the machine's own memory that the picture and what belongs to it take.
     pub host_bytes: u64,
-    /// Those of them that lie on a disk instead, where a [`Store`] has a folder.
-    pub stored_bytes: u64,
-    /// What a copy of them takes that a checkpoint is made of. Between two stages, there are at most two.
-    pub copied_bytes: u64,
+    /// The same where the rest lies in the folder of a [`Store`].
+    pub host_bytes_beside_folder: u64,
+    /// Bytes in that folder.
+    pub folder_bytes: u64,
 }
 
 /// Bytes of the machine's own memory for a stage in tiles.
 struct HostMemory {
-    /// The photograph, the direction of L-BFGS, and the masks of regions.
-    pictures: u64,
-    /// Picture, average and optimiser's state, the gradient, and the photograph's features.
+    /// The photograph, where the run starts, a picture that is shown; L-BFGS's direction, and the masks of regions.
+    in_memory: u64,
+    /// Picture, average and optimiser's state, the gradient, the photograph's features; and until the first iteration is
+    /// done, the state that the stage before left, which has half of the pixels at most.
     kept: u64,
-    /// Those of them that a checkpoint has, of which there are up to two copies between two stages.
-    copied: u64,
 }
 
 impl Tiles {
@@ -87,9 +86,9 @@ impl Objective<'_, '_> {
             statistics: if looks { layout.features.len() } else { 0 },
             gradients: layout.gradients.len(),
             overhead: layout.overhead(size, looks),
-            host_bytes: host.pictures + host.kept,
-            stored_bytes: host.kept,
-            copied_bytes: host.copied,
+            host_bytes: host.in_memory + host.kept,
+            host_bytes_beside_folder: host.in_memory,
+            folder_bytes: host.kept,
         }
     }
 
@@ -122,23 +121,24 @@ impl Objective<'_, '_> {
     /// tells.
     pub(crate) fn fits_machine(&self, size: (usize, usize), store: &Store) -> Result<()> {
         let needed = self.host_memory(size);
-        let refused = |bytes: u64, store: &Store, place: &str, way: &str| match store.free() {
-            Some(free) if bytes > free => Err(Error::TooLarge(format!(
+        let refused = |bytes: u64, store: &Store, place: &str, way: &str| match store.room() {
+            Some(room) if bytes > room => Err(Error::TooLarge(format!(
                 "{} x {} pixels in tiles need {} MiB of {place}, of which {} MiB are free; {way}",
                 size.0,
                 size.1,
                 bytes.div_ceil(1 << 20),
-                free >> 20
+                room >> 20
             ))),
             _ => Ok(()),
         };
-        if *store == Store::Memory {
-            let way = "choose a smaller --size, or keep most of it in files with --scratch FOLDER";
-            return refused(needed.pictures + needed.kept, store, "the machine's memory", way);
+        let memory = "the machine's memory";
+        if store.path().is_none() {
+            let way = "choose a smaller --size, or keep most of it in files with --scratch DIR";
+            return refused(needed.in_memory + needed.kept, store, memory, way);
         }
-        refused(needed.pictures, &Store::Memory, "the machine's memory", "choose a smaller --size")?;
+        refused(needed.in_memory, &Store::memory(), memory, "choose a smaller --size")?;
         let way = "free some space, choose another folder or a smaller --size";
-        refused(needed.kept + 2 * needed.copied, store, "the disk of --scratch", way)
+        refused(needed.kept, store, "the disk of --scratch", way)
     }
 
     /// The machine's memory that a stage in tiles takes.
@@ -151,7 +151,7 @@ impl Objective<'_, '_> {
         let kept = parts.iter().filter(|part| matches!(part.form, Form::Picture(_)));
         let kept: usize = kept.map(|part| part.words(3)).sum();
         let bytes = |words: usize| 4 * words as u64 * size.0 as u64 * size.1 as u64;
-        let copied = bytes(real + average + kept);
+        let state = bytes(real + average + kept);
         let features = self.settings.content_layers.iter().map(|tap| {
             let (width, height) = map_size(size, *tap);
             4 * self.vgg.channels(*tap) * width * height
@@ -160,10 +160,10 @@ impl Objective<'_, '_> {
             let (width, height) = map_size(size, *tap);
             4 * self.settings.regions * width * height
         });
+        let before = if self.settings.first_size > 0 { state / 2 } else { 0 };
         HostMemory {
-            pictures: bytes(3 + more) + masks.sum::<usize>() as u64,
-            kept: copied + bytes(3) + features.sum::<usize>() as u64,
-            copied,
+            in_memory: bytes(3 * 3 + more) + masks.sum::<usize>() as u64,
+            kept: state + before + bytes(3) + features.sum::<usize>() as u64,
         }
     }
 

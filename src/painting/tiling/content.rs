@@ -50,7 +50,7 @@ impl Features {
                 values.extend_from_slice(&self.values[line + left..][..window.width]);
             }
         }
-        self.values.rest();
+        self.values.unload();
         values
     }
 
@@ -102,7 +102,7 @@ impl Objective<'_, '_> {
             plan.run(self.gpu);
             for (features, (tensor, window)) in features.iter_mut().zip(&seen) {
                 features.take(tile, *window, &plan.read_async(self.gpu, *tensor).await?);
-                features.values.rest();
+                features.values.unload();
             }
         }
         for features in &mut features {
@@ -111,7 +111,7 @@ impl Objective<'_, '_> {
             for rows in blocks(features.shape.height, row) {
                 let values = &features.values[rows.start * row..rows.end * row];
                 values.iter().for_each(|v| squares += f64::from(*v).powi(2));
-                features.values.rest();
+                features.values.unload();
             }
             // A black photograph has no energy.
             features.energy = (squares / features.values.len() as f64).max(1e-6);

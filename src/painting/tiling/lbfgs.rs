@@ -84,8 +84,8 @@ pub(crate) fn step(
         memory[COUNT] = f32::from_bits(count as u32);
     }
     let before = change;
-    before.copy_from_slice(&direction.q);
-    before.rest();
+    before.copy_from(&direction.q);
+    gradient.unload();
     if count == 0 {
         let first = f64::from(FIRST) * gradient.len() as f64 / length;
         memory[GAMMA] = if length > 0.0 { first as f32 } else { 0.0 };

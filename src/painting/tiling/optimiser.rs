@@ -147,7 +147,7 @@ pub(crate) fn step(
                 }
             }
         });
-        [picture.words(), m, v, gradient].into_iter().for_each(|words| words.rest());
+        [picture.words(), m, v, gradient].into_iter().for_each(|words| words.unload());
     }
 }
 

@@ -44,9 +44,9 @@ pub(crate) fn threads() -> usize {
 }
 
 /// The words of a block of rows: 64 MiB.
-const BLOCK: usize = 1 << 24;
+const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 24 };
 
-/// The rows of a picture, block by block, where a row has `row` words. After each block, [`Words::rest`] lets go of
+/// The rows of a picture, block by block, where a row has `row` words. After each block, [`Words::unload`] lets go of
 /// what was used, so that words in files take little memory.
 pub(crate) fn blocks(rows: usize, row: usize) -> impl Iterator<Item = Range<usize>> {
     let block = (BLOCK / row.max(1)).max(1);
@@ -66,8 +66,8 @@ pub(crate) fn in_bands<T: Send>(
     for block in blocks(rows, row) {
         let values_of_block = &mut values[block.start * row..block.end * row];
         results.extend(bands_of_block(values_of_block, row, |y, values| work(block.start + y, values)));
-        values.rest();
-        beside.iter().for_each(|words| words.rest());
+        values.unload();
+        beside.iter().for_each(|words| words.unload());
     }
     results
 }

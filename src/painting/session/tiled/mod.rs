@@ -3,12 +3,12 @@
 mod passes;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::rc::Rc;
 
-use super::Watch;
 use super::carried::{Carried, show};
 use super::work::Means;
-use crate::Result;
+use super::{NOT_FINITE, Watch};
 use crate::disk::{Store, Words};
 use crate::engine::plan::Plan;
 use crate::engine::real::Real;
@@ -16,7 +16,7 @@ use crate::engine::tape::Shape;
 use crate::ops::adam::Rule;
 use crate::painting::choices::{Optimizer, Recipe, TileStatistics};
 use crate::painting::objective::{Kind, Objective, Term, terms};
-use crate::painting::optimiser::{State, parts};
+use crate::painting::optimiser::{Part, State, parts};
 use crate::painting::ranks::{Ranks, Word, exchange};
 use crate::painting::settings::Settings;
 use crate::painting::stages::Stage;
@@ -32,6 +32,10 @@ use crate::painting::tiling::variation::Variation;
 use crate::painting::tiling::window::StyleOnTape;
 use crate::painting::variable::Variable;
 use crate::picture::Picture;
+use crate::{Error, Result};
+
+/// How many rows are shown before what they lay in leaves the memory.
+const UNLOADED: usize = 64;
 
 /// What the statistics of a style layer are compared with.
 enum Against {
@@ -65,11 +69,13 @@ pub(super) struct Tiled<'g> {
     factor: f64,
     course: Course,
     variable: Variable,
+    /// Picture, what the optimiser keeps in the order of its parts, and average. They are empty at first.
     picture: Rows,
-    optimizer: Optimizer,
-    /// What the optimiser keeps, in the order of its parts.
     optimiser: State,
     average: Option<Rows>,
+    optimizer: Optimizer,
+    parts: Vec<Part>,
+    store: Store,
     keep: f64,
     gradient: Words,
     /// Whether statistics are kept for the next iteration.
@@ -121,9 +127,6 @@ impl<'g> Tiled<'g> {
         }
         let shape = Shape::new(3, stage.height, stage.width);
         let (real, terms) = (objective.real(), terms(settings));
-        let rows = || Ok(Rows::new(real, 3 * stage.width, store.zeros(real.len(shape.len()))?));
-        let parts = parts(settings, real);
-        let optimiser = parts.iter().map(|part| part.zeros(shape.len(), store));
         let (rule, factor) = objective.rule(shape);
         Ok(Self {
             stage,
@@ -142,10 +145,12 @@ impl<'g> Tiled<'g> {
             factor,
             course: Course::of(settings, &stage),
             variable: objective.variable(),
-            picture: rows()?,
+            picture: Rows::new(real, 3 * stage.width, Vec::new().into()),
             optimizer: settings.optimizer,
-            optimiser: optimiser.collect::<Result<_>>()?,
-            average: if settings.average > 0.0 { Some(rows()?) } else { None },
+            optimiser: State::new(),
+            average: None,
+            parts: parts(settings, real),
+            store: store.clone(),
             keep: settings.average,
             gradient: store.zeros(shape.len())?,
             quick: settings.tile_statistics == TileStatistics::Quick,
@@ -167,22 +172,37 @@ impl<'g> Tiled<'g> {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
     pub(super) fn place(&mut self, start: &Picture) -> Result<()> {
-        let (real, variable, row) = (self.real, self.variable, self.picture.row_words());
-        in_bands(self.picture.words_mut(), row, &[], |y, words| {
+        let (real, variable) = (self.real, self.variable);
+        let values = 3 * self.stage.width * self.stage.height;
+        let rows = || Ok(Rows::new(real, 3 * self.stage.width, self.store.zeros(real.len(values))?));
+        let mut picture = rows()?;
+        let row = picture.row_words();
+        in_bands(picture.words_mut(), row, &[], |y, words| {
             words.copy_from_slice(&real.encode(&variable.encode_row(start, y)));
         });
+        self.average = if self.keep > 0.0 { Some(rows()?) } else { None };
+        let optimiser = self.parts.iter().map(|part| part.zeros(values, &self.store));
+        (self.picture, self.optimiser) = (picture, optimiser.collect::<Result<_>>()?);
         self.share()
     }
 
     /// Gives all ranks the picture and the state of the first, so that they are the same even if their devices are
     /// not.
     fn share(&mut self) -> Result<()> {
-        let Some(ranks) = &self.ranks else { return Ok(()) };
-        ranks.share(self.picture.words_mut())?;
-        for part in &mut self.optimiser {
-            ranks.share(part)?;
-        }
-        self.average.as_mut().map_or(Ok(()), |average| ranks.share(average.words_mut()))
+        let Some(ranks) = self.ranks.clone() else { return Ok(()) };
+        self.own()?;
+        self.state().try_for_each(|words| words.each_part_mut(|part| ranks.share(part)))
+    }
+
+    /// All that an iteration changes and a checkpoint has.
+    fn state(&mut self) -> impl Iterator<Item = &mut Words> {
+        let average = self.average.as_mut().map(Rows::words_mut);
+        std::iter::once(self.picture.words_mut()).chain(&mut self.optimiser).chain(average)
+    }
+
+    /// Copies of the state whatever a checkpoint or another stage has, too.
+    fn own(&mut self) -> Result<()> {
+        self.state().try_for_each(Words::own)
     }
 
     /// Sets picture and state, as they were after `iterations` of the run.
@@ -191,11 +211,9 @@ impl<'g> Tiled<'g> {
     /// [`Error::Device`](crate::Error::Device) if another rank cannot be reached.
     pub(super) fn set(&mut self, carried: &Carried, iterations: usize) -> Result<()> {
         let Carried { picture, optimiser, average, transports } = carried;
-        self.picture.words_mut().take(picture);
-        self.optimiser.iter_mut().zip(optimiser).for_each(|(own, words)| own.take(words));
-        if let Some(own) = &mut self.average {
-            own.words_mut().take(average);
-        }
+        let rows = |words: &Words| Rows::new(self.real, 3 * self.stage.width, words.clone());
+        (self.picture, self.optimiser) = (rows(picture), optimiser.clone());
+        self.average = (self.keep > 0.0).then(|| rows(average));
         // A stage that begins computes its own.
         let mut rest = &transports[..];
         for compare in self.devices.iter().filter_map(|device| device.compare.as_ref()) {
@@ -220,7 +238,7 @@ impl<'g> Tiled<'g> {
     }
 
     /// The state that another stage or run continues from.
-    pub(super) async fn carried(&mut self, store: &Store) -> Result<Carried> {
+    pub(super) async fn carried(&mut self) -> Result<Carried> {
         let mut transports = match &self.devices[0].compare {
             Some(compare) => compare.transports().await?,
             None => Vec::new(),
@@ -228,12 +246,9 @@ impl<'g> Tiled<'g> {
         // Behind them, what the next iteration takes from this one.
         transports.extend(self.last.iter().flatten().flat_map(Statistic::words));
         Ok(Carried {
-            picture: store.copy(self.picture.words())?,
-            optimiser: self.optimiser.iter().map(|part| store.copy(part)).collect::<Result<_>>()?,
-            average: match &self.average {
-                Some(average) => store.copy(average.words())?,
-                None => Vec::new().into(),
-            },
+            picture: self.picture.words().clone(),
+            optimiser: self.optimiser.clone(),
+            average: self.average.as_ref().map_or_else(|| Vec::new().into(), |rows| rows.words().clone()),
             transports: transports.into(),
         })
     }
@@ -274,6 +289,7 @@ impl<'g> Tiled<'g> {
             self.stop();
             return Ok(false);
         };
+        self.own()?;
         let step = match self.optimizer {
             Optimizer::Adam => optimiser::step,
             Optimizer::Lbfgs => lbfgs::step,
@@ -303,8 +319,11 @@ impl<'g> Tiled<'g> {
             self.stop();
             return Ok(0.0);
         }
-        let squares = self.gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-        self.gradient.rest();
+        let mut squares = 0.0;
+        let Ok(()) = self.gradient.each_part(|part| {
+            part.iter().for_each(|v| squares += f64::from(*v).powi(2));
+            Ok::<(), Infallible>(())
+        });
         Ok(squares.sqrt())
     }
 
@@ -339,9 +358,20 @@ impl<'g> Tiled<'g> {
     /// The picture after all iterations so far.
     fn show(&self) -> Result<Picture> {
         let (keep, shown) = (self.average.as_ref().map(|_| self.keep), self.shown());
-        let picture = show(&self.stage, keep, self.variable, self.submitted, |y| shown.row(y));
-        shown.words().rest();
-        picture
+        show(&self.stage, keep, self.variable, self.submitted, |y| {
+            if y % UNLOADED == 0 {
+                shown.words().unload();
+            }
+            shown.row(y)
+        })
+    }
+
+    /// Refuses a picture that is no longer made of finite numbers.
+    pub(super) fn check_finite(&self) -> Result<()> {
+        let finite = |part: &[f32]| self.real.decode(part).iter().all(|v| v.is_finite());
+        let part =
+            |part: &[f32]| finite(part).then_some(()).ok_or_else(|| Error::NotFinite(NOT_FINITE.into()));
+        self.shown().words().each_part(part)
     }
 
     /// The current picture.
@@ -363,9 +393,6 @@ impl<'g> Tiled<'g> {
     pub(super) fn release(&mut self) {
         self.devices.iter_mut().for_each(Device::release);
         self.features.clear();
-        self.picture = Rows::new(self.real, 0, Vec::new().into());
-        self.optimiser.clear();
-        self.average = None;
         self.gradient = Vec::new().into();
     }
 

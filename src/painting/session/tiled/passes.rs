@@ -161,7 +161,7 @@ impl Tiled<'_> {
                 let words = if turn == Turn::Every { sums.add(window, tile, words) } else { words };
                 let (losses, found) = window.found(words);
                 take(layout, &layout.gradients[tile], stage.width, &found, gradient);
-                gradient.rest();
+                gradient.unload();
                 parts[tile] = losses;
             },
         )
@@ -213,7 +213,7 @@ fn masks(styles: &[StyleOnTape], turn: Turn, style: &Measured, tile: &Tile) -> V
 fn seen(layout: &Layout, tile: &Tile, stage: &Stage, picture: &Rows) -> Vec<f32> {
     let row = |y| picture.row(y).into_iter().map(|v| v as f32).collect();
     let pixels = pixels(layout, tile, stage.width, row);
-    picture.words().rest();
+    picture.words().unload();
     pixels
 }
 
