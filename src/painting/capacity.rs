@@ -40,7 +40,7 @@ pub fn check_sizes(
 /// The tiles of the last size of a run, if it is painted in tiles.
 ///
 /// # Errors
-/// Like [`check_sizes`].
+/// Like [`memory`].
 pub fn tiles(
     gpu: &Gpu,
     vgg: &Vgg,
@@ -60,7 +60,7 @@ pub fn tiles(
 /// needs the most.
 ///
 /// # Errors
-/// Like [`check_sizes`].
+/// Like [`check_sizes`], but nothing is asked of the machine's memory.
 ///
 /// [`Session::bytes`]: crate::painting::session::Session::bytes
 pub fn memory(

@@ -127,7 +127,7 @@ impl<'g> Session<'g> {
     /// from a checkpoint, goes on where it was.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device failed,
+    /// Those of [`Session::step`]: [`Error::Device`](crate::Error::Device) if the device failed,
     /// [`Error::NotFinite`](crate::Error::NotFinite) if the losses or a picture are no longer finite, and the
     /// errors of the observer.
     pub async fn run_async(&mut self, observer: &mut dyn Observer) -> Result<Ending> {

@@ -150,7 +150,8 @@ impl<'g, 'a> Builder<'g, 'a> {
     ///
     /// # Errors
     /// [`Error::Setting`] if a picture or a weight is missing or useless, [`Error::TooLarge`] if the device
-    /// has no room, [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if
+    /// or the store has no room, [`Error::Write`] if nothing can be written in the store's folder,
+    /// [`Error::Checkpoint`] if the run to be resumed was another one, and [`Error::Device`] if
     /// the device fails.
     pub async fn build_async(self) -> Result<Session<'g>> {
         let Self { gpu, vgg, content, styles, measured, regions, start, mut settings, .. } = self;

@@ -94,7 +94,8 @@ impl<'g> Session<'g> {
     /// [`Self::submitted`].
     ///
     /// # Errors
-    /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite.
+    /// [`Error::Device`] if the device failed, [`Error::NotFinite`] if the losses are no longer finite, and
+    /// [`Error::Write`] if the folder of a [`Store`](crate::Store) has no room for the next stage.
     pub async fn step_async(&mut self) -> Result<Option<Losses>> {
         loop {
             if self.reported < self.landed_in_log() {
