@@ -94,7 +94,8 @@ impl Enlargement {
     }
 }
 
-/// Brings planes of the size `from` to the size `to`, both width and height, as [`Enlargement`] does.
+/// Brings planes of the size `from` to the size `to`, both width and height. The values stand as the engine has them: row by
+/// row, and within a row channel by channel. The same size gives the same bits.
 ///
 /// # Panics
 /// If `values` are not those of `channels` planes of the size `from`, or if either size has no pixels.
