@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all, and the digests by which files and runs are told apart.
+//! Files that are written whole or not at all, digests by which files and runs are told apart, and files in place of memory.
 
 #[cfg(feature = "native")]
 mod replace;
