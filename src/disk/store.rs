@@ -20,7 +20,7 @@ struct Folder {
     held: AtomicU64,
 }
 
-/// How many words are looked at at once: 16 MiB. It is even, so that no float64 is cut.
+/// The words that are handled at a time: 16 MiB. The number is even, so that no float64 is cut.
 const PART: usize = if cfg!(test) { 16 } else { 1 << 22 };
 
 /// 32-bit words, see [`Store`]. A clone shares them until one of both is changed.
@@ -98,8 +98,8 @@ fn free_memory() -> Option<u64> {
 }
 
 impl Words {
-    /// Makes sure that nobody else has them, by a copy in the same place if need be. Those that are in a file must be
-    /// one's own before they are changed; else they would be changed in memory.
+    /// Stops sharing, by a copy in the same place if need be. Call this before changing words that lie in a file:
+    /// changing shared ones moves them into memory.
     ///
     /// # Errors
     /// As [`Store::zeros`].
@@ -151,7 +151,7 @@ impl Words {
         Ok(())
     }
 
-    /// Takes those that lie in a file out of the process's memory. They come back when they are used.
+    /// Lets the process's memory go of words that lie in a file. Using them again reads them back.
     pub(crate) fn unload(&self) {
         #[cfg(feature = "native")]
         if let Place::File(mapped) = &*self.0 {
@@ -361,7 +361,7 @@ mod tests {
         words.own().unwrap();
         words[3] = 2.0;
         assert_eq!((held(), copy[3], words[3]), (800, 1.0, 2.0));
-        // Without a place of its own, a changed one is right as well.
+        // Changing a shared one without `own` costs memory, but is right.
         let mut other = words.clone();
         other[3] = 5.0;
         assert_eq!((held(), other[3], words[3]), (800, 5.0, 2.0));
