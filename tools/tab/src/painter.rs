@@ -8,7 +8,7 @@ use impasto::painting::stages::Stage;
 use impasto::painting::steering::{Adjustment, Change};
 use impasto::painting::tiling::Tiling;
 use impasto::picture::Input;
-use impasto::{Format, Picture, SaveOptions, Session, Settings, Size};
+use impasto::{Format, Picture, SaveOptions, Session, Settings, Size, Store};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -104,7 +104,7 @@ impl Painter {
             &settings,
             (width, height),
             &[painting_sides],
-            Tiling::Off,
+            (Tiling::Off, &Store::memory()),
         )
         .map_err(sentence)?;
         let filter = settings.recipe.filter();
