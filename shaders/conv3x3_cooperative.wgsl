@@ -1,6 +1,6 @@
 // 3x3 convolution as an implicit matrix product on a GPU's matrix units, which multiply tiles of float16 and
-// add in float32. A workgroup computes 2 x 2 units. A unit is CHANNEL_TILES tiles of channels of ROWS rows of
-// TILE pixels, and one subgroup computes it. Its sums stay in registers.
+// add in float32. A workgroup computes DOWN x ACROSS units. A unit is CHANNEL_TILES tiles of channels of ROWS
+// rows of TILE pixels, and one subgroup computes it. Its sums stay in registers.
 //
 // The pixels that a workgroup sees, a patch with one more on each side, stand in workgroup memory with STEP
 // channels at a time, channels innermost. The nine taps are nine places to read from there. While the taps of
@@ -38,13 +38,15 @@ alias Sums = coop_mat8x8<f32, C>;     // channels of the sum x pixels
 
 const CHANNEL_TILES: u32 = 2u;
 const ROWS: u32 = 4u;  // even
+const ACROSS: u32 = 2u;  // units beside each other, of other channels
+const DOWN: u32 = 2u;    // units below each other, of other rows
 
 const STEP: u32 = 16u;   // channels summed between two barriers, a multiple of TILE
-const LANES: u32 = 128u;  // a multiple of every size that subgroups have
-const UNITS: u32 = 4u;
+const UNITS: u32 = ACROSS * DOWN;
+const LANES: u32 = 32u * UNITS;  // a multiple of every size that subgroups have: there are two units or more
 const TILES: u32 = CHANNEL_TILES * ROWS;
 const SEEN_COLUMNS: u32 = TILE + 2u;
-const SEEN: u32 = (2u * ROWS + 2u) * SEEN_COLUMNS;
+const SEEN: u32 = (DOWN * ROWS + 2u) * SEEN_COLUMNS;
 const LOADS: u32 = (SEEN * STEP / 4u + LANES - 1u) / LANES;  // by an invocation, of four channels of a pixel
 const WINDOWS: u32 = TILE * TILE / 8u;  // of four channels, in two tiles that stand above each other
 
@@ -69,13 +71,13 @@ var<workgroup> finished: array<f32, UNITS * TILE * 2u * TILE>;  // units x chann
 // include: windows
 
 // The first row of a unit in the patch, and its first channel.
-fn row_of(unit: u32) -> u32 { return unit / 2u * ROWS; }
-fn channel_of(block: vec3u, unit: u32) -> u32 { return (2u * block.z + unit % 2u) * CHANNEL_TILES * TILE; }
+fn row_of(unit: u32) -> u32 { return unit / ACROSS * ROWS; }
+fn channel_of(block: vec3u, unit: u32) -> u32 { return (ACROSS * block.z + unit % ACROSS) * CHANNEL_TILES * TILE; }
 
 // The row and column of pixel n of the patch, counted from the band's first. What stands above or left of it
 // has wrapped around and is too large.
 fn seen(block: vec3u, n: u32) -> vec2u {
-    return vec2u(block.y * 2u * ROWS + n / SEEN_COLUMNS, block.x * TILE + n % SEEN_COLUMNS) - 1u;
+    return vec2u(block.y * DOWN * ROWS + n / SEEN_COLUMNS, block.x * TILE + n % SEEN_COLUMNS) - 1u;
 }
 
 fn value(p: vec2u, c: u32) -> f16 {
@@ -193,7 +195,7 @@ fn windows(n: u32) -> mat4x4f {
 fn corner(block: vec3u, n: u32, row: u32, m: u32) -> vec3u {
     let unit = n / WINDOWS;
     let inside = n % WINDOWS;
-    let down = block.y * 2u * ROWS + row_of(unit) + row;
+    let down = block.y * DOWN * ROWS + row_of(unit) + row;
     let across = block.x * TILE + 2u * (inside % (TILE / 2u));
     return vec3u(down, across, channel_of(block, unit) + m * TILE + inside / (TILE / 2u) * 4u);
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
 use crate::error::Error;
@@ -172,12 +173,15 @@ fn resample(
 ) -> Vec<f32> {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter.kind()));
     let mut resized = vec![0.0f32; to.0 * to.1];
-    let source = ImageRef::new(from.0 as u32, from.1 as u32, bytemuck::cast_slice(values), PixelType::F32)
+    // Not `Image`, whose kind of pixel is known only when it runs: that compiles the filters of all kinds, as much code
+    // as the rest of this crate.
+    let bytes = bytemuck::cast_slice(values);
+    let source = TypedImageRef::<F32>::from_buffer(from.0 as u32, from.1 as u32, bytes)
         .expect("a plane is width x height floats");
     let bytes = bytemuck::cast_slice_mut(&mut resized);
-    let mut target = Image::from_slice_u8(to.0 as u32, to.1 as u32, bytes, PixelType::F32)
+    let mut target = TypedImage::<F32>::from_buffer(to.0 as u32, to.1 as u32, bytes)
         .expect("a plane is width x height floats");
-    resizer.resize(&source, &mut target, &options).expect("both planes are of one type");
+    resizer.resize_typed(&source, &mut target, &options).expect("the filter's window lies in the plane");
     // The negative lobes of a filter overshoot beside edges.
     if filter != Filter::Bilinear {
         resized.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));

@@ -390,7 +390,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 fn only_whole_matrices() {
     for side in [8, 16] {
         let gpu = Gpu::new(None).expect("an adapter").with_matrix_tile(side);
-        for (form, channels) in [(Variant::Cooperative, 2), (Variant::CooperativeLarge, 4)] {
+        for (form, channels) in [(Variant::Cooperative, 2), (Variant::CooperativeLarge, 8)] {
             let whole = channels * side;
             assert!(form.supports(&gpu, whole, 3 * whole));
             for odd in [3, 8, whole - 8, whole + 8, whole + 1] {

@@ -69,7 +69,7 @@ fn replicated(shape: Shape, relu: bool, x: &[f64], weights: &[f64], bias: &[f64]
 /// 4 x 4 pixels and 8 lanes; 32 channels share a word of gates there and in `few`. `uniform` has 8 pixels and
 /// 32 channels. `shifted` has 32 channels of 32 pixels, rows with one additional pixel, and a number of rows
 /// that it computes at once. Winograd has 4 x 4 pixels, 32, 64 and 128 channels, and 16, 24, 32, 64, 128 and
-/// 256 tiles. On matrix units, tiles have 8 or 16 columns, and 8 to 64 channels of 2 or 4 rows belong together. The
+/// 256 tiles. On matrix units, tiles have 8 or 16 columns, and 8 to 128 channels of 4 or 8 rows belong together. The
 /// sizes are tested with ReLU; the smaller ones also without. Three channels are also tested with the nearest pixel
 /// beyond the edge.
 pub const TABLE: Table = Table {
@@ -103,6 +103,10 @@ pub const TABLE: Table = Table {
         Size::between(16, 24, 5, 9),
         // Small enough for half precision, and more rows than a band has.
         Size::between(16, 16, 16, 96),
+        // The same for the form that needs the most channels.
+        Size::between(128, 128, 5, 6),
+        Size::between(64, 128, 3, 17),
+        Size::between(64, 64, 16, 8),
         Size::between(8, 63, 1, 127),
         Size::between(65, 8, 8, 16),
         Size::between(65, 63, 3, 43),

@@ -6,25 +6,38 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Kernel, kernel};
 use crate::engine::tape::Tape;
 
-/// Invocations of a workgroup.
-const LANES: usize = 128;
+/// Invocations for each unit of a workgroup: a subgroup of most GPUs.
+const LANES: usize = 32;
 /// Channels that are summed between two barriers.
 const STEP: usize = 16;
 
-/// The tiles of channels and the rows of pixels of a unit, of which a workgroup has two by two.
-fn unit(variant: Variant) -> [usize; 2] {
+/// What a workgroup computes: units, each of some tiles of channels of some rows of pixels.
+struct Shape {
+    channel_tiles: usize,
+    rows: usize,
+    /// Units beside each other, of other channels.
+    across: usize,
+    /// Units below each other, of other rows.
+    down: usize,
+}
+
+/// Few rows cost more pixels of the frame, few channels more loads for each product: docs/lab/performance.md counts.
+fn shape(variant: Variant) -> Shape {
     match variant {
-        Variant::CooperativeTiny => [1, 2],
-        Variant::CooperativeSmall => [2, 2],
-        Variant::CooperativeLarge => [4, 4],
-        _ => [2, 4],
+        Variant::CooperativeTiny => Shape { channel_tiles: 1, rows: 2, across: 1, down: 2 },
+        Variant::CooperativeSmall => Shape { channel_tiles: 1, rows: 4, across: 2, down: 2 },
+        Variant::CooperativeLarge => Shape { channel_tiles: 4, rows: 4, across: 2, down: 2 },
+        _ => Shape { channel_tiles: 2, rows: 4, across: 2, down: 2 },
     }
 }
 
-/// Whether the device has matrix units, and channels fill the tiles of a unit in both directions.
+/// Whether the device has matrix units, and channels fill the tiles of a unit in both directions. Those of the large
+/// form must fill its workgroups, for half of its units would have nothing to do with 64 channels.
 pub(super) fn supports(variant: Variant, gpu: &Gpu, c_in: usize, c_out: usize) -> bool {
+    let Shape { channel_tiles, across, .. } = shape(variant);
+    let tiles = if variant == Variant::CooperativeLarge { across * channel_tiles } else { channel_tiles };
     let fill = |channels: usize| {
-        let whole = |tile: usize| channels.is_multiple_of(tile * unit(variant)[0]);
+        let whole = |tile: usize| channels.is_multiple_of(tile * tiles);
         channels.is_multiple_of(STEP) && gpu.matrix_tile().is_some_and(whole)
     };
     fill(c_in) && fill(c_out)
@@ -32,8 +45,8 @@ pub(super) fn supports(variant: Variant, gpu: &Gpu, c_in: usize, c_out: usize) -
 
 /// The workgroups in each dimension.
 fn groups(variant: Variant, tile: usize, [height, width, channels]: [usize; 3]) -> [usize; 3] {
-    let [channel_tiles, rows] = unit(variant);
-    [width.div_ceil(tile), height.div_ceil(2 * rows), channels.div_ceil(2 * channel_tiles * tile)]
+    let Shape { channel_tiles, rows, across, down } = shape(variant);
+    [width.div_ceil(tile), height.div_ceil(down * rows), channels.div_ceil(across * channel_tiles * tile)]
 }
 
 /// The workgroups of a map's rows, columns and channels.
@@ -45,16 +58,20 @@ pub(super) fn workgroups(variant: Variant, gpu: &Gpu, size: [usize; 3]) -> usize
 pub(super) fn record(tape: &mut Tape, conv: &Conv) {
     // `supports` has seen to it that there is one.
     let tile = tape.gpu().matrix_tile().unwrap_or(8);
-    let [channel_tiles, rows] = unit(conv.filter.variant);
+    let Shape { channel_tiles, rows, across, down } = shape(conv.filter.variant);
     let kernel = |kernel: Kernel| {
-        let kernel = kernel.matrices(tile, ["Filters", "Pixels"]);
-        kernel.constant("CHANNEL_TILES", format!("{channel_tiles}u")).constant("ROWS", format!("{rows}u"))
+        kernel
+            .matrices(tile, ["Filters", "Pixels"])
+            .constant("CHANNEL_TILES", format!("{channel_tiles}u"))
+            .constant("ROWS", format!("{rows}u"))
+            .constant("ACROSS", format!("{across}u"))
+            .constant("DOWN", format!("{down}u"))
     };
     let kernels =
         [kernel!("conv3x3_cooperative", "forward"), kernel!("conv3x3_cooperative", "backward")].map(kernel);
     in_one_dispatch(tape, conv, kernels, |band, c| {
         let size = [band.rows.len(), conv.x.shape.width, c];
-        let [across, down, deep] = groups(conv.filter.variant, tile, size);
-        [across * LANES, down, deep]
+        let [x, y, z] = groups(conv.filter.variant, tile, size);
+        [x * across * down * LANES, y, z]
     });
 }

@@ -228,7 +228,7 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::conv3x3::{ENOUGH, Filter};
+    use crate::ops::conv3x3::Filter;
 
     /// A large GPU has work for all its processors wherever a smaller form can give it: conv5_1 at 512 x 512 pixels has
     /// maps of 32 x 32.
@@ -244,12 +244,13 @@ mod tests {
         };
         assert_eq!(form(Variant::TiledLarge, 64, 512), Variant::TiledLarge);
         assert_eq!(form(Variant::TiledLarge, 128, 256), Variant::TiledLarge);
-        assert_eq!(form(Variant::TiledLarge, 128, 128), Variant::Tiled);
+        assert_eq!(form(Variant::TiledLarge, 256, 128), Variant::Tiled);
         assert_eq!(form(Variant::TiledLarge, 512, 32), Variant::TiledSmall);
         assert_eq!(form(Variant::Cooperative, 64, 512), Variant::Cooperative);
+        assert_eq!(form(Variant::Cooperative, 512, 64), Variant::CooperativeSmall);
         assert_eq!(form(Variant::CooperativeLarge, 512, 32), Variant::CooperativeTiny);
-        // 16 by 8 by 2 workgroups.
-        assert_eq!(cooperative::workgroups(Variant::CooperativeTiny, &gpu, [32, 32, 512]), ENOUGH);
+        // 2 by 8 by 32 workgroups, of 16 columns, 4 rows and 16 channels.
+        assert_eq!(cooperative::workgroups(Variant::CooperativeTiny, &gpu, [32, 32, 512]), 512);
         // Nothing smaller computes the same from the same weights.
         assert_eq!(form(Variant::WinogradTiled, 64, 16), Variant::WinogradTiled);
         assert_eq!(form(Variant::Naive, 64, 16), Variant::Naive);

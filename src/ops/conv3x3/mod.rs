@@ -54,11 +54,11 @@ pub enum Variant {
     Uniform,
     /// Matrix units, half precision only: a unit computes 2 tiles of channels of 4 rows of pixels.
     Cooperative,
-    /// The same, 2 tiles of 2 rows: more workgroups, for small maps.
+    /// The same, 1 tile of 4 rows: more workgroups, for small maps.
     CooperativeSmall,
     /// The same, 4 tiles of 4 rows: fewer loads, for many channels.
     CooperativeLarge,
-    /// The same, 1 tile of 2 rows: for the smallest maps.
+    /// The same, 1 tile of 2 rows, two units instead of four: for the smallest maps.
     CooperativeTiny,
 }
 
@@ -110,8 +110,8 @@ impl Variant {
     }
 }
 
-/// Fewer workgroups than these leave processors of a large GPU idle: two for each of 128.
-const ENOUGH: usize = 256;
+/// Fewer workgroups than these leave processors of a large GPU idle: two for each of the 132 of an H200.
+const ENOUGH: usize = 2 * 132;
 
 /// Frozen weights of one convolution, on the device, packed for one variant.
 #[derive(Clone)]

@@ -157,16 +157,18 @@ pub const MUTANTS: &[Mutant] = &[
     ("cooperative", "conv3x3_cooperative", "p.y >= params.w { return 0.0h", "p.y > params.w { return 0.0h"),
     ("cooperative_small", "conv3x3_cooperative", "+ LANES - 1u) / LANES", ") / LANES"),
     (
-        "cooperative_tiny",
+        "cooperative_small",
         "conv3x3_cooperative",
-        "(2u * block.z + unit % 2u) * CHANNEL_TILES",
-        "2u * block.z * CHANNEL_TILES",
+        "(ACROSS * block.z + unit % ACROSS) * CHANNEL_TILES",
+        "ACROSS * block.z * CHANNEL_TILES",
     ),
     ("cooperative", "conv3x3_cooperative", "(block, i + STEP, index)", "(block, i, index)"),
     ("cooperative", "conv3x3_cooperative", "(block, o + STEP, index)", "(block, o, index)"),
     // Units: one's rows or channels in another's place, a tile in another's, a unit too few.
-    ("cooperative", "conv3x3_cooperative", "unit / 2u * ROWS", "unit % 2u * ROWS"),
-    ("cooperative", "conv3x3_cooperative", "(2u * block.z + unit % 2u)", "(2u * block.z + unit / 2u)"),
+    ("cooperative", "conv3x3_cooperative", "unit / ACROSS * ROWS", "unit % ACROSS * ROWS"),
+    ("cooperative_tiny", "conv3x3_cooperative", "unit / ACROSS * ROWS", "unit / 2u * ROWS"),
+    ("cooperative_tiny", "conv3x3_cooperative", "block.y * DOWN * ROWS + n", "block.y * 2u * DOWN * ROWS + n"),
+    ("cooperative", "conv3x3_cooperative", "block.z + unit % ACROSS", "block.z + unit / ACROSS"),
     (
         "cooperative_large",
         "conv3x3_cooperative",
