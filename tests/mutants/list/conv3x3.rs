@@ -167,7 +167,12 @@ pub const MUTANTS: &[Mutant] = &[
     // Units: one's rows or channels in another's place, a tile in another's, a unit too few.
     ("cooperative", "conv3x3_cooperative", "unit / ACROSS * ROWS", "unit % ACROSS * ROWS"),
     ("cooperative_tiny", "conv3x3_cooperative", "unit / ACROSS * ROWS", "unit / 2u * ROWS"),
-    ("cooperative_tiny", "conv3x3_cooperative", "block.y * DOWN * ROWS + n", "block.y * 2u * DOWN * ROWS + n"),
+    (
+        "cooperative_tiny",
+        "conv3x3_cooperative",
+        "block.y * DOWN * ROWS + n",
+        "block.y * 2u * DOWN * ROWS + n",
+    ),
     ("cooperative", "conv3x3_cooperative", "block.z + unit % ACROSS", "block.z + unit / ACROSS"),
     (
         "cooperative_large",
