@@ -85,6 +85,7 @@ fn matrices_of_the_other_size_agree_with_float64() {
     let wanted = [
         ("conv3x3", "32 20x17 relu pool half", "cooperative_small"),
         ("conv3x3", "32 20x17 relu pool half", "cooperative_tiny"),
+        ("conv3x3", "128 5x6 relu half", "cooperative_large"),
         ("gram", "96 3x7 half", "cooperative"),
         ("gram", "32 1x63 half", "cooperative"),
         ("wasserstein", "64 3x5 half", "cooperative"),
