@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(form(&measured, side - 2), conv3x3::Variant::TiledSmall);
         // Nothing was measured: 264 workgroups are 264 x 128 pixels of 64 channels.
         assert_eq!(form(&Tuning::default(), 184), variant);
-        assert_eq!(form(&Tuning::default(), 183), conv3x3::Variant::TiledSmall);
+        assert_eq!(form(&Tuning::default(), 182), conv3x3::Variant::TiledSmall);
         assert_eq!(form(&"conv3x3=tiled".parse().unwrap(), 16), variant);
         assert_eq!(form(&"conv3x3=few".parse().unwrap(), 16), conv3x3::Variant::TiledSmall);
     }
