@@ -43,7 +43,7 @@ const DOWN: u32 = 2u;    // units below each other, of other rows
 
 const STEP: u32 = 16u;   // channels summed between two barriers, a multiple of TILE
 const UNITS: u32 = ACROSS * DOWN;
-const LANES: u32 = 32u * UNITS;  // a multiple of every size that subgroups have: there are two units or more
+const LANES: u32 = 32u * UNITS;  // a multiple of 64, for there are two units or more; few subgroups are wider
 const TILES: u32 = CHANNEL_TILES * ROWS;
 const SEEN_COLUMNS: u32 = TILE + 2u;
 const SEEN: u32 = (DOWN * ROWS + 2u) * SEEN_COLUMNS;

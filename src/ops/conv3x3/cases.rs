@@ -103,7 +103,7 @@ pub const TABLE: Table = Table {
         Size::between(16, 24, 5, 9),
         // Small enough for half precision, and more rows than a band has.
         Size::between(16, 16, 16, 96),
-        // The same for the form that needs the most channels.
+        // Small enough, too, for the form that needs the most channels.
         Size::between(128, 128, 5, 6),
         Size::between(64, 128, 3, 17),
         Size::between(64, 64, 16, 8),
