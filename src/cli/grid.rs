@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser};
 use impasto::engine::gpu::Gpu;
 use impasto::network::vgg::Vgg;
 use impasto::painting::capacity::check_sizes;
+use impasto::painting::cost;
 use impasto::painting::result::as_result;
 use impasto::painting::run::{Ending, Observer, Run};
 use impasto::painting::session::{Losses, Session};
@@ -115,9 +116,9 @@ impl Cell {
         self.stages().last().map_or(0, Stage::end)
     }
 
-    /// Its work, see [`stages::work`].
+    /// Its work, see [`cost::work`].
     fn work(&self) -> f64 {
-        stages::work(&self.stages())
+        cost::work(&self.settings, &self.stages())
     }
 }
 

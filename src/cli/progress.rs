@@ -157,18 +157,22 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use impasto::painting::choices::StyleLoss;
+    use impasto::painting::cost::work;
     use impasto::painting::settings::Settings;
-    use impasto::painting::stages::{stages, work};
+    use impasto::painting::stages::stages;
 
     /// A small size is done in a quarter of the time, and what is left takes the rest.
     #[test]
     fn larger_sizes_have_more_time_left() {
         let mut settings = Settings::painterly();
         (settings.first_size, settings.first_iterations, settings.iterations) = (192, vec![100], 100);
+        // So that pixels are all that counts.
+        (settings.style_loss, settings.finish) = (StyleLoss::Gram, 0.0);
         let stages = stages(&settings, (384, 256));
         let sizes: Vec<_> = stages.iter().map(|stage| (stage.width, stage.iterations)).collect();
         assert_eq!(sizes[..2], [(192, 100), (272, 100)]);
-        let (all, left) = (work(&stages), work(&stages[1..]));
+        let (all, left) = (work(&settings, &stages), work(&settings, &stages[1..]));
         let seconds = seconds_left(Duration::from_secs(10), all, left).unwrap();
         let pixels = |(width, height): (f64, f64)| width * height;
         let expected = 10.0 * (pixels((272.0, 181.0)) + pixels((384.0, 256.0))) / pixels((192.0, 128.0));

@@ -7,6 +7,7 @@ use crate::disk::Store;
 use crate::engine::gpu::Gpu;
 use crate::network::vgg::Vgg;
 use crate::painting::capacity;
+use crate::painting::cost::work;
 use crate::painting::run::{Observer, Run};
 use crate::painting::session::{Losses, Session};
 use crate::painting::settings::Settings;
@@ -42,7 +43,7 @@ pub struct Estimate {
     /// Seconds from the pictures to the first iteration: compiling shaders, measuring style and content.
     /// Drivers keep compiled shaders, so that the next run may start much sooner: see [`Self::start_again`].
     pub start_seconds: f64,
-    /// Seconds of an iteration.
+    /// Seconds of an iteration at the last size, on the average.
     pub iteration_seconds: f64,
     /// Seconds of a run with all its iterations, the start included.
     pub seconds: f64,
@@ -52,9 +53,12 @@ pub struct Estimate {
     /// The run that was asked for.
     #[serde(skip)]
     content: (usize, usize),
-    /// Iterations of all sizes, as many of the last size as would take their time.
+    /// Seconds that every iteration takes, and those for each unit of its work.
     #[serde(skip)]
-    iterations: f64,
+    paces: [f64; 2],
+    /// Seconds of all iterations.
+    #[serde(skip)]
+    painting: f64,
     /// Seconds that measuring content and styles takes for each pixel of the content.
     #[serde(skip)]
     looking: f64,
@@ -69,8 +73,21 @@ impl Estimate {
     /// Counts the iterations as a run of these settings has them that is repeated with its changes: some of its
     /// sizes may end early. Weights do not change the time.
     pub fn repeat(&mut self, settings: &Settings, changes: &[Change]) {
-        self.iterations = in_last_size(&steered(settings, self.content, changes), self.content);
-        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
+        self.count(settings, &steered(settings, self.content, changes));
+    }
+
+    /// Counts what these stages take.
+    fn count(&mut self, settings: &Settings, stages: &[Stage]) {
+        let [fixed, rate] = self.paces;
+        let seconds = |stages: &[Stage]| {
+            let iterations: usize = stages.iter().map(|stage| stage.iterations).sum();
+            (fixed * iterations as f64 + rate * work(settings, stages), iterations)
+        };
+        self.painting = seconds(stages).0;
+        self.seconds = self.start_seconds + self.painting;
+        let begin = stages.partition_point(|stage| !stage.same_size(&stages[stages.len() - 1]));
+        let (last, iterations) = seconds(&stages[begin..]);
+        self.iteration_seconds = last / iterations.max(1) as f64;
     }
 
     /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened again: as
@@ -91,7 +108,7 @@ impl Estimate {
         let size = bench.start(SMALL / pixels)?.1;
         let small = began.elapsed().as_secs_f64();
         self.start_seconds = small + self.looking * (pixels - (size.0 * size.1) as f64).max(0.0);
-        self.seconds = self.start_seconds + self.iteration_seconds * self.iterations;
+        self.seconds = self.start_seconds + self.painting;
         Ok(())
     }
 }
@@ -130,7 +147,7 @@ pub fn estimate(
         false => bench.sample(SMALL / pixels, patience.mul_f64(SHORT))?,
     };
     // What is large has to be measured large, but only as far as time and memory allow.
-    let affordable = patience.as_secs_f64() / (LEAST * first.iteration) * first.pixels();
+    let affordable = patience.as_secs_f64() / (LEAST * first.paced.seconds) * first.pixels();
     let allowed = match &tiles {
         None => pixels * (room as f64 / memory_bytes as f64).min(1.0),
         // What is measured is a whole of the size that tiles have, which takes about as much memory.
@@ -142,48 +159,43 @@ pub fn estimate(
         false => None,
     };
 
-    let iterations = in_last_size(&stages(settings, content), content);
     let beyond = (pixels - first.pixels()).max(0.0);
-    let (looking, start_seconds, iteration_seconds, measured) = match second {
+    let (looking, start_seconds, fixed, rate, measured) = match second {
         None => {
             // An iteration goes through the network forwards and back, which takes three times as long as
             // forwards.
-            let looking = first.iteration * (1 + styles.len()) as f64 / 3.0 / first.pixels();
-            let iteration = first.iteration * (pixels / first.pixels()).max(1.0);
-            (looking, first.start + looking * beyond, iteration, first.size)
+            let looking = first.paced.seconds * (1 + styles.len()) as f64 / 3.0 / first.pixels();
+            (looking, first.start + looking * beyond, 0.0, first.paced.rate(), first.size)
         }
         Some(second) => {
-            let slope = (second.iteration - first.iteration) / (second.pixels() - first.pixels());
+            let slope = (second.paced.seconds - first.paced.seconds) / (second.paced.work - first.paced.work);
             // Noise must not turn the part that is there for every size into less than none.
-            let slope = slope.clamp(0.0, second.iteration / second.pixels());
-            let iteration = second.iteration + slope * (pixels - second.pixels());
+            let rate = slope.clamp(0.0, second.paced.rate());
+            let fixed = second.paced.seconds - rate * second.paced.work;
             // The shaders were compiled for the first, so that the second shows what the pictures alone take.
             let looking = second.start / second.pixels();
             let compiling = (first.start - looking * first.pixels()).max(0.0);
-            (looking, compiling + looking * pixels, iteration, second.size)
+            (looking, compiling + looking * pixels, fixed, rate, second.size)
         }
     };
-    let iteration_seconds = iteration_seconds * tiles.as_ref().map_or(1.0, |tiles| tiles.overhead);
-    Ok(Estimate {
+    let overhead = tiles.as_ref().map_or(1.0, |tiles| tiles.overhead);
+    let mut found = Estimate {
         memory_bytes,
         tiles,
         network_bytes: vgg.bytes(),
         adapter_bytes,
         largest,
         start_seconds,
-        iteration_seconds,
-        seconds: start_seconds + iteration_seconds * iterations,
+        iteration_seconds: 0.0,
+        seconds: 0.0,
         measured,
         content,
-        iterations,
+        paces: [fixed * overhead, rate * overhead],
+        painting: 0.0,
         looking,
-    })
-}
-
-/// The iterations of all stages, as so many of the last size as would take their time.
-fn in_last_size(stages: &[Stage], content: (usize, usize)) -> f64 {
-    let pixels = (content.0 * content.1) as f64;
-    stages.iter().map(|stage| stage.iterations as f64 * (stage.width * stage.height) as f64 / pixels).sum()
+    };
+    found.count(settings, &stages(settings, content));
+    Ok(found)
 }
 
 /// The run whose times are wanted.
@@ -199,7 +211,7 @@ struct Bench<'a> {
 struct Sample {
     size: (usize, usize),
     start: f64,
-    iteration: f64,
+    paced: Paced,
 }
 
 impl Sample {
@@ -242,12 +254,12 @@ impl Bench<'_> {
         let began = Instant::now();
         let (mut session, size) = self.start(share)?;
         let start = began.elapsed().as_secs_f64();
-        let mut watch = Watch { time, pace: Pace::default(), iteration: None };
+        let mut watch = Watch { time, pace: Pace::default(), paced: None };
         // It ends when all that was submitted is done: what is still on the device would disturb the next
         // measurement.
         session.run(&mut watch)?;
-        let iteration = watch.iteration.expect("without a pace the run goes on");
-        Ok(Sample { size, start, iteration })
+        let paced = watch.paced.expect("without a pace the run goes on");
+        Ok(Sample { size, start, paced })
     }
 }
 
@@ -256,15 +268,14 @@ struct Watch {
     /// How long the pace is watched at least.
     time: Duration,
     pace: Pace,
-    /// Seconds of an iteration.
-    iteration: Option<f64>,
+    paced: Option<Paced>,
 }
 
 impl Observer for Watch {
     fn losses(&mut self, run: &mut Run, _: &Losses) -> Result<()> {
-        if self.iteration.is_none() {
-            self.pace.note(run.session().landed());
-            self.iteration = self.pace.steady(self.time).inspect(|_| run.stop());
+        if self.paced.is_none() {
+            self.pace.note(run.session());
+            self.paced = self.pace.steady(self.time).inspect(|_| run.stop());
         }
         Ok(())
     }
@@ -273,31 +284,59 @@ impl Observer for Watch {
 /// How fast a session goes. What the first submission took is not counted: it warms up.
 #[derive(Default)]
 pub struct Pace {
-    first: Option<(usize, Instant)>,
-    last: Option<(usize, Instant)>,
+    first: Option<Moment>,
+    last: Option<Moment>,
+}
+
+/// How far a session had come.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    landed: usize,
+    left: f64,
+}
+
+/// What was measured of an iteration, on the average.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Paced {
+    /// Seconds of it.
+    pub seconds: f64,
+    /// Its work, in the unit of [`Session::work_left`].
+    pub work: f64,
+}
+
+impl Paced {
+    /// Seconds for each unit of work.
+    pub fn rate(&self) -> f64 {
+        self.seconds / self.work
+    }
 }
 
 impl Pace {
-    /// Tells how many iterations have landed by now; see [`Session::landed`]. To be called after every step.
-    pub fn note(&mut self, landed: usize) {
-        if self.last.is_none_or(|(before, _)| landed > before) {
-            let now = Some((landed, Instant::now()));
+    /// Looks at how far the session has come. To be called after every step.
+    pub fn note(&mut self, session: &Session) {
+        let landed = session.landed();
+        if self.last.is_none_or(|before| landed > before.landed) {
+            let now = Some(Moment { at: Instant::now(), landed, left: session.work_left() });
             self.first = self.first.or(now);
             self.last = now;
         }
     }
 
-    /// Seconds per iteration so far, if any can be told.
-    pub fn seconds(&self) -> Option<f64> {
-        let ((first, began), (last, now)) = self.first.zip(self.last)?;
-        (last > first).then(|| (now - began).as_secs_f64() / (last - first) as f64)
+    /// What is known so far, if anything is.
+    pub fn measured(&self) -> Option<Paced> {
+        let (first, last) = self.first.zip(self.last)?;
+        let count = (last.landed - first.landed) as f64;
+        let (seconds, work) = ((last.at - first.at).as_secs_f64(), first.left - last.left);
+        (count > 0.0 && work > 0.0).then(|| Paced { seconds: seconds / count, work: work / count })
     }
 
-    /// [`Self::seconds`], once they can be relied on: after three iterations and `time`.
-    pub fn steady(&self, time: Duration) -> Option<f64> {
-        let ((first, began), (last, now)) = self.first.zip(self.last)?;
-        let enough = last >= first + 3 && now - began >= time;
-        self.seconds().filter(|_| enough)
+    /// The same, once it can be relied on: after three iterations and `time`.
+    pub fn steady(&self, time: Duration) -> Option<Paced> {
+        let (first, last) = self.first.zip(self.last)?;
+        let enough = last.landed >= first.landed + 3 && last.at - first.at >= time;
+        self.measured().filter(|_| enough)
     }
 }
 

@@ -6,6 +6,7 @@ mod builtin;
 pub mod capacity;
 pub mod checkpoint;
 pub mod choices;
+pub mod cost;
 #[cfg(feature = "native")]
 mod files;
 pub(crate) mod objective;

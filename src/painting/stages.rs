@@ -1,5 +1,6 @@
 //! The stages of a run: its sizes, coarse to fine, and at the last size the finish.
 
+use crate::engine::tape::Rhythm;
 use crate::painting::settings::Settings;
 use crate::painting::steering::{Change, End};
 
@@ -12,6 +13,14 @@ const SHORTEST: usize = 64;
 const CONTENT_FALL: f64 = 0.71;
 /// The content weight never falls below this share of itself.
 const CONTENT_FLOOR: f64 = 0.25;
+
+/// The optimal transport of a style term is computed in each of the first iterations at a size, while the
+/// picture changes much, and later in every sixth: it changes little then, and costs as much as some layers
+/// of the network. `docs/lab/look.md` has what other numbers do to the picture.
+const RENEWED_FIRST: usize = 15;
+/// The same where a stage goes on at the size of the one before.
+const RENEWED_FIRST_AGAIN: usize = 10;
+const RENEWED_EVERY: usize = 6;
 
 /// Iterations at one size with the same terms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,9 +59,10 @@ impl Stage {
         self.first + self.iterations
     }
 
-    /// The work of some of its iterations; see [`work`].
-    pub(crate) fn work(&self, iterations: usize) -> f64 {
-        (iterations * self.width * self.height) as f64
+    /// In which of its iterations the transports are computed anew.
+    pub(crate) fn renewal(&self) -> Rhythm {
+        let first = if self.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
+        Rhythm { first, every: RENEWED_EVERY }
     }
 
     /// Whether another stage has the same size. A run then goes from one to the other without resizing
@@ -171,12 +181,6 @@ fn cut(stages: &mut Vec<Stage>, past: usize, end: End) {
 /// The iterations of a run whose result has this size, over all sizes.
 pub fn iterations(settings: &Settings, size: (usize, usize)) -> usize {
     stages(settings, size).last().map_or(0, Stage::end)
-}
-
-/// The work of stages: their iterations, each of which counts as often as its picture has pixels. Time is
-/// about proportional to it.
-pub fn work(stages: &[Stage]) -> f64 {
-    stages.iter().map(|stage| stage.work(stage.iterations)).sum()
 }
 
 #[cfg(test)]

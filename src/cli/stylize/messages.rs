@@ -113,7 +113,7 @@ impl Job<'_> {
         if !estimated.replace(true) {
             let of = there.map_or(String::new(), |there| format!(" of {}", memory_text(there)));
             progress.say(&format!(
-                "estimate {} for {} iterations ({} each), {}{of} of the adapter's memory",
+                "estimate {} for {} iterations ({} each at first), {}{of} of the adapter's memory",
                 time_text(seconds),
                 session.iterations(),
                 time_text(each),

@@ -86,13 +86,13 @@ impl Observer for Watch<'_> {
 
     fn losses(&mut self, run: &mut Run, losses: &Losses) -> Result<()> {
         let session = run.session();
-        self.pace.note(session.landed());
+        self.pace.note(session);
         let last = losses.iteration + 1 == session.iterations();
-        let known = self.pace.steady(STEADY).or(self.pace.seconds().filter(|_| last));
-        if let Some(each) = known.filter(|_| !self.estimated) {
+        let known = self.pace.steady(STEADY).or(self.pace.measured().filter(|_| last));
+        if let Some(paced) = known.filter(|_| !self.estimated) {
             self.estimated = true;
-            let seconds = self.began.elapsed().as_secs_f64() + each * session.left();
-            let estimate = self.job.estimate(session, seconds, each, &self.progress);
+            let seconds = self.began.elapsed().as_secs_f64() + paced.rate() * session.work_left();
+            let estimate = self.job.estimate(session, seconds, paced.seconds, &self.progress);
             if self.told.is_ok() {
                 self.told = estimate;
             }

@@ -1,5 +1,7 @@
 //! The contents of a tape: tensors as declared, steps as recorded.
 
+use std::ops::Range;
+
 use super::{Tensor, View};
 use crate::engine::kernel::{Kernel, Value};
 use crate::engine::memory::Texels;
@@ -64,6 +66,15 @@ impl Rhythm {
     /// Whether the step takes part in a run.
     pub(crate) fn is_due(self, run: usize) -> bool {
         run < self.first || run.is_multiple_of(self.every)
+    }
+
+    /// In how many of these runs it does.
+    pub(crate) fn due_in(self, runs: Range<usize>) -> usize {
+        let before = |run: usize| {
+            let multiples = run.div_ceil(self.every) - self.first.min(run).div_ceil(self.every);
+            self.first.min(run) + multiples
+        };
+        before(runs.end) - before(runs.start)
     }
 }
 

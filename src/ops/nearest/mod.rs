@@ -19,10 +19,10 @@ use lattice::{BLOCK, Lattice};
 use search::Search;
 
 /// Sites of a map that one iteration looks at, at most.
-const SITES: usize = 4096;
+pub(crate) const SITES: usize = 4096;
 
 /// Sites of a painting that are looked at, at most.
-const PAINTING_SITES: usize = 16384;
+pub(crate) const PAINTING_SITES: usize = 16384;
 
 /// How a kind of device searches for the nearest.
 pub(crate) fn variant(gpu: &Gpu) -> Variant {

@@ -14,6 +14,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::{Knob, Value, kernel};
 use crate::engine::tape::{Rhythm, Shape, Slot, Tape, Tensor, Var};
 pub use cases::TABLE;
+pub(crate) use root::PRODUCTS;
 pub use statistics::{Prepared, Resident, Target, prepare};
 
 /// Invocations of a workgroup that sum together, on a GPU and on the processor, whose workgroups are as wide

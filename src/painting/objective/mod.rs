@@ -11,7 +11,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::kernel::Knob;
 use crate::engine::precision::Precision;
 use crate::engine::real::Real;
-use crate::engine::tape::{Rhythm, Shape, Slot, Tape, Tensor, Var};
+use crate::engine::tape::{Shape, Slot, Tape, Tensor, Var};
 use crate::network::vgg::Vgg;
 use crate::ops::adam::{Rule, Schedule};
 use crate::ops::affine::Affine;
@@ -36,14 +36,6 @@ pub(crate) const SPARE_FROM: usize = 1 << 18;
 
 /// The layers whose features the finish compares with their nearest neighbours.
 const NEAREST: [&str; 3] = ["relu2_2", "relu3_3", "relu4_1"];
-
-/// The optimal transport of a style term is computed in each of the first iterations at a size, while the
-/// picture changes much, and later in every sixth: it changes little then, and costs as much as some layers
-/// of the network. `docs/lab/look.md` has what other numbers do to the picture.
-const RENEWED_FIRST: usize = 15;
-/// The same where a stage goes on at the size of the one before.
-const RENEWED_FIRST_AGAIN: usize = 10;
-const RENEWED_EVERY: usize = 6;
 
 /// What a term compares.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -284,12 +276,6 @@ impl<'g> Objective<'g, '_> {
             Recipe::Book => 1.0,
             Recipe::Painterly => stage.content / energy,
         }
-    }
-
-    /// When a stage recomputes its transports.
-    pub(crate) fn renewal(&self, stage: &Stage) -> Rhythm {
-        let first = if stage.before > 0 { RENEWED_FIRST_AGAIN } else { RENEWED_FIRST };
-        Rhythm { first, every: RENEWED_EVERY }
     }
 
     /// The layers that the terms of a stage look at. Where all regions are too small for a layer, it has no

@@ -124,7 +124,7 @@ impl TermsOnTape<'_, '_, '_> {
                 let target = target.within(weights);
                 let (weight, slot) = self.weigh(tape, index, share);
                 let variant = objective.vgg.tuning().gram(objective.gpu, x.shape.channels);
-                let renewal = Some(objective.renewal(self.stage));
+                let renewal = Some(self.stage.renewal());
                 let kept = wasserstein(tape, x, &target, weight, slot, variant, renewal);
                 self.transports.extend([kept.gradient, kept.traces]);
             }

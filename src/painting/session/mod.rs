@@ -22,9 +22,10 @@ use crate::engine::plan::Plan;
 use crate::error::Error;
 use crate::network::vgg::Vgg;
 use crate::painting::checkpoint::{Checkpoint, Origin};
+use crate::painting::cost::{work, work_in};
 use crate::painting::objective::Objective;
 use crate::painting::settings::Settings;
-use crate::painting::stages::{Stage, work};
+use crate::painting::stages::Stage;
 use crate::painting::steering::Change;
 use crate::painting::style::Style;
 use crate::painting::tiling::Tiles;
@@ -129,15 +130,12 @@ impl<'g> Session<'g> {
         self.stages.last().map_or(0, Stage::end)
     }
 
-    /// The work that is left, in pixels times iterations; see [`work`].
+    /// The work that is left; see [`work`].
     pub fn work_left(&self) -> f64 {
         let stage = self.running.stage();
-        stage.work(stage.end().saturating_sub(self.landed())) + work(&self.stages[self.at + 1..])
-    }
-
-    /// The same in iterations of the running stage.
-    pub fn left(&self) -> f64 {
-        self.work_left() / self.running.stage().work(1)
+        let done = self.landed().saturating_sub(stage.first).min(stage.iterations);
+        work_in(self.settings(), stage, done..stage.iterations)
+            + work(self.settings(), &self.stages[self.at + 1..])
     }
 
     /// The stages of the run.

@@ -67,7 +67,7 @@ impl<'g> Objective<'g, '_> {
             let covariance = tape.state("covariance", channels * channels);
             let weight = tape.knob(weight * share);
             let variant = self.vgg.tuning().gram(self.gpu, channels);
-            let renewal = self.renewal(stage);
+            let renewal = stage.renewal();
             let slot = Slot { losses, index };
             let (kept, bias) = wasserstein::compare(
                 &mut tape,

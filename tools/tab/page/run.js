@@ -35,10 +35,9 @@ export function running({ send, leave }) {
     if (action === "finish") panel.say("The run ends as soon as the graphics card has finished the work it was given.");
     send({ kind: action });
   }
-  /** Seconds until the end, by the work of the last seconds. Work is counted in pixels. */
+  /** Seconds until the end, by the work of the last seconds. */
   function left() {
-    const stage = told.stages?.[told.stage];
-    if (!stage || pace.length < 2) return null;
+    if (pace.length < 2) return null;
     const [first, last] = [pace[0], pace[pace.length - 1]];
     return last.work < first.work ? (last.work * (last.at - first.at)) / (first.work - last.work) / 1000 : null;
   }
@@ -96,8 +95,7 @@ export function running({ send, leave }) {
         told = progress;
         const { iteration, total, content, style_layers: style, nearest = 0, tv } = losses;
         parts.curves.push([[iteration, total, content, ...style, tv, nearest]]);
-        const stage = told.stages[told.stage];
-        pace.push({ at, work: told.left * stage.width * stage.height });
+        pace.push({ at, work: told.left });
         while (pace.length > 2 && at - pace[0].at > WINDOW * 1000) pace.shift();
         update();
       },

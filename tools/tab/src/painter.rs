@@ -47,7 +47,7 @@ struct Progress {
     /// Iterations that the device has done, and those of the whole run.
     iteration: usize,
     iterations: usize,
-    /// The work that is left, in iterations of this stage.
+    /// The work that is left, in a unit of its own.
     left: f64,
 }
 
@@ -174,7 +174,7 @@ impl Painter {
             height,
             iteration: self.session.landed(),
             iterations: self.session.iterations(),
-            left: self.session.left(),
+            left: self.session.work_left(),
         })
     }
 

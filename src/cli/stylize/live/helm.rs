@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use impasto::Result;
-use impasto::measuring::estimate::Pace;
+use impasto::measuring::estimate::{Pace, Paced};
 use impasto::painting::run::Run;
 use impasto::painting::session::{Losses, Session};
 use impasto::painting::settings::Settings;
@@ -42,11 +42,10 @@ pub struct Helm<'a> {
     told: Option<Instant>,
     /// When the last losses had been told.
     reported: Instant,
-    /// The pace of the running stage, the first of whose iterations is `stage`; and seconds per iteration as
-    /// far as they are known.
+    /// The pace of the stage whose first iteration is `stage`, and what was last measured.
     pace: Pace,
-    stage: Stage,
-    each: Option<f64>,
+    stage: usize,
+    paced: Option<Paced>,
     /// After how many iterations the paused picture was shown, and how long the run was paused in all.
     rests_at: Option<usize>,
     pub rested: Duration,
@@ -82,7 +81,7 @@ impl<'a> Helm<'a> {
         board.picture(pictures.dress(pictures.start.as_ref().unwrap_or(&pictures.content).clone()));
         let (paused, copies, every, cost) = (false, Vec::new(), base, Duration::ZERO);
         let (shown, told, rests_at, rested) = (None, None, None, Duration::ZERO);
-        let (reported, pace, stage, each) = (Instant::now(), Pace::default(), *session.stage(), None);
+        let (reported, pace, stage, paced) = (Instant::now(), Pace::default(), session.stage().first, None);
         Self {
             board,
             job,
@@ -97,7 +96,7 @@ impl<'a> Helm<'a> {
             reported,
             pace,
             stage,
-            each,
+            paced,
             rests_at,
             rested,
         }
@@ -162,7 +161,8 @@ impl<'a> Helm<'a> {
         } else if self.board.looked_at() {
             let spacing = PICTURES.max(self.cost * SHARE).as_secs_f64();
             let wanted =
-                self.each.map_or(1.0, |each| (spacing / each.max(1e-6)).ceil()).clamp(1.0, 1e6) as usize;
+                self.paced.map_or(1.0, |paced| (spacing / paced.seconds.max(1e-6)).ceil()).clamp(1.0, 1e6)
+                    as usize;
             // A power of two changes less often; what others ask for is a multiple of it.
             let wanted = wanted.next_power_of_two();
             Some(self.base.map_or(wanted, |base| divisor(base, wanted)))
@@ -179,15 +179,13 @@ impl<'a> Helm<'a> {
     /// The losses of an iteration.
     pub fn losses(&mut self, session: &Session, losses: &Losses) {
         self.board.row(row(session.settings(), losses));
-        let pixels = |stage: &Stage| (stage.width * stage.height) as f64;
-        if session.stage().first != self.stage.first {
-            // Until the new pace is known, an iteration takes as much longer as the picture is larger.
-            let larger = pixels(session.stage()) / pixels(&self.stage);
-            (self.pace, self.each) = (Pace::default(), self.each.map(|each| each * larger));
-            self.stage = *session.stage();
+        let stage = session.stage().first;
+        if stage != self.stage {
+            // Until the new pace is known, the one before holds.
+            (self.pace, self.stage) = (Pace::default(), stage);
         }
-        self.pace.note(session.landed());
-        self.each = self.pace.seconds().or(self.each);
+        self.pace.note(session);
+        self.paced = self.pace.measured().or(self.paced);
         self.reported = Instant::now();
     }
 
@@ -261,7 +259,7 @@ impl<'a> Helm<'a> {
             iterations: session.iterations(),
             stage,
             stages: stages.iter().map(part).collect(),
-            seconds_left: self.each.map(|each| each * session.left()),
+            seconds_left: self.paced.map(|paced| paced.rate() * session.work_left()),
             result: None,
             weights: weights(session.settings()),
             changes: session.changes().iter().map(changed).collect(),
