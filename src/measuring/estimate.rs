@@ -86,8 +86,11 @@ impl Estimate {
         self.painting = seconds(stages).0;
         self.seconds = self.start_seconds + self.painting;
         let begin = stages.partition_point(|stage| !stage.same_size(&stages[stages.len() - 1]));
-        let (last, iterations) = seconds(&stages[begin..]);
-        self.iteration_seconds = last / iterations.max(1) as f64;
+        let mut last = stages[begin..].to_vec();
+        // A run of no iterations is told of its first.
+        last[0].iterations = last[0].iterations.max(1);
+        let (last, iterations) = seconds(&last);
+        self.iteration_seconds = last / iterations as f64;
     }
 
     /// Measures the start again, for what [`estimate`] was asked for, on a device that was opened again: as
