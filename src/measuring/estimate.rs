@@ -296,7 +296,9 @@ pub struct Pace {
 struct Moment {
     at: Instant,
     landed: usize,
+    /// The work that was left, and the iterations of the whole run, which may be made shorter.
     left: f64,
+    iterations: usize,
 }
 
 /// What was measured of an iteration, on the average.
@@ -319,12 +321,21 @@ impl Paced {
 impl Pace {
     /// Looks at how far the session has come. To be called after every step.
     pub fn note(&mut self, session: &Session) {
-        let landed = session.landed();
-        if self.last.is_none_or(|before| landed > before.landed) {
-            let now = Some(Moment { at: Instant::now(), landed, left: session.work_left() });
-            self.first = self.first.or(now);
-            self.last = now;
+        self.take(Moment {
+            at: Instant::now(),
+            landed: session.landed(),
+            left: session.work_left(),
+            iterations: session.iterations(),
+        });
+    }
+
+    fn take(&mut self, now: Moment) {
+        if self.last.is_some_and(|before| now.landed <= before.landed) {
+            return;
         }
+        // What a run no longer has to do was not done.
+        self.first = self.first.filter(|first| first.iterations == now.iterations).or(Some(now));
+        self.last = Some(now);
     }
 
     /// What is known so far, if anything is.
@@ -366,4 +377,33 @@ fn largest_heap(gpu: &Gpu) -> Option<u64> {
 #[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
 fn largest_heap(_: &Gpu) -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_has_only_work_that_was_done() {
+        let began = Instant::now();
+        let moment = |seconds, landed, left, iterations| Moment {
+            at: began + Duration::from_secs(seconds),
+            landed,
+            left,
+            iterations,
+        };
+        let mut pace = Pace::default();
+        pace.take(moment(0, 2, 100.0, 20));
+        assert!(pace.measured().is_none(), "nothing is known of one moment");
+        pace.take(moment(1, 2, 100.0, 20));
+        pace.take(moment(6, 5, 70.0, 20));
+        let paced = pace.steady(Duration::from_secs(5)).unwrap();
+        assert_eq!((paced.seconds, paced.work, paced.rate()), (2.0, 10.0, 0.2));
+        assert!(pace.steady(Duration::from_secs(7)).is_none());
+        // The run is to end sooner.
+        pace.take(moment(8, 6, 20.0, 8));
+        assert!(pace.measured().is_none(), "40 were spared, not done");
+        pace.take(moment(10, 7, 10.0, 8));
+        assert_eq!(pace.measured().unwrap().rate(), 0.2);
+    }
 }

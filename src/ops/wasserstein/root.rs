@@ -24,9 +24,9 @@ const POLYNOMIALS: [[f64; 3]; 8] = [
     [1.8750093926185358, -1.250010436203878, 0.37500104362251807],
 ];
 
-/// The products of square matrices that a transport takes: of each polynomial but the last four, of the last one
-/// two, of the first one no `z`, and four beside them. Of all but two, half is computed.
-pub(crate) const PRODUCTS: f64 = 2.0 + 0.5 * (4 * POLYNOMIALS.len() - 2 - 1 + 2) as f64;
+/// The products of square matrices that a transport takes: two, and half of each symmetric one. A polynomial has
+/// four of those, but the first has no `z` and the last none for the next `r`; two come before and after.
+pub(crate) const PRODUCTS: f64 = 2.0 + 0.5 * (4 * POLYNOMIALS.len() - 3 + 2) as f64;
 
 /// The transport on the device.
 pub(super) struct Moved {

@@ -1,6 +1,7 @@
 use super::cases::{Painting, WEIGHT, measure};
 use super::*;
 use crate::cases::{relative_error, widen};
+use crate::engine::placement::dispatch;
 use crate::engine::plan::Plan;
 use crate::ops::cholesky::{EPSILON, cholesky};
 use crate::ops::principal::principal;
@@ -146,4 +147,22 @@ fn columns_are_in_order_and_nearly_orthogonal() {
     println!("cosines of up to {:.2} become {:.2}", worst(&columns), worst(&turned));
     // Found were 0.89 and 0.08; a single step of the iteration leaves 0.38.
     assert!(worst(&columns) > 0.5 && worst(&turned) < 0.2);
+}
+
+/// Time is foretold by the number of products.
+#[test]
+fn a_transport_takes_the_products_that_are_counted() {
+    let gpu = Gpu::new(None).unwrap();
+    let mut tape = Tape::new(&gpu);
+    let x = tape.leaf("x", SHAPE);
+    let losses = tape.state("losses", 1);
+    let target = Painting::new(SHAPE.channels, [-1.0, 1.0]).resident(&gpu).unwrap().target(&mut tape);
+    let weight = tape.knob(WEIGHT);
+    wasserstein(&mut tape, x, &target, weight, Slot { losses, index: 0 }, Variant::Tiled, None);
+    let steps = tape.groups.iter().flat_map(|group| &group.forward).filter_map(dispatch);
+    let counted = steps.filter(|step| step.kernel.file.starts_with("product")).map(|step| {
+        let symmetric = ("SYMMETRIC", "true".to_owned());
+        if step.kernel.constants.contains(&symmetric) { 0.5 } else { 1.0 }
+    });
+    assert_eq!(counted.sum::<f64>(), PRODUCTS);
 }

@@ -92,6 +92,8 @@ export function running({ send, leave }) {
         update();
       },
       losses({ losses, at, progress }) {
+        // What a run no longer has to do was not done.
+        if (progress.iterations !== told.iterations) pace = [];
         told = progress;
         const { iteration, total, content, style_layers: style, nearest = 0, tv } = losses;
         parts.curves.push([[iteration, total, content, ...style, tv, nearest]]);
